@@ -1,0 +1,2 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(compliance_docsrs, feature(doc_cfg))]
