@@ -1,2 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(compliance_docsrs, feature(doc_cfg))]
+
+pub mod class;
+pub mod clock;
+pub mod finding;
+pub mod id;
+pub mod random;
+pub mod request;
+pub mod snapshot;
