@@ -3,8 +3,12 @@
 
 pub mod class;
 pub mod clock;
+pub mod event;
 pub mod finding;
 pub mod id;
 pub mod random;
 pub mod request;
 pub mod snapshot;
+#[cfg(feature = "testing")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "testing")))]
+pub mod testing;

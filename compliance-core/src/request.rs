@@ -94,6 +94,13 @@ pub struct ClientNetwork {
 }
 
 impl ClientNetwork {
+    /// Reads one back from where it was stored; `None` unless it is a whole /24 or /48.
+    #[must_use]
+    pub fn from_stored(prefix: IpAddr) -> Option<Self> {
+        let network = ClientAddress::new(prefix, AddressSource::Peer).network();
+        (network.prefix == prefix).then_some(network)
+    }
+
     /// The first address of the network.
     #[must_use]
     pub fn prefix(&self) -> IpAddr {

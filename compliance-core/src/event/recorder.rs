@@ -1,0 +1,167 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{Actor, Event, EventKind, Recording, Sink};
+use crate::class::Internal;
+use crate::clock::Timestamp;
+use crate::finding::Outcome;
+
+/// What becomes of the passes of checks. Refusals, reviews and every other event are always recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PassPolicy {
+    /// Passes are counted per reason code; one event with the counts is recorded when `window` has gone by.
+    Aggregate {
+        /// How long passes are counted before the count is recorded.
+        window: Duration,
+    },
+    /// Each pass is recorded.
+    Each,
+    /// The first of every `one_in` passes of a reason code is recorded.
+    Sample {
+        /// The size of the group one pass stands for.
+        one_in: NonZeroU32,
+    },
+}
+
+impl Default for PassPolicy {
+    /// Aggregate over a minute: the trail shows that the check ran, at no cost per request.
+    fn default() -> Self {
+        Self::Aggregate { window: Duration::from_secs(60) }
+    }
+}
+
+/// What a [`Recorder`] did with an event.
+#[derive(Debug)]
+#[must_use = "whether the event was recorded is known only to who awaits the recording"]
+#[expect(clippy::exhaustive_enums, reason = "an `_` arm would be where a recording is lost")]
+pub enum Recorded {
+    /// A pass that is counted or left to its group's sample.
+    Counted,
+    /// Handed to the sink.
+    Sent(Recording),
+}
+
+/// Stands before a sink and spares it the flood of passes.
+///
+/// Only events of kind [`EventKind::CheckDecided`] whose outcome is [`Outcome::Passed`] are aggregated or
+/// sampled. Counts are flushed when their window is over, on [`flush`](Self::flush) and on drop.
+///
+/// ```
+/// use compliance_core::event::{Actor, Event, EventKind, PassPolicy, Recorded, Recorder};
+/// use compliance_core::finding::Outcome;
+/// use compliance_core::testing::MemorySink;
+///
+/// let sink = MemorySink::default();
+/// let recorder = Recorder::new(&sink, PassPolicy::default());
+/// let now = "2026-11-21T12:00:00Z".parse()?;
+/// let check = |outcome| Event::builder(EventKind::CheckDecided, outcome, Actor::Anonymous, now).build();
+/// assert!(matches!(recorder.record(check(Outcome::Passed)?), Recorded::Counted));
+/// assert!(matches!(recorder.record(check(Outcome::Refused)?), Recorded::Sent(_)));
+/// recorder.flush(now);
+/// assert_eq!(sink.events().len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Recorder<S: Sink> {
+    sink: S,
+    passes: PassPolicy,
+    tallies: Mutex<BTreeMap<Box<str>, Tally>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tally {
+    count: u32,
+    from: Timestamp,
+    until: Timestamp,
+}
+
+impl<S: Sink> Recorder<S> {
+    /// The most reason codes counted at a time; passes of further ones are recorded each.
+    pub const MAX_CODES: usize = 256;
+
+    /// Stands before `sink`.
+    pub fn new(sink: S, passes: PassPolicy) -> Self {
+        Self { sink, passes, tallies: Mutex::default() }
+    }
+
+    /// Records, counts or samples an event.
+    pub fn record(&self, event: Event) -> Recorded {
+        let is_pass = event.kind() == EventKind::CheckDecided && event.outcome() == Outcome::Passed;
+        if is_pass && self.is_spared(&event) {
+            Recorded::Counted
+        } else {
+            Recorded::Sent(self.sink.record(event))
+        }
+    }
+
+    /// Records every count that is open, as of `now`.
+    pub fn flush(&self, now: Timestamp) {
+        let tallies = std::mem::take(&mut *self.lock());
+        for (code, tally) in tallies {
+            self.send(&code, Tally { until: now, ..tally });
+        }
+    }
+
+    fn is_spared(&self, event: &Event) -> bool {
+        let code = event.reason().unwrap_or("");
+        let mut tallies = self.lock();
+        if !tallies.contains_key(code) && tallies.len() >= Self::MAX_CODES {
+            return false;
+        }
+        let now = event.at();
+        match self.passes {
+            PassPolicy::Each => false,
+            PassPolicy::Sample { one_in } => {
+                let tally = tallies.entry(code.into()).or_insert(Tally { count: 0, from: now, until: now });
+                let is_first = tally.count == 0;
+                tally.count = tally.count.saturating_add(1) % one_in;
+                !is_first
+            }
+            PassPolicy::Aggregate { window } => {
+                let tally = tallies.entry(code.into()).or_insert(Tally { count: 0, from: now, until: now });
+                tally.count = tally.count.saturating_add(1);
+                tally.until = now;
+                if now.saturating_since(tally.from) >= window || tally.count == u32::MAX {
+                    let full = tallies.remove(code);
+                    drop(tallies);
+                    if let Some(full) = full {
+                        self.send(code, full);
+                    }
+                }
+                true
+            }
+        }
+    }
+
+    fn send(&self, code: &str, tally: Tally) {
+        if !matches!(self.passes, PassPolicy::Aggregate { .. }) {
+            return;
+        }
+        let event =
+            Event::builder(EventKind::SystemPassesAggregated, Outcome::Passed, Actor::System, tally.until)
+                .field("code", Internal(code))
+                .field("count", Internal(tally.count))
+                .field("from", Internal(tally.from))
+                .build();
+        if let Ok(event) = event {
+            // Nobody waits for a count; dropping the recording does not cancel the write.
+            drop(self.sink.record(event));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Tally>> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Sink> Drop for Recorder<S> {
+    fn drop(&mut self) {
+        let tallies = std::mem::take(&mut *self.lock());
+        for (code, tally) in tallies {
+            self.send(&code, tally);
+        }
+    }
+}

@@ -1,0 +1,323 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::{Event, EventDigest};
+
+/// Takes events and keeps them.
+///
+/// The contract, which `testing::SinkConformance` (feature `testing`) checks:
+///
+/// 1. `record` takes the event over before it returns; dropping the [`Recording`] never cancels the write.
+/// 2. A receipt is given only when the event is as durable as the receipt says, and carries the digest of
+///    exactly that event.
+/// 3. Sequence numbers grow strictly; two events never share one.
+/// 4. An event that cannot be kept yields an error, never silence.
+/// 5. `record` may be called from any thread, inside and outside an async runtime.
+pub trait Sink: Send + Sync {
+    /// Hands an event over.
+    fn record(&self, event: Event) -> Recording;
+}
+
+impl<S: Sink + ?Sized> Sink for &S {
+    fn record(&self, event: Event) -> Recording {
+        (**self).record(event)
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for Arc<S> {
+    fn record(&self, event: Event) -> Recording {
+        (**self).record(event)
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn record(&self, event: Event) -> Recording {
+        (**self).record(event)
+    }
+}
+
+/// How safe a recorded event is. Ordered: more is safer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// In this process's memory; gone with it. For tests.
+    Memory,
+    /// On this machine's disk, synchronised (`fdatasync` or better).
+    Disk,
+    /// Durably on another machine.
+    Remote,
+}
+
+/// The proof that an event was recorded: which event, as which number, how durably.
+///
+/// Not `Clone`: one recording, one receipt, one use.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "an action that needs its audit record takes this receipt"]
+pub struct AuditReceipt {
+    digest: EventDigest,
+    sequence: u64,
+    durability: Durability,
+}
+
+impl AuditReceipt {
+    /// Attests that the event with this digest was kept as number `sequence`, as durably as said.
+    ///
+    /// Only an implementation of [`Sink`] calls this, after the write it speaks of. There is no other way
+    /// to a receipt, and a call anywhere else is what a reviewer looks for.
+    pub fn attest(digest: EventDigest, sequence: u64, durability: Durability) -> Self {
+        Self { digest, sequence, durability }
+    }
+
+    /// The digest of the recorded event.
+    #[must_use]
+    pub fn digest(&self) -> &EventDigest {
+        &self.digest
+    }
+
+    /// The event's number in the trail.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How safe the event is.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// Spends the receipt: it must be for this very event and at least this durable.
+    ///
+    /// # Errors
+    /// [`ReceiptError`] when it is another event's, or not durable enough.
+    pub fn redeem(self, event: &Event, least: Durability) -> Result<(), ReceiptError> {
+        if self.digest != event.digest() {
+            return Err(ReceiptError::OtherEvent);
+        }
+        if self.durability < least {
+            return Err(ReceiptError::NotDurable { found: self.durability, least });
+        }
+        Ok(())
+    }
+}
+
+/// A receipt that does not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// Not durable enough.
+    #[error("the receipt attests durability `{found:?}`, expected at least `{least:?}`")]
+    NotDurable {
+        /// What the receipt attests.
+        found: Durability,
+        /// What was asked for.
+        least: Durability,
+    },
+    /// Another event's receipt.
+    #[error("the receipt is for another event")]
+    OtherEvent,
+}
+
+impl ReceiptError {
+    /// `receipt.not_durable` or `receipt.other_event`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotDurable { .. } => "receipt.not_durable",
+            Self::OtherEvent => "receipt.other_event",
+        }
+    }
+}
+
+/// An event was not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event not recorded: {0}")]
+pub struct RecordError(RecordErrorKind);
+
+/// Why an event was not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordErrorKind {
+    /// The sink went away before it answered; whether the event was kept is not known.
+    #[error("the sink went away before it answered")]
+    Abandoned,
+    /// No room left.
+    #[error("the store is full")]
+    Full,
+    /// An earlier write failed; the store takes nothing until it is reopened and verified.
+    #[error("the store failed earlier and must be reopened")]
+    Poisoned,
+    /// The event is larger than the sink takes.
+    #[error("the event is {found} bytes, the sink takes {max}")]
+    TooLarge {
+        /// Encoded size in bytes.
+        found: usize,
+        /// The sink's limit in bytes.
+        max: usize,
+    },
+    /// The store does not answer, or is overloaded.
+    #[error("the store is not available")]
+    Unavailable,
+}
+
+impl RecordError {
+    /// For implementations of [`Sink`].
+    #[must_use]
+    pub fn new(kind: RecordErrorKind) -> Self {
+        Self(kind)
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn kind(&self) -> RecordErrorKind {
+        self.0
+    }
+
+    /// `record.abandoned`, `record.full`, `record.poisoned`, `record.too_large` or `record.unavailable`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.0 {
+            RecordErrorKind::Abandoned => "record.abandoned",
+            RecordErrorKind::Full => "record.full",
+            RecordErrorKind::Poisoned => "record.poisoned",
+            RecordErrorKind::TooLarge { .. } => "record.too_large",
+            RecordErrorKind::Unavailable => "record.unavailable",
+        }
+    }
+}
+
+type Answer = Result<AuditReceipt, RecordError>;
+
+#[derive(Debug, Default)]
+struct Slot {
+    answer: Option<Answer>,
+    /// The answer was handed out; asking again gets an error instead of waiting for ever.
+    spent: bool,
+    waker: Option<Waker>,
+}
+
+impl Slot {
+    fn take(&mut self) -> Option<Answer> {
+        if self.spent {
+            return Some(Err(RecordError::new(RecordErrorKind::Abandoned)));
+        }
+        self.spent = self.answer.is_some();
+        self.answer.take()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    slot: Mutex<Slot>,
+    answered: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        // A panic while holding this lock leaves a whole slot behind: each update is one assignment.
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A write under way: a future of the receipt for async code, [`wait`](Self::wait) for the rest.
+///
+/// Belongs to no runtime. Dropping it never cancels the write; it only means not to know how it ended.
+///
+/// ```
+/// use compliance_core::event::{RecordError, RecordErrorKind, Recording};
+///
+/// let (completion, recording) = Recording::pending();
+/// completion.complete(Err(RecordError::new(RecordErrorKind::Full)));
+/// assert_eq!(recording.wait().unwrap_err().code(), "record.full");
+/// ```
+#[derive(Debug)]
+#[must_use = "whether the event was recorded is known only to who awaits this"]
+pub struct Recording(Arc<Shared>);
+
+/// The sink's end of a [`Recording`]. Dropped without an answer, it answers [`RecordErrorKind::Abandoned`].
+#[derive(Debug)]
+#[must_use = "dropping it tells the caller that the event's fate is unknown"]
+pub struct Completion(Option<Arc<Shared>>);
+
+impl Recording {
+    /// A write that will be answered later, and the end to answer it with.
+    pub fn pending() -> (Completion, Self) {
+        let shared = Arc::<Shared>::default();
+        (Completion(Some(Arc::clone(&shared))), Self(shared))
+    }
+
+    /// A write that has ended already.
+    pub fn ready(answer: Result<AuditReceipt, RecordError>) -> Self {
+        let slot = Mutex::new(Slot { answer: Some(answer), ..Slot::default() });
+        Self(Arc::new(Shared { slot, answered: Condvar::new() }))
+    }
+
+    /// Blocks the thread until the write has ended. Inside an async runtime, `.await` instead.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the event was not recorded.
+    pub fn wait(self) -> Result<AuditReceipt, RecordError> {
+        let mut slot = self.0.lock();
+        loop {
+            if let Some(answer) = slot.take() {
+                return answer;
+            }
+            slot = self.0.answered.wait(slot).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Future for Recording {
+    type Output = Result<AuditReceipt, RecordError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = self.0.lock();
+        if let Some(answer) = slot.take() {
+            return Poll::Ready(answer);
+        }
+        match &mut slot.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Completion {
+    /// Answers the recording.
+    pub fn complete(mut self, answer: Result<AuditReceipt, RecordError>) {
+        self.answer(answer);
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let Some(shared) = self.0.take() else { return };
+        let waker = {
+            let mut slot = shared.lock();
+            slot.answer = Some(answer);
+            slot.waker.take()
+        };
+        shared.answered.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        self.answer(Err(RecordError::new(RecordErrorKind::Abandoned)));
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Remote => "remote",
+        })
+    }
+}
