@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(compliance_docsrs, feature(doc_cfg))]
 
+pub mod address;
 pub mod class;
 pub mod clock;
 pub mod event;
