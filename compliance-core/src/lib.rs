@@ -4,6 +4,7 @@
 pub mod address;
 pub mod class;
 pub mod clock;
+pub mod country;
 pub mod event;
 pub mod finding;
 pub mod id;
