@@ -8,6 +8,7 @@ pub mod country;
 pub mod event;
 pub mod finding;
 pub mod id;
+pub mod origin;
 pub mod random;
 pub mod request;
 pub mod snapshot;
