@@ -4,9 +4,11 @@
 pub mod address;
 pub mod class;
 pub mod clock;
+pub mod country;
 pub mod event;
 pub mod finding;
 pub mod id;
+pub mod origin;
 pub mod random;
 pub mod request;
 pub mod snapshot;
