@@ -8,7 +8,10 @@ pub mod country;
 pub mod event;
 pub mod finding;
 pub mod id;
+#[cfg(any(feature = "pseudonym", feature = "seal"))]
+mod kdf;
 pub mod origin;
+pub mod pseudonym;
 pub mod random;
 pub mod request;
 pub mod snapshot;
