@@ -3,9 +3,14 @@
 
 pub mod endpoint;
 pub mod sign;
+pub mod verify;
+
+pub mod guard;
 
 pub mod deliver;
 
 pub use deliver::{Attempt, Deliver, Outcome};
 pub use endpoint::{EndpointPolicy, WebhookEndpoint};
+pub use guard::{Guard, GuardedAddr};
 pub use sign::{MessageId, Signer, SigningKey};
+pub use verify::{Verified, Verifier};

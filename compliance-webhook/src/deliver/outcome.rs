@@ -5,6 +5,8 @@ use std::fmt;
 use compliance_core::finding::{Reason, ReasonCode};
 use compliance_core::reason_code;
 
+use crate::guard::GuardReason;
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -189,9 +191,9 @@ pub enum DeliverReason {
     /// No connection in time.
     #[error("could not connect in time")]
     ConnectTimeout,
-    /// The socket's peer is not the address that was checked.
-    #[error("connected to another address than the checked one")]
-    Peer,
+    /// No address may be dialled.
+    #[error(transparent)]
+    Guard(GuardReason),
     /// The request could not be made.
     #[error("the request could not be built")]
     Request,
@@ -241,7 +243,7 @@ impl Reason for DeliverReason {
         match self {
             Self::Connect => reason_code!("deliver.connect"),
             Self::ConnectTimeout => reason_code!("deliver.connect_timeout"),
-            Self::Peer => reason_code!("deliver.peer"),
+            Self::Guard(reason) => Reason::code(reason),
             Self::Request => reason_code!("deliver.request"),
             Self::Resolve => reason_code!("deliver.resolve"),
             Self::ResolveTimeout => reason_code!("deliver.resolve_timeout"),

@@ -12,7 +12,7 @@
 //!    ([`INTERNAL_SUFFIXES`]), cloud metadata services ([`METADATA_NAMES`]), the policy's own list.
 //!
 //! A name that passes may still resolve to an inside address: that is decided at each attempt by
-//! the guard.
+//! [`guard`](crate::guard).
 
 mod error;
 mod name;
@@ -30,6 +30,8 @@ use url::Url;
 
 pub use error::{EndpointError, EndpointPolicyError, EndpointReason};
 pub use name::{INTERNAL_SUFFIXES, METADATA_NAMES};
+#[cfg(feature = "deliver")]
+pub(crate) use name::{is_internal, is_localhost};
 pub use policy::{DangerousEndpointPolicy, EndpointPolicy};
 
 /// The longest URL, in bytes, as it comes in and as it is kept. Longer ones are cut or refused by servers and
@@ -144,7 +146,6 @@ impl WebhookEndpoint {
         self.inner.accepted.as_ref().map(|risk| &*risk.acceptance)
     }
 
-    #[expect(dead_code, reason = "the guard asks")]
     /// Whether an accepted risk covers `address` at `now`; `Ok(false)` when none was ever accepted for it.
     pub(crate) fn risk_covers(&self, address: IpAddr, now: Timestamp) -> Result<bool, RiskError> {
         let Some(risk) = &self.inner.accepted else { return Ok(false) };

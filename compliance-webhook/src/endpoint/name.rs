@@ -56,10 +56,10 @@ pub(super) fn check_outside(name: &str, own: &[Box<str>]) -> Result<(), Endpoint
     if is_localhost(name) {
         return Err(EndpointReason::Localhost);
     }
-    let Some((_, last)) = name.rsplit_once('.') else {
+    if !name.contains('.') {
         return Err(EndpointReason::SingleLabel);
-    };
-    if INTERNAL_SUFFIXES.contains(&last) {
+    }
+    if is_internal(name) {
         return Err(EndpointReason::InternalName);
     }
     if METADATA_NAMES.iter().any(|listed| is_or_is_below(name, listed)) {
@@ -72,8 +72,13 @@ pub(super) fn check_outside(name: &str, own: &[Box<str>]) -> Result<(), Endpoint
 }
 
 /// `localhost` and everything below it, RFC 6761 §6.3.
-pub(super) fn is_localhost(name: &str) -> bool {
+pub(crate) fn is_localhost(name: &str) -> bool {
     is_or_is_below(name, "localhost")
+}
+
+/// Names that public DNS does not have: one label, or one of [`INTERNAL_SUFFIXES`].
+pub(crate) fn is_internal(name: &str) -> bool {
+    name.rsplit_once('.').is_none_or(|(_, last)| INTERNAL_SUFFIXES.contains(&last))
 }
 
 fn is_or_is_below(name: &str, parent: &str) -> bool {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use compliance_core::address::outside;
 use compliance_core::clock::Timestamp;
 use compliance_core::finding::{PolicyVersion, RiskAcceptance};
 use ipnet::IpNet;
@@ -32,6 +33,7 @@ use super::{
 pub struct EndpointPolicy {
     ports: Vec<u16>,
     refused_hosts: Vec<Box<str>>,
+    address_literals: bool,
     version: PolicyVersion,
     dangers: Option<Dangers>,
 }
@@ -67,6 +69,7 @@ impl EndpointPolicy {
         Self {
             ports: vec![DEFAULT_PORT],
             refused_hosts: Vec::new(),
+            address_literals: false,
             version: PolicyVersion::new("webhook-endpoint", "1"),
             dangers: None,
         }
@@ -99,6 +102,14 @@ impl EndpointPolicy {
     pub fn with_refused_host(mut self, host: &str) -> Result<Self, EndpointPolicyError> {
         self.refused_hosts.push(normalised_name(host)?);
         Ok(self)
+    }
+
+    /// Accepts literals of addresses that are outside, such as `https://93.184.216.34/`. Off by default: no
+    /// public authority vouches for most of them, and they are rarely meant.
+    #[must_use]
+    pub fn with_address_literals(mut self) -> Self {
+        self.address_literals = true;
+        self
     }
 
     /// Opens the door for receivers inside, under somebody's written acceptance.
@@ -156,6 +167,7 @@ impl EndpointPolicy {
 
     fn check_host(&self, host: &Host) -> Result<(), EndpointReason> {
         match host {
+            Host::Address(address) if self.address_literals && outside(*address).is_ok() => Ok(()),
             Host::Address(_) => Err(EndpointReason::AddressLiteral),
             Host::Name(name) => check_outside(name, &self.refused_hosts),
         }
