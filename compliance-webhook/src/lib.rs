@@ -1,2 +1,16 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(compliance_docsrs, feature(doc_cfg))]
+
+pub mod endpoint;
+pub mod sign;
+pub mod verify;
+
+pub mod guard;
+
+pub mod deliver;
+
+pub use deliver::{Attempt, Deliver, Outcome};
+pub use endpoint::{EndpointPolicy, WebhookEndpoint};
+pub use guard::{Guard, GuardedAddr};
+pub use sign::{MessageId, Signer, SigningKey};
+pub use verify::{Verified, Verifier};

@@ -1,0 +1,33 @@
+//! One attempt to deliver one message.
+//!
+//! [`Deliver`] is the seam between whoever schedules attempts and the transport: an [`Attempt`] goes in, an
+//! [`Outcome`] comes out, nothing is retried and nothing is remembered.
+
+mod attempt;
+mod outcome;
+
+use std::future::Future;
+
+pub use attempt::{Attempt, ContentType, ContentTypeError};
+pub use outcome::{Answer, BodyEnd, DeliverError, DeliverReason, Outcome, TlsProblem};
+
+/// Makes one attempt.
+pub trait Deliver: Send + Sync {
+    /// Signs, sends and waits for the answer. Ends within the transport's own time limits; dropping the future
+    /// closes the connection.
+    ///
+    /// The signature's timestamp is taken when the message is about to be sent.
+    fn deliver(&self, attempt: Attempt<'_>) -> impl Future<Output = Outcome> + Send;
+}
+
+impl<D: Deliver + ?Sized> Deliver for &D {
+    fn deliver(&self, attempt: Attempt<'_>) -> impl Future<Output = Outcome> + Send {
+        (**self).deliver(attempt)
+    }
+}
+
+impl<D: Deliver + ?Sized> Deliver for std::sync::Arc<D> {
+    fn deliver(&self, attempt: Attempt<'_>) -> impl Future<Output = Outcome> + Send {
+        (**self).deliver(attempt)
+    }
+}

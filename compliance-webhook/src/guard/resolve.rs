@@ -1,0 +1,153 @@
+//! Asking for a name's addresses.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+#[cfg(feature = "deliver")]
+use crate::endpoint::{is_internal, is_localhost};
+
+/// Looks a name up.
+///
+/// An implementation asks for A and AAAA, returns every answer unfiltered and in order (the guard has to see
+/// the bad ones), and treats the name as absolute: no search domains.
+pub trait Resolve: Send + Sync {
+    /// Every address of `name`, which is lower-case ASCII without trailing dot.
+    ///
+    /// # Errors
+    /// [`ResolveError`] when the lookup failed. A name without addresses may be an empty list or an error.
+    fn resolve(&self, name: &str) -> impl Future<Output = Result<Vec<IpAddr>, ResolveError>> + Send;
+}
+
+impl<R: Resolve + ?Sized> Resolve for &R {
+    fn resolve(&self, name: &str) -> impl Future<Output = Result<Vec<IpAddr>, ResolveError>> + Send {
+        (**self).resolve(name)
+    }
+}
+
+impl<R: Resolve + ?Sized> Resolve for std::sync::Arc<R> {
+    fn resolve(&self, name: &str) -> impl Future<Output = Result<Vec<IpAddr>, ResolveError>> + Send {
+        (**self).resolve(name)
+    }
+}
+
+/// A lookup failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("name lookup failed")]
+pub struct ResolveError(());
+
+impl ResolveError {
+    /// For implementations of [`Resolve`].
+    #[must_use]
+    pub fn new() -> Self {
+        Self(())
+    }
+
+    /// `guard.resolve`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "guard.resolve"
+    }
+}
+
+/// The operating system's resolver (`getaddrinfo`), on tokio's blocking threads.
+///
+/// `localhost` and the names below it are loopback without a question (RFC 6761 §6.3). Public names are asked as
+/// absolute names, so that no search domain turns one into another. Internal names, which only an accepted
+/// risk lets through, are asked as they are, hosts file and search domains included.
+#[cfg(feature = "deliver")]
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct: the operating system is configured elsewhere")]
+pub struct SystemResolver;
+
+#[cfg(feature = "deliver")]
+impl Resolve for SystemResolver {
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        use std::net::{Ipv4Addr, Ipv6Addr};
+
+        if is_localhost(name) {
+            return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+        }
+        let absolute;
+        let asked = if is_internal(name) {
+            name
+        } else {
+            absolute = format!("{name}.");
+            absolute.as_str()
+        };
+        // The port only completes the query.
+        let answers = tokio::net::lookup_host((asked, 0)).await.map_err(|_| ResolveError::new())?;
+        Ok(answers.map(|answer| answer.ip()).collect())
+    }
+}
+
+/// Answers from a table: for tests, rehearsals and networks without DNS.
+///
+/// A name may have a sequence of answers, one per lookup, the last of which stays: how a rebinding name
+/// behaves. An unknown name fails.
+///
+/// ```
+/// use compliance_webhook::guard::TableResolver;
+///
+/// let table = TableResolver::new()
+///     .with("hooks.example.net", &["93.184.216.34".parse()?])
+///     .with("hooks.example.net", &["127.0.0.1".parse()?]);
+/// assert!(table.answers("hooks.example.net").unwrap()[0].is_ipv4());
+/// assert!(table.answers("hooks.example.net").unwrap()[0].is_loopback());
+/// assert_eq!(table.lookups(), 2);
+/// assert!(table.answers("other.example.net").is_err());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct TableResolver {
+    table: HashMap<Box<str>, Vec<Vec<IpAddr>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lookups: usize,
+    next: HashMap<Box<str>, usize>,
+}
+
+impl TableResolver {
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the answer to the next lookup of `name`.
+    #[must_use]
+    pub fn with(mut self, name: &str, answers: &[IpAddr]) -> Self {
+        self.table.entry(name.into()).or_default().push(answers.to_vec());
+        self
+    }
+
+    /// The answer to the next lookup.
+    ///
+    /// # Errors
+    /// [`ResolveError`] for a name that is not in the table.
+    pub fn answers(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.lookups = state.lookups.saturating_add(1);
+        let sequence = self.table.get(name).ok_or(ResolveError(()))?;
+        let next = state.next.entry(name.into()).or_default();
+        let answers = sequence.get(*next).or(sequence.last()).cloned().ok_or(ResolveError(()));
+        *next = next.saturating_add(1);
+        answers
+    }
+
+    /// How many lookups there were.
+    #[must_use]
+    pub fn lookups(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).lookups
+    }
+}
+
+impl Resolve for TableResolver {
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        self.answers(name)
+    }
+}

@@ -1,0 +1,165 @@
+//! Shared secrets.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use compliance_core::random::{RandomError, SecureRandom};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::TAG_LEN;
+
+/// A shared secret of 24 to 64 bytes, ready to sign: the key schedule is done once.
+///
+/// Its text form is `whsec_` and the bytes in padded base64 (RFC 4648 §4). One secret per endpoint. `Debug`
+/// prints `[redacted]`, the memory is zeroised, and there is no comparison.
+///
+/// ```
+/// use compliance_core::random::SystemRandom;
+/// use compliance_webhook::sign::SigningKey;
+/// use secrecy::ExposeSecret as _;
+///
+/// let key = SigningKey::generate(&SystemRandom)?;
+/// assert_eq!(format!("{key:?}"), "SigningKey([redacted])");
+/// assert!(SigningKey::parse(key.to_secret().expose_secret()).is_ok());
+/// assert_eq!(SigningKey::parse("whsec_AA==").unwrap_err().code(), "sign.key_length");
+/// # Ok::<(), compliance_core::random::RandomError>(())
+/// ```
+#[derive(Clone)]
+pub struct SigningKey {
+    secret: SecretSlice<u8>,
+    keyed: Hmac<Sha256>,
+}
+
+impl SigningKey {
+    /// What the text form starts with.
+    pub const PREFIX: &str = "whsec_";
+    /// The shortest secret, in bytes: 192 bits (Standard Webhooks, "Signature scheme").
+    pub const MIN_LEN: usize = 24;
+    /// The longest secret, in bytes: the block length of SHA-256, past which HMAC would hash it.
+    pub const MAX_LEN: usize = 64;
+    /// What [`generate`](Self::generate) makes, in bytes: the output length of SHA-256.
+    pub const GENERATED_LEN: usize = 32;
+
+    /// Reads the text form.
+    ///
+    /// # Errors
+    /// `sign.key_prefix` without `whsec_` (a `whpk_` public key is no secret), `sign.key_encoding` when the rest
+    /// is not canonical base64, `sign.key_length` outside [`MIN_LEN`](Self::MIN_LEN) to
+    /// [`MAX_LEN`](Self::MAX_LEN).
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let encoded = text.strip_prefix(Self::PREFIX).ok_or(KeyErrorKind::Prefix)?;
+        // 4/3 of the longest secret is 88 characters; do not decode what cannot be one.
+        if encoded.len() > const { Self::MAX_LEN.div_ceil(3) * 4 } {
+            return Err(KeyErrorKind::Length { found: base64::decoded_len_estimate(encoded.len()) }.into());
+        }
+        let bytes = Zeroizing::new(STANDARD.decode(encoded).map_err(|_| KeyErrorKind::Encoding)?);
+        Self::from_bytes(&bytes)
+    }
+
+    /// Takes the bytes themselves.
+    ///
+    /// # Errors
+    /// `sign.key_length` outside [`MIN_LEN`](Self::MIN_LEN) to [`MAX_LEN`](Self::MAX_LEN).
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
+        let found = bytes.len();
+        if !(Self::MIN_LEN..=Self::MAX_LEN).contains(&found) {
+            return Err(KeyErrorKind::Length { found }.into());
+        }
+        let keyed = Hmac::new_from_slice(bytes).map_err(|_| KeyErrorKind::Length { found })?;
+        Ok(Self { secret: bytes.to_vec().into(), keyed })
+    }
+
+    /// Makes a new secret of [`GENERATED_LEN`](Self::GENERATED_LEN) bytes.
+    ///
+    /// # Errors
+    /// [`RandomError`] when the random source fails.
+    pub fn generate(random: &dyn SecureRandom) -> Result<Self, RandomError> {
+        let mut bytes = Zeroizing::new([0; Self::GENERATED_LEN]);
+        random.fill(&mut *bytes)?;
+        Self::from_bytes(&*bytes).map_err(|_| RandomError::new())
+    }
+
+    /// The text form: to show once to whoever runs the receiver, and to store sealed.
+    #[must_use]
+    pub fn to_secret(&self) -> SecretString {
+        let bytes = self.secret.expose_secret();
+        // The final capacity at once: growing would leave copies behind.
+        let capacity = bytes.len().saturating_mul(2).saturating_add(Self::PREFIX.len());
+        let mut text = String::with_capacity(capacity);
+        text.push_str(Self::PREFIX);
+        STANDARD.encode_string(bytes, &mut text);
+        // Shrinking into a boxed string would move it and leave a copy behind, too.
+        let text = Zeroizing::new(text);
+        SecretString::from(text.as_str())
+    }
+
+    /// The HMAC of `id.timestamp.payload`.
+    pub(crate) fn tag(&self, id: &[u8], timestamp: &[u8], payload: &[u8]) -> [u8; TAG_LEN] {
+        let mut mac = self.keyed.clone();
+        mac.update(id);
+        mac.update(b".");
+        mac.update(timestamp);
+        mac.update(b".");
+        mac.update(payload);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey([redacted])")
+    }
+}
+
+/// A secret was not of its shape. Never carries any of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("signing key {kind}")]
+pub struct KeyError {
+    kind: KeyErrorKind,
+}
+
+/// Why a secret was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyErrorKind {
+    /// Not canonical base64.
+    #[error("is not padded base64 after its prefix")]
+    Encoding,
+    /// Too short or too long.
+    #[error("is {found} bytes, expected {min} to {max}", min = SigningKey::MIN_LEN, max = SigningKey::MAX_LEN)]
+    Length {
+        /// How many bytes it has.
+        found: usize,
+    },
+    /// Another kind of key, or no key.
+    #[error("does not start with `whsec_`")]
+    Prefix,
+}
+
+impl KeyError {
+    /// Why.
+    #[must_use]
+    pub fn kind(&self) -> KeyErrorKind {
+        self.kind
+    }
+
+    /// `sign.key_encoding`, `sign.key_length` or `sign.key_prefix`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.kind {
+            KeyErrorKind::Encoding => "sign.key_encoding",
+            KeyErrorKind::Length { .. } => "sign.key_length",
+            KeyErrorKind::Prefix => "sign.key_prefix",
+        }
+    }
+}
+
+impl From<KeyErrorKind> for KeyError {
+    fn from(kind: KeyErrorKind) -> Self {
+        Self { kind }
+    }
+}

@@ -1,0 +1,132 @@
+//! Why a message was refused.
+
+use compliance_core::finding::{Reason, ReasonCode};
+use compliance_core::reason_code;
+
+use super::{MAX_SIGNATURES, MAX_TOLERANCE, Verifier};
+
+/// A message was refused. Never carries any of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("webhook refused: {reason}")]
+pub struct VerifyError {
+    reason: VerifyReason,
+}
+
+impl VerifyError {
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> VerifyReason {
+        self.reason
+    }
+
+    /// The exact code, such as `verify.timestamp_too_old`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        Reason::code(&self.reason).as_str()
+    }
+}
+
+impl From<VerifyReason> for VerifyError {
+    fn from(reason: VerifyReason) -> Self {
+        Self { reason }
+    }
+}
+
+impl Reason for VerifyError {
+    fn code(&self) -> ReasonCode {
+        Reason::code(&self.reason)
+    }
+
+    fn public_code(&self) -> ReasonCode {
+        self.reason.public_code()
+    }
+}
+
+/// Which rule refused a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyReason {
+    /// The body is longer than the verifier takes.
+    #[error("the body is longer than this verifier takes")]
+    BodyLength,
+    /// A header came twice.
+    #[error("a webhook header came more than once")]
+    HeaderDuplicate,
+    /// A header is too long.
+    #[error("a webhook header is too long")]
+    HeaderLength,
+    /// A header is not there.
+    #[error("a webhook header is missing")]
+    HeaderMissing,
+    /// The id is none.
+    #[error("`webhook-id` has a dot or a character that is not visible ascii, or is too long")]
+    Id,
+    /// No signature of a known scheme.
+    #[error("`webhook-signature` has no signature of a known scheme")]
+    Scheme,
+    /// No signature matches.
+    #[error("no signature matches")]
+    Signature,
+    /// The header is no list of signatures.
+    #[error("`webhook-signature` is not a list of signatures")]
+    SignatureSyntax,
+    /// The timestamp is no plain number.
+    #[error("`webhook-timestamp` is not a plain decimal number of seconds")]
+    TimestampSyntax,
+    /// The timestamp lies too far ahead.
+    #[error("`webhook-timestamp` is too far in the future")]
+    TimestampTooNew,
+    /// The timestamp is too old.
+    #[error("`webhook-timestamp` is too old")]
+    TimestampTooOld,
+    /// Too many signatures.
+    #[error("`webhook-signature` has more than {MAX_SIGNATURES} signatures")]
+    TooManySignatures,
+}
+
+impl Reason for VerifyReason {
+    fn code(&self) -> ReasonCode {
+        match self {
+            Self::BodyLength => reason_code!("verify.body_length"),
+            Self::HeaderDuplicate => reason_code!("verify.header_duplicate"),
+            Self::HeaderLength => reason_code!("verify.header_length"),
+            Self::HeaderMissing => reason_code!("verify.header_missing"),
+            Self::Id => reason_code!("verify.id"),
+            Self::Scheme => reason_code!("verify.scheme"),
+            Self::Signature => reason_code!("verify.signature"),
+            Self::SignatureSyntax => reason_code!("verify.signature_syntax"),
+            Self::TimestampSyntax => reason_code!("verify.timestamp_syntax"),
+            Self::TimestampTooNew => reason_code!("verify.timestamp_too_new"),
+            Self::TimestampTooOld => reason_code!("verify.timestamp_too_old"),
+            Self::TooManySignatures => reason_code!("verify.too_many_signatures"),
+        }
+    }
+
+    /// Always `verify.refused`: a forger learns nothing from trying.
+    fn public_code(&self) -> ReasonCode {
+        reason_code!("verify.refused")
+    }
+}
+
+/// A verifier that could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifierError {
+    /// Too wide.
+    #[error("tolerance is more than {max} seconds", max = MAX_TOLERANCE.as_secs())]
+    Tolerance,
+    /// One key too many.
+    #[error("at most {max} keys may verify one message", max = Verifier::MAX_KEYS)]
+    TooManyKeys,
+}
+
+impl VerifierError {
+    /// `verifier.tolerance` or `verifier.too_many_keys`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Tolerance => "verifier.tolerance",
+            Self::TooManyKeys => "verifier.too_many_keys",
+        }
+    }
+}

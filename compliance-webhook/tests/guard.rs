@@ -1,0 +1,155 @@
+//! Which answers may be dialled.
+
+use std::net::IpAddr;
+
+use compliance_core::clock::Timestamp;
+use compliance_core::finding::{Reason, RiskAcceptance};
+use compliance_webhook::endpoint::{EndpointPolicy, WebhookEndpoint};
+use compliance_webhook::guard::{GUARDED_ADDR_LIFETIME, Guard, MAX_ANSWERS};
+
+fn now() -> Timestamp {
+    "2026-11-21T12:00:00Z".parse().unwrap()
+}
+
+fn endpoint() -> WebhookEndpoint {
+    EndpointPolicy::new().check("https://hooks.example.net/in").unwrap()
+}
+
+fn ips(list: &[&str]) -> Vec<IpAddr> {
+    list.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[track_caller]
+fn check_with(guard: &Guard, endpoint: &WebhookEndpoint, answers: &[&str], expected: Result<&[&str], &str>) {
+    let found = guard.check_answers(endpoint, &ips(answers), now());
+    let found = found.map(|dial| dial.iter().map(|addr| addr.ip()).collect::<Vec<_>>()).map_err(|error| {
+        assert_eq!(error.public_code().as_str(), "endpoint.unreachable");
+        error.code()
+    });
+    assert_eq!(found, expected.map(ips), "{answers:?}");
+}
+
+#[track_caller]
+fn check(answers: &[&str], expected: Result<&[&str], &str>) {
+    check_with(&Guard::new(), &endpoint(), answers, expected);
+}
+
+#[test]
+fn outside_answers_are_dialled_in_order() {
+    check(&["93.184.216.34"], Ok(&["93.184.216.34"]));
+    check(&["2606:2800:220:1::1", "93.184.216.34"], Ok(&["2606:2800:220:1::1", "93.184.216.34"]));
+    check(&["::ffff:93.184.216.34"], Ok(&["93.184.216.34"]));
+}
+
+#[test]
+fn one_inside_answer_refuses_all() {
+    check(&["93.184.216.34", "10.0.0.1"], Err("address.private"));
+    check(&["93.184.216.34", "::1"], Err("address.loopback"));
+    check(&["10.0.0.1", "93.184.216.34"], Err("address.private"));
+}
+
+#[test]
+fn hidden_addresses_are_found() {
+    check(&["::ffff:127.0.0.1"], Err("address.loopback"));
+    check(&["64:ff9b::a00:1"], Err("address.private"));
+    check(&["169.254.169.254"], Err("address.cloud_metadata"));
+    assert!(Guard::new().check_answers(&endpoint(), &ips(&["2002:a9fe:a9fe::1"]), now()).is_err());
+}
+
+#[test]
+fn configured_nat64_prefixes_are_decoded() {
+    let hidden = &["2001:67c:2b0:db32:0:1:a00:1"];
+    check(hidden, Ok(hidden));
+    let guard = Guard::new().with_nat64_prefix("2001:67c:2b0:db32:0:1::/96".parse().unwrap());
+    check_with(&guard, &endpoint(), hidden, Err("address.private"));
+}
+
+#[test]
+fn no_answer_is_a_refusal_and_so_are_too_many() {
+    check(&[], Err("guard.no_answers"));
+    check(&["93.184.216.34"; MAX_ANSWERS], Ok(&["93.184.216.34"; MAX_ANSWERS]));
+    check(&["93.184.216.34"; MAX_ANSWERS + 1], Err("guard.too_many_answers"));
+}
+
+#[test]
+fn own_addresses_are_refused_in_every_form() {
+    let guard = Guard::new()
+        .with_own_address("::ffff:93.184.216.34".parse().unwrap())
+        .with_own_network("2606:2800::".parse().unwrap(), 32)
+        .unwrap();
+    check_with(&guard, &endpoint(), &["93.184.216.34"], Err("guard.own_address"));
+    check_with(&guard, &endpoint(), &["::ffff:93.184.216.34"], Err("guard.own_address"));
+    check_with(&guard, &endpoint(), &["2606:2800:220:1::1"], Err("guard.own_address"));
+    check_with(&guard, &endpoint(), &["93.184.216.35"], Ok(&["93.184.216.35"]));
+    assert_eq!(
+        Guard::new().with_own_network("::".parse().unwrap(), 129).unwrap_err().code(),
+        "guard.network"
+    );
+}
+
+#[test]
+fn a_literal_is_judged_whatever_the_answers_say() {
+    let literal = EndpointPolicy::new().with_address_literals().check("https://93.184.216.34/").unwrap();
+    check_with(&Guard::new(), &literal, &["93.184.216.99"], Ok(&["93.184.216.34"]));
+    let guard = Guard::new().with_own_address("93.184.216.34".parse().unwrap());
+    check_with(&guard, &literal, &[], Err("guard.own_address"));
+}
+
+fn dangerous() -> EndpointPolicy {
+    let risk = RiskAcceptance::new("ops-lead", "demo", "2026-12-01T00:00:00Z".parse().unwrap()).unwrap();
+    EndpointPolicy::new()
+        .dangerous(risk)
+        .allow_loopback()
+        .allow_receiver("hooks.corp", "100.64.0.0".parse().unwrap(), 10)
+        .unwrap()
+        .build()
+}
+
+#[test]
+fn an_accepted_receiver_may_be_in_its_network_and_nowhere_else() {
+    let local = dangerous().check_at("https://localhost/", now()).unwrap();
+    check_with(&Guard::new(), &local, &["127.0.0.1", "::1"], Ok(&["127.0.0.1", "::1"]));
+    check_with(&Guard::new(), &local, &["10.0.0.1"], Err("address.private"));
+    let corp = dangerous().check_at("https://hooks.corp/", now()).unwrap();
+    check_with(&Guard::new(), &corp, &["100.64.0.9"], Ok(&["100.64.0.9"]));
+    check_with(&Guard::new(), &corp, &["127.0.0.1"], Err("address.loopback"));
+    let other = dangerous().check_at("https://hooks.example.net/", now()).unwrap();
+    check_with(&Guard::new(), &other, &["127.0.0.1"], Err("address.loopback"));
+}
+
+#[test]
+fn no_acceptance_reaches_metadata_services() {
+    let corp = dangerous().check_at("https://hooks.corp/", now()).unwrap();
+    check_with(&Guard::new(), &corp, &["100.100.100.200"], Err("address.cloud_metadata"));
+}
+
+#[test]
+fn an_acceptance_that_ended_since_the_check_counts_for_nothing() {
+    let local = dangerous().check_at("https://localhost/", now()).unwrap();
+    let late = "2026-12-01T00:00:00Z".parse().unwrap();
+    let refused = Guard::new().check_answers(&local, &ips(&["127.0.0.1"]), late).unwrap_err();
+    assert_eq!(refused.code(), "guard.risk_expired");
+}
+
+#[test]
+fn a_guarded_address_is_dialled_within_seconds_or_not_at_all() {
+    let dial = Guard::new().check_answers(&endpoint(), &ips(&["93.184.216.34"]), now()).unwrap();
+    assert_eq!(dial[0].socket_addr(now()).unwrap(), "93.184.216.34:443".parse().unwrap());
+    assert!(dial[0].socket_addr(dial[0].valid_until()).is_err());
+    let late = now().saturating_add(GUARDED_ADDR_LIFETIME);
+    assert_eq!(dial[0].socket_addr(late).unwrap_err().code(), "guard.expired");
+}
+
+#[test]
+fn a_socket_to_elsewhere_is_refused() {
+    let dial = Guard::new().check_answers(&endpoint(), &ips(&["93.184.216.34"]), now()).unwrap();
+    for (peer, ok) in [
+        ("93.184.216.34:443", true),
+        ("[::ffff:93.184.216.34]:443", true),
+        ("93.184.216.34:8443", false),
+        ("127.0.0.1:443", false),
+        ("93.184.216.35:443", false),
+    ] {
+        assert_eq!(dial[0].check_peer(peer.parse().unwrap()).is_ok(), ok, "{peer}");
+    }
+}
