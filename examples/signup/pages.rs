@@ -13,15 +13,15 @@ const CONTENT_SECURITY_POLICY: &str =
 
 /// What the form shows when it comes back.
 #[derive(Debug, Default)]
-pub struct FormState {
-    pub next: Option<String>,
+pub(crate) struct FormState {
+    pub(crate) next: Option<String>,
     /// One line per problem, in the visitor's words.
-    pub email_problem: Option<&'static str>,
-    pub password_problems: Vec<String>,
-    pub notice: Option<&'static str>,
+    pub(crate) email_problem: Option<&'static str>,
+    pub(crate) password_problems: Vec<String>,
+    pub(crate) notice: Option<&'static str>,
 }
 
-pub fn signup(status: StatusCode, state: &FormState) -> Response {
+pub(crate) fn signup(status: StatusCode, state: &FormState) -> Response {
     page(
         status,
         "Create your account",
@@ -48,7 +48,7 @@ pub fn signup(status: StatusCode, state: &FormState) -> Response {
     )
 }
 
-pub fn welcome() -> Response {
+pub(crate) fn welcome() -> Response {
     page(
         StatusCode::OK,
         "Welcome aboard",
@@ -61,7 +61,7 @@ pub fn welcome() -> Response {
     )
 }
 
-pub fn dashboard() -> Response {
+pub(crate) fn dashboard() -> Response {
     page(
         StatusCode::OK,
         "Your dashboard",
@@ -73,7 +73,7 @@ pub fn dashboard() -> Response {
     )
 }
 
-pub fn unavailable_here() -> Markup {
+pub(crate) fn unavailable_here() -> Markup {
     document(
         "Not available where you are",
         html! {
@@ -84,7 +84,7 @@ pub fn unavailable_here() -> Markup {
     )
 }
 
-pub fn problem(status: StatusCode, headline: &'static str, text: &'static str) -> Response {
+pub(crate) fn problem(status: StatusCode, headline: &'static str, text: &'static str) -> Response {
     page(status, headline, html! { h1 { (headline) } p.lead { (text) } p { a.button href="/signup" { "Back to the form" } } })
 }
 
@@ -127,7 +127,7 @@ fn document(title: &str, body: Markup) -> Markup {
 }
 
 /// Headers every page carries.
-pub async fn secure_headers(mut response: Response) -> Response {
+pub(crate) async fn secure_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),

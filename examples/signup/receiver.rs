@@ -24,11 +24,11 @@ use tokio_rustls::server::TlsStream;
 use crate::Failure;
 
 /// A running receiver: where it listens, whom it trusts, and what it verified.
-pub struct Receiver {
-    pub url: String,
-    pub ca: CertificateDer<'static>,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
+    pub(crate) ca: CertificateDer<'static>,
     /// The body of every message whose signature held, in the order of arrival.
-    pub verified: mpsc::UnboundedReceiver<Bytes>,
+    pub(crate) verified: mpsc::UnboundedReceiver<Bytes>,
 }
 
 #[derive(Clone)]
@@ -40,7 +40,7 @@ struct Inbox {
 
 impl Receiver {
     /// Listens on a free port of this machine.
-    pub async fn start(key: SigningKey, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+    pub(crate) async fn start(key: SigningKey, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let (ca, tls) = certificate()?;
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("https://localhost:{}/hooks", tcp.local_addr()?.port());

@@ -14,20 +14,20 @@ use url::form_urlencoded;
 use crate::Failure;
 
 /// Somebody at an address.
-pub struct Visitor {
-    pub service: SocketAddr,
+pub(crate) struct Visitor {
+    pub(crate) service: SocketAddr,
     /// What the trusted proxy writes into `X-Forwarded-For`.
-    pub address: &'static str,
+    pub(crate) address: &'static str,
 }
 
 impl Visitor {
     /// Asks for a page.
-    pub async fn open(&self, path: &str) -> Result<Response<Bytes>, Failure> {
+    pub(crate) async fn open(&self, path: &str) -> Result<Response<Bytes>, Failure> {
         self.send(Method::GET, path, String::new()).await
     }
 
     /// Sends the form.
-    pub async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Result<Response<Bytes>, Failure> {
+    pub(crate) async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Result<Response<Bytes>, Failure> {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         self.send(Method::POST, path, form).await
     }

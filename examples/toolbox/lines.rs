@@ -11,7 +11,7 @@ use crate::Ended;
 const MAX_LINE_LEN: u64 = 16 * 1024 * 1024;
 
 /// Reads stdin line by line, and answers each line with what `answer` makes of it.
-pub fn answer_lines<I: DeserializeOwned>(answer: impl FnMut(I) -> Value) -> Ended {
+pub(crate) fn answer_lines<I: DeserializeOwned>(answer: impl FnMut(I) -> Value) -> Ended {
     let stdout = BufWriter::new(io::stdout().lock());
     match answer_each(io::stdin().lock(), stdout, answer) {
         Ok(()) => Ended::Done,
@@ -63,6 +63,6 @@ fn answer_line<I: DeserializeOwned>(line: &[u8], answer: &mut impl FnMut(I) -> V
 }
 
 /// `{"error": "…"}`.
-pub fn error(text: &str) -> Value {
+pub(crate) fn error(text: &str) -> Value {
     Value::Object(Map::from_iter([("error".to_owned(), Value::from(text))]))
 }
