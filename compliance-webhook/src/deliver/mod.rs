@@ -9,6 +9,8 @@ mod attempt;
 mod https;
 mod outcome;
 #[cfg(feature = "deliver")]
+mod pool;
+#[cfg(feature = "deliver")]
 mod tls;
 
 use std::future::Future;
