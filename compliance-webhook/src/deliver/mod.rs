@@ -1,15 +1,26 @@
 //! One attempt to deliver one message.
 //!
 //! [`Deliver`] is the seam between whoever schedules attempts and the transport: an [`Attempt`] goes in, an
-//! [`Outcome`] comes out, nothing is retried and nothing is remembered.
+//! [`Outcome`] comes out, nothing is retried and nothing is remembered. `HttpsTransport` (feature `deliver`) is
+//! the transport for production; tests of a scheduler bring their own.
 
 mod attempt;
+#[cfg(feature = "deliver")]
+mod https;
 mod outcome;
+#[cfg(feature = "deliver")]
+mod pool;
+#[cfg(feature = "deliver")]
+mod tls;
 
 use std::future::Future;
 
 pub use attempt::{Attempt, ContentType, ContentTypeError};
+#[cfg(feature = "deliver")]
+pub use https::{HttpsTransport, HttpsTransportBuilder, Timeouts, TransportError};
 pub use outcome::{Answer, BodyEnd, DeliverError, DeliverReason, Outcome, TlsProblem};
+#[cfg(feature = "deliver")]
+pub use tls::{TlsRoots, TlsVersions};
 
 /// Makes one attempt.
 pub trait Deliver: Send + Sync {

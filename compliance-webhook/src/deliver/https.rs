@@ -1,0 +1,429 @@
+//! The transport: hyper over rustls, on sockets to guarded addresses.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use compliance_core::clock::{Clock, SystemClock};
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::pool::{Connection, Pool};
+use super::tls::{client_config, problem, server_name};
+use super::{Answer, Attempt, BodyEnd, Deliver, DeliverReason, Outcome, TlsRoots, TlsVersions};
+use crate::endpoint::{EndpointHost, WebhookEndpoint};
+use crate::guard::{Guard, GuardedAddr, Resolve, SystemResolver};
+
+/// The most of an answer's head that is read, in bytes.
+const MAX_HEAD_LEN: usize = 32 * 1024;
+
+/// How long each phase of an attempt may take. The sum of the defaults is 30 seconds, the longest Standard
+/// Webhooks recommends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "any value may fill any field, and a new phase must be seen")]
+pub struct Timeouts {
+    /// Looking the name up; 5 seconds.
+    pub resolve: Duration,
+    /// Connecting, all addresses together; 5 seconds.
+    pub connect: Duration,
+    /// The TLS handshake; 5 seconds.
+    pub tls: Duration,
+    /// From sending the request to the end of the answer's body; 15 seconds.
+    pub response: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let five = Duration::from_secs(5);
+        Self { resolve: five, connect: five, tls: five, response: Duration::from_secs(15) }
+    }
+}
+
+/// A transport could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// What should be a certificate is none.
+    #[error("expected at least one certificate authority in pem")]
+    Certificate,
+    /// Nobody is trusted.
+    #[error("no certificate authority is trusted")]
+    NoRoots,
+    /// The TLS library refused its own defaults.
+    #[error("the tls configuration was refused")]
+    Tls,
+    /// A user agent no header may carry.
+    #[error("the user agent is not visible ascii")]
+    UserAgent,
+}
+
+impl TransportError {
+    /// `deliver.certificate`, `deliver.no_roots`, `deliver.tls_config` or `deliver.user_agent`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Certificate => "deliver.certificate",
+            Self::NoRoots => "deliver.no_roots",
+            Self::Tls => "deliver.tls_config",
+            Self::UserAgent => "deliver.user_agent",
+        }
+    }
+}
+
+/// Delivers over HTTP/1.1 and TLS, to guarded addresses only.
+///
+/// Each attempt resolves the name once, lets the [`Guard`] judge every answer, dials only what passed, checks
+/// the socket's peer, authenticates the endpoint's own name, signs, and reads a bounded answer. It asks no
+/// proxy, whatever the environment says, follows no redirect and decompresses nothing.
+///
+/// ```
+/// use std::sync::Arc;
+/// use compliance_core::clock::SystemClock;
+/// use compliance_webhook::deliver::HttpsTransport;
+///
+/// let transport = HttpsTransport::builder(Arc::new(SystemClock)).build()?;
+/// let nobody = compliance_webhook::deliver::TlsRoots::none();
+/// let refused = HttpsTransport::builder(Arc::new(SystemClock)).with_roots(nobody).build().unwrap_err();
+/// assert_eq!(refused.code(), "deliver.no_roots");
+/// # Ok::<(), compliance_webhook::deliver::TransportError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HttpsTransport<R = SystemResolver> {
+    inner: Arc<Inner<R>>,
+}
+
+struct Inner<R> {
+    resolver: R,
+    guard: Guard,
+    clock: Arc<dyn Clock>,
+    tls: TlsConnector,
+    limits: Limits,
+    pool: Pool,
+    user_agent: HeaderValue,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    timeouts: Timeouts,
+    max_body_len: usize,
+    excerpt_len: usize,
+    max_idle: usize,
+}
+
+impl<R> std::fmt::Debug for Inner<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner")
+            .field("guard", &self.guard)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An [`HttpsTransport`] in the making.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct HttpsTransportBuilder<R = SystemResolver> {
+    resolver: R,
+    guard: Guard,
+    clock: Arc<dyn Clock>,
+    roots: TlsRoots,
+    versions: TlsVersions,
+    limits: Limits,
+    user_agent: String,
+}
+
+impl HttpsTransport {
+    /// The most of an answer's body that is read, in bytes, unless told otherwise.
+    pub const DEFAULT_MAX_BODY_LEN: usize = 16 * 1024;
+
+    /// The most unused connections kept per host and port, unless told otherwise.
+    pub const DEFAULT_MAX_IDLE: usize = 16;
+
+    /// System resolver, default guard, Mozilla's roots, TLS 1.3, no excerpt. `clock` dates signatures, guards
+    /// addresses and judges certificates.
+    pub fn builder(clock: Arc<dyn Clock>) -> HttpsTransportBuilder {
+        HttpsTransportBuilder {
+            resolver: SystemResolver,
+            guard: Guard::new(),
+            clock,
+            roots: TlsRoots::webpki(),
+            versions: TlsVersions::default(),
+            limits: Limits {
+                timeouts: Timeouts::default(),
+                max_body_len: Self::DEFAULT_MAX_BODY_LEN,
+                excerpt_len: 0,
+                max_idle: Self::DEFAULT_MAX_IDLE,
+            },
+            user_agent: concat!("compliance-webhook/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+
+    /// All defaults, on the system's clock.
+    ///
+    /// # Errors
+    /// `deliver.tls_config` if the TLS library refuses its own defaults.
+    pub fn system() -> Result<Self, TransportError> {
+        Self::builder(Arc::new(SystemClock)).build()
+    }
+}
+
+impl<R: Resolve> HttpsTransportBuilder<R> {
+    /// Looks names up elsewhere.
+    pub fn with_resolver<S: Resolve>(self, resolver: S) -> HttpsTransportBuilder<S> {
+        let Self { resolver: _, guard, clock, roots, versions, limits, user_agent } = self;
+        HttpsTransportBuilder { resolver, guard, clock, roots, versions, limits, user_agent }
+    }
+
+    /// Judges answers with own addresses and NAT64 prefixes in mind.
+    pub fn with_guard(self, guard: Guard) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// Trusts other authorities.
+    pub fn with_roots(self, roots: TlsRoots) -> Self {
+        Self { roots, ..self }
+    }
+
+    /// Offers other TLS versions.
+    pub fn with_versions(self, versions: TlsVersions) -> Self {
+        Self { versions, ..self }
+    }
+
+    /// Waits longer or shorter.
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.limits.timeouts = timeouts;
+        self
+    }
+
+    /// Reads more or less of an answer's body; in bytes.
+    pub fn with_max_body_len(mut self, max_body_len: usize) -> Self {
+        self.limits.max_body_len = max_body_len;
+        self
+    }
+
+    /// Keeps the first `excerpt_len` bytes of each answer's body; none unless told. See
+    /// [`Answer::excerpt`] for what that can hold.
+    pub fn with_excerpt(mut self, excerpt_len: usize) -> Self {
+        self.limits.excerpt_len = excerpt_len;
+        self
+    }
+
+    /// Keeps at most this many unused connections per host and port, for half a minute; 0 opens a new one for
+    /// each attempt. A kept one is used again only when its peer is among the addresses just resolved and
+    /// checked.
+    pub fn with_max_idle(mut self, max_idle: usize) -> Self {
+        self.limits.max_idle = max_idle;
+        self
+    }
+
+    /// Names the sender, `compliance-webhook/…` otherwise.
+    pub fn with_user_agent(self, user_agent: &str) -> Self {
+        Self { user_agent: user_agent.to_owned(), ..self }
+    }
+
+    /// The transport.
+    ///
+    /// # Errors
+    /// [`TransportError`] when nobody is trusted or the user agent is no header value.
+    pub fn build(self) -> Result<HttpsTransport<R>, TransportError> {
+        if self.roots.is_empty() {
+            return Err(TransportError::NoRoots);
+        }
+        let user_agent = HeaderValue::from_str(&self.user_agent).map_err(|_| TransportError::UserAgent)?;
+        let config = client_config(self.roots, self.versions, Arc::clone(&self.clock))?;
+        let inner = Inner {
+            resolver: self.resolver,
+            guard: self.guard,
+            clock: self.clock,
+            tls: TlsConnector::from(Arc::new(config)),
+            limits: self.limits,
+            pool: Pool::new(self.limits.max_idle),
+            user_agent,
+        };
+        Ok(HttpsTransport { inner: Arc::new(inner) })
+    }
+}
+
+impl<R: Resolve> Deliver for HttpsTransport<R> {
+    async fn deliver(&self, attempt: Attempt<'_>) -> Outcome {
+        match self.inner.attempt(attempt).await {
+            Ok(answer) => Outcome::Answered(answer),
+            Err(reason) => Outcome::Unanswered(reason.into()),
+        }
+    }
+}
+
+impl<R: Resolve> Inner<R> {
+    async fn attempt(&self, attempt: Attempt<'_>) -> Result<Answer, DeliverReason> {
+        let endpoint = attempt.endpoint();
+        let guarded = self.resolve(endpoint).await?;
+        if let Some(mut kept) = self.pool.take(endpoint, &guarded, self.clock.now())
+            && let Ok(Ok(())) = timeout(self.limits.timeouts.connect, kept.sender.ready()).await
+        {
+            match self.exchange(kept, attempt).await {
+                // The server closed it meanwhile. Should the message have arrived all the same, its id tells.
+                Err(Failed::Closed) => {}
+                done => return done.map_err(DeliverReason::from),
+            }
+        }
+        let opened = self.open(endpoint, &guarded).await?;
+        self.exchange(opened, attempt).await.map_err(DeliverReason::from)
+    }
+
+    /// Sends one request and reads its answer.
+    async fn exchange(&self, mut connection: Connection, attempt: Attempt<'_>) -> Result<Answer, Failed> {
+        let deadline = Instant::now().checked_add(self.limits.timeouts.response);
+        let deadline = deadline.ok_or(Failed::Otherwise(DeliverReason::Request))?;
+        let request = self.request(attempt).map_err(Failed::Otherwise)?;
+        let response = match timeout_at(deadline, connection.sender.send_request(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) if error.is_parse() => return Err(Failed::Otherwise(DeliverReason::Response)),
+            Ok(Err(_)) => return Err(Failed::Closed),
+            Err(_) => return Err(Failed::Otherwise(DeliverReason::ResponseTimeout)),
+        };
+        let answer = self.read(response, deadline).await;
+        if answer.body_end() == BodyEnd::Complete {
+            self.pool.put(attempt.endpoint(), connection);
+        }
+        Ok(answer)
+    }
+
+    async fn open(
+        &self,
+        endpoint: &WebhookEndpoint,
+        guarded: &[GuardedAddr],
+    ) -> Result<Connection, DeliverReason> {
+        let (stream, peer) = self.connect(guarded).await?;
+        let stream = self.secure(endpoint, stream).await?;
+        let mut http1 = http1::Builder::new();
+        let handshake = http1.max_buf_size(MAX_HEAD_LEN).handshake(TokioIo::new(stream));
+        let (sender, driver) = handshake.await.map_err(|_| DeliverReason::Response)?;
+        let driver = tokio::spawn(async move {
+            // How it ended shows in the answer.
+            let _ = driver.await;
+        });
+        Ok(Connection::new(sender, peer, driver))
+    }
+
+    async fn resolve(&self, endpoint: &WebhookEndpoint) -> Result<Vec<GuardedAddr>, DeliverReason> {
+        let answers = match endpoint.host() {
+            EndpointHost::Address(_) => Vec::new(),
+            EndpointHost::Name(name) => {
+                let lookup = timeout(self.limits.timeouts.resolve, self.resolver.resolve(name)).await;
+                lookup.map_err(|_| DeliverReason::ResolveTimeout)?.map_err(|_| DeliverReason::Resolve)?
+            }
+        };
+        let checked = self.guard.check_answers(endpoint, &answers, self.clock.now());
+        checked.map_err(|refused| DeliverReason::Guard(refused.reason()))
+    }
+
+    /// Tries the addresses in order. A dead one gets its share of the time, so that the next has its turn.
+    async fn connect(&self, guarded: &[GuardedAddr]) -> Result<(TcpStream, SocketAddr), DeliverReason> {
+        let started = Instant::now();
+        let mut reason = DeliverReason::Connect;
+        for (untried, address) in (1..=guarded.len()).rev().zip(guarded) {
+            let left = self.limits.timeouts.connect.saturating_sub(started.elapsed());
+            let share = u32::try_from(untried).ok().and_then(|untried| left.checked_div(untried));
+            match timeout(share.unwrap_or_default(), self.dial(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(refused @ DeliverReason::Guard(_))) => return Err(refused),
+                Ok(Err(failed)) => reason = failed,
+                Err(_) => reason = DeliverReason::ConnectTimeout,
+            }
+        }
+        Err(reason)
+    }
+
+    // INVARIANT: the only place of the crate that opens a socket; it takes nothing but a `GuardedAddr`.
+    async fn dial(&self, address: &GuardedAddr) -> Result<(TcpStream, SocketAddr), DeliverReason> {
+        let guard = |refused: crate::guard::GuardError| DeliverReason::Guard(refused.reason());
+        let target = address.socket_addr(self.clock.now()).map_err(guard)?;
+        let stream = TcpStream::connect(target).await.map_err(|_| DeliverReason::Connect)?;
+        let peer = stream.peer_addr().map_err(|_| DeliverReason::Connect)?;
+        address.check_peer(peer).map_err(guard)?;
+        // Head and body go out in two writes; without this the second waits for an acknowledgement.
+        stream.set_nodelay(true).map_err(|_| DeliverReason::Connect)?;
+        Ok((stream, peer))
+    }
+
+    async fn secure(
+        &self,
+        endpoint: &WebhookEndpoint,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, DeliverReason> {
+        let name = server_name(endpoint).ok_or(DeliverReason::Request)?;
+        let handshake = timeout(self.limits.timeouts.tls, self.tls.connect(name, stream)).await;
+        handshake.map_err(|_| DeliverReason::TlsTimeout)?.map_err(|error| DeliverReason::Tls(problem(&error)))
+    }
+
+    /// Signed here, when everything that takes time is behind.
+    fn request(&self, attempt: Attempt<'_>) -> Result<Request<Full<Bytes>>, DeliverReason> {
+        let endpoint = attempt.endpoint();
+        let signed = attempt.signer().sign(attempt.id(), self.clock.now(), attempt.payload());
+        let signed = signed.map_err(|_| DeliverReason::Request)?;
+        let mut request = Request::post(endpoint.path_and_query())
+            .header(HOST, endpoint.authority())
+            .header(USER_AGENT, &self.user_agent)
+            .header(CONTENT_TYPE, attempt.content_type().as_str());
+        for (name, value) in signed.pairs() {
+            request = request.header(name, value);
+        }
+        let body = Full::new(Bytes::copy_from_slice(attempt.payload()));
+        request.body(body).map_err(|_| DeliverReason::Request)
+    }
+
+    async fn read(&self, response: Response<Incoming>, deadline: Instant) -> Answer {
+        let mut answer = Answer::new(response.status().as_u16());
+        if let Some(value) = response.headers().get(RETRY_AFTER) {
+            answer = answer.with_retry_after(value.as_bytes());
+        }
+        let mut body = response.into_body();
+        let mut excerpt = Vec::new();
+        let mut len = 0_usize;
+        let end = loop {
+            let frame = match timeout_at(deadline, body.frame()).await {
+                Err(_) => break BodyEnd::TimedOut,
+                Ok(None) => break BodyEnd::Complete,
+                Ok(Some(Err(_))) => break BodyEnd::Broken,
+                Ok(Some(Ok(frame))) => frame,
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            let wanted = self.limits.excerpt_len.saturating_sub(excerpt.len());
+            excerpt.extend(data.iter().take(wanted));
+            len = len.saturating_add(data.len());
+            if len > self.limits.max_body_len {
+                break BodyEnd::Capped;
+            }
+        };
+        if self.limits.excerpt_len > 0 {
+            answer = answer.with_excerpt(&excerpt);
+        }
+        answer.with_body_end(end)
+    }
+}
+
+/// Why an exchange brought no answer.
+enum Failed {
+    /// The connection was closed before an answer.
+    Closed,
+    /// Anything else.
+    Otherwise(DeliverReason),
+}
+
+impl From<Failed> for DeliverReason {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Closed => Self::Response,
+            Failed::Otherwise(reason) => reason,
+        }
+    }
+}

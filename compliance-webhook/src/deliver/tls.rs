@@ -1,0 +1,143 @@
+//! Whom to trust and how to speak.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compliance_core::clock::{Clock, Timestamp};
+use rustls::client::ClientConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::time_provider::TimeProvider;
+use rustls::{AlertDescription, CertificateError, RootCertStore, SupportedProtocolVersion};
+
+use super::{TlsProblem, TransportError};
+use crate::endpoint::{EndpointHost, WebhookEndpoint};
+
+/// Which protocol versions are offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TlsVersions {
+    /// TLS 1.3 (RFC 8446) alone. The default.
+    #[default]
+    Modern,
+    /// TLS 1.2 (RFC 5246) with forward secrecy and authenticated ciphers, too: what RFC 9325 §3.1.1 still
+    /// requires general-purpose software to have.
+    Intermediate,
+}
+
+impl TlsVersions {
+    fn list(self) -> &'static [&'static SupportedProtocolVersion] {
+        match self {
+            Self::Modern => MODERN,
+            Self::Intermediate => INTERMEDIATE,
+        }
+    }
+}
+
+static MODERN: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+static INTERMEDIATE: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+/// The certificate authorities an endpoint's certificate may chain to.
+#[derive(Clone)]
+pub struct TlsRoots(RootCertStore);
+
+impl TlsRoots {
+    /// Mozilla's list, compiled in from the crate `webpki-roots`: the same on every machine, renewed with the
+    /// dependency.
+    #[must_use]
+    pub fn webpki() -> Self {
+        Self(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
+    }
+
+    /// Nobody. Add an authority, or every endpoint is refused.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(RootCertStore::empty())
+    }
+
+    /// Trusts the authorities of a PEM file, too.
+    ///
+    /// # Errors
+    /// `deliver.certificate` when there is no certificate in it or one is none.
+    ///
+    /// # Security
+    /// Such an authority may vouch for every host this transport talks to, public ones included.
+    pub fn with_pem(mut self, pem: &str) -> Result<Self, TransportError> {
+        let before = self.0.len();
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let certificate = certificate.map_err(|_| TransportError::Certificate)?;
+            self.0.add(certificate).map_err(|_| TransportError::Certificate)?;
+        }
+        if self.0.len() == before { Err(TransportError::Certificate) } else { Ok(self) }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for TlsRoots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TlsRoots({})", self.0.len())
+    }
+}
+
+pub(super) fn client_config(
+    roots: TlsRoots,
+    versions: TlsVersions,
+    clock: Arc<dyn Clock>,
+) -> Result<ClientConfig, TransportError> {
+    let provider = Arc::new(ring::default_provider());
+    let mut config = ClientConfig::builder_with_details(provider, Arc::new(CertificateTime(clock)))
+        .with_protocol_versions(versions.list())
+        .map_err(|_| TransportError::Tls)?
+        .with_root_certificates(roots.0)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Certificates are judged by the same clock as everything else.
+#[derive(Debug)]
+struct CertificateTime(Arc<dyn Clock>);
+
+impl TimeProvider for CertificateTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since_epoch: Duration = self.0.now().saturating_since(Timestamp::UNIX_EPOCH);
+        Some(UnixTime::since_unix_epoch(since_epoch))
+    }
+}
+
+/// The name the certificate must be for (RFC 9525): the endpoint's, never one that DNS said.
+pub(super) fn server_name(endpoint: &WebhookEndpoint) -> Option<ServerName<'static>> {
+    match endpoint.host() {
+        EndpointHost::Address(address) => Some(ServerName::IpAddress(address.into())),
+        EndpointHost::Name(name) => ServerName::try_from(name.to_owned()).ok(),
+    }
+}
+
+/// Sorts a failed handshake by what its operator has to change.
+pub(super) fn problem(error: &io::Error) -> TlsProblem {
+    use rustls::Error;
+
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(certificate)) => match certificate {
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => TlsProblem::Expired,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                TlsProblem::Name
+            }
+            CertificateError::BadSignature | CertificateError::UnknownIssuer => TlsProblem::Issuer,
+            _ => TlsProblem::Other,
+        },
+        Some(Error::AlertReceived(AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_)) => {
+            TlsProblem::Version
+        }
+        _ => TlsProblem::Other,
+    }
+}
