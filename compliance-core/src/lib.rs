@@ -14,6 +14,7 @@ pub mod origin;
 pub mod pseudonym;
 pub mod random;
 pub mod request;
+pub mod seal;
 pub mod snapshot;
 #[cfg(feature = "testing")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "testing")))]

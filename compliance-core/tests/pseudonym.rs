@@ -116,8 +116,8 @@ mod keyed {
         pseudonymiser.pseudonym(b"anna@example.com")
     }
 
-    /// Written once and never to change under version 1: a token in an old log must still be found. Recomputed
-    /// independently with Python's `hmac` and `hashlib`.
+    /// Written once and never to change under version 1: a token in an old log must still be found. Made with
+    /// Python's `hmac` and `hashlib`, independently of this code.
     #[test]
     fn version_1_is_what_it_always_was() {
         assert_eq!(
