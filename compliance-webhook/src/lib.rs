@@ -9,6 +9,8 @@ pub mod guard;
 
 pub mod deliver;
 
+pub mod schedule;
+
 pub use deliver::{Attempt, Deliver, Outcome};
 pub use endpoint::{EndpointPolicy, WebhookEndpoint};
 pub use guard::{Guard, GuardedAddr};
