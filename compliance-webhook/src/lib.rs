@@ -11,6 +11,10 @@ pub mod deliver;
 
 pub mod schedule;
 
+#[cfg(feature = "outbox")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "outbox")))]
+pub mod outbox;
+
 pub use deliver::{Attempt, Deliver, Outcome};
 pub use endpoint::{EndpointPolicy, WebhookEndpoint};
 pub use guard::{Guard, GuardedAddr};
