@@ -1,2 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(compliance_docsrs, feature(doc_cfg))]
+
+pub mod redirect;
+
+mod integrations;
+
+#[doc(inline)]
+pub use redirect::{OriginPattern, RedirectError, RedirectPolicy, SafeRedirect};

@@ -1,0 +1,8 @@
+//! The only files that name a framework. Trait implementations; nothing here is public by itself.
+
+#[cfg(feature = "actix-web")]
+mod actix_web;
+#[cfg(feature = "axum")]
+mod axum;
+#[cfg(feature = "http")]
+mod http;

@@ -1,0 +1,361 @@
+//! In which country an address is: the embedded table, MaxMind DB files, or several of them at once.
+//!
+//! Every source becomes the same resident table, so that a look-up costs the same whatever it came from, and
+//! nothing is read, mapped or decoded after loading. Special-purpose blocks (private, loopback, documentation
+//! …) are cut out while it is built: whatever a file says there, no client on the internet comes from them.
+//!
+//! ```
+//! use compliance_geo::database::{Database, Located};
+//!
+//! let database = Database::embedded()?;
+//! let Located::Place(place) = database.locate("5.22.4.4".parse().unwrap()) else { panic!() };
+//! assert_eq!(place.country().unwrap().as_str(), "IR");
+//! assert_eq!(database.locate("192.168.1.1".parse().unwrap()), Located::NotPublic);
+//! # Ok::<(), compliance_geo::database::DatabaseError>(())
+//! ```
+
+mod country_table;
+#[cfg(feature = "maxminddb")]
+mod mmdb;
+mod runs;
+mod table;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use compliance_core::country::{CountryCode, SubdivisionCode};
+use compliance_core::snapshot::Snapshot;
+
+use runs::{NO_RECORD, NOT_PUBLIC, Run, without_special_v4, without_special_v6};
+use table::{MAX_VALUE, Table};
+
+/// A country database in memory. Cheap to clone: clones share the table.
+///
+/// # Security
+/// An IP address says where a network is *said* to be, by whoever compiled the database. It is no evidence of
+/// where a person is: VPNs, mobile roaming and re-registered networks all mislead it, and databases disagree on
+/// about one address in twenty.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    table: Table,
+    // By value of the table, from 2 on: 0 is no record, 1 is not public.
+    places: Vec<Place>,
+    snapshot: Snapshot,
+    coverage: Coverage,
+}
+
+/// What kinds of statement a database makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Coverage {
+    countries: bool,
+    subdivisions: bool,
+    anonymity: bool,
+}
+
+/// What a database says of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "whoever decides must see that there may be no place")]
+pub enum Located<'a> {
+    /// Nothing.
+    NoRecord,
+    /// In a special-purpose block: not an address of the public internet.
+    NotPublic,
+    /// A place, or at least traits of the network.
+    Place(&'a Place),
+}
+
+impl Database {
+    /// The largest file [`from_mmdb`](Self::from_mmdb) takes, in bytes: 256 MiB. The largest public country and
+    /// city databases have less than half of it.
+    pub const MAX_MMDB_BYTES: usize = 256 << 20;
+
+    /// Looks an address up. An IPv4-mapped IPv6 address is looked up as IPv4; the other forms that carry an IPv4
+    /// address are not taken apart here, see the embargo module, which judges both.
+    ///
+    /// Allocates nothing; tens of nanoseconds.
+    #[inline]
+    pub fn locate(&self, ip: IpAddr) -> Located<'_> {
+        match self.inner.table.value(ip.to_canonical()) {
+            NO_RECORD => Located::NoRecord,
+            NOT_PUBLIC => Located::NotPublic,
+            value => self.place(value).map_or(Located::NoRecord, Located::Place),
+        }
+    }
+
+    /// The country the network is in, if the database says.
+    #[inline]
+    #[must_use]
+    pub fn country(&self, ip: IpAddr) -> Option<CountryCode> {
+        match self.locate(ip) {
+            Located::Place(place) => place.country(),
+            Located::NoRecord | Located::NotPublic => None,
+        }
+    }
+
+    /// Source, day and digest.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.inner.snapshot
+    }
+
+    /// Whether it says in which country networks are. Anonymiser databases do not.
+    #[must_use]
+    pub fn knows_countries(&self) -> bool {
+        self.inner.coverage.countries
+    }
+
+    /// Whether it says in which part of a country networks are. The embedded table does not.
+    #[must_use]
+    pub fn knows_subdivisions(&self) -> bool {
+        self.inner.coverage.subdivisions
+    }
+
+    /// Whether it says which networks hide their users (VPN, proxy, Tor).
+    #[must_use]
+    pub fn knows_anonymity(&self) -> bool {
+        self.inner.coverage.anonymity
+    }
+
+    /// Resident size of the table in bytes, holes and all places included.
+    #[must_use]
+    pub fn table_bytes(&self) -> usize {
+        self.inner.table.bytes().saturating_add(size_of_val(self.inner.places.as_slice()))
+    }
+
+    /// Every first address of a run of equal answers, IPv4 then IPv6. For tests that compare the table with the
+    /// file it came from.
+    pub fn boundaries(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.inner.table.runs_v4().into_iter().map(|(start, _)| IpAddr::from(start.to_be_bytes()));
+        let v6 = self.inner.table.runs_v6().into_iter().map(|(start, _)| IpAddr::from(start.to_be_bytes()));
+        v4.chain(v6)
+    }
+
+    fn build(
+        (v4, v6): (&[Run<u32>], &[Run<u128>]),
+        places: Places,
+        snapshot: Snapshot,
+    ) -> Result<Self, DatabaseError> {
+        let coverage = places.coverage();
+        if !(coverage.countries || coverage.anonymity) {
+            return Err(DatabaseErrorKind::Schema.into());
+        }
+        let table = Table::new(&without_special_v4(v4), &without_special_v6(v6));
+        Ok(Self { inner: Arc::new(Inner { table, places: places.list, snapshot, coverage }) })
+    }
+
+    pub(crate) fn place(&self, value: u16) -> Option<&Place> {
+        self.inner.places.get(usize::from(value).checked_sub(FIRST_PLACE)?)
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Database({})", self.inner.snapshot)
+    }
+}
+
+/// The value of the first place.
+const FIRST_PLACE: usize = 2;
+
+/// Gives every distinct place a value.
+#[derive(Debug, Default)]
+struct Places {
+    list: Vec<Place>,
+    values: HashMap<Place, u16>,
+}
+
+impl Places {
+    fn value(&mut self, place: Place) -> Result<u16, DatabaseError> {
+        if place == Place::default() {
+            return Ok(NO_RECORD);
+        }
+        if let Some(value) = self.values.get(&place) {
+            return Ok(*value);
+        }
+        let value = u16::try_from(self.list.len().saturating_add(FIRST_PLACE))
+            .ok()
+            .filter(|value| *value <= MAX_VALUE)
+            .ok_or(DatabaseErrorKind::TooManyPlaces { limit: usize::from(MAX_VALUE) })?;
+        self.list.push(place);
+        self.values.insert(place, value);
+        Ok(value)
+    }
+
+    fn coverage(&self) -> Coverage {
+        Coverage {
+            countries: self.list.iter().any(|place| place.country.is_some()),
+            subdivisions: self.list.iter().any(|place| place.subdivision.is_some()),
+            anonymity: self.list.iter().any(|place| place.anonymity != Anonymity::default()),
+        }
+    }
+}
+
+/// Where a network is, and whether it hides its users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    country: Option<CountryCode>,
+    subdivision: Option<SubdivisionCode>,
+    registered_country: Option<CountryCode>,
+    anonymity: Anonymity,
+}
+
+impl Place {
+    /// The country the network is in.
+    #[must_use]
+    pub fn country(&self) -> Option<CountryCode> {
+        self.country
+    }
+
+    /// The part of the country it is in: the largest one the database names.
+    #[must_use]
+    pub fn subdivision(&self) -> Option<SubdivisionCode> {
+        self.subdivision
+    }
+
+    /// The country in whose registry the network is, where it differs from [`country`](Self::country) or that is
+    /// unknown.
+    #[must_use]
+    pub fn registered_country(&self) -> Option<CountryCode> {
+        self.registered_country
+    }
+
+    /// Whether the network hides its users.
+    #[must_use]
+    pub fn anonymity(&self) -> Anonymity {
+        self.anonymity
+    }
+}
+
+/// How a network hides where its users are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Anonymity {
+    anonymous: bool,
+    hosting_provider: bool,
+    public_proxy: bool,
+    residential_proxy: bool,
+    tor_exit_node: bool,
+    vpn: bool,
+}
+
+impl Anonymity {
+    /// Belongs to some service that hides its users, the ones below included.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.anonymous || self.public_proxy || self.residential_proxy || self.tor_exit_node || self.vpn
+    }
+
+    /// Belongs to a hosting provider. Says little by itself: servers are clients too.
+    #[must_use]
+    pub fn is_hosting_provider(&self) -> bool {
+        self.hosting_provider
+    }
+
+    /// An open proxy.
+    #[must_use]
+    pub fn is_public_proxy(&self) -> bool {
+        self.public_proxy
+    }
+
+    /// A proxy in a home network, usually without its owner's knowledge.
+    #[must_use]
+    pub fn is_residential_proxy(&self) -> bool {
+        self.residential_proxy
+    }
+
+    /// A Tor exit node.
+    #[must_use]
+    pub fn is_tor_exit_node(&self) -> bool {
+        self.tor_exit_node
+    }
+
+    /// A VPN service.
+    #[must_use]
+    pub fn is_vpn(&self) -> bool {
+        self.vpn
+    }
+}
+
+/// A database was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("database refused: {0}")]
+pub struct DatabaseError(DatabaseErrorKind);
+
+/// Why a database was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatabaseErrorKind {
+    /// The content is not what the file's own digest says.
+    #[error("the content does not match the digest in its header")]
+    Digest,
+    /// It names no network at all.
+    #[error("it has no records")]
+    Empty,
+    /// Not a file of the expected format, or cut off.
+    #[error("expected a {expected} file, found something else or only part of one")]
+    Format {
+        /// Which format was expected.
+        expected: &'static str,
+    },
+    /// It could not be read.
+    #[error("reading failed: {kind}")]
+    Io {
+        /// The kind of I/O error.
+        kind: std::io::ErrorKind,
+    },
+    /// It says neither countries nor anonymity in a form we know, or in fields of the wrong type.
+    #[error("found neither `country.iso_code`, `country_code` nor anonymity flags of the expected types")]
+    Schema,
+    /// The search tree or the records are damaged, cyclic or cost more to read than their size explains.
+    #[error("the search tree or a record is damaged")]
+    Structure,
+    /// Larger than the limit.
+    #[error("it has {found} bytes, at most {limit} are read")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+        /// The size found, in bytes, as far as it was read.
+        found: usize,
+    },
+    /// More distinct places than a table can hold.
+    #[error("it tells more than {limit} places apart")]
+    TooManyPlaces {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+impl From<DatabaseErrorKind> for DatabaseError {
+    fn from(kind: DatabaseErrorKind) -> Self {
+        Self(kind)
+    }
+}
+
+impl DatabaseError {
+    /// Why.
+    #[must_use]
+    pub fn kind(&self) -> &DatabaseErrorKind {
+        &self.0
+    }
+
+    /// The stable code, `database.` and the kind.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.0 {
+            DatabaseErrorKind::Digest => "database.digest",
+            DatabaseErrorKind::Empty => "database.empty",
+            DatabaseErrorKind::Format { .. } => "database.format",
+            DatabaseErrorKind::Io { .. } => "database.io",
+            DatabaseErrorKind::Schema => "database.schema",
+            DatabaseErrorKind::Structure => "database.structure",
+            DatabaseErrorKind::TooLarge { .. } => "database.too_large",
+            DatabaseErrorKind::TooManyPlaces { .. } => "database.too_many_places",
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Whether a request came over TLS, and the refusal of one that did not.
+//!
+//! An API call in plaintext has already leaked its token: a redirect to `https` hides the mistake and lets it
+//! happen again. So it is refused, and browsers are told with HSTS (RFC 6797) not to try.
+//!
+//! ```
+//! use compliance_core::request::Transport;
+//! use compliance_geo::client_ip::TrustedProxies;
+//! use compliance_geo::transport::{SchemeSource, TransportRule};
+//!
+//! let rule = TransportRule::new(TrustedProxies::parse(["10.0.0.0/8"])?, SchemeSource::XForwardedProto)?;
+//! let said_https = [("X-Forwarded-Proto", "https")];
+//! let (proxy, stranger) = ("10.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+//!
+//! assert!(rule.require_tls(proxy, Transport::Plaintext, &said_https).is_ok());
+//! // Anybody can write the header; only our proxies are believed.
+//! let refused = rule.require_tls(stranger, Transport::Plaintext, &said_https).unwrap_err();
+//! assert_eq!(refused.code(), "transport.plaintext");
+//! # Ok::<(), compliance_geo::client_ip::ClientIpConfigError>(())
+//! ```
+
+use std::net::IpAddr;
+
+use compliance_core::finding::{Reason, ReasonCode};
+use compliance_core::reason_code;
+use compliance_core::request::Transport;
+
+use crate::client_ip::forwarded::{self, Node, Proto};
+use crate::client_ip::{ClientIpConfigError, FieldName, Headers, TrustedProxies, trim};
+
+/// How our proxies say over what they received a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SchemeSource {
+    /// They do not: only the connection to this process counts.
+    Connection,
+    /// `proto=` of `Forwarded` (RFC 7239 §5.4), up to the first element that is none of our proxies.
+    Forwarded,
+    /// `X-Forwarded-Proto`. Where it is a list, every entry must be `https`.
+    XForwardedProto,
+}
+
+/// The value of `Strict-Transport-Security` (RFC 6797 §6.1) that the layers set: two years, subdomains included.
+pub const HSTS: &str = "max-age=63072000; includeSubDomains";
+
+/// The rule by which a request's transport is established.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportRule {
+    proxies: TrustedProxies,
+    said: Said,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Said {
+    Connection,
+    Forwarded(FieldName),
+    XForwardedProto(FieldName),
+}
+
+impl TransportRule {
+    /// A rule for requests that come through `proxies`.
+    ///
+    /// # Errors
+    /// [`ClientIpConfigError`] `client_ip.no_proxies` when a header is to be read but nobody may set it.
+    pub fn new(proxies: TrustedProxies, source: SchemeSource) -> Result<Self, ClientIpConfigError> {
+        let name = |text: &'static str| FieldName::parse(text).ok_or(ClientIpConfigError::HeaderName);
+        let said = match source {
+            SchemeSource::Connection => Said::Connection,
+            SchemeSource::Forwarded => Said::Forwarded(name("forwarded")?),
+            SchemeSource::XForwardedProto => Said::XForwardedProto(name("x-forwarded-proto")?),
+        };
+        if proxies.is_empty() && said != Said::Connection {
+            return Err(ClientIpConfigError::NoProxies);
+        }
+        Ok(Self { proxies, said })
+    }
+
+    /// Says how the request reached our edge. `connection` is how it reached this process.
+    ///
+    /// From a proxy of ours its word counts, even when the connection from it is encrypted; from anybody else
+    /// only the connection does. Missing, repeated or unreadable words mean [`Transport::Plaintext`].
+    pub fn find(&self, peer: IpAddr, connection: Transport, headers: &(impl Headers + ?Sized)) -> Transport {
+        if !self.proxies.contains(peer) {
+            return connection;
+        }
+        let tls = match &self.said {
+            Said::Connection => return connection,
+            Said::Forwarded(name) => self.forwarded_tls(headers.lines(name)),
+            Said::XForwardedProto(name) => {
+                let mut lines = headers.lines(name);
+                let line = lines.next().filter(|_| lines.next().is_none());
+                line.is_some_and(|line| {
+                    line.split(|byte| *byte == b',').all(|word| trim(word).eq_ignore_ascii_case(b"https"))
+                })
+            }
+        };
+        if tls { Transport::Tls } else { Transport::Plaintext }
+    }
+
+    /// Refuses a request that did not reach our edge over TLS.
+    ///
+    /// # Errors
+    /// [`PlaintextRefused`] for [`Transport::Plaintext`].
+    pub fn require_tls(
+        &self,
+        peer: IpAddr,
+        connection: Transport,
+        headers: &(impl Headers + ?Sized),
+    ) -> Result<(), PlaintextRefused> {
+        match self.find(peer, connection, headers) {
+            Transport::Plaintext => Err(PlaintextRefused(())),
+            Transport::Tls => Ok(()),
+        }
+    }
+
+    fn forwarded_tls<'h>(&self, lines: impl Iterator<Item = &'h [u8]>) -> bool {
+        let mut tls = false;
+        let mut first = true;
+        for element in lines.flat_map(forwarded::elements) {
+            let (encrypted, ours) = match element {
+                Ok(element) => {
+                    let ours = matches!(element.node, Some(Node::Address(ip)) if self.proxies.contains(ip));
+                    (element.proto == Some(Proto::Https), ours)
+                }
+                Err(forwarded::Malformed) => (false, false),
+            };
+            // What stands left of an element that names a stranger is the stranger's own text.
+            tls = encrypted && (tls || first || !ours);
+            first = false;
+        }
+        tls
+    }
+}
+
+/// The request came in plaintext, or nobody trustworthy said otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request did not come over TLS")]
+pub struct PlaintextRefused(());
+
+impl PlaintextRefused {
+    /// `transport.plaintext`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        Reason::code(self).as_str()
+    }
+}
+
+impl Reason for PlaintextRefused {
+    fn code(&self) -> ReasonCode {
+        reason_code!("transport.plaintext")
+    }
+
+    fn public_code(&self) -> ReasonCode {
+        reason_code!("transport.plaintext")
+    }
+}

@@ -1,0 +1,269 @@
+//! Databases through the public API: the embedded table, country tables, and MaxMind DB files.
+
+use std::net::IpAddr;
+
+use compliance_geo::database::{Database, DatabaseErrorKind, Located};
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[track_caller]
+fn check(text: &str, expected: Option<&str>) {
+    let found = Database::embedded().unwrap().country(ip(text));
+    assert_eq!(found.map(|country| country.as_str()), expected, "{text}");
+}
+
+/// Networks that any refresh of the table must still place: the ranges are old and well known.
+#[test]
+fn embedded_table_knows_its_canaries() {
+    check("175.45.178.2", Some("KP"));
+    check("5.22.4.4", Some("IR"));
+    check("2.144.0.1", Some("IR"));
+    check("200.55.128.1", Some("CU"));
+    check("5.0.0.1", Some("SY"));
+    check("8.8.8.8", Some("US"));
+    check("194.0.200.1", Some("UA"));
+    check("2001:4860:4860::8888", Some("US"));
+    check("::ffff:5.22.4.4", Some("IR"));
+}
+
+#[test]
+fn special_blocks_are_not_public_whatever_the_data_says() {
+    let database = Database::embedded().unwrap();
+    for text in
+        ["10.1.2.3", "127.0.0.1", "192.168.0.1", "100.64.0.1", "224.0.0.1", "255.255.255.255", "0.0.0.0"]
+    {
+        assert_eq!(database.locate(ip(text)), Located::NotPublic, "{text}");
+        assert_eq!(database.locate(ip(&format!("::ffff:{text}"))), Located::NotPublic, "{text}");
+    }
+    for text in ["::", "::1", "fe80::1", "fc00::1", "2001:db8::1", "ff02::1", "3fff::1", "5f00::1", "4000::"]
+    {
+        assert_eq!(database.locate(ip(text)), Located::NotPublic, "{text}");
+    }
+}
+
+#[test]
+fn edges_of_special_blocks_are_exact() {
+    let database = Database::embedded().unwrap();
+    for (inside, outside) in [
+        ("10.0.0.0", "9.255.255.255"),
+        ("10.255.255.255", "11.0.0.0"),
+        ("172.16.0.0", "172.15.255.255"),
+        ("172.31.255.255", "172.32.0.0"),
+        ("168.63.129.16", "168.63.129.17"),
+        ("2001:db8::", "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db9::"),
+    ] {
+        assert_eq!(database.locate(ip(inside)), Located::NotPublic, "{inside}");
+        assert_ne!(database.locate(ip(outside)), Located::NotPublic, "{outside}");
+    }
+}
+
+#[test]
+fn embedded_table_is_dated_and_fits() {
+    let database = Database::embedded().unwrap();
+    assert_eq!(database.snapshot().as_of().to_string(), "2026-06-17");
+    assert!(database.snapshot().entries() > 250_000);
+    assert!(database.table_bytes() <= 4 << 20, "{} bytes", database.table_bytes());
+    assert!(database.knows_countries() && !database.knows_subdivisions() && !database.knows_anonymity());
+}
+
+#[test]
+fn country_table_reads_back_what_it_wrote() {
+    let database = Database::embedded().unwrap();
+    let again = Database::from_country_table(&database.to_country_table()).unwrap();
+    assert_eq!(again.snapshot().as_of(), database.snapshot().as_of());
+    for start in database.boundaries() {
+        assert_eq!(again.country(start), database.country(start), "{start}");
+    }
+}
+
+#[track_caller]
+fn refuse(bytes: &[u8], code: &str) {
+    assert_eq!(Database::from_country_table(bytes).unwrap_err().code(), code);
+}
+
+#[test]
+fn damaged_country_tables_are_refused() {
+    let good = Database::embedded().unwrap().to_country_table();
+    refuse(b"", "database.format");
+    refuse(b"CGEOTBL\x02", "database.format");
+    refuse(good.get(..good.len() - 1).unwrap(), "database.digest");
+    refuse(good.get(..40).unwrap(), "database.format");
+    let mut longer = good.clone();
+    longer.push(0);
+    refuse(&longer, "database.digest");
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    refuse(&flipped, "database.digest");
+    let mut other_country = good;
+    let position = other_country.windows(2).position(|pair| pair == b"AD").unwrap();
+    other_country[position..position + 2].copy_from_slice(b"ZZ");
+    refuse(&other_country, "database.format");
+    let limit = Database::MAX_COUNTRY_TABLE_BYTES;
+    let error = Database::from_country_table(&vec![0; limit + 1]).unwrap_err();
+    assert_eq!(*error.kind(), DatabaseErrorKind::TooLarge { limit, found: limit + 1 });
+}
+
+#[cfg(feature = "maxminddb")]
+mod mmdb {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn corpus() -> Option<PathBuf> {
+        let folder = std::env::var_os("COMPLIANCE_CORPUS");
+        if folder.is_none() {
+            println!("skipped: COMPLIANCE_CORPUS is not set");
+        }
+        folder.map(|folder| PathBuf::from(folder).join("geo"))
+    }
+
+    fn load(file: &str) -> Option<(Vec<u8>, Database)> {
+        let bytes = std::fs::read(corpus()?.join("maxmind-test-data").join(file)).unwrap();
+        let database = Database::from_mmdb(bytes.clone(), file.to_owned()).unwrap();
+        Some((bytes, database))
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let Some(corpus) = corpus() else { return };
+        let mut files = 0;
+        for folder in ["maxminddb-golang", "maxminddb-python"] {
+            for entry in std::fs::read_dir(corpus.join("maxmind-bad-data").join(folder)).unwrap() {
+                let path = entry.unwrap().path();
+                let error = Database::from_mmdb(std::fs::read(&path).unwrap(), "bad").unwrap_err();
+                let code = error.code();
+                assert!(matches!(code, "database.format" | "database.structure"), "{path:?}: {code}");
+                files += 1;
+            }
+        }
+        assert_eq!(files, 8);
+    }
+
+    #[test]
+    fn files_about_something_else_are_refused() {
+        let Some(corpus) = corpus() else { return };
+        for file in [
+            "MaxMind-DB-no-ipv4-search-tree.mmdb",
+            "MaxMind-DB-string-value-entries.mmdb",
+            "MaxMind-DB-test-decoder.mmdb",
+            "MaxMind-DB-test-ipv4-24.mmdb",
+            "MaxMind-DB-test-ipv6-28.mmdb",
+            "MaxMind-DB-test-mixed-32.mmdb",
+        ] {
+            let bytes = std::fs::read(corpus.join("maxmind-test-data").join(file)).unwrap();
+            assert_eq!(Database::from_mmdb(bytes, file).unwrap_err().code(), "database.schema", "{file}");
+        }
+    }
+
+    #[test]
+    fn every_cut_of_a_file_is_refused() {
+        let Some((bytes, _)) = load("GeoIP2-Anonymous-IP-Test.mmdb") else { return };
+        for len in 0..bytes.len() - 1 {
+            assert!(Database::from_mmdb(bytes.get(..len).unwrap(), "cut").is_err(), "cut to {len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_flipped_byte_never_panics() {
+        let Some((bytes, _)) = load("GeoIP2-Anonymous-IP-Test.mmdb") else { return };
+        for position in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[position] ^= 0xff;
+            // Many flips yield another valid file; what counts is that an answer comes.
+            drop(Database::from_mmdb(flipped, "flipped"));
+        }
+    }
+
+    #[track_caller]
+    fn place(database: &Database, text: &str, country: Option<&str>, part: Option<&str>) {
+        let Located::Place(place) = database.locate(ip(text)) else { panic!("no place for {text}") };
+        assert_eq!(place.country().map(|country| country.as_str()), country, "{text}");
+        assert_eq!(place.subdivision().as_ref().map(|part| part.as_str()), part, "{text}");
+    }
+
+    #[test]
+    fn maxmind_test_files_give_the_documented_places() {
+        let Some((_, enterprise)) = load("GeoIP2-Enterprise-Test.mmdb") else { return };
+        place(&enterprise, "1.231.232.1", Some("UA"), Some("UA-43"));
+        place(&enterprise, "1.124.213.1", Some("IR"), None);
+        assert!(enterprise.knows_subdivisions());
+        let (_, city) = load("GeoLite2-City-Test.mmdb").unwrap();
+        place(&city, "2a02:d2c0::1", Some("IR"), None);
+        place(&city, "2a02:d300::1", Some("UA"), None);
+        let (_, country) = load("GeoIP2-Country-Test.mmdb").unwrap();
+        place(&country, "2.125.160.216", Some("GB"), None);
+        assert!(!country.knows_subdivisions());
+    }
+
+    #[test]
+    fn anonymiser_flags_are_read() {
+        let Some((_, database)) = load("GeoIP2-Anonymous-IP-Test.mmdb") else { return };
+        assert!(database.knows_anonymity() && !database.knows_countries());
+        let Located::Place(place) = database.locate(ip("81.2.69.1")) else { panic!() };
+        let flags = place.anonymity();
+        assert!(
+            flags.is_anonymous() && flags.is_vpn() && flags.is_hosting_provider() && flags.is_public_proxy()
+        );
+        assert!(flags.is_residential_proxy() && flags.is_tor_exit_node());
+        let (_, plus) = load("GeoIP-Anonymous-Plus-Test.mmdb").unwrap();
+        assert!(plus.knows_anonymity());
+    }
+
+    fn neighbours(address: IpAddr) -> [IpAddr; 3] {
+        match address {
+            IpAddr::V4(v4) => [-1_i32, 0, 1]
+                .map(|step| IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits().wrapping_add_signed(step)))),
+            IpAddr::V6(v6) => [-1_i128, 0, 1]
+                .map(|step| IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits().wrapping_add_signed(step)))),
+        }
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Record<'a> {
+        #[serde(borrow)]
+        country: Option<Country<'a>>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Country<'a> {
+        iso_code: Option<&'a str>,
+    }
+
+    /// For every boundary of a network and its neighbours, table and file say the same.
+    #[test]
+    fn table_and_file_agree_on_every_boundary() {
+        for file in [
+            "GeoIP2-Country-Test.mmdb",
+            "GeoIP2-City-Test.mmdb",
+            "GeoIP2-Enterprise-Test.mmdb",
+            "GeoLite2-City-Test.mmdb",
+        ] {
+            let Some((bytes, database)) = load(file) else { return };
+            let reader = maxminddb::Reader::from_source(bytes).unwrap();
+            let starts = reader.networks(maxminddb::WithinOptions::default()).unwrap();
+            let starts = starts
+                .map(|found| found.unwrap().network().unwrap())
+                .flat_map(|net| [net.network(), net.broadcast()]);
+            let mut compared = 0;
+            for address in starts.chain(database.boundaries()).flat_map(neighbours) {
+                let transition = matches!(address, IpAddr::V6(v6) if matches!(v6.segments(), [0x2002, ..] | [0x2001, 0, ..] | [0, ..]));
+                if transition || database.locate(address) == Located::NotPublic {
+                    continue;
+                }
+                let record: Option<Record<'_>> = reader.lookup(address).unwrap().decode().unwrap();
+                let expected = record.and_then(|record| record.country).and_then(|country| country.iso_code);
+                assert_eq!(
+                    database.country(address).map(|country| country.as_str()),
+                    expected,
+                    "{file} {address}"
+                );
+                compared += 1;
+            }
+            assert!(compared > 100, "{file}: only {compared} addresses compared");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The other side: a customer's HTTPS endpoint with a certificate of its own CA, verifying what arrives.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use compliance_core::clock::Clock;
+use compliance_webhook::sign::SigningKey;
+use compliance_webhook::verify::Verifier;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::Failure;
+
+/// A running receiver: where it listens, whom it trusts, and what it verified.
+pub(crate) struct Receiver {
+    pub(crate) url: String,
+    pub(crate) ca: CertificateDer<'static>,
+    /// The body of every message whose signature held, in the order of arrival.
+    pub(crate) verified: mpsc::UnboundedReceiver<Bytes>,
+}
+
+#[derive(Clone)]
+struct Inbox {
+    verifier: Arc<Verifier>,
+    clock: Arc<dyn Clock>,
+    verified: mpsc::UnboundedSender<Bytes>,
+}
+
+impl Receiver {
+    /// Listens on a free port of this machine.
+    pub(crate) async fn start(key: SigningKey, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        let (ca, tls) = certificate()?;
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let url = format!("https://localhost:{}/hooks", tcp.local_addr()?.port());
+        let (sender, verified) = mpsc::unbounded_channel();
+        let inbox = Inbox { verifier: Arc::new(Verifier::new(key)), clock, verified: sender };
+        let app = Router::new().route("/hooks", post(receive)).with_state(inbox);
+        let listener = TlsListener { tcp, tls: TlsAcceptor::from(Arc::new(tls)) };
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Ok(Self { url, ca, verified })
+    }
+}
+
+/// A message reaches the inbox only as `Verified`.
+async fn receive(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    match inbox.verifier.verify(&headers, &body, inbox.clock.now()) {
+        Ok(message) => {
+            // The round may have stopped listening; the message is verified all the same.
+            let _ = inbox.verified.send(Bytes::copy_from_slice(message.payload()));
+            StatusCode::NO_CONTENT
+        }
+        Err(error) => {
+            tracing::warn!(code = error.code(), "webhook refused");
+            StatusCode::UNAUTHORIZED
+        }
+    }
+}
+
+/// A CA made for this run, and a server configuration with a certificate of it for `localhost`.
+fn certificate() -> Result<(CertificateDer<'static>, ServerConfig), Failure> {
+    let ca_key = KeyPair::generate()?;
+    let mut ca = CertificateParams::new(Vec::new())?;
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_certificate = ca.self_signed(&ca_key)?;
+    let key = KeyPair::generate()?;
+    let leaf = CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &Issuer::new(ca, ca_key))?;
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], key)?;
+    Ok((ca_certificate.der().clone(), tls))
+}
+
+struct TlsListener {
+    tcp: TcpListener,
+    tls: TlsAcceptor,
+}
+
+impl axum::serve::Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            if let Ok((tcp, peer)) = self.tcp.accept().await
+                && let Ok(tls) = self.tls.accept(tcp).await
+            {
+                return (tls, peer);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.tcp.local_addr()
+    }
+}

@@ -1,0 +1,81 @@
+//! Every decision of the family from the command line: JSON Lines in on stdin, JSON Lines out on stdout.
+//!
+//! ```sh
+//! echo '{"input":"//evil.example","base":"https://app.example.com/login"}' |
+//!   cargo run -q --release -p compliance-examples --bin toolbox -- redirect
+//! ```
+//!
+//! One answer per input line and in order; an `id` in the input is echoed; unknown fields are ignored. A line
+//! that is no JSON object, or has a field of the wrong type, is answered with `{"error": "…"}` and the next
+//! line is read.
+
+#![expect(clippy::print_stderr, reason = "a command-line program tells people how to use it")]
+
+mod auth;
+mod geo;
+mod lines;
+mod outside;
+mod webhook;
+
+use std::process::ExitCode;
+
+use crate::lines::answer_lines;
+
+const USAGE: &str = "\
+usage: toolbox BLOCK [OPTIONS]   (JSON Lines on stdin, one answer line each on stdout)
+
+  address                       {\"input\":\"ip\"}
+  audit verify DIR [--key VKEY] [--anchor FILE]
+  client-ip                     {\"peer\",\"headers\":[[name,value]],\"trusted\":[cidr],\"source\"?}
+  embargo [--database FILE]…    {\"ip\",\"policy\":\"us\"|\"eu\"|\"uk\"|\"un\"|\"all\",\"now\"?}
+  endpoint                      {\"input\":\"url\",\"ports\":[443],\"resolve\":{\"host\":[\"ip\"]}}
+  origin-pattern                {\"input\"}
+  password                      {\"password\",\"context\":[],\"profile\"?}
+  redact                        {\"text\"}
+  redirect                      {\"input\",\"base\",\"allow_origins\":[],\"schemes\":[\"https\"]}
+  redirect-uri                  {\"input\",\"registered\":[]}
+  sign                          {\"id\",\"timestamp\",\"payload\"|\"payload_base64\",\"secret\"}
+  verify                        {\"headers\":{},\"payload\"|\"payload_base64\",\"secrets\":[],\"now\"}
+";
+
+/// What a block's command line came to.
+enum Ended {
+    /// It did its work.
+    Done,
+    /// It did its work, and what it looked at is not in order.
+    NotInOrder,
+    /// It was called wrongly, or could not read or write.
+    Failed(String),
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match run(&args) {
+        Some(Ended::Done) => ExitCode::SUCCESS,
+        Some(Ended::NotInOrder) => ExitCode::from(1),
+        Some(Ended::Failed(why)) => {
+            eprintln!("toolbox: {why}");
+            ExitCode::from(2)
+        }
+        None => {
+            eprint!("{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// `None` when there is no such block, or it takes other arguments.
+fn run(args: &[&str]) -> Option<Ended> {
+    Some(match args {
+        ["address"] => answer_lines(outside::address),
+        ["client-ip"] => answer_lines(geo::client_ip),
+        ["endpoint"] => answer_lines(outside::endpoint),
+        ["origin-pattern"] => answer_lines(auth::origin_pattern),
+        ["redirect"] => answer_lines(auth::redirect),
+        ["redirect-uri"] => answer_lines(auth::redirect_uri),
+        ["sign"] => answer_lines(webhook::sign),
+        ["verify"] => answer_lines(webhook::verify),
+        _ => return None,
+    })
+}
