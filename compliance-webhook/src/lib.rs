@@ -9,6 +9,12 @@ pub mod guard;
 
 pub mod deliver;
 
+pub mod schedule;
+
+#[cfg(feature = "outbox")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "outbox")))]
+pub mod outbox;
+
 pub use deliver::{Attempt, Deliver, Outcome};
 pub use endpoint::{EndpointPolicy, WebhookEndpoint};
 pub use guard::{Guard, GuardedAddr};

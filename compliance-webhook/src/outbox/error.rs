@@ -1,0 +1,96 @@
+//! Why the outbox did not do something.
+
+/// An operation of the outbox failed. Never carries payloads, URLs, keys or statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("outbox: {kind}")]
+pub struct OutboxError {
+    kind: OutboxErrorKind,
+}
+
+/// Why an operation of the outbox failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutboxErrorKind {
+    /// The database is locked, or no connection became free in time.
+    #[error("the database is busy")]
+    Busy,
+    /// A row is not what this crate writes.
+    #[error("column `{column}` holds a value this crate does not write")]
+    Corrupt {
+        /// The column.
+        column: &'static str,
+    },
+    /// The database refused for another reason.
+    #[error("the database failed with code {code}")]
+    Database {
+        /// SQLite's extended result code, or 0 where there is none.
+        code: i32,
+    },
+    /// No such endpoint, or it belongs to another tenant.
+    #[error("the endpoint is not registered for this tenant")]
+    EndpointUnknown,
+    /// No room left on the disk.
+    #[error("the disk is full")]
+    Full,
+    /// The idempotency key was used for another payload.
+    #[error("the idempotency key stands for a message with another content")]
+    IdempotencyConflict,
+    /// Reading or writing the file failed.
+    #[error("the database file cannot be read or written")]
+    Io,
+    /// The transaction a message was enqueued in did not commit, or has not yet.
+    #[error("the message is not committed")]
+    NotCommitted,
+    /// The database would lose the last commits with the power.
+    #[error("the database is opened without write-ahead log or without synchronous = full")]
+    NotDurable,
+    /// The random source failed.
+    #[error("the random source failed")]
+    Random,
+    /// The tables were made by a later version of this crate.
+    #[error("the schema has version {found}, this crate knows up to {known}")]
+    SchemaTooNew {
+        /// The version of the tables.
+        found: i64,
+        /// The last version this crate knows.
+        known: i64,
+    },
+}
+
+impl OutboxError {
+    /// For implementations of [`Outbox`](super::Outbox).
+    #[must_use]
+    pub fn new(kind: OutboxErrorKind) -> Self {
+        Self { kind }
+    }
+
+    /// Why.
+    #[must_use]
+    pub fn kind(&self) -> OutboxErrorKind {
+        self.kind
+    }
+
+    /// The stable code, such as `outbox.endpoint_unknown`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.kind {
+            OutboxErrorKind::Busy => "outbox.busy",
+            OutboxErrorKind::Corrupt { .. } => "outbox.corrupt",
+            OutboxErrorKind::Database { .. } => "outbox.database",
+            OutboxErrorKind::EndpointUnknown => "outbox.endpoint_unknown",
+            OutboxErrorKind::Full => "outbox.full",
+            OutboxErrorKind::IdempotencyConflict => "outbox.idempotency_conflict",
+            OutboxErrorKind::Io => "outbox.io",
+            OutboxErrorKind::NotCommitted => "outbox.not_committed",
+            OutboxErrorKind::NotDurable => "outbox.not_durable",
+            OutboxErrorKind::Random => "outbox.random",
+            OutboxErrorKind::SchemaTooNew { .. } => "outbox.schema_too_new",
+        }
+    }
+}
+
+impl From<OutboxErrorKind> for OutboxError {
+    fn from(kind: OutboxErrorKind) -> Self {
+        Self { kind }
+    }
+}

@@ -1,0 +1,202 @@
+//! What is enqueued.
+
+use std::fmt;
+
+use compliance_core::id::TenantId;
+
+use super::EndpointId;
+use crate::deliver::ContentType;
+use crate::sign::MessageId;
+
+/// A message to be enqueued for one endpoint of one tenant.
+///
+/// ```
+/// use compliance_core::id::TenantId;
+/// use compliance_webhook::outbox::{EndpointId, NewMessage};
+///
+/// let (acme, endpoint) = (TenantId::new("acme")?, EndpointId::parse("ep_7")?);
+/// let message = NewMessage::new(&acme, &endpoint, br#"{"type":"user.created"}"#)?
+///     .with_idempotency_key("signup:4711")?;
+/// assert_eq!(message.payload().len(), 23);
+///
+/// let large = vec![b' '; NewMessage::MAX_PAYLOAD_LEN + 1];
+/// assert_eq!(NewMessage::new(&acme, &endpoint, large).unwrap_err().code(), "message.payload_length");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    tenant: TenantId,
+    endpoint: EndpointId,
+    payload: Box<[u8]>,
+    content_type: ContentType,
+    id: Option<MessageId>,
+    idempotency_key: Option<Box<str>>,
+}
+
+impl NewMessage {
+    /// The largest payload, in bytes. Standard Webhooks advises to stay below 20 kB and to send references
+    /// instead of data.
+    pub const MAX_PAYLOAD_LEN: usize = 256 * 1024;
+    /// The longest idempotency key, in bytes.
+    pub const MAX_KEY_LEN: usize = 255;
+
+    /// A JSON payload for an endpoint. It gets its [`MessageId`] when it is enqueued.
+    ///
+    /// # Errors
+    /// `message.payload_length` past [`MAX_PAYLOAD_LEN`](Self::MAX_PAYLOAD_LEN).
+    pub fn new(
+        tenant: &TenantId,
+        endpoint: &EndpointId,
+        payload: impl Into<Vec<u8>>,
+    ) -> Result<Self, NewMessageError> {
+        let payload = payload.into();
+        let found = payload.len();
+        if found > Self::MAX_PAYLOAD_LEN {
+            return Err(NewMessageError::PayloadLength { found });
+        }
+        Ok(Self {
+            tenant: tenant.clone(),
+            endpoint: endpoint.clone(),
+            payload: payload.into(),
+            content_type: ContentType::JSON,
+            id: None,
+            idempotency_key: None,
+        })
+    }
+
+    /// Says what the payload is, `application/json` otherwise.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: ContentType) -> Self {
+        self.content_type = content_type;
+        self
+    }
+
+    /// Gives the message an id of one's own: for the same message to several endpoints. Enqueuing the same id
+    /// twice for one endpoint is enqueuing it once.
+    #[must_use]
+    pub fn with_id(mut self, id: MessageId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Makes enqueuing repeatable: a second message with this key for the same endpoint is not enqueued, and
+    /// the first one's id is returned. Holds as long as the first message is retained. Printable ASCII.
+    ///
+    /// # Errors
+    /// `message.key` when the key is empty, longer than [`MAX_KEY_LEN`](Self::MAX_KEY_LEN) bytes or has another
+    /// character.
+    ///
+    /// # Security
+    /// The key is stored as it is and never sent. Make it from surrogate ids, not from personal data.
+    pub fn with_idempotency_key(mut self, key: &str) -> Result<Self, NewMessageError> {
+        let fits = (1..=Self::MAX_KEY_LEN).contains(&key.len());
+        if !fits || !key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(NewMessageError::Key { found: key.len() });
+        }
+        self.idempotency_key = Some(key.into());
+        Ok(self)
+    }
+
+    /// Whose endpoint.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// Where to.
+    #[must_use]
+    pub fn endpoint(&self) -> &EndpointId {
+        &self.endpoint
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// What the body is.
+    #[must_use]
+    pub fn content_type(&self) -> &ContentType {
+        &self.content_type
+    }
+
+    /// The id it was given, if any.
+    #[must_use]
+    pub fn id(&self) -> Option<&MessageId> {
+        self.id.as_ref()
+    }
+
+    /// The key it was given, if any.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()
+    }
+}
+
+impl fmt::Debug for NewMessage {
+    /// Without payload and key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewMessage")
+            .field("tenant", &self.tenant)
+            .field("endpoint", &self.endpoint)
+            .field("payload_len_bytes", &self.payload.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message that cannot be enqueued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NewMessageError {
+    /// The idempotency key.
+    #[error(
+        "idempotency key is {found} bytes, expected 1 to {max} printable ASCII characters",
+        max = NewMessage::MAX_KEY_LEN
+    )]
+    Key {
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// The payload.
+    #[error("payload is {found} bytes, at most {max} allowed", max = NewMessage::MAX_PAYLOAD_LEN)]
+    PayloadLength {
+        /// Its length in bytes.
+        found: usize,
+    },
+}
+
+impl NewMessageError {
+    /// `message.key` or `message.payload_length`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Key { .. } => "message.key",
+            Self::PayloadLength { .. } => "message.payload_length",
+        }
+    }
+}
+
+/// Something written in a transaction that may still be rolled back.
+///
+/// It is worth nothing until the caller has committed and exchanged it, for a message with
+/// `SqliteOutbox::confirm`.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "exchange it after the commit"]
+pub struct Uncommitted<T>(T);
+
+impl<T> Uncommitted<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// What it will be if the transaction commits: for the response of a handler that commits later.
+    #[must_use]
+    pub fn tentative(&self) -> &T {
+        &self.0
+    }
+
+    pub(super) fn into_inner(self) -> T {
+        self.0
+    }
+}

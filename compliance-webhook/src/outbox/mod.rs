@@ -1,0 +1,157 @@
+//! The durable outbox: messages are stored in the caller's own transaction and leave at least once.
+//!
+//! 1. [`EndpointBook`] registers a checked [`WebhookEndpoint`](crate::WebhookEndpoint) with its signing key,
+//!    sealed; what comes back is an [`EndpointId`].
+//! 2. `SqliteOutbox::enqueue_in` writes a [`NewMessage`] beside the caller's own rows: both commit, or neither.
+//! 3. A [`Dispatcher`] claims what is due, delivers it outside any transaction and commits verdicts and claims
+//!    in groups.
+//!
+//! A message is *pending*, *leased*, *delivered* or *dead*. Each claim gives it a new fencing token
+//! ([`LeaseToken`]); word about a message is taken from the holder of the latest token only, so a dispatcher
+//! that was paused past its lease cannot settle what others have taken over. A lease lives as long as its
+//! worker's heartbeat; a worker that starts under the same instance name takes its predecessor's messages over
+//! at once.
+//!
+//! [`Outbox`] is the small trait behind it: [`MemoryOutbox`] for tests, `SqliteOutbox` (feature `sqlite`) for
+//! one machine.
+
+mod endpoint;
+mod error;
+mod memory;
+mod message;
+mod round;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
+pub mod sqlite;
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+pub use self::endpoint::{EndpointId, EndpointIdError, EndpointRecord, EndpointState};
+pub use self::error::{OutboxError, OutboxErrorKind};
+pub use self::memory::MemoryOutbox;
+pub use self::message::{NewMessage, NewMessageError, Uncommitted};
+pub use self::round::{
+    Counts, DeadLetter, EndpointNote, LeaseToken, Leased, Lesson, Ready, Replay, Retention, Round,
+    RoundResult, Settlement, Verdict, Want, Worker,
+};
+#[cfg(feature = "sqlite")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
+pub use self::sqlite::SqliteOutbox;
+
+use crate::sign::MessageId;
+
+/// A store of messages and endpoints. Time comes from the store's own clock.
+///
+/// The contract, which `tests/outbox_model.rs` holds every implementation to:
+///
+/// 1. A message leaves a store only as [`Verdict::Delivered`] and then [`purge`](Self::purge); anything else
+///    keeps it.
+/// 2. At any time at most one token of a message is good: that of its latest claim, while it is leased.
+/// 3. [`round`](Self::round) is one transaction: verdicts first, then notes, then the heartbeat, then claims.
+/// 4. What is claimed is due, of an endpoint that is enabled and not held, and no longer pending.
+/// 5. Nothing here calls out, and no transaction stays open between two calls.
+pub trait Outbox: Send + Sync + fmt::Debug {
+    /// Stores an endpoint, or a change of one: `revision` must be one more than what is stored, 1 for a new
+    /// one.
+    ///
+    /// # Errors
+    /// `outbox.endpoint_unknown` when the revision does not follow or the tenant is another.
+    fn save_endpoint(&self, record: &EndpointRecord) -> impl Future<Output = Result<(), OutboxError>> + Send;
+
+    /// Loads an endpoint.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn endpoint(
+        &self,
+        id: &EndpointId,
+    ) -> impl Future<Output = Result<Option<EndpointRecord>, OutboxError>> + Send;
+
+    /// Stores a message in a transaction of its own. Stores for SQL databases have an `enqueue_in`, which is
+    /// what to use where the message tells of something that is being stored itself.
+    ///
+    /// # Errors
+    /// `outbox.endpoint_unknown` when the endpoint is not the tenant's, `outbox.idempotency_conflict` when the
+    /// key or the id was used for another payload.
+    fn enqueue(&self, message: &NewMessage) -> impl Future<Output = Result<MessageId, OutboxError>> + Send;
+
+    /// Resolves when something was enqueued through this value since the last call: a hint, not a promise.
+    fn enqueued(&self) -> impl Future<Output = ()> + Send;
+
+    /// Takes a place as a dispatcher. Whatever an earlier dispatcher under the same instance name still held
+    /// is pending again, and that dispatcher is lost. `lease` is brought within [`Worker::MIN_LEASE`] and
+    /// [`Worker::MAX_LEASE`].
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn join(
+        &self,
+        instance: &str,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Worker, OutboxError>> + Send;
+
+    /// Gives the place up; what it still held is pending again.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn leave(&self, worker: &Worker) -> impl Future<Output = Result<(), OutboxError>> + Send;
+
+    /// Puts what lapsed workers held back to pending and says how many messages that were. `worker` itself is
+    /// left alone. A heartbeat that lies further ahead than two leases counts as lapsed: the clock was set
+    /// back, and whoever lives beats again.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn recover(&self, worker: &Worker) -> impl Future<Output = Result<u64, OutboxError>> + Send;
+
+    /// The endpoints that have messages due, at most `limit`.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn ready(&self, limit: usize) -> impl Future<Output = Result<Vec<Ready>, OutboxError>> + Send;
+
+    /// One round.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails: then nothing of the round is known to have happened, and the
+    /// same verdicts may be given again.
+    fn round(
+        &self,
+        worker: &Worker,
+        round: &Round,
+    ) -> impl Future<Output = Result<RoundResult, OutboxError>> + Send;
+
+    /// The dead letters of an endpoint, the latest first.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn dead_letters(
+        &self,
+        endpoint: &EndpointId,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<DeadLetter>, OutboxError>> + Send;
+
+    /// Sends settled messages again and says how many.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn replay(&self, replay: &Replay) -> impl Future<Output = Result<u64, OutboxError>> + Send;
+
+    /// Deletes at most `limit` settled messages that are older than `retention` and says how many.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn purge(
+        &self,
+        retention: &Retention,
+        limit: usize,
+    ) -> impl Future<Output = Result<u64, OutboxError>> + Send;
+
+    /// How many messages are in which state.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn counts(&self) -> impl Future<Output = Result<Counts, OutboxError>> + Send;
+}

@@ -1,0 +1,332 @@
+//! What a dispatcher and a store say to each other.
+
+use std::fmt;
+use std::time::Duration;
+
+use compliance_core::clock::Timestamp;
+use compliance_core::finding::ReasonCode;
+use compliance_core::id::TenantId;
+
+use super::EndpointId;
+use crate::deliver::ContentType;
+use crate::sign::MessageId;
+
+/// A dispatcher's place in the store. Everything it has leased is its own as long as it keeps its heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Worker {
+    id: i64,
+    lease: Duration,
+}
+
+impl Worker {
+    /// The shortest lease. Anything shorter is lost to one slow disk.
+    pub const MIN_LEASE: Duration = Duration::from_secs(1);
+    /// The longest lease.
+    pub const MAX_LEASE: Duration = Duration::from_secs(600);
+
+    /// For implementations of [`Outbox`](super::Outbox): `id` is never used twice.
+    #[must_use]
+    pub fn new(id: i64, lease: Duration) -> Self {
+        Self { id, lease }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// How long its leases hold after a heartbeat.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+}
+
+/// Which lease: the message and its fencing token, which grows with each claim. A store takes word about a
+/// message only from whoever holds its latest token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseToken {
+    sequence: i64,
+    fence: i64,
+}
+
+impl LeaseToken {
+    /// For implementations of [`Outbox`](super::Outbox).
+    #[must_use]
+    pub fn new(sequence: i64, fence: i64) -> Self {
+        Self { sequence, fence }
+    }
+
+    /// The message's number in its store.
+    #[must_use]
+    pub fn sequence(&self) -> i64 {
+        self.sequence
+    }
+
+    /// How often the message has been claimed.
+    #[must_use]
+    pub fn fence(&self) -> i64 {
+        self.fence
+    }
+}
+
+/// A message a dispatcher may deliver now.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leased {
+    /// To answer for it.
+    pub token: LeaseToken,
+    /// The message's id, the same on each attempt.
+    pub id: MessageId,
+    /// Where to.
+    pub endpoint: EndpointId,
+    /// The body.
+    pub payload: Box<[u8]>,
+    /// What the body is.
+    pub content_type: ContentType,
+    /// How many attempts have failed so far.
+    pub attempts: u32,
+    /// When it was enqueued.
+    pub enqueued_at: Timestamp,
+}
+
+impl Leased {
+    /// For implementations of [`Outbox`](super::Outbox). A JSON message enqueued at the epoch with no attempt
+    /// yet; set the rest.
+    #[must_use]
+    pub fn new(token: LeaseToken, id: MessageId, endpoint: EndpointId, payload: Box<[u8]>) -> Self {
+        Self {
+            token,
+            id,
+            endpoint,
+            payload,
+            content_type: ContentType::JSON,
+            attempts: 0,
+            enqueued_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+}
+
+impl fmt::Debug for Leased {
+    /// Without the payload.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leased")
+            .field("token", &self.token)
+            .field("id", &self.id)
+            .field("endpoint", &self.endpoint)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a store that skipped one would lose a message")]
+#[must_use]
+pub enum Verdict {
+    /// Given up: to the dead letters.
+    Dead {
+        /// Why.
+        code: ReasonCode,
+        /// The last response status, if there was one.
+        status: Option<u16>,
+    },
+    /// The receiver has it.
+    Delivered {
+        /// The response status.
+        status: u16,
+    },
+    /// Not attempted: back as it was.
+    Released,
+    /// The attempt failed; the next one not before `at`.
+    Retry {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        code: ReasonCode,
+        /// The response status, if there was one.
+        status: Option<u16>,
+    },
+}
+
+/// A verdict on a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a pair")]
+#[must_use]
+pub struct Settlement {
+    /// Which lease.
+    pub token: LeaseToken,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// Messages a dispatcher has room for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a pair")]
+pub struct Want {
+    /// Of which endpoint.
+    pub endpoint: EndpointId,
+    /// How many. A quarter of them, rounded up, is for messages that were tried before, the rest for fresh
+    /// ones, so that neither starves the other.
+    pub limit: usize,
+}
+
+/// What a dispatcher learned about an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a pair")]
+pub struct EndpointNote {
+    /// Which one.
+    pub endpoint: EndpointId,
+    /// What.
+    pub lesson: Lesson,
+}
+
+/// What a dispatcher learned about an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a store must keep each")]
+pub enum Lesson {
+    /// Switch it off. Its messages wait.
+    Disable {
+        /// Why.
+        code: ReasonCode,
+    },
+    /// It fails since then; kept until it works again. The earliest time noted stands.
+    Failing {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Claim none of its messages before that. The latest time noted stands.
+    Hold {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// It works.
+    Working,
+}
+
+/// One transaction's worth of work: verdicts, lessons, claims, and the worker's heartbeat with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "every field is something a store must do")]
+pub struct Round {
+    /// Verdicts.
+    pub settlements: Vec<Settlement>,
+    /// Lessons.
+    pub notes: Vec<EndpointNote>,
+    /// Claims.
+    pub wants: Vec<Want>,
+}
+
+/// What came of a [`Round`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "every field is something a dispatcher must look at")]
+#[must_use]
+pub struct RoundResult {
+    /// The tokens whose verdict was refused because the lease had lapsed: somebody else holds the message, or
+    /// it waits again.
+    pub fenced: Vec<LeaseToken>,
+    /// The messages claimed, those of one endpoint in the order to send them.
+    pub leased: Vec<Leased>,
+    /// The worker's leases had lapsed and were given to others: nothing was claimed, join again.
+    pub is_lost: bool,
+}
+
+/// An endpoint with messages due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Ready {
+    /// Which one.
+    pub endpoint: EndpointId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Grows with each change of the endpoint.
+    pub revision: i64,
+}
+
+/// How many messages are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "one field for each state")]
+pub struct Counts {
+    /// Wait for their time or for a dispatcher.
+    pub pending: u64,
+    /// With a dispatcher.
+    pub leased: u64,
+    /// Done, kept for a while.
+    pub delivered: u64,
+    /// Given up.
+    pub dead: u64,
+}
+
+/// A message that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The message.
+    pub id: MessageId,
+    /// Where it should have gone.
+    pub endpoint: EndpointId,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// The last response status, if there was one.
+    pub last_status: Option<u16>,
+    /// The operator code of the last failure.
+    pub last_code: Box<str>,
+    /// When it was given up.
+    pub died_at: Timestamp,
+}
+
+impl DeadLetter {
+    /// For implementations of [`Outbox`](super::Outbox).
+    #[must_use]
+    pub fn new(id: MessageId, endpoint: EndpointId, last_code: Box<str>, died_at: Timestamp) -> Self {
+        Self { id, endpoint, attempts: 0, last_status: None, last_code, died_at }
+    }
+}
+
+/// Which messages to send again. They start over with all their attempts and keep their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Replay {
+    /// This one, dead or delivered.
+    Message {
+        /// Of which endpoint.
+        endpoint: EndpointId,
+        /// Which.
+        id: MessageId,
+    },
+    /// The endpoint's dead letters given up in `from..until`.
+    Dead {
+        /// Of which endpoint.
+        endpoint: EndpointId,
+        /// From then on.
+        from: Timestamp,
+        /// Before then.
+        until: Timestamp,
+    },
+    /// The endpoint's dead and delivered messages settled in `from..until`: after a receiver lost its data.
+    Settled {
+        /// Of which endpoint.
+        endpoint: EndpointId,
+        /// From then on.
+        from: Timestamp,
+        /// Before then.
+        until: Timestamp,
+    },
+}
+
+/// How long settled messages are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "one field for each settled state")]
+pub struct Retention {
+    /// Delivered ones; 72 hours by default: the time to notice that a receiver lost them.
+    pub delivered: Duration,
+    /// Dead ones; 30 days by default.
+    pub dead: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: u64 = 86_400;
+        Self { delivered: Duration::from_secs(3 * DAY), dead: Duration::from_secs(30 * DAY) }
+    }
+}

@@ -1,0 +1,54 @@
+CREATE TABLE {p}endpoint (
+    seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+    id            TEXT    NOT NULL UNIQUE,
+    tenant        TEXT    NOT NULL,
+    url           TEXT    NOT NULL,
+    sealed_keys   BLOB    NOT NULL,
+    disabled_code TEXT,
+    revision      INTEGER NOT NULL,
+    hold_until    INTEGER NOT NULL DEFAULT 0,
+    failing_since INTEGER
+) STRICT;
+
+-- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
+CREATE TABLE {p}message (
+    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
+    id              TEXT    NOT NULL,
+    endpoint        INTEGER NOT NULL REFERENCES {p}endpoint (seq),
+    idempotency_key TEXT,
+    content_type    TEXT    NOT NULL,
+    payload         BLOB    NOT NULL,
+    enqueued_at     INTEGER NOT NULL,
+    UNIQUE (id, endpoint)
+) STRICT;
+CREATE UNIQUE INDEX {p}message_key ON {p}message (endpoint, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+-- What changes. State 0 pending, 1 leased, 2 delivered, 3 dead; next_at 0 for a message not tried yet.
+CREATE TABLE {p}delivery (
+    seq         INTEGER PRIMARY KEY REFERENCES {p}message (seq) ON DELETE CASCADE,
+    endpoint    INTEGER NOT NULL,
+    state       INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 3),
+    next_at     INTEGER NOT NULL DEFAULT 0,
+    fence       INTEGER NOT NULL DEFAULT 0,
+    worker      INTEGER,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    settled_at  INTEGER,
+    last_status INTEGER,
+    last_code   TEXT
+) STRICT;
+CREATE INDEX {p}delivery_pending ON {p}delivery (endpoint, next_at) WHERE state = 0;
+CREATE INDEX {p}delivery_leased ON {p}delivery (worker) WHERE state = 1;
+CREATE INDEX {p}delivery_settled ON {p}delivery (state, settled_at) WHERE state >= 2;
+
+-- So that one insert statement enqueues.
+CREATE TRIGGER {p}message_enqueued AFTER INSERT ON {p}message
+BEGIN
+    INSERT INTO {p}delivery (seq, endpoint) VALUES (NEW.seq, NEW.endpoint);
+END;
+
+CREATE TABLE {p}worker (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    instance TEXT    NOT NULL UNIQUE,
+    lease_ms INTEGER NOT NULL,
+    until    INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,429 @@
+//! The outbox in SQLite, inside the caller's own database and transaction.
+//!
+//! The tables are published: [`migrations`] and [`enqueue_statement`] let any driver enqueue in its own
+//! transaction. Times are milliseconds since the Unix epoch.
+
+mod claim;
+mod read;
+mod schema;
+mod settle;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compliance_core::clock::{Clock, SystemClock};
+use compliance_core::random::{SecureRandom, SystemRandom};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::Notify;
+
+pub use self::schema::{TablePrefix, TablePrefixError, enqueue_statement, migrations};
+
+use super::{
+    Counts, DeadLetter, EndpointId, EndpointRecord, EndpointState, NewMessage, Outbox, OutboxError,
+    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Uncommitted, Worker,
+};
+use crate::sign::MessageId;
+
+/// How long a connection waits for a lock before it gives up.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Options for a pool the outbox accepts: write-ahead log, `synchronous = FULL`, foreign keys,
+/// [`BUSY_TIMEOUT`]; the file is made if it is missing.
+///
+/// With `FULL`, a commit has reached the disk when it returns. `NORMAL` would lose the last commits with the
+/// power, and with them messages somebody was told are on their way.
+#[must_use]
+pub fn durable_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+}
+
+/// How to open an outbox.
+#[derive(Clone, Debug)]
+pub struct OutboxOptions {
+    prefix: TablePrefix,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn SecureRandom>,
+}
+
+impl Default for OutboxOptions {
+    /// Tables `webhook_…`, the system's clock and random source.
+    fn default() -> Self {
+        Self { prefix: TablePrefix::default(), clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+    }
+}
+
+impl OutboxOptions {
+    /// Names the tables differently.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: TablePrefix) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
+    /// Goes by another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Draws message ids from another source.
+    #[must_use]
+    pub fn with_random(mut self, random: Arc<dyn SecureRandom>) -> Self {
+        self.random = random;
+        self
+    }
+}
+
+/// An outbox in a SQLite database. Cheap to clone.
+///
+/// ```
+/// use compliance_core::id::TenantId;
+/// use compliance_webhook::outbox::{EndpointId, NewMessage, Outbox as _, SqliteOutbox, sqlite};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let path = directory.path().join("service.db");
+/// let pool = sqlx::SqlitePool::connect_with(sqlite::durable_options(&path)).await?;
+/// let outbox = SqliteOutbox::open(&pool, sqlite::OutboxOptions::default()).await?;
+///
+/// // An endpoint nobody registered gets nothing, and the caller's transaction is still its own.
+/// let (acme, unknown) = (TenantId::new("acme")?, EndpointId::parse("ep_1")?);
+/// let message = NewMessage::new(&acme, &unknown, br#"{"type":"user.created"}"#)?;
+/// let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+/// let refused = outbox.enqueue_in(&mut transaction, &message).await.unwrap_err();
+/// assert_eq!(refused.code(), "outbox.endpoint_unknown");
+/// transaction.commit().await?;
+/// assert_eq!(outbox.counts().await?.pending, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SqliteOutbox {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: SqlitePool,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn SecureRandom>,
+    enqueued: Notify,
+    statements: Statements,
+}
+
+/// Every statement, with the prefix filled in once.
+#[derive(Debug)]
+struct Statements {
+    enqueue: Arc<str>,
+    known: Arc<str>,
+    confirm: Arc<str>,
+    read: read::ReadStatements,
+    claim: claim::ClaimStatements,
+    settle: settle::SettleStatements,
+}
+
+impl SqliteOutbox {
+    /// Opens the outbox in the pool's database and brings its tables up to date.
+    ///
+    /// The dispatcher and [`confirm`](Self::confirm) take connections from this pool, so it needs at least two.
+    ///
+    /// # Errors
+    /// `outbox.not_durable` when the pool's connections have no write-ahead log or a `synchronous` below
+    /// `FULL` (see [`durable_options`]), `outbox.schema_too_new`, or [`OutboxError`] when the database fails.
+    pub async fn open(pool: &SqlitePool, options: OutboxOptions) -> Result<Self, OutboxError> {
+        let mut connection = pool.acquire().await.map_err(database_error)?;
+        let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(database_error)?;
+        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(database_error)?;
+        // 2 is FULL, 3 is EXTRA.
+        if journal != "wal" || synchronous < 2 {
+            return Err(OutboxErrorKind::NotDurable.into());
+        }
+        schema::migrate(&mut connection, options.prefix).await?;
+        let prefix = options.prefix;
+        let statements = Statements {
+            enqueue: enqueue_statement(prefix).into(),
+            known: prefix
+                .fill(
+                    "SELECT m.id, m.payload = ?4 AND m.content_type = ?5 \
+                     FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
+                     WHERE e.id = ?1 AND (m.id = ?2 OR m.idempotency_key = ?3) ORDER BY m.seq LIMIT 1",
+                )
+                .into(),
+            confirm: prefix.fill("SELECT EXISTS (SELECT 1 FROM {p}message WHERE id = ?)").into(),
+            read: read::ReadStatements::new(prefix),
+            claim: claim::ClaimStatements::new(prefix),
+            settle: settle::SettleStatements::new(prefix),
+        };
+        let shared = Shared {
+            pool: pool.clone(),
+            clock: options.clock,
+            random: options.random,
+            enqueued: Notify::new(),
+            statements,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Writes a message inside the caller's own transaction: it goes out if and only if that commits.
+    ///
+    /// Begin the transaction with `BEGIN IMMEDIATE`; a deferred one that has read before may find that it
+    /// cannot write any more. A refusal leaves the transaction usable.
+    ///
+    /// # Errors
+    /// `outbox.endpoint_unknown` when the endpoint is not the message's tenant's,
+    /// `outbox.idempotency_conflict` when the key or the id was used for another payload, or [`OutboxError`]
+    /// when the database fails. A disabled endpoint is no error: its messages wait.
+    pub async fn enqueue_in(
+        &self,
+        connection: &mut SqliteConnection,
+        message: &NewMessage,
+    ) -> Result<Uncommitted<MessageId>, OutboxError> {
+        let id = match message.id() {
+            Some(id) => id.clone(),
+            None => MessageId::generate(&self.shared.random).map_err(|_| OutboxErrorKind::Random)?,
+        };
+        let inserted = query(&self.shared.statements.enqueue)
+            .bind(id.as_str())
+            .bind(message.endpoint().as_str())
+            .bind(message.tenant().as_str())
+            .bind(message.idempotency_key())
+            .bind(message.content_type().as_str())
+            .bind(message.payload())
+            .bind(self.now_millis())
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(database_error)?;
+        if inserted.is_some() {
+            return Ok(Uncommitted::new(id));
+        }
+        self.known(connection, message, &id).await.map(Uncommitted::new)
+    }
+
+    /// Exchanges what [`enqueue_in`](Self::enqueue_in) returned, after the commit, and wakes the dispatcher.
+    ///
+    /// # Errors
+    /// `outbox.not_committed` when the message is not in the database: the transaction was rolled back or is
+    /// still open. [`OutboxError`] when the database fails; the message goes out all the same if it is there.
+    pub async fn confirm(&self, message: Uncommitted<MessageId>) -> Result<MessageId, OutboxError> {
+        let id = message.into_inner();
+        let found: bool = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.shared.statements.confirm)))
+            .bind(id.as_str())
+            .fetch_one(&self.shared.pool)
+            .await
+            .map_err(database_error)?;
+        if !found {
+            return Err(OutboxErrorKind::NotCommitted.into());
+        }
+        self.shared.enqueued.notify_one();
+        Ok(id)
+    }
+
+    /// The message that stands in the way of an insert.
+    async fn known(
+        &self,
+        connection: &mut SqliteConnection,
+        message: &NewMessage,
+        id: &MessageId,
+    ) -> Result<MessageId, OutboxError> {
+        if self.endpoint_in(connection, message.endpoint()).await?.as_ref().map(EndpointRecord::tenant)
+            != Some(message.tenant())
+        {
+            return Err(OutboxErrorKind::EndpointUnknown.into());
+        }
+        let known: Option<(String, bool)> =
+            sqlx::query_as(AssertSqlSafe(Arc::clone(&self.shared.statements.known)))
+                .bind(message.endpoint().as_str())
+                .bind(id.as_str())
+                .bind(message.idempotency_key())
+                .bind(message.payload())
+                .bind(message.content_type().as_str())
+                .fetch_optional(connection)
+                .await
+                .map_err(database_error)?;
+        match known {
+            Some((id, true)) => {
+                MessageId::parse(&id).map_err(|_| OutboxErrorKind::Corrupt { column: "id" }.into())
+            }
+            _ => Err(OutboxErrorKind::IdempotencyConflict.into()),
+        }
+    }
+
+    fn now_millis(&self) -> i64 {
+        self.shared.clock.now().as_unix_millis()
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, OutboxError> {
+        self.shared.pool.begin_with("BEGIN IMMEDIATE").await.map_err(database_error)
+    }
+
+    async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<Sqlite>, OutboxError> {
+        self.shared.pool.acquire().await.map_err(database_error)
+    }
+}
+
+impl Outbox for SqliteOutbox {
+    async fn save_endpoint(&self, record: &EndpointRecord) -> Result<(), OutboxError> {
+        let mut transaction = self.begin().await?;
+        self.save_endpoint_in(&mut transaction, record).await?;
+        transaction.commit().await.map_err(database_error)?;
+        self.shared.enqueued.notify_one();
+        Ok(())
+    }
+
+    async fn endpoint(&self, id: &EndpointId) -> Result<Option<EndpointRecord>, OutboxError> {
+        let mut connection = self.acquire().await?;
+        self.endpoint_in(&mut connection, id).await
+    }
+
+    async fn enqueue(&self, message: &NewMessage) -> Result<MessageId, OutboxError> {
+        let mut transaction = self.begin().await?;
+        let id = self.enqueue_in(&mut transaction, message).await?.into_inner();
+        transaction.commit().await.map_err(database_error)?;
+        self.shared.enqueued.notify_one();
+        Ok(id)
+    }
+
+    async fn enqueued(&self) {
+        self.shared.enqueued.notified().await;
+    }
+
+    async fn join(&self, instance: &str, lease: Duration) -> Result<Worker, OutboxError> {
+        let lease = lease.clamp(Worker::MIN_LEASE, Worker::MAX_LEASE);
+        let mut transaction = self.begin().await?;
+        let id = self.join_in(&mut transaction, instance, lease).await?;
+        transaction.commit().await.map_err(database_error)?;
+        Ok(Worker::new(id, lease))
+    }
+
+    async fn leave(&self, worker: &Worker) -> Result<(), OutboxError> {
+        let mut transaction = self.begin().await?;
+        self.leave_in(&mut transaction, worker).await?;
+        transaction.commit().await.map_err(database_error)
+    }
+
+    async fn recover(&self, worker: &Worker) -> Result<u64, OutboxError> {
+        let mut connection = self.acquire().await?;
+        if !self.has_lapsed(&mut connection, worker).await? {
+            return Ok(0);
+        }
+        drop(connection);
+        let mut transaction = self.begin().await?;
+        let released = self.recover_in(&mut transaction, worker).await?;
+        transaction.commit().await.map_err(database_error)?;
+        Ok(released)
+    }
+
+    async fn ready(&self, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+        let mut connection = self.acquire().await?;
+        self.ready_in(&mut connection, limit).await
+    }
+
+    async fn round(&self, worker: &Worker, round: &Round) -> Result<RoundResult, OutboxError> {
+        let mut transaction = self.begin().await?;
+        let mut result =
+            RoundResult { fenced: self.settle_in(&mut transaction, round).await?, ..Default::default() };
+        if self.beat_in(&mut transaction, worker).await? {
+            result.leased = self.claim_in(&mut transaction, worker, &round.wants).await?;
+        } else {
+            result.is_lost = true;
+        }
+        transaction.commit().await.map_err(database_error)?;
+        Ok(result)
+    }
+
+    async fn dead_letters(
+        &self,
+        endpoint: &EndpointId,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, OutboxError> {
+        let mut connection = self.acquire().await?;
+        self.dead_letters_in(&mut connection, endpoint, limit).await
+    }
+
+    async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {
+        let mut transaction = self.begin().await?;
+        let replayed = self.replay_in(&mut transaction, replay).await?;
+        transaction.commit().await.map_err(database_error)?;
+        self.shared.enqueued.notify_one();
+        Ok(replayed)
+    }
+
+    async fn purge(&self, retention: &Retention, limit: usize) -> Result<u64, OutboxError> {
+        let mut transaction = self.begin().await?;
+        let purged = self.purge_in(&mut transaction, retention, limit).await?;
+        transaction.commit().await.map_err(database_error)?;
+        Ok(purged)
+    }
+
+    async fn counts(&self) -> Result<Counts, OutboxError> {
+        let mut connection = self.acquire().await?;
+        self.counts_in(&mut connection).await
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, Sqlite, sqlx::sqlite::SqliteArguments>;
+
+/// A statement of this module. The only parts that are not literals are prefixes checked by [`TablePrefix`].
+fn query(statement: &Arc<str>) -> Query<'static> {
+    sqlx::query(AssertSqlSafe(Arc::clone(statement)))
+}
+
+fn database_error(error: sqlx::Error) -> OutboxError {
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
+    const IO: i32 = 10;
+    const FULL: i32 = 13;
+    let kind = match &error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+            OutboxErrorKind::Busy
+        }
+        sqlx::Error::Io(_) => OutboxErrorKind::Io,
+        sqlx::Error::Database(refusal) => {
+            let code = refusal.code().and_then(|code| code.parse().ok()).unwrap_or(0_i32);
+            // The low byte of an extended result code is the primary one.
+            match code & 0xff {
+                BUSY | LOCKED => OutboxErrorKind::Busy,
+                FULL => OutboxErrorKind::Full,
+                IO => OutboxErrorKind::Io,
+                _ => OutboxErrorKind::Database { code },
+            }
+        }
+        _ => OutboxErrorKind::Database { code: 0 },
+    };
+    kind.into()
+}
+
+fn corrupt(column: &'static str) -> OutboxError {
+    OutboxErrorKind::Corrupt { column }.into()
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn disabled_code(state: &EndpointState) -> Option<&str> {
+    match state {
+        EndpointState::Disabled { code } => Some(code),
+        EndpointState::Enabled => None,
+    }
+}

@@ -1,0 +1,224 @@
+//! Endpoints, dead letters, replay, retention, counts.
+
+use std::sync::Arc;
+
+use compliance_core::clock::Timestamp;
+use compliance_core::id::TenantId;
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+use super::{SqliteOutbox, TablePrefix, corrupt, database_error, disabled_code, millis, query, sql_limit};
+use crate::outbox::{
+    Counts, DeadLetter, EndpointId, EndpointRecord, EndpointState, OutboxError, OutboxErrorKind, Replay,
+    Retention,
+};
+use crate::sign::MessageId;
+
+#[derive(Debug)]
+pub(super) struct ReadStatements {
+    insert_endpoint: Arc<str>,
+    update_endpoint: Arc<str>,
+    endpoint: Arc<str>,
+    dead_letters: Arc<str>,
+    replay_message: Arc<str>,
+    replay_settled: Arc<str>,
+    purge: Arc<str>,
+    counts: Arc<str>,
+}
+
+impl ReadStatements {
+    pub(super) fn new(prefix: TablePrefix) -> Self {
+        let fill = |statement: &str| Arc::from(prefix.fill(statement));
+        Self {
+            insert_endpoint: fill(
+                "INSERT INTO {p}endpoint \
+                 (id, tenant, url, sealed_keys, disabled_code, failing_since, revision) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+            ),
+            update_endpoint: fill(
+                "UPDATE {p}endpoint SET url = ?3, sealed_keys = ?4, disabled_code = ?5, failing_since = ?6, \
+                 revision = ?7, hold_until = 0 WHERE id = ?1 AND tenant = ?2 AND revision = ?7 - 1",
+            ),
+            endpoint: fill(
+                "SELECT tenant, url, sealed_keys, disabled_code, revision, failing_since \
+                 FROM {p}endpoint WHERE id = ?",
+            ),
+            dead_letters: fill(
+                "SELECT m.id, d.attempts, d.last_status, coalesce(d.last_code, ''), coalesce(d.settled_at, 0) \
+                 FROM {p}delivery AS d JOIN {p}message AS m ON m.seq = d.seq \
+                 WHERE d.state = 3 AND d.endpoint = (SELECT seq FROM {p}endpoint WHERE id = ?1) \
+                 ORDER BY d.settled_at DESC, d.seq DESC LIMIT ?2",
+            ),
+            replay_message: fill(
+                "UPDATE {p}delivery SET state = 0, next_at = 0, attempts = 0, settled_at = NULL \
+                 WHERE state >= 2 AND seq = (SELECT m.seq FROM {p}message AS m \
+                 JOIN {p}endpoint AS e ON e.seq = m.endpoint WHERE e.id = ?1 AND m.id = ?2)",
+            ),
+            replay_settled: fill(
+                "UPDATE {p}delivery SET state = 0, next_at = 0, attempts = 0, settled_at = NULL \
+                 WHERE state >= ?4 AND state >= 2 AND settled_at >= ?2 AND settled_at < ?3 \
+                 AND endpoint = (SELECT seq FROM {p}endpoint WHERE id = ?1)",
+            ),
+            purge: fill(
+                "DELETE FROM {p}message WHERE seq IN ( \
+                   SELECT seq FROM ( \
+                     SELECT * FROM (SELECT seq, settled_at FROM {p}delivery WHERE state = 2 AND settled_at <= ?1 \
+                                    ORDER BY settled_at, seq LIMIT ?3) \
+                     UNION ALL \
+                     SELECT * FROM (SELECT seq, settled_at FROM {p}delivery WHERE state = 3 AND settled_at <= ?2 \
+                                    ORDER BY settled_at, seq LIMIT ?3)) \
+                   ORDER BY settled_at, seq LIMIT ?3)",
+            ),
+            counts: fill("SELECT state, count(*) FROM {p}delivery GROUP BY state"),
+        }
+    }
+}
+
+impl SqliteOutbox {
+    fn read_statements(&self) -> &ReadStatements {
+        &self.shared.statements.read
+    }
+
+    pub(super) async fn save_endpoint_in(
+        &self,
+        connection: &mut SqliteConnection,
+        record: &EndpointRecord,
+    ) -> Result<(), OutboxError> {
+        let statements = self.read_statements();
+        let is_new = record.revision() == 1;
+        let statement = if is_new { &statements.insert_endpoint } else { &statements.update_endpoint };
+        let done = query(statement)
+            .bind(record.id().as_str())
+            .bind(record.tenant().as_str())
+            .bind(record.url())
+            .bind(record.sealed_keys())
+            .bind(disabled_code(record.state()))
+            .bind(record.failing_since().map(Timestamp::as_unix_millis))
+            .bind(record.revision())
+            .execute(connection)
+            .await
+            .map_err(database_error)?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(OutboxErrorKind::EndpointUnknown.into()) }
+    }
+
+    pub(super) async fn endpoint_in(
+        &self,
+        connection: &mut SqliteConnection,
+        id: &EndpointId,
+    ) -> Result<Option<EndpointRecord>, OutboxError> {
+        type Row = (String, String, Vec<u8>, Option<String>, i64, Option<i64>);
+        let row: Option<Row> = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.read_statements().endpoint)))
+            .bind(id.as_str())
+            .fetch_optional(connection)
+            .await
+            .map_err(database_error)?;
+        let Some((tenant, url, sealed_keys, disabled, revision, failing_since)) = row else {
+            return Ok(None);
+        };
+        let tenant = TenantId::new(tenant).map_err(|_| corrupt("endpoint.tenant"))?;
+        let state =
+            disabled.map_or(EndpointState::Enabled, |code| EndpointState::Disabled { code: code.into() });
+        let failing_since = failing_since.map(Timestamp::from_unix_millis);
+        Ok(Some(EndpointRecord::from_stored(
+            id.clone(),
+            tenant,
+            url.into(),
+            sealed_keys.into(),
+            state,
+            revision,
+            failing_since,
+        )))
+    }
+
+    pub(super) async fn dead_letters_in(
+        &self,
+        connection: &mut SqliteConnection,
+        endpoint: &EndpointId,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, OutboxError> {
+        type Row = (String, i64, Option<i64>, String, i64);
+        let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.read_statements().dead_letters)))
+            .bind(endpoint.as_str())
+            .bind(sql_limit(limit))
+            .fetch_all(connection)
+            .await
+            .map_err(database_error)?;
+        rows.into_iter()
+            .map(|(id, attempts, last_status, last_code, died_at)| {
+                let last_status = last_status.map(u16::try_from).transpose();
+                Ok(DeadLetter {
+                    id: MessageId::parse(&id).map_err(|_| corrupt("message.id"))?,
+                    endpoint: endpoint.clone(),
+                    attempts: u32::try_from(attempts).map_err(|_| corrupt("delivery.attempts"))?,
+                    last_status: last_status.map_err(|_| corrupt("delivery.last_status"))?,
+                    last_code: last_code.into(),
+                    died_at: Timestamp::from_unix_millis(died_at),
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn replay_in(
+        &self,
+        connection: &mut SqliteConnection,
+        replay: &Replay,
+    ) -> Result<u64, OutboxError> {
+        let statements = self.read_statements();
+        let range = |endpoint: &EndpointId, from: Timestamp, until: Timestamp, least_state: i64| {
+            query(&statements.replay_settled)
+                .bind(endpoint.as_str().to_owned())
+                .bind(ceil_millis(from))
+                .bind(ceil_millis(until))
+                .bind(least_state)
+        };
+        let statement = match replay {
+            Replay::Message { endpoint, id } => query(&statements.replay_message)
+                .bind(endpoint.as_str().to_owned())
+                .bind(id.as_str().to_owned()),
+            Replay::Dead { endpoint, from, until } => range(endpoint, *from, *until, 3),
+            Replay::Settled { endpoint, from, until } => range(endpoint, *from, *until, 2),
+        };
+        Ok(statement.execute(connection).await.map_err(database_error)?.rows_affected())
+    }
+
+    pub(super) async fn purge_in(
+        &self,
+        connection: &mut SqliteConnection,
+        retention: &Retention,
+        limit: usize,
+    ) -> Result<u64, OutboxError> {
+        let now = self.now_millis();
+        let done = query(&self.read_statements().purge)
+            .bind(now.saturating_sub(millis(retention.delivered)))
+            .bind(now.saturating_sub(millis(retention.dead)))
+            .bind(sql_limit(limit))
+            .execute(connection)
+            .await
+            .map_err(database_error)?;
+        Ok(done.rows_affected())
+    }
+
+    pub(super) async fn counts_in(&self, connection: &mut SqliteConnection) -> Result<Counts, OutboxError> {
+        let rows: Vec<(i64, i64)> = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.read_statements().counts)))
+            .fetch_all(connection)
+            .await
+            .map_err(database_error)?;
+        let mut counts = Counts::default();
+        for (state, count) in rows {
+            let slot = match state {
+                0 => &mut counts.pending,
+                1 => &mut counts.leased,
+                2 => &mut counts.delivered,
+                3 => &mut counts.dead,
+                _ => return Err(corrupt("delivery.state")),
+            };
+            *slot = u64::try_from(count).unwrap_or(0);
+        }
+        Ok(counts)
+    }
+}
+
+/// The first whole millisecond that is not before `at`, so that a range keeps its meaning.
+fn ceil_millis(at: Timestamp) -> i64 {
+    let floor = at.as_unix_millis();
+    if Timestamp::from_unix_millis(floor) < at { floor.saturating_add(1) } else { floor }
+}

@@ -1,0 +1,228 @@
+//! Verdicts, lessons, heartbeats: what is written about messages that were claimed.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, SqliteConnection};
+
+use super::{SqliteOutbox, TablePrefix, database_error, millis, query};
+use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Round, Settlement, Verdict, Worker};
+
+#[derive(Debug)]
+pub(super) struct SettleStatements {
+    settle: Arc<str>,
+    disable: Arc<str>,
+    failing: Arc<str>,
+    hold: Arc<str>,
+    working: Arc<str>,
+    beat: Arc<str>,
+    join: Arc<str>,
+    leave_instance: Arc<str>,
+    forget_instance: Arc<str>,
+    release: Arc<str>,
+    forget: Arc<str>,
+    has_lapsed: Arc<str>,
+    recover: Arc<str>,
+    forget_lapsed: Arc<str>,
+}
+
+const LAPSED: &str = "id <> ?1 AND (until <= ?2 OR until > ?2 + 2 * lease_ms)";
+
+impl SettleStatements {
+    pub(super) fn new(prefix: TablePrefix) -> Self {
+        let fill = |statement: &str| Arc::from(prefix.fill(statement));
+        let lapsed = |statement: &str| Arc::from(prefix.fill(&statement.replace("{lapsed}", LAPSED)));
+        Self {
+            // Each element of ?1 is [seq, fence, state, next_at, attempted, status, code].
+            settle: fill(
+                "UPDATE {p}delivery SET state = v.state, worker = NULL, \
+                 next_at = coalesce(v.next_at, {p}delivery.next_at), \
+                 attempts = attempts + v.attempted, \
+                 settled_at = CASE WHEN v.state >= 2 THEN ?2 END, \
+                 last_status = CASE WHEN v.attempted THEN v.status ELSE last_status END, \
+                 last_code = CASE WHEN v.attempted THEN v.code ELSE last_code END \
+                 FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS state, \
+                 value ->> 3 AS next_at, value ->> 4 AS attempted, value ->> 5 AS status, \
+                 value ->> 6 AS code FROM json_each(?1)) AS v \
+                 WHERE {p}delivery.seq = v.seq AND {p}delivery.fence = v.fence AND {p}delivery.state = 1 \
+                 RETURNING seq, fence",
+            ),
+            disable: fill("UPDATE {p}endpoint SET disabled_code = ?2, revision = revision + 1 WHERE id = ?1"),
+            failing: fill(
+                "UPDATE {p}endpoint SET failing_since = min(coalesce(failing_since, ?2), ?2) WHERE id = ?1",
+            ),
+            hold: fill("UPDATE {p}endpoint SET hold_until = max(hold_until, ?2) WHERE id = ?1"),
+            working: fill("UPDATE {p}endpoint SET failing_since = NULL WHERE id = ?1"),
+            beat: fill("UPDATE {p}worker SET until = ?2 + lease_ms WHERE id = ?1"),
+            join: fill(
+                "INSERT INTO {p}worker (instance, lease_ms, until) VALUES (?1, ?2, ?3 + ?2) RETURNING id",
+            ),
+            leave_instance: fill(
+                "UPDATE {p}delivery SET state = 0, worker = NULL \
+                 WHERE state = 1 AND worker IN (SELECT id FROM {p}worker WHERE instance = ?1)",
+            ),
+            forget_instance: fill("DELETE FROM {p}worker WHERE instance = ?1"),
+            release: fill("UPDATE {p}delivery SET state = 0, worker = NULL WHERE state = 1 AND worker = ?1"),
+            forget: fill("DELETE FROM {p}worker WHERE id = ?1"),
+            has_lapsed: lapsed("SELECT EXISTS (SELECT 1 FROM {p}worker WHERE {lapsed})"),
+            recover: lapsed(
+                "UPDATE {p}delivery SET state = 0, worker = NULL \
+                 WHERE state = 1 AND worker IN (SELECT id FROM {p}worker WHERE {lapsed})",
+            ),
+            forget_lapsed: lapsed("DELETE FROM {p}worker WHERE {lapsed}"),
+        }
+    }
+}
+
+impl SqliteOutbox {
+    fn settle_statements(&self) -> &SettleStatements {
+        &self.shared.statements.settle
+    }
+
+    /// Writes verdicts and lessons; says which verdicts were refused.
+    pub(super) async fn settle_in(
+        &self,
+        connection: &mut SqliteConnection,
+        round: &Round,
+    ) -> Result<Vec<LeaseToken>, OutboxError> {
+        let mut fenced = Vec::new();
+        if !round.settlements.is_empty() {
+            let settled: Vec<(i64, i64)> =
+                sqlx::query_as(AssertSqlSafe(Arc::clone(&self.settle_statements().settle)))
+                    .bind(settlements_json(&round.settlements))
+                    .bind(self.now_millis())
+                    .fetch_all(&mut *connection)
+                    .await
+                    .map_err(database_error)?;
+            let settled: HashSet<LeaseToken> =
+                settled.into_iter().map(|(sequence, fence)| LeaseToken::new(sequence, fence)).collect();
+            let tokens = round.settlements.iter().map(|settlement| settlement.token);
+            fenced.extend(tokens.filter(|token| !settled.contains(token)));
+        }
+        for note in &round.notes {
+            self.note_in(connection, note).await?;
+        }
+        Ok(fenced)
+    }
+
+    async fn note_in(
+        &self,
+        connection: &mut SqliteConnection,
+        note: &EndpointNote,
+    ) -> Result<(), OutboxError> {
+        let statements = self.settle_statements();
+        let id = note.endpoint.as_str();
+        let statement = match note.lesson {
+            Lesson::Disable { code } => query(&statements.disable).bind(id).bind(code.as_str()),
+            Lesson::Failing { since } => query(&statements.failing).bind(id).bind(since.as_unix_millis()),
+            Lesson::Hold { until } => query(&statements.hold).bind(id).bind(until.as_unix_millis()),
+            Lesson::Working => query(&statements.working).bind(id),
+        };
+        statement.execute(connection).await.map(drop).map_err(database_error)
+    }
+
+    /// The heartbeat; `false` when the worker's place is gone.
+    pub(super) async fn beat_in(
+        &self,
+        connection: &mut SqliteConnection,
+        worker: &Worker,
+    ) -> Result<bool, OutboxError> {
+        let beat = query(&self.settle_statements().beat).bind(worker.id()).bind(self.now_millis());
+        let done = beat.execute(connection).await.map_err(database_error)?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    pub(super) async fn join_in(
+        &self,
+        connection: &mut SqliteConnection,
+        instance: &str,
+        lease: Duration,
+    ) -> Result<i64, OutboxError> {
+        let statements = self.settle_statements();
+        for statement in [&statements.leave_instance, &statements.forget_instance] {
+            query(statement).bind(instance).execute(&mut *connection).await.map_err(database_error)?;
+        }
+        sqlx::query_scalar(AssertSqlSafe(Arc::clone(&statements.join)))
+            .bind(instance)
+            .bind(millis(lease))
+            .bind(self.now_millis())
+            .fetch_one(connection)
+            .await
+            .map_err(database_error)
+    }
+
+    pub(super) async fn leave_in(
+        &self,
+        connection: &mut SqliteConnection,
+        worker: &Worker,
+    ) -> Result<(), OutboxError> {
+        let statements = self.settle_statements();
+        for statement in [&statements.release, &statements.forget] {
+            query(statement).bind(worker.id()).execute(&mut *connection).await.map_err(database_error)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is anybody to recover from: a read, so that the usual answer costs no write.
+    pub(super) async fn has_lapsed(
+        &self,
+        connection: &mut SqliteConnection,
+        worker: &Worker,
+    ) -> Result<bool, OutboxError> {
+        sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.settle_statements().has_lapsed)))
+            .bind(worker.id())
+            .bind(self.now_millis())
+            .fetch_one(connection)
+            .await
+            .map_err(database_error)
+    }
+
+    pub(super) async fn recover_in(
+        &self,
+        connection: &mut SqliteConnection,
+        worker: &Worker,
+    ) -> Result<u64, OutboxError> {
+        let statements = self.settle_statements();
+        // One time for both statements: who is released is who is forgotten.
+        let now = self.now_millis();
+        let released = query(&statements.recover).bind(worker.id()).bind(now).execute(&mut *connection).await;
+        let released = released.map_err(database_error)?.rows_affected();
+        query(&statements.forget_lapsed)
+            .bind(worker.id())
+            .bind(now)
+            .execute(connection)
+            .await
+            .map_err(database_error)?;
+        Ok(released)
+    }
+}
+
+/// Numbers, nulls and reason codes only: nothing to escape.
+fn settlements_json(settlements: &[Settlement]) -> String {
+    const TYPICAL_LEN: usize = 48;
+    let mut json = String::with_capacity(settlements.len().saturating_mul(TYPICAL_LEN));
+    let mut separator = '[';
+    for Settlement { token, verdict } in settlements {
+        json.push(separator);
+        separator = ',';
+        let (sequence, fence) = (token.sequence(), token.fence());
+        let status = |status: &Option<u16>| status.map_or_else(|| "null".to_owned(), |it| it.to_string());
+        // Writing to a string does not fail.
+        let _ = match verdict {
+            Verdict::Released => write!(json, "[{sequence},{fence},0,null,0,null,null]"),
+            Verdict::Retry { at, code, status: found } => {
+                // 0 stands for "not tried yet".
+                let at = at.as_unix_millis().max(1);
+                write!(json, "[{sequence},{fence},0,{at},1,{},\"{code}\"]", status(found))
+            }
+            Verdict::Delivered { status } => write!(json, "[{sequence},{fence},2,null,1,{status},null]"),
+            Verdict::Dead { code, status: found } => {
+                write!(json, "[{sequence},{fence},3,null,1,{},\"{code}\"]", status(found))
+            }
+        };
+    }
+    json.push(']');
+    json
+}

@@ -1,0 +1,289 @@
+//! Every store behaves like the one in memory, whatever happens in whatever order.
+#![cfg(feature = "sqlite")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compliance_core::clock::{Clock, ManualClock, Timestamp};
+use compliance_core::id::TenantId;
+use compliance_core::reason_code;
+use compliance_core::testing::DeterministicRandom;
+use compliance_webhook::MessageId;
+use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options};
+use compliance_webhook::outbox::{
+    EndpointId, EndpointNote, EndpointRecord, EndpointState, LeaseToken, Lesson, MemoryOutbox, NewMessage,
+    Outbox, Replay, Retention, Round, Settlement, SqliteOutbox, Verdict, Want, Worker,
+};
+use proptest::prelude::*;
+
+const LEASE: Duration = Duration::from_secs(10);
+const RETENTION: Retention =
+    Retention { delivered: Duration::from_secs(600), dead: Duration::from_secs(3600) };
+
+#[derive(Clone, Debug)]
+enum Step {
+    Enqueue { endpoint: u8, id: Option<u8>, key: Option<u8>, payload: u8, tenant: u8 },
+    Join { instance: u8 },
+    Leave { worker: u8 },
+    Recover { worker: u8 },
+    Round { worker: u8, verdicts: Vec<(u8, u8)>, note: Option<(u8, u8)>, wants: Vec<(u8, u8)> },
+    Clock { seconds: i32 },
+    Replay { endpoint: u8, kind: u8, id: u8 },
+    Purge { limit: u8 },
+    Enable { endpoint: u8 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let small = 0_u8..6;
+    let round = (
+        0_u8..3,
+        prop::collection::vec((any::<u8>(), 0_u8..4), 0..4),
+        prop::option::weighted(0.2, (0_u8..3, 0_u8..4)),
+        prop::collection::vec((0_u8..3, 0_u8..9), 0..3),
+    )
+        .prop_map(|(worker, verdicts, note, wants)| Step::Round { worker, verdicts, note, wants });
+    let step = prop_oneof![
+        6 => (0_u8..3, prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.3, small.clone()), 0_u8..2,
+              prop_oneof![9 => Just(0_u8), 1 => Just(1_u8)])
+            .prop_map(|(endpoint, id, key, payload, tenant)| Step::Enqueue { endpoint, id, key, payload, tenant }),
+        2 => (0_u8..2).prop_map(|instance| Step::Join { instance }),
+        1 => (0_u8..3).prop_map(|worker| Step::Leave { worker }),
+        2 => (0_u8..3).prop_map(|worker| Step::Recover { worker }),
+        12 => round,
+        3 => prop_oneof![1_i32..30, -3600_i32..-1, 600_i32..7200].prop_map(|seconds| Step::Clock { seconds }),
+        1 => (0_u8..3, 0_u8..3, small).prop_map(|(endpoint, kind, id)| Step::Replay { endpoint, kind, id }),
+        1 => (1_u8..5).prop_map(|limit| Step::Purge { limit }),
+        1 => (0_u8..3).prop_map(|endpoint| Step::Enable { endpoint }),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// Two stores under one clock, and what their users know.
+struct Pair<'a, B: Outbox> {
+    model: &'a MemoryOutbox,
+    store: &'a B,
+    clock: Arc<ManualClock>,
+    workers: Vec<Worker>,
+    /// The same lease as the model and as the store numbers it: an insert that does nothing may use a number up.
+    tokens: Vec<(LeaseToken, LeaseToken)>,
+    latest: HashMap<i64, i64>,
+    enqueued: u64,
+    purged: u64,
+}
+
+fn endpoint(number: u8) -> EndpointId {
+    EndpointId::parse(&format!("ep_{number}")).unwrap()
+}
+
+fn message_id(number: u8) -> MessageId {
+    MessageId::parse(&format!("msg_{number}")).unwrap()
+}
+
+fn record(number: u8, revision: i64, state: EndpointState) -> EndpointRecord {
+    EndpointRecord::from_stored(
+        endpoint(number),
+        TenantId::new("acme").unwrap(),
+        "https://hooks.example.com/".into(),
+        Box::from(*b"sealed"),
+        state,
+        revision,
+        None,
+    )
+}
+
+impl<B: Outbox> Pair<'_, B> {
+    async fn run(&mut self, steps: &[Step]) -> Result<(), TestCaseError> {
+        for number in 0..3 {
+            let record = record(number, 1, EndpointState::Enabled);
+            self.model.save_endpoint(&record).await.unwrap();
+            self.store.save_endpoint(&record).await.unwrap();
+        }
+        // Ids the stores draw themselves would differ, so each unnamed message gets a name of its own here.
+        for (number, step) in steps.iter().enumerate() {
+            self.step(number, step).await?;
+            self.compare().await?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, number: usize, step: &Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Enqueue { endpoint: to, id, key, payload, tenant } => {
+                let tenant = TenantId::new(["acme", "other"][usize::from(*tenant)]).unwrap();
+                let mut message = NewMessage::new(&tenant, &endpoint(*to), vec![*payload]).unwrap();
+                message = message.with_id(match id {
+                    Some(id) => message_id(*id),
+                    None => MessageId::parse(&format!("own_{number}")).unwrap(),
+                });
+                if let Some(key) = key {
+                    message = message.with_idempotency_key(&format!("key-{key}")).unwrap();
+                }
+                let before = self.model.counts().await.unwrap().pending;
+                let expected = self.model.enqueue(&message).await;
+                prop_assert_eq!(&self.store.enqueue(&message).await, &expected);
+                self.enqueued += self.model.counts().await.unwrap().pending - before;
+            }
+            Step::Join { instance } => {
+                let instance = format!("instance-{instance}");
+                let expected = self.model.join(&instance, LEASE).await.unwrap();
+                prop_assert_eq!(self.store.join(&instance, LEASE).await.unwrap(), expected);
+                self.workers.push(expected);
+            }
+            Step::Leave { worker } => {
+                let Some(worker) = self.worker(*worker) else { return Ok(()) };
+                self.model.leave(&worker).await.unwrap();
+                self.store.leave(&worker).await.unwrap();
+            }
+            Step::Recover { worker } => {
+                let Some(worker) = self.worker(*worker) else { return Ok(()) };
+                let expected = self.model.recover(&worker).await;
+                prop_assert_eq!(self.store.recover(&worker).await, expected);
+            }
+            Step::Round { worker, verdicts, note, wants } => {
+                let Some(worker) = self.worker(*worker) else { return Ok(()) };
+                let (for_model, for_store) = self.rounds(verdicts, *note, wants);
+                let mut expected = self.model.round(&worker, &for_model).await.unwrap();
+                let found = self.store.round(&worker, &for_store).await.unwrap();
+                for settlement in &for_store.settlements {
+                    let token = settlement.token;
+                    let is_stale = self.latest.get(&token.sequence()) != Some(&token.fence());
+                    prop_assert!(
+                        !is_stale || found.fenced.contains(&token),
+                        "a stale token settled a message"
+                    );
+                }
+                prop_assert_eq!(found.leased.len(), expected.leased.len());
+                for (leased, expected) in found.leased.iter().zip(&mut expected.leased) {
+                    let (token, for_model) = (leased.token, expected.token);
+                    prop_assert_eq!(token.fence(), for_model.fence());
+                    let fence = self.latest.insert(token.sequence(), token.fence());
+                    prop_assert!(fence.is_none_or(|fence| fence < token.fence()), "the fence did not grow");
+                    self.tokens.push((for_model, token));
+                    expected.token = token;
+                }
+                expected.fenced = expected.fenced.iter().map(|token| self.as_store(*token)).collect();
+                prop_assert_eq!(&found, &expected);
+            }
+            Step::Clock { seconds } => {
+                let by = Duration::from_secs(u64::from(seconds.unsigned_abs()));
+                let now = self.clock.now();
+                self.clock.set(if *seconds < 0 { now.saturating_sub(by) } else { now.saturating_add(by) });
+            }
+            Step::Replay { endpoint: of, kind, id } => {
+                let (endpoint, from, until) = (endpoint(*of), Timestamp::UNIX_EPOCH, self.clock.now());
+                let replay = match kind {
+                    0 => Replay::Message { endpoint, id: message_id(*id) },
+                    1 => Replay::Dead { endpoint, from, until },
+                    _ => Replay::Settled { endpoint, from, until },
+                };
+                let expected = self.model.replay(&replay).await;
+                prop_assert_eq!(self.store.replay(&replay).await, expected);
+            }
+            Step::Purge { limit } => {
+                let expected = self.model.purge(&RETENTION, usize::from(*limit)).await;
+                prop_assert_eq!(self.store.purge(&RETENTION, usize::from(*limit)).await, expected);
+                self.purged += expected.unwrap();
+            }
+            Step::Enable { endpoint: number } => {
+                let stored = self.model.endpoint(&endpoint(*number)).await.unwrap().unwrap();
+                let record = record(*number, stored.revision() + 1, EndpointState::Enabled);
+                self.model.save_endpoint(&record).await.unwrap();
+                self.store.save_endpoint(&record).await.unwrap();
+            }
+        }
+        Ok(())
+    }
+
+    fn worker(&self, number: u8) -> Option<Worker> {
+        self.workers.iter().rev().nth(usize::from(number)).copied()
+    }
+
+    fn as_store(&self, token: LeaseToken) -> LeaseToken {
+        self.tokens.iter().find(|(model, _)| *model == token).unwrap().1
+    }
+
+    /// The same round in the numbers of the model and in those of the store.
+    fn rounds(&self, verdicts: &[(u8, u8)], note: Option<(u8, u8)>, wants: &[(u8, u8)]) -> (Round, Round) {
+        let now = self.clock.now();
+        let mut settlements: Vec<Settlement> = Vec::new();
+        for (which, verdict) in verdicts {
+            // Any token anybody ever held, mostly a recent one: late and double verdicts included.
+            let Some((token, _)) = self.tokens.iter().rev().nth(usize::from(*which) % 12) else { continue };
+            if settlements.iter().any(|known| known.token == *token) {
+                continue;
+            }
+            let verdict = match verdict {
+                0 => Verdict::Delivered { status: 204 },
+                1 => Verdict::Retry {
+                    at: now.saturating_add(Duration::from_secs(u64::from(*which))),
+                    code: reason_code!("deliver.status"),
+                    status: Some(503),
+                },
+                2 => Verdict::Dead { code: reason_code!("deliver.connect"), status: None },
+                _ => Verdict::Released,
+            };
+            settlements.push(Settlement { token: *token, verdict });
+        }
+        let notes = note.map(|(to, lesson)| EndpointNote {
+            endpoint: endpoint(to),
+            lesson: match lesson {
+                0 => Lesson::Disable { code: reason_code!("deliver.gone") },
+                1 => Lesson::Failing { since: now },
+                2 => Lesson::Hold { until: now.saturating_add(Duration::from_secs(20)) },
+                _ => Lesson::Working,
+            },
+        });
+        let wants =
+            wants.iter().map(|(to, limit)| Want { endpoint: endpoint(*to), limit: usize::from(*limit) });
+        let model = Round { settlements, notes: notes.into_iter().collect(), wants: wants.collect() };
+        let mut store = model.clone();
+        for settlement in &mut store.settlements {
+            settlement.token = self.as_store(settlement.token);
+        }
+        (model, store)
+    }
+
+    async fn compare(&self) -> Result<(), TestCaseError> {
+        let counts = self.model.counts().await.unwrap();
+        prop_assert_eq!(self.store.counts().await.unwrap(), counts);
+        let kept = counts.pending + counts.leased + counts.delivered + counts.dead;
+        prop_assert_eq!(kept, self.enqueued - self.purged, "a message was lost or doubled");
+        let by_id = |ready: Vec<_>| {
+            let mut ready: Vec<compliance_webhook::outbox::Ready> = ready;
+            ready.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
+            ready
+        };
+        let expected = by_id(self.model.ready(10).await.unwrap());
+        prop_assert_eq!(by_id(self.store.ready(10).await.unwrap()), expected);
+        for number in 0..3 {
+            let endpoint = endpoint(number);
+            let expected = self.model.dead_letters(&endpoint, 5).await;
+            prop_assert_eq!(self.store.dead_letters(&endpoint, 5).await, expected);
+            let expected = self.model.endpoint(&endpoint).await;
+            prop_assert_eq!(self.store.endpoint(&endpoint).await, expected);
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sqlite_agrees_with_the_model(steps in steps()) {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let clock = Arc::new(ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+            let pool = sqlx::SqlitePool::connect_with(durable_options(&directory.path().join("a.db"))).await.unwrap();
+            let store = SqliteOutbox::open(&pool, OutboxOptions::default().with_clock(clock.clone())).await.unwrap();
+            let model = MemoryOutbox::new(clock.clone(), Arc::new(DeterministicRandom::new(1)));
+            let mut pair = Pair {
+                model: &model, store: &store, clock, workers: vec![], tokens: vec![], latest: HashMap::new(),
+                enqueued: 0, purged: 0,
+            };
+            pair.run(&steps).await
+        })?;
+    }
+}
