@@ -11,6 +11,7 @@
 
 #![expect(clippy::print_stderr, reason = "a command-line program tells people how to use it")]
 
+mod audit;
 mod auth;
 mod geo;
 mod lines;
@@ -69,7 +70,9 @@ fn main() -> ExitCode {
 fn run(args: &[&str]) -> Option<Ended> {
     Some(match args {
         ["address"] => answer_lines(outside::address),
+        ["audit", "verify", dir, options @ ..] => audit::verify(dir, options)?,
         ["client-ip"] => answer_lines(geo::client_ip),
+        ["embargo", options @ ..] => geo::embargo(options)?,
         ["endpoint"] => answer_lines(outside::endpoint),
         ["origin-pattern"] => answer_lines(auth::origin_pattern),
         ["redirect"] => answer_lines(auth::redirect),
