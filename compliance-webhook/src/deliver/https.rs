@@ -1,5 +1,6 @@
 //! The transport: hyper over rustls, on sockets to guarded addresses.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,9 +97,25 @@ impl TransportError {
 /// assert_eq!(refused.code(), "deliver.no_roots");
 /// # Ok::<(), compliance_webhook::deliver::TransportError>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Cheap to clone; clones share their connections.
 pub struct HttpsTransport<R = SystemResolver> {
     inner: Arc<Inner<R>>,
+}
+
+impl<R> Clone for HttpsTransport<R> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<R> fmt::Debug for HttpsTransport<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpsTransport")
+            .field("guard", &self.inner.guard)
+            .field("limits", &self.inner.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 struct Inner<R> {
@@ -117,15 +134,6 @@ struct Limits {
     max_body_len: usize,
     excerpt_len: usize,
     max_idle: usize,
-}
-
-impl<R> std::fmt::Debug for Inner<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner")
-            .field("guard", &self.guard)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
-    }
 }
 
 /// An [`HttpsTransport`] in the making.

@@ -1,7 +1,6 @@
 //! Idle connections.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -126,11 +125,5 @@ impl Idle {
         });
         self.len = self.by_authority.values().map(Vec::len).sum();
         self.swept = Instant::now();
-    }
-}
-
-impl fmt::Debug for Pool {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("max_idle", &self.max_idle).finish_non_exhaustive()
     }
 }
