@@ -89,7 +89,7 @@ fn what_is_encoded_decodes_to_the_same_event() {
 
 #[test]
 fn a_pseudonym_and_a_sealed_value_may_stand_in_a_field() {
-    let pseudonym: Pseudonym = "pn1_0123456789abcdef_1_000102030405060708090a0b0c0d0e0f".parse().unwrap();
+    let pseudonym: Pseudonym = "pn1_0123abcd_1_000102030405060708090a0b0c0d0e0f".parse().unwrap();
     // Version, key id, nonce, commitment, length, tag of an empty value.
     let sealed =
         Sealed::from_bytes(&[&[1][..], &[2; 16], &[3; 12], &[4; 32], &[0, 0, 0, 16], &[5; 16]].concat())
