@@ -3,4 +3,5 @@
 
 pub mod client_ip;
 pub mod database;
+pub mod embargo;
 pub mod transport;

@@ -321,7 +321,6 @@ impl AddressError {
     }
 }
 
-#[inline]
 fn classify_v4(address: Ipv4Addr, embedded: Option<EmbeddedIpv4>) -> AddressClass {
     match matching::ipv4(address) {
         Some(block) => AddressClass::Special(SpecialPurpose { block, embedded }),
@@ -329,7 +328,8 @@ fn classify_v4(address: Ipv4Addr, embedded: Option<EmbeddedIpv4>) -> AddressClas
     }
 }
 
-#[inline]
+// Not inlined into `classify`, so that the address arrives in registers: an `IpAddr` that is handed on whole goes
+// through memory in pieces, and reading it back costs more than the look-up.
 fn classify_v6(address: Ipv6Addr) -> AddressClass {
     let Some(block) = matching::ipv6(address) else {
         return match embedded::isatap(address) {

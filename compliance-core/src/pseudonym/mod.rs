@@ -1,7 +1,7 @@
 //! Pseudonyms: keyed, rotating tokens, so that one person's entries can be told to be one person's without
 //! naming the person.
 //!
-//! [`Pseudonym`] is the value that logs and audit events hold. Making one takes a [`Pseudonymiser`] (feature
+//! [`Pseudonym`] is the value that logs and audit events hold. Making one takes a `Pseudonymiser` (feature
 //! `pseudonym`): HMAC-SHA256 under a key derived with HKDF (RFC 5869) from tenant, domain and epoch, so that
 //! tokens of different tenants, domains and epochs cannot be joined without the key.
 //!

@@ -3,10 +3,10 @@
 //!
 //! [`Sealed`] is the value that audit events and tables hold. Sealing and opening take the feature `seal`:
 //!
-//! * a [`DataKey`] per owner – a data subject, an actor, an endpoint's secret – seals values with AES-256-GCM-SIV
-//!   (RFC 8452) and a key commitment, bound to a [`SealContext`];
-//! * a [`KeyStore`] keeps data keys wrapped under a [`KeyEncryptionKey`]; rotating that one re-wraps data keys
-//!   and touches no sealed value; [`destroy`](KeyStore::destroy) erases all that a data key sealed.
+//! * a `DataKey` per owner – a data subject, an actor, an endpoint's secret – seals values with AES-256-GCM-SIV
+//!   (RFC 8452) and a key commitment, bound to a `SealContext`;
+//! * a `KeyStore` keeps data keys wrapped under a `KeyEncryptionKey`; rotating that one re-wraps data keys
+//!   and touches no sealed value; its `destroy` erases all that a data key sealed.
 //!
 //! ```
 //! # #[cfg(feature = "seal")] {
@@ -31,7 +31,7 @@
 //! # What it does not do
 //! The length of a value is not hidden, nor that two values belong to one owner (they name one key). Whoever
 //! holds the store and its key-encryption key reads everything not yet destroyed. A destroyed key is gone only
-//! when every backup of the wrapped key is: see [`DestroyReceipt`].
+//! when every backup of the wrapped key is: see `DestroyReceipt`.
 
 #[cfg(feature = "seal")]
 mod cipher;

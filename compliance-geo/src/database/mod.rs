@@ -17,6 +17,7 @@
 mod country_table;
 #[cfg(feature = "maxminddb")]
 mod mmdb;
+mod quorum;
 mod runs;
 mod table;
 
@@ -28,8 +29,12 @@ use std::sync::Arc;
 use compliance_core::country::{CountryCode, SubdivisionCode};
 use compliance_core::snapshot::Snapshot;
 
+pub use quorum::Quorum;
+
+pub(crate) use quorum::{Combined, combine};
 use runs::{NO_RECORD, NOT_PUBLIC, Run, without_special_v4, without_special_v6};
-use table::{MAX_VALUE, Table};
+use table::MAX_VALUE;
+pub(crate) use table::Table;
 
 /// A country database in memory. Cheap to clone: clones share the table.
 ///
@@ -77,16 +82,12 @@ impl Database {
     pub const MAX_MMDB_BYTES: usize = 256 << 20;
 
     /// Looks an address up. An IPv4-mapped IPv6 address is looked up as IPv4; the other forms that carry an IPv4
-    /// address are not taken apart here, see the embargo module, which judges both.
+    /// address are not taken apart here, see [`Embargo`](crate::embargo::Embargo), which judges both.
     ///
     /// Allocates nothing; tens of nanoseconds.
     #[inline]
     pub fn locate(&self, ip: IpAddr) -> Located<'_> {
-        match self.inner.table.value(ip.to_canonical()) {
-            NO_RECORD => Located::NoRecord,
-            NOT_PUBLIC => Located::NotPublic,
-            value => self.place(value).map_or(Located::NoRecord, Located::Place),
-        }
+        self.located(self.inner.table.value(ip.to_canonical()))
     }
 
     /// The country the network is in, if the database says.
@@ -150,7 +151,24 @@ impl Database {
         Ok(Self { inner: Arc::new(Inner { table, places: places.list, snapshot, coverage }) })
     }
 
-    pub(crate) fn place(&self, value: u16) -> Option<&Place> {
+    pub(crate) fn table(&self) -> &Table {
+        &self.inner.table
+    }
+
+    /// How many values the table has: places, no record and not public.
+    pub(crate) fn values(&self) -> u16 {
+        u16::try_from(self.inner.places.len().saturating_add(FIRST_PLACE)).unwrap_or(u16::MAX)
+    }
+
+    pub(crate) fn located(&self, value: u16) -> Located<'_> {
+        match value {
+            NO_RECORD => Located::NoRecord,
+            NOT_PUBLIC => Located::NotPublic,
+            value => self.place(value).map_or(Located::NoRecord, Located::Place),
+        }
+    }
+
+    fn place(&self, value: u16) -> Option<&Place> {
         self.inner.places.get(usize::from(value).checked_sub(FIRST_PLACE)?)
     }
 }

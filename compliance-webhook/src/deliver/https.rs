@@ -1,5 +1,7 @@
 //! The transport: hyper over rustls, on sockets to guarded addresses.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::pool::{Connection, Pool};
 use super::tls::{client_config, problem, server_name};
 use super::{Answer, Attempt, BodyEnd, Deliver, DeliverReason, Outcome, TlsRoots, TlsVersions};
 use crate::endpoint::{EndpointHost, WebhookEndpoint};
@@ -94,9 +97,25 @@ impl TransportError {
 /// assert_eq!(refused.code(), "deliver.no_roots");
 /// # Ok::<(), compliance_webhook::deliver::TransportError>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Cheap to clone; clones share their connections.
 pub struct HttpsTransport<R = SystemResolver> {
     inner: Arc<Inner<R>>,
+}
+
+impl<R> Clone for HttpsTransport<R> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<R> fmt::Debug for HttpsTransport<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpsTransport")
+            .field("guard", &self.inner.guard)
+            .field("limits", &self.inner.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 struct Inner<R> {
@@ -105,6 +124,7 @@ struct Inner<R> {
     clock: Arc<dyn Clock>,
     tls: TlsConnector,
     limits: Limits,
+    pool: Pool,
     user_agent: HeaderValue,
 }
 
@@ -113,15 +133,7 @@ struct Limits {
     timeouts: Timeouts,
     max_body_len: usize,
     excerpt_len: usize,
-}
-
-impl<R> std::fmt::Debug for Inner<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inner")
-            .field("guard", &self.guard)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
-    }
+    max_idle: usize,
 }
 
 /// An [`HttpsTransport`] in the making.
@@ -141,6 +153,9 @@ impl HttpsTransport {
     /// The most of an answer's body that is read, in bytes, unless told otherwise.
     pub const DEFAULT_MAX_BODY_LEN: usize = 16 * 1024;
 
+    /// The most unused connections kept per host and port, unless told otherwise.
+    pub const DEFAULT_MAX_IDLE: usize = 16;
+
     /// System resolver, default guard, Mozilla's roots, TLS 1.3, no excerpt. `clock` dates signatures, guards
     /// addresses and judges certificates.
     pub fn builder(clock: Arc<dyn Clock>) -> HttpsTransportBuilder {
@@ -154,6 +169,7 @@ impl HttpsTransport {
                 timeouts: Timeouts::default(),
                 max_body_len: Self::DEFAULT_MAX_BODY_LEN,
                 excerpt_len: 0,
+                max_idle: Self::DEFAULT_MAX_IDLE,
             },
             user_agent: concat!("compliance-webhook/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
@@ -209,6 +225,14 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
         self
     }
 
+    /// Keeps at most this many unused connections per host and port, for half a minute; 0 opens a new one for
+    /// each attempt. A kept one is used again only when its peer is among the addresses just resolved and
+    /// checked.
+    pub fn with_max_idle(mut self, max_idle: usize) -> Self {
+        self.limits.max_idle = max_idle;
+        self
+    }
+
     /// Names the sender, `compliance-webhook/…` otherwise.
     pub fn with_user_agent(self, user_agent: &str) -> Self {
         Self { user_agent: user_agent.to_owned(), ..self }
@@ -230,6 +254,7 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
             clock: self.clock,
             tls: TlsConnector::from(Arc::new(config)),
             limits: self.limits,
+            pool: Pool::new(self.limits.max_idle),
             user_agent,
         };
         Ok(HttpsTransport { inner: Arc::new(inner) })
@@ -247,22 +272,54 @@ impl<R: Resolve> Deliver for HttpsTransport<R> {
 
 impl<R: Resolve> Inner<R> {
     async fn attempt(&self, attempt: Attempt<'_>) -> Result<Answer, DeliverReason> {
-        let guarded = self.resolve(attempt.endpoint()).await?;
-        let stream = self.connect(&guarded).await?;
-        let stream = self.secure(attempt.endpoint(), stream).await?;
+        let endpoint = attempt.endpoint();
+        let guarded = self.resolve(endpoint).await?;
+        if let Some(mut kept) = self.pool.take(endpoint, &guarded, self.clock.now())
+            && let Ok(Ok(())) = timeout(self.limits.timeouts.connect, kept.sender.ready()).await
+        {
+            match self.exchange(kept, attempt).await {
+                // The server closed it meanwhile. Should the message have arrived all the same, its id tells.
+                Err(Failed::Closed) => {}
+                done => return done.map_err(DeliverReason::from),
+            }
+        }
+        let opened = self.open(endpoint, &guarded).await?;
+        self.exchange(opened, attempt).await.map_err(DeliverReason::from)
+    }
+
+    /// Sends one request and reads its answer.
+    async fn exchange(&self, mut connection: Connection, attempt: Attempt<'_>) -> Result<Answer, Failed> {
         let deadline = Instant::now().checked_add(self.limits.timeouts.response);
-        let deadline = deadline.ok_or(DeliverReason::Request)?;
+        let deadline = deadline.ok_or(Failed::Otherwise(DeliverReason::Request))?;
+        let request = self.request(attempt).map_err(Failed::Otherwise)?;
+        let response = match timeout_at(deadline, connection.sender.send_request(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) if error.is_parse() => return Err(Failed::Otherwise(DeliverReason::Response)),
+            Ok(Err(_)) => return Err(Failed::Closed),
+            Err(_) => return Err(Failed::Otherwise(DeliverReason::ResponseTimeout)),
+        };
+        let answer = self.read(response, deadline).await;
+        if answer.body_end() == BodyEnd::Complete {
+            self.pool.put(attempt.endpoint(), connection);
+        }
+        Ok(answer)
+    }
+
+    async fn open(
+        &self,
+        endpoint: &WebhookEndpoint,
+        guarded: &[GuardedAddr],
+    ) -> Result<Connection, DeliverReason> {
+        let (stream, peer) = self.connect(guarded).await?;
+        let stream = self.secure(endpoint, stream).await?;
         let mut http1 = http1::Builder::new();
         let handshake = http1.max_buf_size(MAX_HEAD_LEN).handshake(TokioIo::new(stream));
-        let (mut sender, connection) = handshake.await.map_err(|_| DeliverReason::Response)?;
-        let _driver = AbortOnDrop(tokio::spawn(async move {
+        let (sender, driver) = handshake.await.map_err(|_| DeliverReason::Response)?;
+        let driver = tokio::spawn(async move {
             // How it ended shows in the answer.
-            let _ = connection.await;
-        }));
-        let response = timeout_at(deadline, sender.send_request(self.request(attempt)?));
-        let response = response.await.map_err(|_| DeliverReason::ResponseTimeout)?;
-        let response = response.map_err(|_| DeliverReason::Response)?;
-        Ok(self.read(response, deadline).await)
+            let _ = driver.await;
+        });
+        Ok(Connection::new(sender, peer, driver))
     }
 
     async fn resolve(&self, endpoint: &WebhookEndpoint) -> Result<Vec<GuardedAddr>, DeliverReason> {
@@ -278,7 +335,7 @@ impl<R: Resolve> Inner<R> {
     }
 
     /// Tries the addresses in order. A dead one gets its share of the time, so that the next has its turn.
-    async fn connect(&self, guarded: &[GuardedAddr]) -> Result<TcpStream, DeliverReason> {
+    async fn connect(&self, guarded: &[GuardedAddr]) -> Result<(TcpStream, SocketAddr), DeliverReason> {
         let started = Instant::now();
         let mut reason = DeliverReason::Connect;
         for (untried, address) in (1..=guarded.len()).rev().zip(guarded) {
@@ -295,14 +352,15 @@ impl<R: Resolve> Inner<R> {
     }
 
     // INVARIANT: the only place of the crate that opens a socket; it takes nothing but a `GuardedAddr`.
-    async fn dial(&self, address: &GuardedAddr) -> Result<TcpStream, DeliverReason> {
+    async fn dial(&self, address: &GuardedAddr) -> Result<(TcpStream, SocketAddr), DeliverReason> {
         let guard = |refused: crate::guard::GuardError| DeliverReason::Guard(refused.reason());
         let target = address.socket_addr(self.clock.now()).map_err(guard)?;
         let stream = TcpStream::connect(target).await.map_err(|_| DeliverReason::Connect)?;
-        address.check_peer(stream.peer_addr().map_err(|_| DeliverReason::Connect)?).map_err(guard)?;
+        let peer = stream.peer_addr().map_err(|_| DeliverReason::Connect)?;
+        address.check_peer(peer).map_err(guard)?;
         // Head and body go out in two writes; without this the second waits for an acknowledgement.
         stream.set_nodelay(true).map_err(|_| DeliverReason::Connect)?;
-        Ok(stream)
+        Ok((stream, peer))
     }
 
     async fn secure(
@@ -361,11 +419,19 @@ impl<R: Resolve> Inner<R> {
     }
 }
 
-/// Dropping the attempt closes its connection.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
+/// Why an exchange brought no answer.
+enum Failed {
+    /// The connection was closed before an answer.
+    Closed,
+    /// Anything else.
+    Otherwise(DeliverReason),
+}
 
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+impl From<Failed> for DeliverReason {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Closed => Self::Response,
+            Failed::Otherwise(reason) => reason,
+        }
     }
 }

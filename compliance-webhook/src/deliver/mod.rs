@@ -9,15 +9,19 @@ mod attempt;
 mod https;
 mod outcome;
 #[cfg(feature = "deliver")]
+mod pool;
+#[cfg(feature = "deliver")]
 mod tls;
 
 use std::future::Future;
 
 pub use attempt::{Attempt, ContentType, ContentTypeError};
 #[cfg(feature = "deliver")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "deliver")))]
 pub use https::{HttpsTransport, HttpsTransportBuilder, Timeouts, TransportError};
 pub use outcome::{Answer, BodyEnd, DeliverError, DeliverReason, Outcome, TlsProblem};
 #[cfg(feature = "deliver")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "deliver")))]
 pub use tls::{TlsRoots, TlsVersions};
 
 /// Makes one attempt.

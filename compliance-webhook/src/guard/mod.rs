@@ -23,6 +23,7 @@ use crate::endpoint::{EndpointHost, WebhookEndpoint};
 
 pub use error::{GuardError, GuardReason};
 #[cfg(feature = "deliver")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "deliver")))]
 pub use resolve::SystemResolver;
 pub use resolve::{Resolve, ResolveError, TableResolver};
 

@@ -78,7 +78,7 @@ pub struct Verifier {
 
 impl Verifier {
     /// The most keys tried on one message: each costs one pass over the body.
-    pub const MAX_KEYS: usize = 4;
+    pub const MAX_KEYS: usize = 8;
 
     /// Accepts messages under one secret, five minutes either way, bodies up to
     /// [`DEFAULT_MAX_BODY_LEN`] bytes.

@@ -323,6 +323,65 @@ async fn the_name_is_looked_up_once_per_attempt() {
     }
 }
 
+/// Deliveries over one transport, and how many connections the receiver saw.
+async fn connections(max_idle: usize, requests: usize, attempts: usize) -> usize {
+    let authority = Authority::new();
+    let certificate = authority.issue(&Certificate::for_name(NAME));
+    let receiver = Receiver::start(certificate, Script::KeepAlive { requests }).await;
+    let transport = transport(&authority).with_max_idle(max_idle).build().unwrap();
+    let endpoint = endpoint(receiver.port(), "/");
+    let id = MessageId::parse("msg_1").unwrap();
+    for _ in 0..attempts {
+        let signer = signer();
+        check(&transport.deliver(Attempt::new(&endpoint, &id, PAYLOAD, &signer)).await, "deliver.delivered");
+    }
+    assert_eq!(receiver.requests().len(), attempts);
+    receiver.connections()
+}
+
+#[tokio::test]
+async fn connections_are_kept() {
+    assert_eq!(connections(4, 100, 5).await, 1);
+    assert_eq!(connections(0, 100, 5).await, 5);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_server_closes_is_replaced() {
+    assert_eq!(connections(4, 1, 3).await, 3);
+    assert_eq!(connections(4, 2, 5).await, 3);
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_not_used_once_its_address_is_no_longer_the_names() {
+    let authority = Authority::new();
+    let certificate = || authority.issue(&Certificate::for_name(NAME));
+    let first = Receiver::start(certificate(), Script::KeepAlive { requests: 9 }).await;
+    let second =
+        Receiver::start_on("127.0.0.2", first.port(), certificate(), Script::KeepAlive { requests: 9 }).await;
+    let risk = RiskAcceptance::new("test", "the receivers are tests", Timestamp::MAX).unwrap();
+    let policy = EndpointPolicy::new().with_ports(&[first.port()]).unwrap().dangerous(risk);
+    let policy = policy.allow_receiver(NAME, ip("127.0.0.0"), 30).unwrap().build();
+    let endpoint = policy.check_at(&format!("https://{NAME}:{}/", first.port()), now()).unwrap();
+    let moving = ["127.0.0.1", "127.0.0.2", "10.0.0.1", "127.0.0.1", "127.0.0.2"]
+        .iter()
+        .fold(TableResolver::new(), |table, address| table.with(NAME, &[ip(address)]));
+    let transport = transport(&authority).with_resolver(moving).build().unwrap();
+    let id = MessageId::parse("msg_1").unwrap();
+    let delivered = "deliver.delivered";
+    for (code, seen) in [
+        (delivered, (1, 0)),
+        (delivered, (1, 1)),
+        ("address.private", (1, 1)),
+        (delivered, (2, 1)),
+        (delivered, (2, 2)),
+    ] {
+        let signer = signer();
+        check(&transport.deliver(Attempt::new(&endpoint, &id, PAYLOAD, &signer)).await, code);
+        assert_eq!((first.requests().len(), second.requests().len()), seen);
+    }
+    assert_eq!((first.connections(), second.connections()), (1, 1));
+}
+
 #[tokio::test]
 async fn the_next_address_is_tried_when_one_is_dead() {
     let authority = Authority::new();

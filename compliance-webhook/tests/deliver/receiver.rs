@@ -65,7 +65,14 @@ impl Authority {
 
 #[derive(Clone)]
 pub(crate) enum Script {
-    Answer { bytes: Arc<[u8]>, hang: bool },
+    Answer {
+        bytes: Arc<[u8]>,
+        hang: bool,
+    },
+    /// Answers this many requests on one connection and closes it on the next.
+    KeepAlive {
+        requests: usize,
+    },
     HangBeforeTls,
     PlainText,
 }
@@ -176,6 +183,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, script: Script, se
 async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, script: Script, seen: Arc<Seen>) {
     let (bytes, hang) = match script {
         Script::Answer { bytes, hang } => (bytes, hang),
+        Script::KeepAlive { requests } => return keep_alive(stream, acceptor, requests, &seen).await,
         Script::HangBeforeTls => return std::future::pending().await,
         Script::PlainText => return stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap_or_default(),
     };
@@ -192,6 +200,18 @@ async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, script: Script, see
         }
         let _ = stream.shutdown().await;
     }
+}
+
+async fn keep_alive(stream: TcpStream, acceptor: TlsAcceptor, requests: usize, seen: &Seen) {
+    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    for _ in 0..requests {
+        let Some(request) = read(&mut stream, None).await else { return };
+        seen.requests.lock().unwrap().push(request);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        let _ = stream.flush().await;
+    }
+    // The next request arrives and is dropped, as when a server's idle timer fires at that moment.
+    let _ = read(&mut stream, None).await;
 }
 
 async fn read(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), sni: Option<String>) -> Option<Received> {

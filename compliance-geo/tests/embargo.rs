@@ -1,0 +1,406 @@
+//! Verdicts through the public API, on the embedded data.
+
+use std::net::IpAddr;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use compliance_core::address::embedded_ipv4;
+use compliance_core::clock::Timestamp;
+use compliance_core::finding::{Enforcement, Explain, Outcome, Reason, RiskAcceptance};
+use compliance_core::snapshot::Staleness;
+use compliance_geo::database::Database;
+use compliance_geo::embargo::{Effect, Embargo, Policy, ProgrammeList, Verdict, VerdictClass};
+use proptest::prelude::*;
+
+static US: LazyLock<Embargo> = LazyLock::new(|| of(Policy::Us));
+const NOW: &str = "2026-07-01T00:00:00Z";
+
+const IRAN: &str = "5.22.4.4";
+const NORTH_KOREA: &str = "175.45.178.2";
+const CUBA: &str = "200.55.128.1";
+const SYRIA: &str = "5.0.0.1";
+const UKRAINE: &str = "194.0.200.1";
+const RUSSIA: &str = "95.24.0.1";
+
+fn of(policy: Policy) -> Embargo {
+    Embargo::builder().policy(policy).build().unwrap()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+#[track_caller]
+fn check_at(embargo: &Embargo, text: &str, now: &str, class: VerdictClass, code: &str) {
+    let verdict = embargo.screen(ip(text), at(now));
+    assert_eq!((verdict.class(), verdict.code().as_str()), (class, code), "{text} at {now}: {verdict:?}");
+    assert_eq!(embargo.class(ip(text), at(now)), class, "{text}: class and screen differ");
+}
+
+#[track_caller]
+fn embargoed(text: &str) {
+    check_at(&US, text, NOW, VerdictClass::Embargoed, "embargo.country");
+}
+
+#[track_caller]
+fn servable(text: &str) {
+    check_at(&US, text, NOW, VerdictClass::Servable, "embargo.servable");
+}
+
+#[track_caller]
+fn review(text: &str, code: &str) {
+    check_at(&US, text, NOW, VerdictClass::Review, code);
+}
+
+/// Every form under which a socket may show an IPv4 client.
+fn forms(v4: &str) -> Vec<String> {
+    let bits = v4.parse::<std::net::Ipv4Addr>().unwrap().to_bits();
+    let (high, low, inverted) = (bits >> 16, bits & 0xffff, !bits);
+    vec![
+        v4.to_owned(),
+        format!("::ffff:{v4}"),
+        format!("::{v4}"),
+        format!("::ffff:0:{v4}"),
+        format!("64:ff9b::{v4}"),
+        format!("2002:{high:x}:{low:x}::1"),
+        format!("2001:0:4136:e378:8000:63bf:{:x}:{:x}", inverted >> 16, inverted & 0xffff),
+    ]
+}
+
+#[test]
+fn each_tunnel_form_is_judged_by_its_client() {
+    for v4 in [IRAN, NORTH_KOREA, CUBA] {
+        forms(v4).iter().for_each(|form| embargoed(form));
+    }
+    for v4 in ["1.1.1.1", "8.8.8.8"] {
+        forms(v4).iter().for_each(|form| servable(form));
+    }
+    for v4 in ["127.0.0.1", "10.0.0.1"] {
+        forms(v4).iter().for_each(|form| review(form, "embargo.not_public"));
+    }
+}
+
+#[test]
+fn addresses_that_only_hint_at_a_place_are_reviewed() {
+    // NAT64 for local use: a gateway of ours decides what the bits mean.
+    review("64:ff9b:1::1.1.1.1", "embargo.not_public");
+    embargoed(&format!("64:ff9b:1::{IRAN}"));
+    // ISATAP: the network and the interface identifier disagree.
+    review("2a01:4f8::5efe:1.1.1.1", "embargo.tunnel_disagrees");
+    embargoed(&format!("2606:4700:4700::5efe:{IRAN}"));
+    servable("2606:4700:4700::5efe:10.0.0.1");
+    // A Teredo server in an embargoed country relays for a client elsewhere.
+    review("2001:0:516:404:8000:63bf:fefe:fefe", "embargo.tunnel_disagrees");
+}
+
+#[test]
+fn what_is_not_public_or_not_known_is_never_servable() {
+    for text in
+        ["192.168.1.1", "::1", "::", "0.0.0.0", "fe80::1", "224.0.0.1", "255.255.255.255", "2001:db8::1"]
+    {
+        review(text, "embargo.not_public");
+    }
+    // Not routed when the table was made.
+    review("6.0.0.0", "embargo.no_record");
+    review("2000::1", "embargo.no_record");
+}
+
+#[test]
+fn without_a_known_region_ukraine_and_russia_are_reviewed() {
+    review(UKRAINE, "embargo.region_unknown");
+    review(RUSSIA, "embargo.region_unknown");
+    // No UN programme names a region.
+    check_at(&of(Policy::Un), UKRAINE, NOW, VerdictClass::Servable, "embargo.servable");
+}
+
+#[test]
+fn programmes_end() {
+    check_at(&US, SYRIA, "2026-06-30T12:00:00Z", VerdictClass::Review, "embargo.programme");
+    let verdict = US.screen(ip(SYRIA), at(NOW));
+    let programmes: Vec<&str> = verdict.programmes().map(|programme| programme.id()).collect();
+    assert_eq!(programmes, ["ear.syria"]);
+    // While OFAC's programme was in force, both covered it.
+    check_at(&US, SYRIA, "2025-06-30T23:59:59Z", VerdictClass::Embargoed, "embargo.country");
+    let verdict = US.screen(ip(SYRIA), at("2025-06-30T23:59:59Z"));
+    let programmes: Vec<&str> = verdict.programmes().map(|programme| programme.id()).collect();
+    assert_eq!(programmes, ["ofac.syria", "ear.syria"]);
+    // And on the day it ended only the stale, then future-dated, database speaks against serving.
+    check_at(&of(Policy::Eu), SYRIA, NOW, VerdictClass::Servable, "embargo.servable");
+}
+
+#[test]
+fn policies_differ() {
+    let verdict = |policy, text| of(policy).class(ip(text), at(NOW));
+    for (text, us, eu, uk, un) in [
+        (NORTH_KOREA, "embargoed", "embargoed", "embargoed", "embargoed"),
+        (IRAN, "embargoed", "review", "review", "review"),
+        (CUBA, "embargoed", "servable", "servable", "servable"),
+        (SYRIA, "review", "servable", "servable", "servable"),
+        (UKRAINE, "review", "review", "review", "servable"),
+        ("1.1.1.1", "servable", "servable", "servable", "servable"),
+    ] {
+        for (policy, expected) in [(Policy::Us, us), (Policy::Eu, eu), (Policy::Uk, uk), (Policy::Un, un)] {
+            assert_eq!(verdict(policy, text).as_str(), expected, "{text} under {policy:?}");
+        }
+        assert_eq!(verdict(Policy::All, text), verdict(Policy::Us, text), "{text}");
+    }
+    let both = Embargo::builder().policy(Policy::Eu).policy(Policy::Us).build().unwrap();
+    assert_eq!(both.class(ip(CUBA), at(NOW)), VerdictClass::Embargoed);
+    assert_eq!(both.policy().name(), "embargo-eu+us");
+}
+
+#[test]
+fn conflicts_of_law_can_be_reviewed() {
+    let embargo = Embargo::builder().policy(Policy::Us).review_conflicts_of_law().build().unwrap();
+    check_at(&embargo, CUBA, NOW, VerdictClass::Review, "embargo.conflict_of_law");
+    check_at(&embargo, NORTH_KOREA, NOW, VerdictClass::Embargoed, "embargo.country");
+}
+
+#[test]
+fn stale_data_refuses_to_serve_but_an_embargo_stands() {
+    check_at(&US, "1.1.1.1", "2027-06-17T23:59:59Z", VerdictClass::Servable, "embargo.servable");
+    check_at(&US, "1.1.1.1", "2027-06-18T00:00:00Z", VerdictClass::Review, "embargo.stale");
+    check_at(&US, "1.1.1.1", "2030-01-01T00:00:00Z", VerdictClass::Review, "embargo.stale");
+    check_at(&US, IRAN, "2030-01-01T00:00:00Z", VerdictClass::Embargoed, "embargo.country");
+    // A database from the future: one of the clocks is wrong.
+    check_at(&US, "1.1.1.1", "2026-06-16T00:00:00Z", VerdictClass::Servable, "embargo.servable");
+    check_at(&US, "1.1.1.1", "2026-06-15T23:59:59Z", VerdictClass::Review, "embargo.stale");
+    let never = Embargo::builder().policy(Policy::Us).staleness(Staleness::new(0, u32::MAX)).build().unwrap();
+    check_at(&never, "1.1.1.1", "2030-01-01T00:00:00Z", VerdictClass::Servable, "embargo.servable");
+}
+
+#[test]
+fn operators_are_warned_before_verdicts_change() {
+    assert_eq!(
+        US.stale_snapshots(at("2026-08-01T00:00:00Z")).filter(|snapshot| snapshot.entries() > 1000).count(),
+        0
+    );
+    let stale: Vec<_> =
+        US.stale_snapshots(at("2026-08-02T00:00:00Z")).map(|snapshot| snapshot.source()).collect();
+    assert!(stale.iter().any(|source| source.contains("iptoasn")), "{stale:?}");
+}
+
+#[test]
+fn proofs_lapse() {
+    let Verdict::Servable(place) = US.screen(ip("1.1.1.1"), at(NOW)) else { panic!() };
+    assert!(place.in_force(at(NOW)).is_ok());
+    assert!(place.in_force(at("2026-07-01T00:14:59Z")).is_ok());
+    assert_eq!(place.in_force(at("2026-07-01T00:15:00Z")).unwrap_err().code(), "embargo.lapsed");
+    assert!(place.in_force(at("2026-06-30T23:59:59Z")).is_err());
+    assert!(place.is_for(ip("::ffff:1.1.1.1")) && !place.is_for(ip("1.1.1.2")));
+}
+
+#[test]
+fn proofs_never_outlive_what_they_rest_on() {
+    let long = Embargo::builder().policy(Policy::Us).validity(Duration::from_secs(u64::MAX)).build().unwrap();
+    let Verdict::Servable(place) = long.screen(ip("1.1.1.1"), at(NOW)) else { panic!() };
+    assert_eq!(place.valid_until().to_string(), "2027-06-18T00:00:00Z");
+    let ends = r#"
+        version = "2026-06-01"
+        [[programme]]
+        id = "own.rule"
+        authority = "own"
+        title = "t"
+        legal_basis = "l"
+        kind = "comprehensive"
+        effect = "embargo"
+        effective_from = "2026-08-01"
+        scope = [{ country = "AU" }, { country = "US" }]
+    "#;
+    let begins_soon = Embargo::builder()
+        .policy(Policy::Un)
+        .programmes(ProgrammeList::parse(ends).unwrap())
+        .validity(Duration::from_secs(u64::MAX))
+        .build()
+        .unwrap();
+    let Verdict::Servable(place) = begins_soon.screen(ip("8.8.8.8"), at(NOW)) else { panic!() };
+    assert_eq!(place.valid_until().to_string(), "2026-08-01T00:00:00Z");
+    check_at(&begins_soon, "8.8.8.8", "2026-08-01T00:00:00Z", VerdictClass::Embargoed, "embargo.country");
+}
+
+#[test]
+fn accepted_risks_are_marked_and_expire() {
+    let accepted = RiskAcceptance::new("ops", "text only", at("2026-07-01T00:05:00Z")).unwrap();
+    let embargo =
+        Embargo::builder().policy(Policy::Us).dangerous(accepted).serve_unknown_regions().build().unwrap();
+    check_at(&embargo, UKRAINE, NOW, VerdictClass::Servable, "embargo.servable_region_accepted");
+    let Verdict::Servable(place) = embargo.screen(ip(UKRAINE), at(NOW)) else { panic!() };
+    assert!(place.is_at_risk());
+    assert_eq!(place.valid_until(), at("2026-07-01T00:05:00Z"));
+    check_at(&embargo, UKRAINE, "2026-07-01T00:05:00Z", VerdictClass::Review, "embargo.region_unknown");
+    check_at(&embargo, UKRAINE, "2030-07-01T00:05:00Z", VerdictClass::Review, "embargo.region_unknown");
+}
+
+#[test]
+fn findings_name_outcome_policy_and_data_but_no_address() {
+    let finding = US.screen(ip(IRAN), at(NOW)).finding();
+    assert_eq!(finding.outcome(), Outcome::Refused);
+    assert_eq!(finding.operator_code().as_str(), "embargo.country");
+    assert_eq!(finding.public_code().as_str(), "embargo.unavailable");
+    assert_eq!(finding.policy().to_string(), "embargo-us/2026-11-21");
+    assert_eq!(finding.snapshots().len(), 2);
+    assert_eq!(finding.enforcement(), Enforcement::Enforce);
+    let review = US.screen(ip("127.0.0.1"), at(NOW)).finding();
+    assert_eq!((review.outcome(), review.public_code().as_str()), (Outcome::Review, "embargo.unavailable"));
+    assert_eq!(US.screen(ip("1.1.1.1"), at(NOW)).finding().outcome(), Outcome::Passed);
+    for text in [IRAN, "1.1.1.1", "127.0.0.1"] {
+        let printed = format!("{:?}", US.screen(ip(text), at(NOW)));
+        assert!(!printed.contains(text), "{printed}");
+    }
+    let report = Embargo::builder().policy(Policy::Us).report_only().build().unwrap();
+    let finding = report.screen(ip(IRAN), at(NOW)).finding();
+    assert_eq!((finding.outcome(), finding.enforcement()), (Outcome::Refused, Enforcement::ReportOnly));
+}
+
+#[test]
+fn reasons_come_strictest_first() {
+    let Verdict::Review(place) = US.screen(ip(UKRAINE), at("2030-01-01T00:00:00Z")) else { panic!() };
+    let codes: Vec<&str> = place.reasons().map(|reason| reason.code().as_str()).collect();
+    assert_eq!(codes, ["embargo.region_unknown", "embargo.stale"]);
+}
+
+#[test]
+fn embedded_programmes_are_well_formed() {
+    let list = ProgrammeList::embedded().unwrap();
+    for id in [
+        "ofac.cuba",
+        "ofac.iran",
+        "ofac.north_korea",
+        "ofac.syria",
+        "ofac.crimea",
+        "ear.syria",
+        "eu.crimea",
+        "un.north_korea",
+    ] {
+        assert!(list.programme(id).is_some(), "{id}");
+    }
+    assert_eq!(list.programme("ofac.syria").unwrap().effective_to().unwrap().to_string(), "2025-07-01");
+    for programme in list.programmes() {
+        // What is less than a general embargo is a reading of the law, and says so.
+        let certain = programme.effect() == Effect::Embargo && programme.id().starts_with("ofac.");
+        assert!(certain || programme.needs_legal_review().is_some(), "{}", programme.id());
+    }
+}
+
+#[test]
+fn programme_lists_are_checked() {
+    let entry = |change: &str| {
+        format!(
+            "version = \"2026-01-01\"\n[[programme]]\nid = \"own.x\"\nauthority = \"own\"\ntitle = \"t\"\nlegal_basis = \"l\"\nkind = \"export\"\n\
+             effect = \"review\"\neffective_from = \"2026-01-01\"\n{change}"
+        )
+    };
+    let code = |text: &str| ProgrammeList::parse(text).map(|_| ()).map_err(|error| error.code());
+    assert_eq!(code(&entry("scope = [{ country = \"FR\" }]")), Ok(()));
+    assert_eq!(code(&entry("scope = []")), Err("embargo.list_entry"));
+    assert_eq!(code(&entry("scope = [{ country = \"ZZ\" }]")), Err("embargo.list_syntax"));
+    assert_eq!(
+        code(&entry("scope = [{ country = \"FR\", subdivision = \"UA-43\" }]")),
+        Err("embargo.list_entry")
+    );
+    assert_eq!(
+        code(&entry("effective_to = \"2026-01-01\"\nscope = [{ country = \"FR\" }]")),
+        Err("embargo.list_entry")
+    );
+    assert_eq!(code(&entry("scope = [{ country = \"FR\" }]\nextra = 1")), Err("embargo.list_syntax"));
+    assert_eq!(code("version = \"2026-01-01\""), Err("embargo.list_empty"));
+    let twice = entry("scope = [{ country = \"FR\" }]");
+    let twice = format!("{twice}\n{}", twice.lines().skip(1).collect::<Vec<_>>().join("\n"));
+    assert_eq!(code(&twice), Err("embargo.list_entry"));
+}
+
+#[test]
+fn own_lists_override_by_id_and_say_so() {
+    let own = r#"
+        version = "2026-10-01"
+        [[programme]]
+        id = "ear.syria"
+        authority = "bis"
+        title = "EAR: Syria, as our counsel reads it"
+        legal_basis = "15 CFR 746.1"
+        kind = "export"
+        effect = "embargo"
+        effective_from = "2004-05-14"
+        scope = [{ country = "SY" }]
+    "#;
+    let (list, overridden) = ProgrammeList::embedded().unwrap().with(ProgrammeList::parse(own).unwrap());
+    assert_eq!(overridden, ["ear.syria".into()]);
+    let embargo = Embargo::builder().policy(Policy::Us).programmes(list).build().unwrap();
+    check_at(&embargo, SYRIA, NOW, VerdictClass::Embargoed, "embargo.country");
+    assert_eq!(embargo.snapshots().count(), 3);
+}
+
+#[test]
+fn a_check_that_would_let_everybody_pass_is_not_built() {
+    let only_own = "version = \"2026-01-01\"\n[[programme]]\nid = \"eu.x\"\nauthority = \"eu\"\ntitle = \"t\"\nlegal_basis = \"l\"\nkind = \"export\"\n\
+                    effect = \"review\"\neffective_from = \"2026-01-01\"\nscope = [{ country = \"FR\" }]";
+    let list = ProgrammeList::parse(only_own).unwrap();
+    let error = Embargo::builder().policy(Policy::Us).programmes(list).build().unwrap_err();
+    assert_eq!(error.code(), "embargo.no_programmes");
+    assert_eq!("gb".parse::<Policy>().unwrap_err().code(), "embargo.unknown_policy");
+}
+
+#[test]
+fn the_table_fits() {
+    assert!(US.table_bytes() <= 4 << 20, "{} bytes", US.table_bytes());
+}
+
+/// The verdict computed the slow way: country first, then every programme.
+fn reference(database: &Database, list: &ProgrammeList, address: IpAddr, now: Timestamp) -> VerdictClass {
+    let Some(country) = database.country(address) else { return VerdictClass::Review };
+    let mut review = false;
+    for programme in list.programmes() {
+        if !Policy::Us.includes(programme.authority()) || !programme.in_force(now) {
+            continue;
+        }
+        review |= programme.networks_may_be_registered_in().contains(&country);
+        for scope in programme.scope().iter().filter(|scope| scope.country() == country) {
+            match (scope.subdivision(), programme.effect()) {
+                (None, Effect::Embargo) => return VerdictClass::Embargoed,
+                _ => review = true,
+            }
+        }
+    }
+    if review { VerdictClass::Review } else { VerdictClass::Servable }
+}
+
+#[test]
+fn table_and_slow_reference_agree_on_every_boundary() {
+    let now = at(NOW);
+    let database = Database::embedded().unwrap();
+    let list = ProgrammeList::embedded().unwrap();
+    for address in database.boundaries() {
+        let neighbours = match address {
+            IpAddr::V4(v4) => {
+                [v4.to_bits().wrapping_sub(1), v4.to_bits()].map(|bits| IpAddr::V4(bits.into()))
+            }
+            IpAddr::V6(v6) => {
+                [v6.to_bits().wrapping_sub(1), v6.to_bits()].map(|bits| IpAddr::V6(bits.into()))
+            }
+        };
+        for address in neighbours {
+            // What carries an IPv4 address is judged by it, and has tests of its own.
+            let carries = matches!(address, IpAddr::V6(v6) if embedded_ipv4(v6).next().is_some());
+            if !carries {
+                assert_eq!(US.class(address, now), reference(&database, &list, address, now), "{address}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_address_gets_one_of_three_answers(v4 in any::<u32>(), v6 in any::<u128>(), seconds in any::<i64>()) {
+        let now = Timestamp::from_unix_seconds(seconds);
+        for address in [IpAddr::V4(v4.into()), IpAddr::V6(v6.into()), IpAddr::V6(((v6 >> 3) | 1 << 125).into())] {
+            let verdict = US.screen(address, now);
+            prop_assert_eq!(verdict.class(), US.class(address, now));
+            prop_assert_eq!(verdict.finding().outcome() == Outcome::Passed, verdict.class() == VerdictClass::Servable);
+        }
+    }
+}

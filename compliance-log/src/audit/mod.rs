@@ -1,0 +1,22 @@
+//! An audit trail that survives crashes and shows tampering.
+//!
+//! Events go in through [`AuditLog`], a [`Sink`](compliance_core::event::Sink) whose receipts mean: on disk,
+//! synchronised. Every record is a leaf of an RFC 6962 Merkle tree; signed checkpoints state how many records
+//! there are and what the tree's root is; [`verify`](verify::verify) reads everything back and says how much
+//! of it holds, and against whom.
+//!
+//! In reading order: [`record`] (what is written), [`segment`] (where and how durably), [`tree`],
+//! [`checkpoint`] (what is signed), [`verify`](mod@verify).
+
+pub mod checkpoint;
+mod fault;
+pub mod record;
+pub mod segment;
+pub mod tree;
+pub mod verify;
+
+pub use self::checkpoint::{CheckpointKey, SignedCheckpoint, VerifyingKey};
+pub use self::fault::{Fault, FaultKind};
+pub use self::record::Record;
+pub use self::segment::{AuditConfig, AuditError, AuditErrorKind, AuditLog, OpenReport};
+pub use self::verify::{Completeness, Verdict, VerifyOptions, VerifyReport};

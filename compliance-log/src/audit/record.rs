@@ -1,0 +1,144 @@
+//! One record: an event, its number, and when the trail took it. Its bytes are a leaf of the tree.
+//!
+//! | bytes | part |
+//! |---|---|
+//! | 1 | version, [`RECORD_VERSION`] |
+//! | 4 | where the group commit it was written in began, in bytes from the start of the segment |
+//! | 8 | sequence number, from 0, without gaps; the leaf's index |
+//! | 16 | when it was recorded, nanoseconds since the Unix epoch |
+//! | rest | the event in its canonical form ([`Event::encode`]) |
+//!
+//! Numbers are big-endian. Every byte is hashed; there is nothing an attacker could vary unseen. The second
+//! part tells a write torn by a crash from a record damaged later: see [`segment`](super::segment).
+//! Subjects stand in the event as the opaque identifiers the service chose. A later version of this form
+//! will seal them per subject; a reader that does not know a version refuses the trail.
+
+use compliance_core::clock::Timestamp;
+use compliance_core::event::{DecodeError, Event};
+
+use super::tree::TreeHash;
+
+/// The version this crate writes. It reads no other.
+pub const RECORD_VERSION: u8 = 1;
+
+/// The longest canonical form of an event a trail takes, in bytes. Longer ones are refused with
+/// [`TooLarge`](compliance_core::event::RecordErrorKind::TooLarge).
+pub const MAX_EVENT_LEN: usize = 1024 * 1024;
+
+/// What precedes the event.
+pub(super) const HEAD_LEN: usize = 1 + 4 + 8 + 16;
+
+/// A record as it stands in the trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    sequence: u64,
+    recorded_at: Timestamp,
+    event: Event,
+    digest: TreeHash,
+}
+
+impl Record {
+    /// Reads a record from its bytes.
+    ///
+    /// # Errors
+    /// [`RecordFormError`] on an unknown version and on every departure from the form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordFormError> {
+        let head = RecordHead::decode(bytes)?;
+        let event = Event::decode(head.event).map_err(|cause| RecordFormError(FormError::Event(cause)))?;
+        let digest = TreeHash::leaf(bytes);
+        Ok(Self { sequence: head.sequence, recorded_at: head.recorded_at, event, digest })
+    }
+
+    /// Its number: 0 for the first of the trail, each one more than the one before.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// When the trail took it, by the trail's clock. Order follows the sequence, not this.
+    #[must_use]
+    pub fn recorded_at(&self) -> Timestamp {
+        self.recorded_at
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// Its hash as a leaf of the tree.
+    #[must_use]
+    pub fn digest(&self) -> &TreeHash {
+        &self.digest
+    }
+}
+
+/// The parts of a record, the event still encoded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RecordHead<'a> {
+    pub(super) batch: u32,
+    pub(super) sequence: u64,
+    pub(super) recorded_at: Timestamp,
+    pub(super) event: &'a [u8],
+}
+
+impl<'a> RecordHead<'a> {
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, RecordFormError> {
+        let truncated = RecordFormError(FormError::Truncated);
+        let (&version, rest) = bytes.split_first().ok_or(truncated)?;
+        if version != RECORD_VERSION {
+            return Err(RecordFormError(FormError::Version { found: version }));
+        }
+        let (batch, rest) = rest.split_first_chunk().ok_or(truncated)?;
+        let (sequence, rest) = rest.split_first_chunk().ok_or(truncated)?;
+        let (nanos, event) = rest.split_first_chunk().ok_or(truncated)?;
+        let nanos = i128::from_be_bytes(*nanos);
+        let recorded_at = Timestamp::from_unix_nanos(nanos);
+        if recorded_at.as_unix_nanos() != nanos {
+            return Err(RecordFormError(FormError::Time));
+        }
+        let (batch, sequence) = (u32::from_be_bytes(*batch), u64::from_be_bytes(*sequence));
+        Ok(Self { batch, sequence, recorded_at, event })
+    }
+}
+
+/// Appends what precedes the event.
+pub(super) fn encode_head(out: &mut Vec<u8>, batch: u32, sequence: u64, recorded_at: Timestamp) {
+    out.push(RECORD_VERSION);
+    out.extend_from_slice(&batch.to_be_bytes());
+    out.extend_from_slice(&sequence.to_be_bytes());
+    out.extend_from_slice(&recorded_at.as_unix_nanos().to_be_bytes());
+}
+
+/// Bytes that should have been a record were none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a record: {0}")]
+pub struct RecordFormError(FormError);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum FormError {
+    #[error("{0}")]
+    Event(DecodeError),
+    #[error("its time is outside the years -9999 to 9999")]
+    Time,
+    #[error("it ends within its first {HEAD_LEN} bytes")]
+    Truncated,
+    #[error("version {found} is unknown, expected {RECORD_VERSION}")]
+    Version { found: u8 },
+}
+
+impl RecordFormError {
+    /// `audit.record_version` when the version is unknown, else `audit.record_form`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.0 {
+            FormError::Version { .. } => "audit.record_version",
+            FormError::Event(_) | FormError::Time | FormError::Truncated => "audit.record_form",
+        }
+    }
+
+    pub(super) fn is_version(&self) -> bool {
+        matches!(self.0, FormError::Version { .. })
+    }
+}

@@ -1,0 +1,91 @@
+use std::time::Duration;
+
+use crate::audit::checkpoint::CheckpointKey;
+
+/// How a trail is written. Only the key has no default.
+///
+/// ```
+/// use std::time::Duration;
+/// use compliance_core::random::SystemRandom;
+/// use compliance_log::audit::{AuditConfig, CheckpointKey};
+///
+/// let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
+/// let config = AuditConfig::new(key).checkpoint_every(1_000).checkpoint_interval(Duration::from_secs(10));
+/// # let _ = config;
+/// # Ok::<(), compliance_log::audit::checkpoint::KeyGenerationError>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct AuditConfig {
+    pub(super) key: CheckpointKey,
+    pub(super) segment_len: u64,
+    pub(super) checkpoint_every: u64,
+    pub(super) checkpoint_interval: Duration,
+    pub(super) queue_len: usize,
+    pub(super) queue_wait: Duration,
+    pub(super) verify_all: bool,
+}
+
+impl AuditConfig {
+    /// The smallest and the largest [`segment_len`](Self::segment_len).
+    pub const SEGMENT_LEN: (u64, u64) = (4 * 1024, 1024 * 1024 * 1024);
+    /// The smallest and the largest [`queue_len`](Self::queue_len).
+    pub const QUEUE_LEN: (usize, usize) = (64 * 1024, 256 * 1024 * 1024);
+
+    /// Segments of 64 MiB, a checkpoint every 4 096 records and every 60 seconds, a queue of 8 MiB at which
+    /// callers wait for at most one second.
+    pub fn new(key: CheckpointKey) -> Self {
+        Self {
+            key,
+            segment_len: 64 * 1024 * 1024,
+            checkpoint_every: 4096,
+            checkpoint_interval: Duration::from_secs(60),
+            queue_len: 8 * 1024 * 1024,
+            queue_wait: Duration::from_secs(1),
+            verify_all: false,
+        }
+    }
+
+    /// From how many bytes on a segment is closed and the next begun; brought within
+    /// [`SEGMENT_LEN`](Self::SEGMENT_LEN). A segment ends between group commits, so it may be a little
+    /// larger.
+    pub fn segment_len(mut self, bytes: u64) -> Self {
+        self.segment_len = bytes.clamp(Self::SEGMENT_LEN.0, Self::SEGMENT_LEN.1);
+        self
+    }
+
+    /// The most records between two checkpoints, at least 1. It stands in every checkpoint, and a trail with
+    /// more records in between does not verify: this bounds what somebody without the key can alter.
+    pub fn checkpoint_every(mut self, records: u64) -> Self {
+        self.checkpoint_every = records.max(1);
+        self
+    }
+
+    /// How long the trail may be without a checkpoint, also when nothing happens, at least a millisecond.
+    /// Measured by a monotonic clock.
+    pub fn checkpoint_interval(mut self, interval: Duration) -> Self {
+        self.checkpoint_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How many bytes of records may wait for the disk; brought within [`QUEUE_LEN`](Self::QUEUE_LEN).
+    pub fn queue_len(mut self, bytes: usize) -> Self {
+        self.queue_len = bytes.clamp(Self::QUEUE_LEN.0, Self::QUEUE_LEN.1);
+        self
+    }
+
+    /// How long a caller is held when the queue is full, before it is told
+    /// [`Unavailable`](compliance_core::event::RecordErrorKind::Unavailable). Holding a caller blocks its
+    /// thread, inside an async runtime too.
+    pub fn queue_wait(mut self, wait: Duration) -> Self {
+        self.queue_wait = wait;
+        self
+    }
+
+    /// Verifies the whole trail on opening, not its last segment alone. Takes about a second and a half per
+    /// million records.
+    pub fn verify_all(mut self) -> Self {
+        self.verify_all = true;
+        self
+    }
+}

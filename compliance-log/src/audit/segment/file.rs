@@ -1,0 +1,201 @@
+//! The files of a trail: segments, the lock, the latest checkpoint.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+const EXTENSION: &str = "seg";
+const NEXT_SEGMENT: &str = "segment.tmp";
+const LOCK: &str = "lock";
+const HEAD: &str = "checkpoint";
+const NEXT_HEAD: &str = "checkpoint.tmp";
+
+/// How much is written in advance, in bytes. A commit into bytes that exist needs no metadata, which makes
+/// it cheaper than one that grows the file.
+const AHEAD_LEN: u64 = 4 * 1024 * 1024;
+
+/// The segments of a trail, by the sequence number each starts with.
+pub(crate) fn segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == EXTENSION)
+            && let Some(first) = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok())
+        {
+            segments.push((first, path));
+        }
+    }
+    segments.sort();
+    Ok(segments)
+}
+
+/// The note of the latest checkpoint kept beside the segments. `None` when there is no such file.
+pub(crate) fn read_head(dir: &Path, max_len: usize) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(dir.join(HEAD)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut note = Vec::new();
+    file.take((max_len as u64).saturating_add(1)).read_to_end(&mut note)?;
+    Ok(Some(note))
+}
+
+/// Replaces the latest checkpoint. The old or the new one is there at any time, never half of one.
+pub(super) fn write_head(dir: &Path, note: &str) -> io::Result<()> {
+    let next = dir.join(NEXT_HEAD);
+    let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&next)?;
+    file.write_all(note.as_bytes())?;
+    file.sync_data()?;
+    fs::rename(next, dir.join(HEAD))
+}
+
+/// Creates the directory where it is missing and takes the lock; `None` when another writer holds it.
+pub(super) fn lock(dir: &Path) -> io::Result<Option<File>> {
+    if !dir.is_dir() {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(dir)?;
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_dir(parent)?;
+        }
+    }
+    let mut options = OpenOptions::new();
+    let file = private(options.write(true).create(true).truncate(false)).open(dir.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Removes what a crash left of a segment or checkpoint that was being made.
+pub(super) fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for name in [NEXT_SEGMENT, NEXT_HEAD] {
+        match fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes created and renamed files lasting. Windows knows no such call and needs none.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+/// The segment being written.
+#[derive(Debug)]
+pub(super) struct SegmentFile {
+    file: File,
+    /// Up to here it is written and durable; the cursor stands here.
+    len: u64,
+    /// Up to here the file exists.
+    allocated: u64,
+    /// Space ahead is not made beyond this.
+    max_len: u64,
+}
+
+/// A segment with a header, made but not yet in its place.
+pub(super) struct Prepared {
+    segment: SegmentFile,
+    path: PathBuf,
+}
+
+impl SegmentFile {
+    /// Makes a segment aside, durable, header and space ahead included.
+    pub(super) fn prepare(dir: &Path, header: &[u8], max_len: u64) -> io::Result<Prepared> {
+        let path = dir.join(NEXT_SEGMENT);
+        let mut options = OpenOptions::new();
+        let file = private(options.read(true).write(true).create(true).truncate(true)).open(&path)?;
+        let mut segment = Self { file, len: 0, allocated: 0, max_len };
+        segment.file.write_all(header)?;
+        segment.len = header.len() as u64;
+        segment.allocated = segment.len;
+        segment.file.sync_all()?;
+        Ok(Prepared { segment, path })
+    }
+
+    /// Opens a segment of which the first `len` bytes are good. What follows is cut. With `heal`, the last
+    /// group commit is written once more: after a failed or interrupted synchronisation the page cache may
+    /// show what the disk does not hold.
+    pub(super) fn reopen(path: &Path, len: u64, heal: Option<u64>, max_len: u64) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        file.set_len(len)?;
+        if let Some(heal_len) = heal {
+            let from = len.saturating_sub(heal_len);
+            let mut bytes = Vec::new();
+            file.seek(SeekFrom::Start(from))?;
+            (&file).take(heal_len).read_to_end(&mut bytes)?;
+            file.seek(SeekFrom::Start(from))?;
+            file.write_all(&bytes)?;
+        }
+        file.sync_all()?;
+        file.seek(SeekFrom::Start(len))?;
+        Ok(Self { file, len, allocated: len, max_len })
+    }
+
+    /// Makes room for `bytes` more. When the disk is full, nothing has been written and the segment is as
+    /// it was.
+    pub(super) fn reserve(&mut self, bytes: usize) -> io::Result<()> {
+        let needed = self.len.saturating_add(bytes as u64);
+        if needed <= self.allocated {
+            return Ok(());
+        }
+        let target = needed.saturating_add(AHEAD_LEN).min(self.max_len).max(needed);
+        self.file.seek(SeekFrom::Start(self.allocated))?;
+        let missing = target.saturating_sub(self.allocated);
+        let written =
+            io::copy(&mut io::repeat(0).take(missing), &mut self.file).and_then(|_| self.file.sync_all());
+        self.file.seek(SeekFrom::Start(self.len))?;
+        match written {
+            Ok(()) => {
+                self.allocated = target;
+                Ok(())
+            }
+            Err(error) => {
+                if error.kind() == io::ErrorKind::StorageFull {
+                    self.file.set_len(self.allocated)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Appends durably. After an error the state of the file is not known.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.sync_data()?;
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Gives back the space ahead.
+    pub(super) fn trim(&mut self) -> io::Result<()> {
+        self.file.set_len(self.len)?;
+        self.allocated = self.len;
+        self.file.sync_all()
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl Prepared {
+    /// Puts the segment in its place.
+    pub(super) fn install(self, dir: &Path, first: u64) -> io::Result<SegmentFile> {
+        fs::rename(self.path, dir.join(format!("{first:020}.{EXTENSION}")))?;
+        sync_dir(dir)?;
+        Ok(self.segment)
+    }
+}

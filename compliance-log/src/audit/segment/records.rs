@@ -1,0 +1,108 @@
+use std::path::{Path, PathBuf};
+
+use super::error::AuditError;
+use super::file;
+use super::frame::FrameKind;
+use super::reader::{Damage, FrameReader, Step};
+use crate::audit::fault::{Fault, FaultKind, Position};
+use crate::audit::record::Record;
+
+/// Reads the records of the trail in `dir`, in order, in bounded memory.
+///
+/// Checks each record's own form and number, and that none is missing in between; whether the trail is what
+/// was signed, [`verify`](crate::audit::verify::verify) tells. The trail may be open for writing meanwhile:
+/// a commit under way is not read.
+///
+/// ```
+/// # use compliance_core::{clock::SystemClock, random::SystemRandom};
+/// # use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey};
+/// use compliance_log::audit::segment::records;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
+/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// for record in records(dir.path())? {
+///     let record = record?;
+///     println!("{} {} {}", record.sequence(), record.recorded_at(), record.event().kind());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`AuditError`] `audit.io` when the directory cannot be read.
+pub fn records(dir: impl AsRef<Path>) -> Result<Records, AuditError> {
+    let segments =
+        file::segments(dir.as_ref()).map_err(|error| AuditError::io("list the segments", &error))?;
+    Ok(Records { segments: segments.into_iter(), current: None, next: 0, has_ended: false })
+}
+
+/// An iterator over the records of a trail; ends after the first error.
+#[must_use]
+pub struct Records {
+    segments: std::vec::IntoIter<(u64, PathBuf)>,
+    current: Option<(u64, FrameReader)>,
+    next: u64,
+    has_ended: bool,
+}
+
+impl Records {
+    fn read(&mut self) -> Result<Option<Record>, AuditError> {
+        let io = |error| AuditError::io("read a segment", &error);
+        loop {
+            if self.current.is_none() {
+                let Some((first, path)) = self.segments.next() else { return Ok(None) };
+                if first != self.next {
+                    let position = Position { sequence: self.next, segment: first, offset: 0 };
+                    return Err(Fault::new(FaultKind::SegmentMissing, position).into());
+                }
+                self.current = Some((first, FrameReader::open(&path).map_err(io)?));
+            }
+            let Some((segment, reader)) = &mut self.current else { continue };
+            let position = |offset| Position { sequence: self.next, segment: *segment, offset };
+            match reader.step().map_err(io)? {
+                Step::Frame(frame) if frame.kind == FrameKind::Record => {
+                    let record = Record::decode(frame.body).map_err(|error| {
+                        let kind =
+                            if error.is_version() { FaultKind::RecordVersion } else { FaultKind::RecordForm };
+                        Fault::new(kind, position(frame.offset))
+                    })?;
+                    if record.sequence() != self.next {
+                        return Err(Fault::new(FaultKind::RecordSequence, position(frame.offset)).into());
+                    }
+                    self.next = self.next.saturating_add(1);
+                    return Ok(Some(record));
+                }
+                Step::Frame(_) => {}
+                Step::End { .. } => self.current = None,
+                Step::Damaged { offset } => {
+                    let fault = Fault::new(FaultKind::FrameDamaged, position(offset));
+                    let is_last = self.segments.as_slice().is_empty();
+                    match reader.judge(offset).map_err(io)? {
+                        Damage::Passing => {}
+                        Damage::Torn { .. } if is_last => return Ok(None),
+                        Damage::Torn { .. } | Damage::Tampered => return Err(fault.into()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Record, AuditError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
+        }
+        let record = self.read().transpose();
+        self.has_ended = !matches!(record, Some(Ok(_)));
+        record
+    }
+}
+
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records").field("next", &self.next).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,399 @@
+//! Reads a whole trail back and says how much of it holds, and against whom.
+//!
+//! Two questions are answered apart. *Integrity*: is every record what was written? A [`Fault`] names the
+//! first that is not. *Completeness*: is the end there? ([`Completeness`]). The [`Verdict`] puts both into one
+//! word, and says no more than what was proven:
+//!
+//! | given | a whole trail is called |
+//! |---|---|
+//! | nothing, or only one of the two | `tamper-detecting`: accidents show, and changes by whoever lacks the key |
+//! | the verifying key and an anchored checkpoint, both from outside the directory | `tamper-evident since checkpoint N`: the first N records are the ones the anchor was made over, whoever has the directory and the key since |
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use compliance_core::event::Event;
+use compliance_core::finding::Outcome;
+
+use super::checkpoint::{CheckpointNote, SignedCheckpoint, VerifyingKey};
+use super::fault::{Fault, FaultKind, Position};
+use super::segment::{self, AuditError, Chain, Damage, FrameReader, Step};
+use super::tree::TreeHash;
+
+/// What to verify a trail against. Without anything, it is verified against the key it names itself.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct VerifyOptions {
+    key: Option<VerifyingKey>,
+    anchor: Option<CheckpointNote>,
+}
+
+impl VerifyOptions {
+    /// Neither key nor anchor.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The key from outside the directory.
+    pub fn key(mut self, key: VerifyingKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// A checkpoint that was kept where the trail's writer cannot change it.
+    pub fn anchor(mut self, anchor: CheckpointNote) -> Self {
+        self.anchor = Some(anchor);
+        self
+    }
+}
+
+/// The outcome in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "an `_` arm would be where a broken trail passes for whole")]
+pub enum Verdict {
+    /// Some record is not what was written.
+    Tampered,
+    /// Whole, and every change would show to whoever did not make it with the trail's own key.
+    TamperDetecting,
+    /// Whole, and the same as when the anchored checkpoint was made.
+    TamperEvident {
+        /// Records the anchored checkpoint covers.
+        since: u64,
+    },
+    /// What is there is what was written, but the end is gone.
+    Truncated,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tampered => f.write_str("tampered"),
+            Self::TamperDetecting => f.write_str("tamper-detecting"),
+            Self::TamperEvident { since } => write!(f, "tamper-evident since checkpoint {since}"),
+            Self::Truncated => f.write_str("truncated"),
+        }
+    }
+}
+
+/// Whether the end of a trail is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[expect(clippy::exhaustive_enums, reason = "an `_` arm would be where a truncated trail passes for whole")]
+pub enum Completeness {
+    /// The writer closed the trail; its last checkpoint says so and covers every record.
+    Closed,
+    /// The trail ends with a whole commit but was not closed: it is being written, or the writer was killed,
+    /// or the end was cut where no checkpoint known here says so.
+    Open {
+        /// Records behind the last checkpoint, which no signature covers.
+        uncovered: u64,
+    },
+    /// The trail ends within a commit: it is being written, or a crash tore it. Nothing torn was
+    /// acknowledged; opening the trail cuts it.
+    Torn {
+        /// Bytes of the torn commit.
+        bytes: u64,
+        /// Whole records behind the last checkpoint, which no signature covers.
+        uncovered: u64,
+    },
+    /// A checkpoint speaks of more records than there are.
+    Truncated {
+        /// Records that checkpoint covers.
+        expected: u64,
+    },
+}
+
+/// What verifying a trail found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct VerifyReport {
+    verdict: Verdict,
+    records: u64,
+    segments: u64,
+    fault: Option<Fault>,
+    completeness: Completeness,
+    checkpoint: Option<SignedCheckpoint>,
+}
+
+impl VerifyReport {
+    /// The outcome in one word.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// Records that were read and hold, before the first fault if there is one.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Segments that were read.
+    #[must_use]
+    pub fn segments(&self) -> u64 {
+        self.segments
+    }
+
+    /// The first fault. `None`: every record there is is what was written.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// Whether the end is there, as far as was read.
+    pub fn completeness(&self) -> Completeness {
+        self.completeness
+    }
+
+    /// The last checkpoint that holds.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<&SignedCheckpoint> {
+        self.checkpoint.as_ref()
+    }
+
+    /// [`Passed`](Outcome::Passed) when the trail is whole, [`Review`](Outcome::Review) when it ends within a
+    /// commit, [`Refused`](Outcome::Refused) when it is tampered with or truncated.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match (self.verdict, self.completeness) {
+            (Verdict::Tampered | Verdict::Truncated, _) => Outcome::Refused,
+            (_, Completeness::Torn { .. }) => Outcome::Review,
+            (Verdict::TamperDetecting | Verdict::TamperEvident { .. }, _) => Outcome::Passed,
+        }
+    }
+}
+
+/// Verifies the trail in `dir`: every byte of every record, every checkpoint, every number; that it grew from
+/// the anchor, if one is given, and from the checkpoint beside the segments.
+///
+/// Streams in bounded memory. The trail may be open for writing meanwhile; what is being written then shows
+/// as [`Completeness::Torn`]. Nothing is changed.
+///
+/// ```
+/// use compliance_core::{clock::SystemClock, random::SystemRandom};
+/// use compliance_log::audit::checkpoint::CheckpointNote;
+/// use compliance_log::audit::verify::{VerifyOptions, verify};
+/// use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey};
+///
+/// let dir = tempfile::tempdir()?;
+/// let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
+/// let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// // Both leave the machine.
+/// let key = log.verifying_key().clone();
+/// let anchor = log.close()?.to_string();
+///
+/// let options = VerifyOptions::new().key(key).anchor(CheckpointNote::parse(&anchor)?);
+/// assert_eq!(verify(dir.path(), &options)?.verdict().to_string(), "tamper-evident since checkpoint 0");
+/// assert_eq!(verify(dir.path(), &VerifyOptions::new())?.verdict().to_string(), "tamper-detecting");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`AuditError`] when nothing could be said: `audit.io`; `audit.no_trail` when there is none and no
+/// checkpoint says there was; `audit.anchor` when the key did not sign the anchor. A bad trail is not an
+/// error but a report.
+///
+/// # Security
+/// Take key and anchor from where the trail's writer cannot write. Records behind the anchored checkpoint are
+/// bound by the trail's own signatures alone, those behind its last checkpoint by nothing; the last
+/// checkpoint states how many of those there may be at most.
+pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyReport, AuditError> {
+    let dir = dir.as_ref();
+    if let (Some(key), Some(anchor)) = (&options.key, &options.anchor) {
+        anchor.verify(key).map_err(AuditError::anchor)?;
+    }
+    let segments = segment::segments(dir).map_err(|error| AuditError::io("list the segments", &error))?;
+    let head = segment::head(dir);
+    let anchored = options.anchor.as_ref().map(|anchor| anchor.statement().size);
+    let mut run = Run {
+        anchor: Witness::new(options.anchor.as_ref()),
+        head: Witness::new(head.as_ref().ok().and_then(Option::as_ref)),
+        chain: None,
+        segments: 0,
+        completeness: Completeness::Open { uncovered: 0 },
+    };
+    if segments.is_empty() && run.anchor.size.is_none() && matches!(head, Ok(None)) {
+        return Err(AuditError::no_trail());
+    }
+    let fault = match run.read(&segments, options.key.as_ref()) {
+        Ok(()) => run.compare(head, options.key.as_ref()).err(),
+        Err(Stop::Fault(fault)) => Some(fault),
+        Err(Stop::Error(error)) => return Err(error),
+    };
+    let (records, checkpoint) =
+        run.chain.as_ref().map_or((0, None), |chain| (chain.tree().size(), Some(chain.last().clone())));
+    let expected = run.anchor.size.max(run.head.size).unwrap_or(0);
+    let is_truncated = fault.is_none() && expected > records;
+    if is_truncated {
+        run.completeness = Completeness::Truncated { expected };
+    }
+    let verdict = match (&options.key, anchored) {
+        _ if fault.is_some() => Verdict::Tampered,
+        _ if is_truncated => Verdict::Truncated,
+        (Some(_), Some(since)) => Verdict::TamperEvident { since },
+        _ => Verdict::TamperDetecting,
+    };
+    let (segments, completeness) = (run.segments, run.completeness);
+    Ok(VerifyReport { verdict, records, segments, fault, completeness, checkpoint })
+}
+
+enum Stop {
+    Fault(Fault),
+    Error(AuditError),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Error(AuditError::io("read a segment", &error))
+    }
+}
+
+/// A checkpoint from beside or outside the trail, and the root the trail had at its size.
+struct Witness {
+    size: Option<u64>,
+    stated: TreeHash,
+    found: Option<TreeHash>,
+}
+
+impl Witness {
+    fn new(note: Option<&CheckpointNote>) -> Self {
+        let statement = note.map(CheckpointNote::statement);
+        let stated = statement.map_or(TreeHash::empty_root(), |statement| statement.root);
+        Self { size: statement.map(|statement| statement.size), stated, found: None }
+    }
+
+    fn look(&mut self, chain: &Chain) {
+        if self.size == Some(chain.tree().size()) && self.found.is_none() {
+            self.found = Some(chain.tree().root());
+        }
+    }
+
+    fn contradicts(&self) -> bool {
+        self.found.is_some_and(|found| found != self.stated)
+    }
+}
+
+struct Run {
+    anchor: Witness,
+    head: Witness,
+    chain: Option<Chain>,
+    segments: u64,
+    completeness: Completeness,
+}
+
+impl Run {
+    fn read(&mut self, segments: &[(u64, PathBuf)], key: Option<&VerifyingKey>) -> Result<(), Stop> {
+        let mut segments = segments.iter().peekable();
+        while let Some((name, path)) = segments.next() {
+            self.read_segment(path, *name, segments.peek().is_none(), key)?;
+            self.segments = self.segments.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn read_segment(
+        &mut self,
+        path: &Path,
+        name: u64,
+        is_last: bool,
+        key: Option<&VerifyingKey>,
+    ) -> Result<(), Stop> {
+        let mut reader = FrameReader::open(path)?;
+        let next = self.chain.as_ref().map_or(0, |chain| chain.tree().size());
+        let position = |offset| Position { sequence: next, segment: name, offset };
+        if name > next {
+            return Err(Fault::new(FaultKind::SegmentMissing, position(0)).into());
+        }
+        let mut chain = match reader.step()? {
+            Step::Frame(frame) => match self.chain.take() {
+                None => Chain::begin(&frame, name, key)?,
+                Some(chain) => {
+                    // Kept for the report even where the next segment does not go on with it.
+                    let chain = self.chain.insert(chain);
+                    chain.continue_with(&frame, name)?;
+                    chain.clone()
+                }
+            },
+            Step::End { offset, .. } | Step::Damaged { offset } => {
+                return Err(Fault::new(FaultKind::FrameDamaged, position(offset)).into());
+            }
+        };
+        let read = self.read_frames(&mut reader, &mut chain, is_last);
+        self.chain = Some(chain);
+        read
+    }
+
+    fn read_frames(
+        &mut self,
+        reader: &mut FrameReader,
+        chain: &mut Chain,
+        is_last: bool,
+    ) -> Result<(), Stop> {
+        loop {
+            self.anchor.look(chain);
+            self.head.look(chain);
+            let (offset, damage) = match reader.step()? {
+                Step::Frame(frame) => {
+                    if let Some(record) = chain.take(&frame)?
+                        && Event::decode(record.event).is_err()
+                    {
+                        return Err(chain.fault(FaultKind::RecordForm, frame.offset).into());
+                    }
+                    continue;
+                }
+                Step::End { offset, file_len } if !is_last && file_len > offset => {
+                    return Err(chain.fault(FaultKind::SegmentTrailing, offset).into());
+                }
+                Step::End { .. } => {
+                    let uncovered = chain.uncovered();
+                    let is_closed = uncovered == 0 && chain.last().is_closing();
+                    self.completeness =
+                        if is_closed { Completeness::Closed } else { Completeness::Open { uncovered } };
+                    return Ok(());
+                }
+                Step::Damaged { offset } => (offset, reader.judge(offset)?),
+            };
+            match damage {
+                Damage::Passing => {}
+                Damage::Torn { bytes } if is_last => {
+                    self.completeness = Completeness::Torn { bytes, uncovered: chain.uncovered() };
+                    return Ok(());
+                }
+                Damage::Torn { .. } | Damage::Tampered => {
+                    return Err(chain.fault(FaultKind::FrameDamaged, offset).into());
+                }
+            }
+        }
+    }
+
+    /// Compares with the checkpoints from outside and beside the trail. Where they contradict it, nothing
+    /// in it is proven, from the first record on.
+    fn compare(
+        &self,
+        head: Result<Option<CheckpointNote>, AuditError>,
+        key: Option<&VerifyingKey>,
+    ) -> Result<(), Fault> {
+        let unproven = |kind| Err(Fault::new(kind, Position::default()));
+        if self.anchor.contradicts() {
+            return unproven(FaultKind::AnchorRoot);
+        }
+        if self.head.contradicts() {
+            return unproven(FaultKind::HeadRoot);
+        }
+        let is_signed = |head: &CheckpointNote| match key.or(self.chain.as_ref().map(Chain::key)) {
+            Some(key) => head.verify(key).is_ok(),
+            None => true,
+        };
+        match (head, &self.chain) {
+            (Ok(head), _) if head.as_ref().is_none_or(is_signed) => Ok(()),
+            (_, Some(chain)) => Err(chain.fault(FaultKind::Head, 0)),
+            (_, None) => unproven(FaultKind::Head),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The trail through its public API: what is recorded, kept, reopened and read back.
+
+mod trail;
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compliance_core::class::Internal;
+use compliance_core::clock::{Clock, ManualClock, SystemClock, Timestamp};
+use compliance_core::event::{Actor, Durability, Event, EventKind, Recording, Sink};
+use compliance_core::finding::Outcome;
+use compliance_core::testing::SinkConformance;
+use compliance_log::audit::segment::records;
+use compliance_log::audit::verify::verify;
+use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey, Completeness, Verdict, VerifyOptions};
+use tempfile::TempDir;
+use trail::{Trail, config, event, key};
+
+#[test]
+fn a_log_keeps_the_contract_of_a_sink() {
+    struct Kept(AuditLog, TempDir);
+    impl Sink for Kept {
+        fn record(&self, event: Event) -> Recording {
+            self.0.record(event)
+        }
+    }
+    let make = || {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, _) = AuditLog::open(dir.path(), config(), SystemClock).unwrap();
+        Kept(log, dir)
+    };
+    let read_back =
+        |kept: &Kept| records(kept.1.path()).unwrap().map(|record| record.unwrap().event().clone()).collect();
+    assert_eq!(SinkConformance::new(make, read_back).run(), Ok(SinkConformance::RULES));
+}
+
+#[test]
+fn a_receipt_says_disk_and_the_next_number() {
+    let trail = Trail::new();
+    let log = trail.open();
+    for number in 0..3 {
+        let event = event(number);
+        let receipt = log.record(event.clone()).wait().unwrap();
+        assert_eq!((receipt.sequence(), receipt.durability()), (number, Durability::Disk));
+        receipt.redeem(&event, Durability::Disk).unwrap();
+    }
+}
+
+#[test]
+fn numbers_go_on_after_reopening() {
+    let trail = Trail::new();
+    trail.record(5);
+    let (log, report) = AuditLog::open(trail.path(), config(), SystemClock).unwrap();
+    assert_eq!((report.records(), report.uncovered(), report.torn_bytes()), (5, 0, 0));
+    assert!(report.was_closed());
+    assert_eq!(log.record(event(5)).wait().unwrap().sequence(), 5);
+    drop(log);
+    let sequences: Vec<_> = records(trail.path()).unwrap().map(|record| record.unwrap().sequence()).collect();
+    assert_eq!(sequences, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn dropping_the_log_writes_what_waits() {
+    let trail = Trail::new();
+    let log = trail.open();
+    (0..1000).for_each(|number| drop(log.record(event(number))));
+    drop(log);
+    assert_eq!(records(trail.path()).unwrap().count(), 1000);
+    assert_eq!(trail.verify().completeness(), Completeness::Closed);
+}
+
+#[test]
+fn a_second_writer_is_refused() {
+    let trail = Trail::new();
+    let log = trail.open();
+    let second = AuditLog::open(trail.path(), config(), SystemClock);
+    assert_eq!(second.unwrap_err().code(), "audit.locked");
+    drop(log);
+    assert!(AuditLog::open(trail.path(), config(), SystemClock).is_ok());
+}
+
+#[test]
+fn a_trail_is_continued_only_with_its_key() {
+    let trail = Trail::new();
+    trail.record(3);
+    let other = CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
+    let opened = AuditLog::open(trail.path(), AuditConfig::new(other), SystemClock);
+    assert_eq!(opened.unwrap_err().code(), "audit.other_key");
+}
+
+#[test]
+fn segments_are_closed_by_size_and_by_a_checkpoint() {
+    let trail = Trail::new();
+    trail.record(200);
+    assert!(trail.segments().len() > 3, "{:?}", trail.segments());
+    let report = trail.verify();
+    assert_eq!((report.verdict(), report.records()), (Verdict::TamperDetecting, 200));
+    assert_eq!(report.segments(), trail.segments().len() as u64);
+}
+
+#[test]
+fn time_comes_from_the_clock_and_may_stand_still_or_run_backwards() {
+    let trail = Trail::new();
+    let noon: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+    let clock = Arc::new(ManualClock::at(noon));
+    let (log, _) = AuditLog::open(trail.path(), config(), Arc::clone(&clock)).unwrap();
+    log.record(event(0)).wait().unwrap().redeem(&event(0), Durability::Disk).unwrap();
+    log.record(event(1)).wait().unwrap().redeem(&event(1), Durability::Disk).unwrap();
+    clock.set("2001-01-01T00:00:00Z".parse().unwrap());
+    log.record(event(2)).wait().unwrap().redeem(&event(2), Durability::Disk).unwrap();
+    drop(log);
+    let times: Vec<_> = records(trail.path()).unwrap().map(|record| record.unwrap().recorded_at()).collect();
+    assert_eq!(times, [noon, noon, clock.now()]);
+    assert_eq!(trail.verify().verdict(), Verdict::TamperDetecting);
+}
+
+#[test]
+fn texts_of_every_sort_come_back_as_they_were() {
+    let longest = "x".repeat(Event::MAX_TEXT_LEN);
+    let texts =
+        ["", "\0", "\u{1F}", "a\u{1F}b", "\u{202E}gnp.exe", "\u{C5}\u{1}\u{2}", "{\"a\":1}\r\n", &longest];
+    let trail = Trail::new();
+    let log = trail.open();
+    let events: Vec<_> = texts
+        .iter()
+        .map(|text| {
+            Event::builder(EventKind::DataRead, Outcome::Passed, Actor::System, Timestamp::UNIX_EPOCH)
+                .field("text", Internal(*text))
+                .build()
+                .unwrap()
+        })
+        .collect();
+    events.iter().for_each(|event| drop(log.record(event.clone())));
+    drop(log);
+    let found: Vec<_> =
+        records(trail.path()).unwrap().map(|record| record.unwrap().event().clone()).collect();
+    assert_eq!(found, events);
+}
+
+#[test]
+fn values_cannot_move_over_a_field_boundary_unseen() {
+    let two_fields = |a: &str, b: &str| {
+        Event::builder(EventKind::DataRead, Outcome::Passed, Actor::System, Timestamp::UNIX_EPOCH)
+            .field("a", Internal(a))
+            .field("b", Internal(b))
+            .build()
+            .unwrap()
+    };
+    for separator in ["\u{1F}", "\0", "|", "\n", "\",\""] {
+        let left = two_fields(&format!("alice{separator}login"), "read");
+        let right = two_fields("alice", &format!("login{separator}read"));
+        assert_ne!(left.digest(), right.digest(), "{separator:?}");
+    }
+}
+
+#[test]
+fn checkpoints_come_without_records_too() {
+    let trail = Trail::new();
+    let config = config().checkpoint_interval(Duration::from_millis(1));
+    let (log, _) = AuditLog::open(trail.path(), config, SystemClock).unwrap();
+    let first = log.checkpoint().unwrap();
+    // Each waits for the writer, which makes one whenever the interval is over.
+    let later = std::iter::repeat_with(|| log.checkpoint().unwrap())
+        .take(100_000)
+        .enumerate()
+        .find(|(asked, checkpoint)| checkpoint.number() > first.number() + *asked as u64 + 1);
+    assert_eq!(later.unwrap().1.size(), 0);
+}
+
+#[test]
+fn a_checkpoint_covers_what_was_handed_over_before_it() {
+    let trail = Trail::new();
+    let log = trail.open();
+    (0..50).for_each(|number| drop(log.record(event(number))));
+    let checkpoint = log.checkpoint().unwrap();
+    assert_eq!(checkpoint.size(), 50);
+    assert_eq!(fs::read_to_string(trail.path().join("checkpoint")).unwrap(), checkpoint.note());
+    let closing = log.close().unwrap();
+    assert!(closing.is_closing());
+    assert_eq!(closing.root(), checkpoint.root());
+}
+
+#[test]
+fn what_is_verified_while_it_is_written_is_never_called_tampered() {
+    let trail = Trail::new();
+    let log = trail.open();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for number in 0..600 {
+                log.record(event(number)).wait().unwrap().redeem(&event(number), Durability::Disk).unwrap();
+            }
+        });
+        let mut seen = 0;
+        while !writer.is_finished() {
+            let report =
+                verify(trail.path(), &VerifyOptions::new().key(key().verifying_key().clone())).unwrap();
+            assert_eq!(report.verdict(), Verdict::TamperDetecting, "{report:?}");
+            assert!(report.records() >= seen);
+            seen = report.records();
+        }
+    });
+    drop(log);
+    assert_eq!(trail.verify().records(), 600);
+}
+
+#[test]
+fn a_directory_that_is_none_is_an_error_not_a_panic() {
+    let trail = Trail::new();
+    let file = trail.path().join("file");
+    fs::write(&file, "").unwrap();
+    assert_eq!(AuditLog::open(&file, config(), SystemClock).unwrap_err().code(), "audit.io");
+    assert_eq!(verify(&file, &VerifyOptions::new()).unwrap_err().code(), "audit.io");
+    let empty = tempfile::tempdir().unwrap();
+    assert_eq!(verify(empty.path(), &VerifyOptions::new()).unwrap_err().code(), "audit.no_trail");
+}

@@ -1,0 +1,113 @@
+//! A trail in a directory of its own, with small segments and frequent checkpoints.
+#![expect(dead_code, reason = "each test file uses a part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use compliance_core::class::Public;
+use compliance_core::clock::{ManualClock, Timestamp};
+use compliance_core::event::{Actor, Durability, Event, EventKind, Sink};
+use compliance_core::finding::Outcome;
+use compliance_core::id::{ActorId, SubjectId};
+use compliance_core::purpose;
+use compliance_log::audit::verify::verify;
+use compliance_log::audit::{
+    AuditConfig, AuditLog, CheckpointKey, SignedCheckpoint, VerifyOptions, VerifyReport,
+};
+use tempfile::TempDir;
+
+pub(crate) fn key() -> CheckpointKey {
+    CheckpointKey::from_seed("test.example/audit", [7; 32]).unwrap()
+}
+
+pub(crate) fn config() -> AuditConfig {
+    AuditConfig::new(key())
+        .segment_len(4096)
+        .checkpoint_every(16)
+        .checkpoint_interval(Duration::from_secs(3600))
+}
+
+pub(crate) fn event(number: u64) -> Event {
+    let at = Timestamp::from_unix_seconds(1_795_262_400 + number as i64);
+    let actor = Actor::Person(ActorId::new("staff-17").unwrap());
+    Event::builder(EventKind::DataRead, Outcome::Passed, actor, at)
+        .subject(SubjectId::new(format!("user-{number}")).unwrap())
+        .purpose(purpose!("support.data_request"))
+        .field("count", Public(number as i64))
+        .build()
+        .unwrap()
+}
+
+pub(crate) struct Trail {
+    dir: TempDir,
+}
+
+impl Trail {
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// A copy of another trail as it stands on disk.
+    pub(crate) fn copy_of(other: &Self) -> Self {
+        let copy = Self::new();
+        copy.restore(&other.snapshot());
+        copy
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn open(&self) -> AuditLog {
+        let clock = ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap());
+        AuditLog::open(self.path(), config(), clock).unwrap().0
+    }
+
+    /// Records so many events one after the other and closes the trail.
+    pub(crate) fn record(&self, count: u64) -> SignedCheckpoint {
+        let log = self.open();
+        for number in 0..count {
+            let event = event(number);
+            log.record(event.clone()).wait().unwrap().redeem(&event, Durability::Disk).unwrap();
+        }
+        log.close().unwrap()
+    }
+
+    pub(crate) fn verify(&self) -> VerifyReport {
+        verify(self.path(), &VerifyOptions::new()).unwrap()
+    }
+
+    pub(crate) fn segments(&self) -> Vec<PathBuf> {
+        let mut segments: Vec<_> = fs::read_dir(self.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
+            .collect();
+        segments.sort();
+        segments
+    }
+
+    /// Every file and its content.
+    pub(crate) fn snapshot(&self) -> Vec<(String, Vec<u8>)> {
+        let mut files: Vec<_> = fs::read_dir(self.path())
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
+            })
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// Puts the directory back to a snapshot.
+    pub(crate) fn restore(&self, files: &[(String, Vec<u8>)]) {
+        for entry in fs::read_dir(self.path()).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        for (name, content) in files {
+            fs::write(self.path().join(name), content).unwrap();
+        }
+    }
+}

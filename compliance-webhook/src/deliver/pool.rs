@@ -1,0 +1,129 @@
+//! Idle connections.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use compliance_core::clock::Timestamp;
+use http_body_util::Full;
+use hyper::client::conn::http1::SendRequest;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::endpoint::WebhookEndpoint;
+use crate::guard::GuardedAddr;
+
+/// How long an unused connection is kept: many servers close theirs after a minute.
+const MAX_IDLE: Duration = Duration::from_secs(30);
+
+/// How long a connection is used at all, so that a renewed certificate or a moved host is noticed.
+const MAX_AGE: Duration = Duration::from_secs(300);
+
+/// The most connections kept over all endpoints.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// One connection on which a TLS session for one endpoint's name stands.
+pub(super) struct Connection {
+    pub(super) sender: SendRequest<Full<Bytes>>,
+    peer: SocketAddr,
+    opened: Instant,
+    idle_since: Instant,
+    _driver: AbortOnDrop,
+}
+
+impl Connection {
+    pub(super) fn new(sender: SendRequest<Full<Bytes>>, peer: SocketAddr, driver: JoinHandle<()>) -> Self {
+        let now = Instant::now();
+        Self { sender, peer, opened: now, idle_since: now, _driver: AbortOnDrop(driver) }
+    }
+
+    fn is_fresh(&self) -> bool {
+        !self.sender.is_closed() && self.opened.elapsed() < MAX_AGE && self.idle_since.elapsed() < MAX_IDLE
+    }
+}
+
+/// Dropping a connection closes it.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Connections waiting for the next attempt at the same host and port.
+///
+/// INVARIANT: what comes out goes to an address that was checked for this very attempt, see [`Pool::take`]; a
+/// kept connection spares the handshakes, never the guard.
+pub(super) struct Pool {
+    max_idle: usize,
+    idle: Mutex<Idle>,
+}
+
+struct Idle {
+    by_authority: HashMap<Box<str>, Vec<Connection>>,
+    len: usize,
+    swept: Instant,
+}
+
+impl Pool {
+    /// Keeps at most `max_idle` connections per host and port.
+    pub(super) fn new(max_idle: usize) -> Self {
+        let idle = Idle { by_authority: HashMap::new(), len: 0, swept: Instant::now() };
+        Self { max_idle, idle: Mutex::new(idle) }
+    }
+
+    /// A kept connection to one of the addresses just checked for `endpoint`.
+    pub(super) fn take(
+        &self,
+        endpoint: &WebhookEndpoint,
+        guarded: &[GuardedAddr],
+        now: Timestamp,
+    ) -> Option<Connection> {
+        let checked = |connection: &Connection| {
+            guarded.iter().any(|address| {
+                address.endpoint() == endpoint
+                    && address.socket_addr(now).is_ok()
+                    && address.check_peer(connection.peer).is_ok()
+            })
+        };
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let Idle { by_authority, len, .. } = &mut *idle;
+        let connections = by_authority.get_mut(endpoint.authority())?;
+        // The one used last is the likeliest to be alive.
+        let at = connections.iter().rposition(|connection| connection.is_fresh() && checked(connection))?;
+        *len = len.saturating_sub(1);
+        Some(connections.swap_remove(at))
+    }
+
+    /// Keeps a connection, if there is room.
+    pub(super) fn put(&self, endpoint: &WebhookEndpoint, mut connection: Connection) {
+        connection.idle_since = Instant::now();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.swept.elapsed() >= MAX_IDLE || idle.len >= MAX_CONNECTIONS {
+            idle.sweep();
+        }
+        let Idle { by_authority, len, .. } = &mut *idle;
+        if *len >= MAX_CONNECTIONS || !connection.is_fresh() {
+            return;
+        }
+        let connections = by_authority.entry(endpoint.authority().into()).or_default();
+        if connections.len() < self.max_idle {
+            connections.push(connection);
+            *len = len.saturating_add(1);
+        }
+    }
+}
+
+impl Idle {
+    fn sweep(&mut self) {
+        self.by_authority.retain(|_, connections| {
+            connections.retain(Connection::is_fresh);
+            !connections.is_empty()
+        });
+        self.len = self.by_authority.values().map(Vec::len).sum();
+        self.swept = Instant::now();
+    }
+}

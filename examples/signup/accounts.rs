@@ -1,0 +1,103 @@
+//! Where accounts are kept. Creating one takes the proofs of the checks before it.
+
+use std::sync::Arc;
+
+use compliance_auth::password::PasswordHash;
+use compliance_core::class::Personal;
+use compliance_core::clock::Clock;
+use compliance_core::event::{Event, Sink};
+use compliance_core::event::Durability;
+use compliance_core::id::{ActorId, TenantId};
+use compliance_core::{purpose, reason_code};
+use compliance_core::finding::ReasonCode;
+use compliance_geo::embargo::ServablePlace;
+use compliance_webhook::outbox::{EndpointId, NewMessage, SqliteOutbox};
+use sqlx::SqlitePool;
+
+/// The accounts of one tenant.
+pub(crate) struct Accounts {
+    pub(crate) pool: SqlitePool,
+    pub(crate) outbox: SqliteOutbox,
+    pub(crate) trail: Arc<dyn Sink>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tenant: TenantId,
+    pub(crate) endpoint: EndpointId,
+}
+
+/// Why there is no account.
+#[derive(Debug)]
+pub(crate) enum AccountError {
+    /// There is one with this address. The visitor is not told.
+    AlreadyRegistered,
+    /// The check of the place is too long ago.
+    PlaceLapsed,
+    /// Store or trail failed: nothing was created.
+    Unavailable(ReasonCode),
+}
+
+const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS account (
+    id TEXT PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    password_hash TEXT NOT NULL,
+    created_at TEXT NOT NULL
+) STRICT";
+
+impl Accounts {
+    pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+        sqlx::query(SCHEMA).execute(pool).await.map(drop)
+    }
+
+    /// Creates an account, its audit record and its webhook: all of them, or none.
+    ///
+    /// `created` is the audit event for it. The record is durable before the transaction commits; when the
+    /// trail cannot take it, there is no account.
+    pub(crate) async fn create(
+        &self,
+        place: &ServablePlace,
+        id: &ActorId,
+        email: &Personal<String>,
+        password: &PasswordHash,
+        created: Event,
+    ) -> Result<(), AccountError> {
+        let now = self.clock.now();
+        place.in_force(now).map_err(|_| AccountError::PlaceLapsed)?;
+
+        let mut transaction = self.pool.begin().await.map_err(store_failed)?;
+        let inserted = sqlx::query(
+            "INSERT INTO account (id, email, password_hash, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(id.as_str())
+        .bind(email.disclose(&purpose!("account.contact")))
+        .bind(password.as_str())
+        .bind(now.to_string())
+        .execute(&mut *transaction)
+        .await
+        .map_err(store_failed)?;
+        if inserted.rows_affected() == 0 {
+            return Err(AccountError::AlreadyRegistered);
+        }
+
+        // A thin message: the customer asks for more if they may know more.
+        let payload = format!(r#"{{"type":"account.created","timestamp":"{now}","data":{{"account":"{id}"}}}}"#);
+        let message = NewMessage::new(self.tenant.clone(), self.endpoint.clone(), payload.into_bytes())
+            .map_err(|_| AccountError::Unavailable(reason_code!("signup.message")))?;
+        let message = self.outbox.enqueue_in(&mut transaction, &message).await.map_err(outbox_failed)?;
+
+        let receipt = self.trail.record(created.clone()).await.map_err(|_| TRAIL_FAILED)?;
+        receipt.redeem(&created, Durability::Disk).map_err(|_| TRAIL_FAILED)?;
+
+        transaction.commit().await.map_err(store_failed)?;
+        self.outbox.confirm(message).await.map_err(outbox_failed)?;
+        Ok(())
+    }
+}
+
+const TRAIL_FAILED: AccountError = AccountError::Unavailable(reason_code!("signup.trail"));
+
+fn store_failed(_: sqlx::Error) -> AccountError {
+    AccountError::Unavailable(reason_code!("signup.store"))
+}
+
+fn outbox_failed<E>(_: E) -> AccountError {
+    AccountError::Unavailable(reason_code!("signup.outbox"))
+}

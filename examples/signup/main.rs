@@ -1,0 +1,107 @@
+//! A small SaaS sign-up that uses every crate of the family, on SQLite and embedded data.
+//!
+//! ```sh
+//! cargo run --release -p compliance-examples --bin signup            # one round, then stays for your browser
+//! cargo run --release -p compliance-examples --bin signup -- --once  # one round, exit 1 if it went otherwise
+//! ```
+//!
+//! Read [`signup`] first: it is the handler, and every check is in it. Then [`service`], which puts the checks
+//! together, and [`accounts`], which demands their proofs.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells a story on the terminal")]
+
+mod accounts;
+mod keys;
+mod logging;
+mod pages;
+mod receiver;
+mod round;
+mod service;
+mod signup;
+mod visitor;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use compliance_core::clock::{ManualClock, SystemClock};
+
+use crate::logging::Logging;
+use crate::service::{Service, ServiceConfig};
+
+/// Whatever stops the program. A library would have an error type of its own.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The round plays on this day, whatever day it is: the embedded data is young enough then.
+const DAY_OF_THE_ROUND: &str = "2026-11-21T12:00:00Z";
+
+const USAGE: &str = "\
+usage: signup [--once] [--data DIR] [--listen ADDRESS:PORT]
+
+  --once     play the scripted round and exit: 0 when everything went as it should, 1 when not
+  --data     keep accounts, outbox and audit trail in DIR (default: a folder that goes with the program)
+  --listen   where the page is served (default 127.0.0.1:8080, or a free port when that is taken)
+";
+
+struct Options {
+    once: bool,
+    data: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+}
+
+impl Options {
+    fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
+        let mut options = Self { once: false, data: None, listen: None };
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--once" => options.once = true,
+                "--data" => options.data = Some(args.next()?.into()),
+                "--listen" => options.listen = Some(args.next()?.parse().ok()?),
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Some(options) = Options::parse(std::env::args().skip(1)) else {
+        eprint!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match run(options).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("signup: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says whether the round went as it should.
+async fn run(options: Options) -> Result<bool, Failure> {
+    let logging = Logging::start()?;
+    // A service that is given a folder is being used, not shown: no round on somebody's data.
+    if options.once || options.data.is_none() {
+        let scratch = tempfile::tempdir()?;
+        let clock = Arc::new(ManualClock::at(DAY_OF_THE_ROUND.parse()?));
+        let config = ServiceConfig { data: scratch.path().to_owned(), listen: None, clock };
+        let service = Service::start(config).await?;
+        let went_well = round::play(&service, &logging).await?;
+        service.stop().await?;
+        if options.once || !went_well {
+            return Ok(went_well);
+        }
+    }
+    let scratch = tempfile::tempdir()?;
+    let data = options.data.unwrap_or_else(|| scratch.path().to_owned());
+    let config = ServiceConfig { data, listen: options.listen, clock: Arc::new(SystemClock) };
+    let service = Service::start(config).await?;
+    println!("The page: http://{}/signup   (Ctrl-C ends it)", service.address());
+    tokio::signal::ctrl_c().await?;
+    service.stop().await?;
+    Ok(true)
+}
