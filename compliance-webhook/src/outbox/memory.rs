@@ -187,10 +187,9 @@ impl State {
             }
         }
         again.sort_unstable();
-        let for_again = want.limit.div_ceil(4);
-        let again = again.into_iter().map(|(_, sequence)| sequence).take(for_again);
-        let fresh = fresh.into_iter().take(want.limit.saturating_sub(for_again));
-        let chosen: Vec<i64> = again.chain(fresh).collect();
+        again.truncate(want.limit.div_ceil(4));
+        fresh.truncate(want.limit.saturating_sub(again.len()));
+        let chosen: Vec<i64> = again.into_iter().map(|(_, sequence)| sequence).chain(fresh).collect();
         chosen.into_iter().filter_map(|sequence| self.lease(sequence, worker)).collect()
     }
 

@@ -15,6 +15,8 @@
 //! [`Outbox`] is the small trait behind it: [`MemoryOutbox`] for tests, `SqliteOutbox` (feature `sqlite`) for
 //! one machine.
 
+mod book;
+mod dispatch;
 mod endpoint;
 mod error;
 mod memory;
@@ -28,6 +30,8 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+pub use self::book::{EndpointBook, EndpointBookError, EndpointBookErrorKind};
+pub use self::dispatch::{DispatchError, DispatchLimits, DispatchReport, Dispatcher, Running};
 pub use self::endpoint::{EndpointId, EndpointIdError, EndpointRecord, EndpointState};
 pub use self::error::{OutboxError, OutboxErrorKind};
 pub use self::memory::MemoryOutbox;

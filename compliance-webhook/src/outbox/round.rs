@@ -167,7 +167,7 @@ pub struct Settlement {
 pub struct Want {
     /// Of which endpoint.
     pub endpoint: EndpointId,
-    /// How many. A quarter of them, rounded up, is for messages that were tried before, the rest for fresh
+    /// How many. At most a quarter of them, rounded up, are messages that were tried before, the rest are fresh
     /// ones, so that neither starves the other.
     pub limit: usize,
 }

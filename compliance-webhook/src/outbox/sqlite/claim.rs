@@ -39,16 +39,16 @@ impl ClaimStatements {
             ),
             due: fill(
                 "WITH open (seq) AS (SELECT seq FROM {p}endpoint \
-                   WHERE id = ?1 AND disabled_code IS NULL AND hold_until <= ?2) \
-                 SELECT d.seq, d.fence + 1, d.attempts, m.id, m.content_type, m.payload, m.enqueued_at FROM ( \
-                   SELECT * FROM (SELECT seq, fence, attempts, next_at, 0 AS lane FROM {p}delivery \
-                     WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 \
-                     ORDER BY next_at, seq LIMIT ?3) \
-                   UNION ALL \
-                   SELECT * FROM (SELECT seq, fence, attempts, next_at, 1 AS lane FROM {p}delivery \
-                     WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 \
-                     ORDER BY seq LIMIT ?4) \
-                 ) AS d JOIN {p}message AS m ON m.seq = d.seq ORDER BY d.lane, d.next_at, d.seq",
+                   WHERE id = ?1 AND disabled_code IS NULL AND hold_until <= ?2), \
+                 again AS MATERIALIZED (SELECT seq, fence, attempts, next_at FROM {p}delivery \
+                   WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 \
+                   ORDER BY next_at, seq LIMIT ?3), \
+                 fresh AS MATERIALIZED (SELECT seq, fence, attempts, next_at FROM {p}delivery \
+                   WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 \
+                   ORDER BY seq LIMIT ?4 - (SELECT count(*) FROM again)) \
+                 SELECT d.seq, d.fence + 1, d.attempts, m.id, m.content_type, m.payload, m.enqueued_at \
+                 FROM (SELECT *, 0 AS lane FROM again UNION ALL SELECT *, 1 FROM fresh) AS d \
+                 JOIN {p}message AS m ON m.seq = d.seq ORDER BY d.lane, d.next_at, d.seq",
             ),
             lease: fill(
                 "UPDATE {p}delivery SET state = 1, worker = ?1, fence = fence + 1 \
@@ -97,12 +97,11 @@ impl SqliteOutbox {
             if !seen.insert(&want.endpoint) {
                 self.lease_in(connection, worker, &mut unnoted).await?;
             }
-            let for_again = want.limit.div_ceil(4);
             let rows = query(&self.shared.statements.claim.due)
                 .bind(want.endpoint.as_str())
                 .bind(now)
-                .bind(sql_limit(for_again))
-                .bind(sql_limit(want.limit.saturating_sub(for_again)))
+                .bind(sql_limit(want.limit.div_ceil(4)))
+                .bind(sql_limit(want.limit))
                 .fetch_all(&mut *connection)
                 .await
                 .map_err(database_error)?;

@@ -1,0 +1,326 @@
+//! Endpoints and their signing keys, in and out of a store.
+
+use std::sync::Arc;
+
+use compliance_core::clock::{Clock, SystemClock};
+use compliance_core::finding::ReasonCode;
+use compliance_core::id::TenantId;
+use compliance_core::random::{SecureRandom, SystemRandom};
+use compliance_core::reason_code;
+use compliance_core::seal::{KeyOwner, KeyStore, OpenErrorKind, SealContext, Sealed};
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use super::{EndpointId, EndpointRecord, EndpointState, Outbox, OutboxError, OutboxErrorKind};
+use crate::endpoint::{EndpointError, EndpointPolicy, EndpointReason, WebhookEndpoint};
+use crate::sign::{Signer, SigningKey};
+
+/// What an endpoint's data key is for: destroying it makes the stored secrets unreadable.
+const KEY_KIND: &str = "webhook.secret";
+
+/// Registers endpoints, and opens what was registered: the URL through the policy's check, the signing keys
+/// through the key store.
+///
+/// Signing keys are sealed at rest, bound to tenant and endpoint.
+///
+/// ```
+/// use std::sync::Arc;
+/// use compliance_core::clock::SystemClock;
+/// use compliance_core::id::TenantId;
+/// use compliance_core::random::SystemRandom;
+/// use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
+/// use compliance_webhook::outbox::{EndpointBook, MemoryOutbox, Outbox as _};
+/// use compliance_webhook::{EndpointPolicy, SigningKey};
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let outbox = MemoryOutbox::new(Arc::new(SystemClock), Arc::new(SystemRandom));
+/// let keys = MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32])?);
+/// let book = EndpointBook::new(EndpointPolicy::new(), Arc::new(keys));
+///
+/// let endpoint = book.policy().check("https://hooks.example.net/in")?;
+/// let key = SigningKey::generate(&SystemRandom)?;
+/// let id = book.register(&outbox, &TenantId::new("acme")?, &endpoint, &key).await?;
+///
+/// let stored = outbox.endpoint(&id).await?.expect("it was registered");
+/// assert_eq!(stored.url(), "https://hooks.example.net/in");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct EndpointBook {
+    policy: EndpointPolicy,
+    keys: Arc<dyn KeyStore>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn SecureRandom>,
+}
+
+/// An endpoint that may be used now.
+#[derive(Debug)]
+pub(super) struct OpenEndpoint {
+    pub(super) endpoint: WebhookEndpoint,
+    pub(super) signer: Signer,
+}
+
+impl EndpointBook {
+    /// A book under a policy, with its keys in a store. The system's clock and random source.
+    #[must_use]
+    pub fn new(policy: EndpointPolicy, keys: Arc<dyn KeyStore>) -> Self {
+        Self { policy, keys, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+    }
+
+    /// Goes by another clock.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Draws endpoint ids and nonces from another source.
+    #[must_use]
+    pub fn with_random(mut self, random: Arc<dyn SecureRandom>) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// The policy.
+    #[must_use]
+    pub fn policy(&self) -> &EndpointPolicy {
+        &self.policy
+    }
+
+    /// Stores an endpoint with its signing key. Inside an async runtime of tokio: the key store may block.
+    ///
+    /// # Errors
+    /// [`EndpointBookError`]: the code of the policy's refusal when this book's policy does not accept the
+    /// endpoint, `endpoint_book.seal` when the key cannot be sealed, the store's code when it fails.
+    pub async fn register(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        endpoint: &WebhookEndpoint,
+        key: &SigningKey,
+    ) -> Result<EndpointId, EndpointBookError> {
+        self.policy.check_at(endpoint.as_str(), self.clock.now())?;
+        let id = EndpointId::generate(&self.random)
+            .map_err(|_| EndpointBookErrorKind::Outbox(OutboxErrorKind::Random))?;
+        let record = EndpointRecord {
+            sealed_keys: self.seal(tenant, &id, &[key]).await?,
+            id: id.clone(),
+            tenant: tenant.clone(),
+            url: endpoint.as_str().into(),
+            state: EndpointState::Enabled,
+            revision: 1,
+            failing_since: None,
+        };
+        outbox.save_endpoint(&record).await?;
+        Ok(id)
+    }
+
+    /// Changes the URL. Messages that wait go to the new one.
+    ///
+    /// # Errors
+    /// As [`register`](Self::register); `outbox.endpoint_unknown` when there is no such endpoint of the tenant,
+    /// or it was changed at the same time.
+    pub async fn move_to(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+        endpoint: &WebhookEndpoint,
+    ) -> Result<(), EndpointBookError> {
+        self.policy.check_at(endpoint.as_str(), self.clock.now())?;
+        let mut record = self.next_revision(outbox, tenant, id).await?;
+        record.url = endpoint.as_str().into();
+        record.failing_since = None;
+        Ok(outbox.save_endpoint(&record).await?)
+    }
+
+    /// Signs with `key` from now on, and with the previous key beside it, so that the receiver can change over
+    /// without an outage. Rotating again, or rotating to the same key, drops the older one.
+    ///
+    /// # Errors
+    /// As [`move_to`](Self::move_to), and `endpoint_book.seal` when the stored keys cannot be opened.
+    pub async fn rotate(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+        key: &SigningKey,
+    ) -> Result<(), EndpointBookError> {
+        let mut record = self.next_revision(outbox, tenant, id).await?;
+        let stored = self.unseal(&record).await?;
+        let previous = stored.first().filter(|stored| {
+            // Only the endpoint's owner learns how long this takes.
+            stored.to_secret().expose_secret() != key.to_secret().expose_secret()
+        });
+        let keys: Vec<&SigningKey> = std::iter::once(key).chain(previous).collect();
+        record.sealed_keys = self.seal(tenant, id, &keys).await?;
+        Ok(outbox.save_endpoint(&record).await?)
+    }
+
+    /// Switches an endpoint on or off. Messages for one that is off are taken and wait.
+    ///
+    /// # Errors
+    /// As [`move_to`](Self::move_to).
+    pub async fn switch(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+        state: EndpointState,
+    ) -> Result<(), EndpointBookError> {
+        let mut record = self.next_revision(outbox, tenant, id).await?;
+        record.failing_since = None;
+        record.state = state;
+        Ok(outbox.save_endpoint(&record).await?)
+    }
+
+    /// Turns a record into something that can be dialled, as of now.
+    pub(super) async fn open(&self, record: &EndpointRecord) -> Result<OpenEndpoint, EndpointBookError> {
+        let endpoint = self.policy.check_at(&record.url, self.clock.now())?;
+        let mut keys = self.unseal(record).await?.into_iter();
+        let first = keys.next().ok_or(EndpointBookErrorKind::Seal)?;
+        let signer = keys
+            .try_fold(Signer::new(first), Signer::with_previous)
+            .map_err(|_| EndpointBookErrorKind::Seal)?;
+        Ok(OpenEndpoint { endpoint, signer })
+    }
+
+    async fn next_revision(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+    ) -> Result<EndpointRecord, EndpointBookError> {
+        let record = outbox.endpoint(id).await?.filter(|record| record.tenant() == tenant);
+        let mut record = record.ok_or(OutboxError::from(OutboxErrorKind::EndpointUnknown))?;
+        record.revision = record.revision.saturating_add(1);
+        Ok(record)
+    }
+
+    async fn seal(
+        &self,
+        tenant: &TenantId,
+        id: &EndpointId,
+        keys: &[&SigningKey],
+    ) -> Result<Box<[u8]>, EndpointBookError> {
+        let owner = KeyOwner::new(KEY_KIND, id.as_str()).map_err(|_| EndpointBookErrorKind::Seal)?;
+        let owner = owner.of_tenant(tenant.clone());
+        let secrets: Vec<_> = keys.iter().map(|key| key.to_secret()).collect();
+        let len = secrets.iter().map(|secret| secret.expose_secret().len().saturating_add(1)).sum();
+        // The final capacity at once: growing would leave copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(len));
+        for secret in &secrets {
+            text.push_str(secret.expose_secret());
+            text.push('\n');
+        }
+        let (store, random) = (Arc::clone(&self.keys), Arc::clone(&self.random));
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let sealed = tokio::task::spawn_blocking(move || {
+            let context = SealContext::new(KEY_KIND).tenant(&tenant).record(id.as_str().as_bytes());
+            store.seal(&owner, context, text.as_bytes(), &random)
+        });
+        match sealed.await {
+            Ok(Ok(sealed)) => Ok(sealed.to_bytes().into()),
+            _ => Err(EndpointBookErrorKind::Seal.into()),
+        }
+    }
+
+    async fn unseal(&self, record: &EndpointRecord) -> Result<Vec<SigningKey>, EndpointBookError> {
+        let sealed = Sealed::from_bytes(&record.sealed_keys).map_err(|_| EndpointBookErrorKind::Seal)?;
+        let (store, tenant, id) = (Arc::clone(&self.keys), record.tenant.clone(), record.id.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let context = SealContext::new(KEY_KIND).tenant(&tenant).record(id.as_str().as_bytes());
+            store.open(context, &sealed)
+        });
+        let opened = match opened.await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) if error.kind() == OpenErrorKind::Unavailable => {
+                return Err(EndpointBookErrorKind::KeyStoreUnavailable.into());
+            }
+            _ => return Err(EndpointBookErrorKind::Seal.into()),
+        };
+        let text = std::str::from_utf8(opened.as_bytes()).map_err(|_| EndpointBookErrorKind::Seal)?;
+        let keys = text.lines().map(SigningKey::parse).collect::<Result<_, _>>();
+        keys.map_err(|_| EndpointBookErrorKind::Seal.into())
+    }
+}
+
+/// An endpoint could not be stored or used. Never carries URL or keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct EndpointBookError {
+    kind: EndpointBookErrorKind,
+}
+
+/// Why an endpoint could not be stored or used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointBookErrorKind {
+    /// The policy does not accept it.
+    #[error("endpoint refused: {0}")]
+    Endpoint(EndpointReason),
+    /// The key store does not answer.
+    #[error("the key store is not available")]
+    KeyStoreUnavailable,
+    /// The outbox failed.
+    #[error("outbox: {0}")]
+    Outbox(OutboxErrorKind),
+    /// The signing keys could not be sealed or opened.
+    #[error("the signing keys cannot be sealed or opened")]
+    Seal,
+}
+
+impl EndpointBookError {
+    /// Why.
+    #[must_use]
+    pub fn kind(&self) -> EndpointBookErrorKind {
+        self.kind
+    }
+
+    /// The stable code: `endpoint.…`, `outbox.…`, `endpoint_book.key_store_unavailable` or
+    /// `endpoint_book.seal`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.kind {
+            EndpointBookErrorKind::Endpoint(reason) => EndpointError::from(reason).code(),
+            EndpointBookErrorKind::Outbox(kind) => OutboxError::from(kind).code(),
+            _ => self.reason_code().as_str(),
+        }
+    }
+
+    /// The code that stands in the store as a message's last failure.
+    pub(super) fn reason_code(&self) -> ReasonCode {
+        use compliance_core::finding::Reason as _;
+        match self.kind {
+            EndpointBookErrorKind::Endpoint(reason) => reason.code(),
+            EndpointBookErrorKind::KeyStoreUnavailable => reason_code!("endpoint_book.key_store_unavailable"),
+            EndpointBookErrorKind::Outbox(_) => reason_code!("endpoint_book.outbox"),
+            EndpointBookErrorKind::Seal => reason_code!("endpoint_book.seal"),
+        }
+    }
+
+    /// Whether trying again may help without anybody changing the endpoint: the store or the keys are away.
+    pub(super) fn is_transient(&self) -> bool {
+        matches!(self.kind, EndpointBookErrorKind::KeyStoreUnavailable | EndpointBookErrorKind::Outbox(_))
+    }
+}
+
+impl From<EndpointBookErrorKind> for EndpointBookError {
+    fn from(kind: EndpointBookErrorKind) -> Self {
+        Self { kind }
+    }
+}
+
+impl From<EndpointError> for EndpointBookError {
+    fn from(error: EndpointError) -> Self {
+        EndpointBookErrorKind::Endpoint(error.reason()).into()
+    }
+}
+
+impl From<OutboxError> for EndpointBookError {
+    fn from(error: OutboxError) -> Self {
+        EndpointBookErrorKind::Outbox(error.kind()).into()
+    }
+}

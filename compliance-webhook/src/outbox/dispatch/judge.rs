@@ -1,0 +1,131 @@
+//! What an attempt's outcome means for its message and its endpoint. Changes nothing.
+
+use std::time::Duration;
+
+use compliance_core::class::Internal;
+use compliance_core::clock::Timestamp;
+use compliance_core::event::{Actor, Event, EventError, EventKind};
+use compliance_core::finding::{Outcome as Ending, ReasonCode};
+use compliance_core::id::TenantId;
+use compliance_core::reason_code;
+
+use crate::deliver::Outcome;
+use crate::outbox::{EndpointId, Leased, Verdict};
+use crate::schedule::{RetryAfter, StatusAction};
+
+use super::Dispatcher;
+
+/// How an attempt ended, from where the dispatcher stands.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The transport says so.
+    Outcome(Outcome),
+    /// It did not even start: the endpoint cannot be used.
+    Refused(ReasonCode),
+    /// The transport did not keep its own time limit.
+    TimedOut,
+    /// The transport panicked.
+    Panicked,
+}
+
+impl Ended {
+    pub(super) fn code(&self) -> ReasonCode {
+        match self {
+            Self::Outcome(outcome) => outcome.code(),
+            Self::Refused(code) => *code,
+            Self::TimedOut => reason_code!("dispatch.attempt_timeout"),
+            Self::Panicked => reason_code!("dispatch.panicked"),
+        }
+    }
+
+    pub(super) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Outcome(outcome) => outcome.status(),
+            _ => None,
+        }
+    }
+
+    fn retry_after(&self, now: Timestamp) -> Option<RetryAfter> {
+        let Self::Outcome(Outcome::Answered(answer)) = self else { return None };
+        RetryAfter::parse(answer.retry_after()?.as_bytes(), now).ok()
+    }
+}
+
+/// What follows from an attempt.
+#[derive(Debug)]
+pub(super) struct Judgement {
+    pub(super) verdict: Verdict,
+    /// Leave the endpoint alone for so long.
+    pub(super) pause: Option<Duration>,
+    /// The receiver wants no more messages.
+    pub(super) is_gone: bool,
+}
+
+const TOO_MANY_REQUESTS: u16 = 429;
+const SERVICE_UNAVAILABLE: u16 = 503;
+
+impl<O, D> Dispatcher<O, D> {
+    pub(super) fn judge(&self, leased: &Leased, ended: &Ended, now: Timestamp) -> Judgement {
+        let (code, status) = (ended.code(), ended.status());
+        let action = status.map_or(StatusAction::Retry, |status| self.statuses.action(status));
+        if action == StatusAction::Delivered {
+            let verdict = Verdict::Delivered { status: status.unwrap_or_default() };
+            return Judgement { verdict, pause: None, is_gone: false };
+        }
+        if action == StatusAction::DisableEndpoint {
+            return Judgement { verdict: Verdict::Dead { code, status }, pause: None, is_gone: true };
+        }
+        let asked = ended.retry_after(now);
+        let says_when = matches!(status, Some(TOO_MANY_REQUESTS | SERVICE_UNAVAILABLE));
+        let observed = asked.filter(|_| says_when).map(|asked| self.schedule.observed(asked));
+        let pause = match action {
+            StatusAction::Throttle => Some(observed.unwrap_or_default().max(self.limits.throttle_pause)),
+            _ => observed,
+        };
+        let attempts = leased.attempts.saturating_add(1);
+        // Without chance there is no jitter; the message must not be lost for that.
+        let delay =
+            self.schedule.delay_after(attempts, asked, &self.random).unwrap_or(Some(Self::WITHOUT_RANDOM));
+        let verdict = match delay {
+            Some(delay) => Verdict::Retry { at: now.saturating_add(delay), code, status },
+            None => Verdict::Dead { code, status },
+        };
+        Judgement { verdict, pause, is_gone: false }
+    }
+
+    const WITHOUT_RANDOM: Duration = Duration::from_secs(60);
+}
+
+/// A message is about to be given up.
+pub(super) fn dead_event(
+    tenant: &TenantId,
+    leased: &Leased,
+    code: ReasonCode,
+    status: Option<u16>,
+    now: Timestamp,
+) -> Result<Event, EventError> {
+    let mut event = Event::builder(EventKind::WebhookMessageDead, Ending::Refused, Actor::System, now)
+        .tenant(tenant.clone())
+        .reason(code)
+        .field("endpoint", Internal(leased.endpoint.as_str()))
+        .field("message", Internal(leased.id.as_str()))
+        .field("attempts", Internal(leased.attempts.saturating_add(1)));
+    if let Some(status) = status {
+        event = event.field("status", Internal(status));
+    }
+    event.build()
+}
+
+/// An endpoint is about to be switched off.
+pub(super) fn disabled_event(
+    tenant: &TenantId,
+    endpoint: &EndpointId,
+    code: ReasonCode,
+    now: Timestamp,
+) -> Result<Event, EventError> {
+    Event::builder(EventKind::WebhookEndpointDisabled, Ending::Refused, Actor::System, now)
+        .tenant(tenant.clone())
+        .reason(code)
+        .field("endpoint", Internal(endpoint.as_str()))
+        .build()
+}

@@ -1,0 +1,512 @@
+//! The dispatcher's loop: one task that decides, and the tasks of the attempts.
+//!
+//! One call to the store is under way at a time; what comes in meanwhile is the next one's batch.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compliance_core::clock::Timestamp;
+use tokio::sync::watch;
+use tokio::task::{self, JoinError, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::judge::Ended;
+use super::lane::{Lanes, More, interleave};
+use super::{DispatchReport, Dispatcher};
+use crate::deliver::Deliver;
+use crate::outbox::book::OpenEndpoint;
+use crate::outbox::{
+    EndpointBookError, EndpointId, EndpointNote, EndpointRecord, Leased, Outbox, OutboxError, Ready, Round,
+    RoundResult, Settlement, Verdict, Want, Worker,
+};
+
+/// The most endpoints looked at in one go.
+const READY_LIMIT: usize = 1024;
+/// How often lapsed leases are looked for.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// How often old messages are deleted, in upkeeps, and how many at a time.
+const PURGE_EVERY: u32 = 60;
+const PURGE_LIMIT: usize = 1000;
+/// How long the store is left alone after a failure: this, doubled up to the limit.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+pub(super) struct Run<O, D> {
+    pub(super) dispatcher: Arc<Dispatcher<O, D>>,
+    pub(super) worker: Option<Worker>,
+    pub(super) is_lost: bool,
+    pub(super) leased_until: Timestamp,
+    pub(super) lanes: Lanes,
+    /// The lines that may start an attempt, in turn.
+    pub(super) turn: VecDeque<EndpointId>,
+    /// The lines that may want messages, in turn.
+    pub(super) wanting: VecDeque<EndpointId>,
+    pub(super) queued: usize,
+    pub(super) in_flight: usize,
+    pub(super) round: Round,
+    pub(super) round_since: Option<Instant>,
+    pub(super) tasks: JoinSet<Done>,
+    pub(super) flights: HashMap<task::Id, Flight>,
+    pub(super) look: bool,
+    pub(super) next_look: Instant,
+    pub(super) next_upkeep: Instant,
+    pub(super) upkeeps: u32,
+    pub(super) looks: usize,
+    pub(super) beat_at: Instant,
+    /// The last call to the store was a round.
+    pub(super) was_round: bool,
+    pub(super) retry_at: Option<Instant>,
+    pub(super) backoff: Duration,
+    pub(super) report: DispatchReport,
+}
+
+/// What a task answers.
+pub(super) enum Done {
+    Attempted(Ended),
+    Opened(Result<(OpenEndpoint, EndpointRecord), EndpointBookError>),
+    Recorded(bool),
+}
+
+/// What a task is about.
+pub(super) enum Flight {
+    Attempt(Arc<Leased>),
+    Opening(EndpointId),
+    Recording(Then),
+}
+
+/// What is done once the sink has recorded it.
+pub(super) struct Then {
+    pub(super) settlement: Option<Settlement>,
+    pub(super) disable: Option<EndpointNote>,
+}
+
+type StoreCall = Pin<Box<dyn Future<Output = StoreAnswer> + Send>>;
+
+enum StoreAnswer {
+    Joined(Result<Worker, OutboxError>, Timestamp),
+    Ready(Result<Vec<Ready>, OutboxError>),
+    Round { round: Round, begun: Timestamp, result: Result<RoundResult, OutboxError> },
+    Upkeep(Result<bool, OutboxError>),
+}
+
+enum Woken {
+    Stop,
+    Store(StoreAnswer),
+    Task(Result<(task::Id, Done), JoinError>),
+    Enqueued,
+    Time,
+}
+
+impl<O, D> Run<O, D>
+where
+    O: Outbox + Clone + 'static,
+    D: Deliver + 'static,
+{
+    pub(super) fn new(mut dispatcher: Dispatcher<O, D>) -> Self {
+        let limits = &mut dispatcher.limits;
+        limits.per_endpoint = limits.per_endpoint.max(1);
+        limits.in_flight = limits.in_flight.max(1);
+        limits.batch = limits.batch.max(1);
+        let now = Instant::now();
+        Self {
+            dispatcher: Arc::new(dispatcher),
+            worker: None,
+            is_lost: false,
+            leased_until: Timestamp::MIN,
+            lanes: Lanes::default(),
+            turn: VecDeque::new(),
+            wanting: VecDeque::new(),
+            queued: 0,
+            in_flight: 0,
+            round: Round::default(),
+            round_since: None,
+            tasks: JoinSet::new(),
+            flights: HashMap::new(),
+            look: true,
+            next_look: now,
+            next_upkeep: now,
+            upkeeps: 0,
+            looks: 0,
+            beat_at: now,
+            was_round: false,
+            retry_at: None,
+            backoff: FIRST_BACKOFF,
+            report: DispatchReport::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> DispatchReport {
+        let outbox = self.dispatcher.outbox.clone();
+        let mut call: Option<StoreCall> = None;
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let now = Instant::now();
+            if deadline.is_none() {
+                self.start_attempts();
+            }
+            if call.is_none() {
+                call = self.next_call(now, deadline.is_some());
+            }
+            if let Some(deadline) = deadline {
+                let is_done = call.is_none() && self.flights.is_empty() && self.is_settled();
+                if is_done || now >= deadline {
+                    break;
+                }
+            }
+            let wake = self.next_wake(call.is_some(), deadline);
+            let woken = tokio::select! {
+                biased;
+                _ = stop.changed(), if deadline.is_none() => Woken::Stop,
+                answer = wait_for(&mut call), if call.is_some() => Woken::Store(answer),
+                Some(done) = self.tasks.join_next_with_id() => Woken::Task(done),
+                () = outbox.enqueued(), if deadline.is_none() => Woken::Enqueued,
+                () = sleep_until(wake) => Woken::Time,
+            };
+            match woken {
+                Woken::Stop => {
+                    let grace = self.dispatcher.limits.grace;
+                    deadline = Some(now.checked_add(grace).unwrap_or(now));
+                    self.release_lines();
+                }
+                Woken::Store(answer) => {
+                    call = None;
+                    self.answered(answer, deadline.is_some());
+                }
+                Woken::Task(done) => {
+                    self.landed(done);
+                    while let Some(done) = self.tasks.try_join_next_with_id() {
+                        self.landed(done);
+                    }
+                }
+                Woken::Enqueued => self.look = true,
+                Woken::Time => {}
+            }
+        }
+        self.end(call).await
+    }
+
+    /// Hands back what is still under way and leaves.
+    async fn end(mut self, call: Option<StoreCall>) -> DispatchReport {
+        while let Some(done) = self.tasks.try_join_next_with_id() {
+            self.landed(done);
+        }
+        self.tasks.shutdown().await;
+        for (_, flight) in self.flights.drain() {
+            let token = match flight {
+                Flight::Attempt(leased) => leased.token,
+                Flight::Recording(Then { settlement: Some(settlement), .. }) => settlement.token,
+                Flight::Recording(_) | Flight::Opening(_) => continue,
+            };
+            self.round.settlements.push(Settlement { token, verdict: Verdict::Released });
+        }
+        let last = async {
+            if let Some(call) = call {
+                self.answered(call.await, true);
+            }
+            let Some(worker) = self.worker else { return };
+            if !self.is_settled() {
+                let round = std::mem::take(&mut self.round);
+                if let Ok(result) = self.dispatcher.outbox.round(&worker, &round).await {
+                    self.report.rounds = self.report.rounds.saturating_add(1);
+                    self.count(&round, &result);
+                }
+            }
+            // Whatever fails here lapses with the lease.
+            let _ = self.dispatcher.outbox.leave(&worker).await;
+        };
+        let _ = timeout(MAX_BACKOFF, last).await;
+        self.report
+    }
+
+    fn is_settled(&self) -> bool {
+        self.round.settlements.is_empty() && self.round.notes.is_empty()
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.dispatcher.clock.now()
+    }
+
+    fn is_holding(&self) -> bool {
+        self.queued > 0 || !self.flights.is_empty()
+    }
+
+    // What to ask the store next.
+
+    fn next_call(&mut self, now: Instant, is_stopping: bool) -> Option<StoreCall> {
+        if self.retry_at.is_some_and(|retry_at| now < retry_at) {
+            return None;
+        }
+        let outbox = self.dispatcher.outbox.clone();
+        let limits = self.dispatcher.limits;
+        let worker = match self.worker {
+            Some(worker) if !self.is_lost || is_stopping => worker,
+            _ if is_stopping => return None,
+            _ => {
+                let (instance, begun) = (self.dispatcher.instance.clone(), self.now());
+                return Some(Box::pin(async move {
+                    StoreAnswer::Joined(outbox.join(&instance, limits.lease).await, begun)
+                }));
+            }
+        };
+        // Rounds come one after the other under load; what is due beside them gets every second turn.
+        if self.was_round
+            && let Some(call) = self.next_errand(now, worker, is_stopping)
+        {
+            self.was_round = false;
+            return Some(call);
+        }
+        if let Some(round) = self.next_round(now, is_stopping) {
+            self.was_round = true;
+            let begun = self.now();
+            return Some(Box::pin(async move {
+                let result = outbox.round(&worker, &round).await;
+                StoreAnswer::Round { round, begun, result }
+            }));
+        }
+        self.next_errand(now, worker, is_stopping)
+    }
+
+    /// Looking for due messages, and upkeep.
+    fn next_errand(&mut self, now: Instant, worker: Worker, is_stopping: bool) -> Option<StoreCall> {
+        if is_stopping {
+            return None;
+        }
+        let outbox = self.dispatcher.outbox.clone();
+        let limits = self.dispatcher.limits;
+        if self.look || now >= self.next_look {
+            self.look = false;
+            self.next_look = now.checked_add(limits.poll).unwrap_or(now);
+            return Some(Box::pin(async move { StoreAnswer::Ready(outbox.ready(READY_LIMIT).await) }));
+        }
+        if now >= self.next_upkeep {
+            self.next_upkeep = now.checked_add(UPKEEP).unwrap_or(now);
+            let purges = self.upkeeps == 0;
+            self.upkeeps = self.upkeeps.saturating_add(1) % PURGE_EVERY;
+            return Some(Box::pin(async move {
+                StoreAnswer::Upkeep(upkeep(&outbox, worker, purges, limits).await)
+            }));
+        }
+        None
+    }
+
+    fn next_round(&mut self, now: Instant, is_stopping: bool) -> Option<Round> {
+        let limits = self.dispatcher.limits;
+        let has_waited =
+            self.round_since.is_some_and(|since| now.saturating_duration_since(since) >= limits.ack_window);
+        let is_full = self.round.settlements.len() >= limits.batch;
+        let must_beat =
+            self.is_holding() && !is_stopping && (now >= self.beat_at || self.now() >= self.leased_until);
+        let (wants, is_urgent) = if is_stopping { (Vec::new(), false) } else { self.wants() };
+        let is_due = is_full || must_beat || is_urgent || (!self.is_settled() && (has_waited || is_stopping));
+        if !is_due {
+            return None;
+        }
+        self.round_since = None;
+        let mut round = std::mem::take(&mut self.round);
+        round.wants = wants;
+        Some(round)
+    }
+
+    /// What there is room for, and whether any of it is known to be there.
+    fn wants(&mut self) -> (Vec<Want>, bool) {
+        let limits = self.dispatcher.limits;
+        let now = self.now();
+        let mut room =
+            limits.in_flight.saturating_mul(2).saturating_sub(self.in_flight.saturating_add(self.queued));
+        let (mut wants, mut is_urgent) = (Vec::new(), false);
+        for _ in 0..self.wanting.len() {
+            let Some(endpoint) = self.wanting.pop_front() else { break };
+            let Some(lane) = self.lanes.get(&endpoint) else { continue };
+            if lane.allowance(now, limits.per_endpoint) == 0 {
+                lane.more = More::No;
+            }
+            if lane.more == More::No {
+                lane.is_wanting = false;
+                continue;
+            }
+            let limit = lane.room(now, limits.per_endpoint).min(room);
+            if limit > 0 {
+                is_urgent |= lane.more == More::Yes;
+                room = room.saturating_sub(limit);
+                wants.push(Want { endpoint: endpoint.clone(), limit });
+            }
+            self.wanting.push_back(endpoint);
+        }
+        (wants, is_urgent)
+    }
+
+    fn next_wake(&self, is_calling: bool, deadline: Option<Instant>) -> Instant {
+        const FAR: Duration = Duration::from_secs(3600);
+        let now = Instant::now();
+        let mut wake = deadline.or_else(|| now.checked_add(FAR)).unwrap_or(now);
+        if is_calling {
+            return wake;
+        }
+        if let Some(retry_at) = self.retry_at.filter(|retry_at| *retry_at > now) {
+            return wake.min(retry_at);
+        }
+        if let Some(since) = self.round_since {
+            wake = wake.min(since.checked_add(self.dispatcher.limits.ack_window).unwrap_or(since));
+        }
+        if deadline.is_none() {
+            wake = wake.min(self.next_look).min(self.next_upkeep);
+            if self.is_holding() {
+                wake = wake.min(self.beat_at);
+            }
+        }
+        wake
+    }
+
+    // What the store answered.
+
+    fn answered(&mut self, answer: StoreAnswer, is_stopping: bool) {
+        let failure = match answer {
+            StoreAnswer::Joined(Ok(worker), begun) => {
+                self.worker = Some(worker);
+                self.is_lost = false;
+                self.beaten(worker, begun);
+                None
+            }
+            StoreAnswer::Ready(Ok(ready)) => {
+                self.ready(ready);
+                None
+            }
+            StoreAnswer::Round { round, begun, result: Ok(result) } => {
+                self.rounded(&round, begun, result, is_stopping);
+                None
+            }
+            StoreAnswer::Upkeep(Ok(is_more)) => {
+                if is_more {
+                    self.upkeeps = 0;
+                }
+                None
+            }
+            StoreAnswer::Round { mut round, result: Err(error), .. } => {
+                // Not known whether it happened. If it did, these verdicts will be fenced off.
+                round.settlements.append(&mut self.round.settlements);
+                round.notes.append(&mut self.round.notes);
+                round.wants.clear();
+                self.round = round;
+                self.round_since.get_or_insert_with(Instant::now);
+                Some(error)
+            }
+            StoreAnswer::Joined(Err(error), _)
+            | StoreAnswer::Ready(Err(error))
+            | StoreAnswer::Upkeep(Err(error)) => Some(error),
+        };
+        match failure {
+            None => {
+                self.retry_at = None;
+                self.backoff = FIRST_BACKOFF;
+            }
+            Some(_) => {
+                self.look = true;
+                self.report.store_errors = self.report.store_errors.saturating_add(1);
+                self.retry_at = Instant::now().checked_add(self.backoff);
+                self.backoff = self.backoff.saturating_mul(2).min(MAX_BACKOFF);
+            }
+        }
+    }
+
+    fn beaten(&mut self, worker: Worker, begun: Timestamp) {
+        let now = Instant::now();
+        self.leased_until = begun.saturating_add(worker.lease());
+        self.beat_at = now.checked_add(worker.lease() / 3).unwrap_or(now);
+    }
+
+    fn ready(&mut self, ready: Vec<Ready>) {
+        self.looks = self.looks.wrapping_add(1);
+        for ready in interleave(ready, self.looks) {
+            let lane = self.lanes.enter(&ready);
+            lane.more = More::Yes;
+            if !lane.is_wanting {
+                lane.is_wanting = true;
+                self.wanting.push_back(ready.endpoint);
+            }
+        }
+    }
+
+    fn rounded(&mut self, round: &Round, begun: Timestamp, result: RoundResult, is_stopping: bool) {
+        self.report.rounds = self.report.rounds.saturating_add(1);
+        self.count(round, &result);
+        if result.is_lost {
+            // Others have these messages now.
+            self.is_lost = true;
+            self.lanes.drain();
+            self.queued = 0;
+            return;
+        }
+        if let Some(worker) = self.worker {
+            self.beaten(worker, begun);
+        }
+        let mut given: HashMap<EndpointId, usize> = HashMap::new();
+        for leased in result.leased {
+            let count = given.entry(leased.endpoint.clone()).or_default();
+            *count = count.saturating_add(1);
+            self.line_up(leased, is_stopping);
+        }
+        for want in &round.wants {
+            let Some(lane) = self.lanes.get(&want.endpoint) else { continue };
+            if lane.more != More::No {
+                lane.more = match given.get(&want.endpoint) {
+                    None => More::No,
+                    Some(count) if *count < want.limit => More::Maybe,
+                    Some(_) => More::Yes,
+                };
+            }
+        }
+    }
+
+    fn count(&mut self, round: &Round, result: &RoundResult) {
+        self.report.fenced = self.report.fenced.saturating_add(result.fenced.len() as u64);
+        for settlement in &round.settlements {
+            if result.fenced.contains(&settlement.token) {
+                continue;
+            }
+            match settlement.verdict {
+                Verdict::Delivered { .. } => self.report.delivered = self.report.delivered.saturating_add(1),
+                Verdict::Dead { .. } => self.report.dead = self.report.dead.saturating_add(1),
+                Verdict::Released | Verdict::Retry { .. } => {}
+            }
+        }
+    }
+
+    fn line_up(&mut self, leased: Leased, is_stopping: bool) {
+        let (now, limit) = (self.now(), self.dispatcher.limits.per_endpoint);
+        let Some(lane) = self.lanes.get(&leased.endpoint) else { return self.release(leased) };
+        if is_stopping || lane.allowance(now, limit) == 0 {
+            return self.release(leased);
+        }
+        if !lane.is_in_turn {
+            lane.is_in_turn = true;
+            self.turn.push_back(leased.endpoint.clone());
+        }
+        lane.queue.push_back(leased);
+        self.queued = self.queued.saturating_add(1);
+    }
+}
+
+async fn wait_for(call: &mut Option<StoreCall>) -> StoreAnswer {
+    match call {
+        Some(call) => call.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes over from lapsed workers and deletes what is old; `true` when there is more to delete.
+async fn upkeep<O: Outbox>(
+    outbox: &O,
+    worker: Worker,
+    purges: bool,
+    limits: super::DispatchLimits,
+) -> Result<bool, OutboxError> {
+    outbox.recover(&worker).await?;
+    if !purges {
+        return Ok(false);
+    }
+    let purged = outbox.purge(&limits.retention, PURGE_LIMIT).await?;
+    Ok(purged >= PURGE_LIMIT as u64)
+}

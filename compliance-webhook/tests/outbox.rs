@@ -1,0 +1,384 @@
+//! The SQLite outbox: the caller's transaction, durability, refusals.
+#![cfg(feature = "sqlite")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compliance_core::clock::{Clock, ManualClock, SystemClock};
+use compliance_core::id::TenantId;
+use compliance_core::random::SystemRandom;
+use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
+use compliance_webhook::outbox::sqlite::{
+    OutboxOptions, TablePrefix, durable_options, enqueue_statement, migrations,
+};
+use compliance_webhook::outbox::{
+    EndpointBook, EndpointId, EndpointState, NewMessage, Outbox, Round, Settlement, SqliteOutbox, Verdict,
+    Want,
+};
+use compliance_webhook::{EndpointPolicy, MessageId, SigningKey};
+use secrecy::ExposeSecret as _;
+use sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, SqlitePool};
+
+const LEASE: Duration = Duration::from_secs(10);
+
+struct House {
+    directory: tempfile::TempDir,
+    pool: SqlitePool,
+    outbox: SqliteOutbox,
+    clock: Arc<ManualClock>,
+    to: EndpointId,
+    key: SigningKey,
+}
+
+impl House {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let pool = SqlitePool::connect_with(durable_options(&directory.path().join("a.db"))).await.unwrap();
+        let clock = Arc::new(ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+        let outbox =
+            SqliteOutbox::open(&pool, OutboxOptions::default().with_clock(clock.clone())).await.unwrap();
+        let key = SigningKey::generate(&SystemRandom).unwrap();
+        let to = register(&outbox, &key).await;
+        Self { directory, pool, outbox, clock, to, key }
+    }
+
+    fn message(&self) -> NewMessage {
+        NewMessage::new(&acme(), &self.to, b"{}".to_vec()).unwrap()
+    }
+
+    async fn want(&self, instance: &str, limit: usize) -> Vec<compliance_webhook::outbox::Leased> {
+        let worker = self.outbox.join(instance, LEASE).await.unwrap();
+        let round = Round { wants: vec![Want { endpoint: self.to.clone(), limit }], ..Round::default() };
+        self.outbox.round(&worker, &round).await.unwrap().leased
+    }
+}
+
+async fn register(outbox: &SqliteOutbox, key: &SigningKey) -> EndpointId {
+    let keys = MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let book = EndpointBook::new(EndpointPolicy::new(), Arc::new(keys));
+    let endpoint = book.policy().check("https://hooks.example.com/in").unwrap();
+    book.register(outbox, &acme(), &endpoint, key).await.unwrap()
+}
+
+fn acme() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+#[tokio::test]
+async fn a_message_is_there_exactly_when_the_callers_transaction_is() {
+    let house = House::new().await;
+    sqlx::query("CREATE TABLE account (name TEXT)").execute(&house.pool).await.unwrap();
+
+    let mut transaction = house.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::query("INSERT INTO account VALUES ('anna')").execute(&mut *transaction).await.unwrap();
+    let queued = house.outbox.enqueue_in(&mut transaction, &house.message()).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(house.outbox.confirm(queued).await.unwrap_err().code(), "outbox.not_committed");
+    assert_eq!(house.outbox.counts().await.unwrap().pending, 0);
+
+    let mut transaction = house.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::query("INSERT INTO account VALUES ('anna')").execute(&mut *transaction).await.unwrap();
+    let queued = house.outbox.enqueue_in(&mut transaction, &house.message()).await.unwrap();
+    let tentative = queued.tentative().clone();
+    transaction.commit().await.unwrap();
+    assert_eq!(house.outbox.confirm(queued).await.unwrap(), tentative);
+    assert_eq!(house.outbox.counts().await.unwrap().pending, 1);
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_the_callers_transaction_usable() {
+    let house = House::new().await;
+    sqlx::query("CREATE TABLE account (name TEXT)").execute(&house.pool).await.unwrap();
+    let mut transaction = house.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::query("INSERT INTO account VALUES ('anna')").execute(&mut *transaction).await.unwrap();
+    let unknown = NewMessage::new(&acme(), &EndpointId::parse("ep_0").unwrap(), b"{}".to_vec()).unwrap();
+    let refused = house.outbox.enqueue_in(&mut transaction, &unknown).await.unwrap_err();
+    assert_eq!(refused.code(), "outbox.endpoint_unknown");
+    transaction.commit().await.unwrap();
+    let accounts: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM account").fetch_one(&house.pool).await.unwrap();
+    assert_eq!(accounts, 1);
+}
+
+#[tokio::test]
+async fn one_key_is_one_message() {
+    let house = House::new().await;
+    let first = house.message().with_idempotency_key("signup:1").unwrap();
+    let id = house.outbox.enqueue(&first).await.unwrap();
+    assert_eq!(house.outbox.enqueue(&first).await.unwrap(), id);
+    assert_eq!(house.outbox.counts().await.unwrap().pending, 1);
+
+    let changed = NewMessage::new(&acme(), &house.to, b"{\"a\":1}".to_vec()).unwrap();
+    let changed = changed.with_idempotency_key("signup:1").unwrap();
+    assert_eq!(house.outbox.enqueue(&changed).await.unwrap_err().code(), "outbox.idempotency_conflict");
+
+    let id = MessageId::parse("msg_own").unwrap();
+    assert_eq!(house.outbox.enqueue(&house.message().with_id(id.clone())).await.unwrap(), id);
+    assert_eq!(house.outbox.enqueue(&house.message().with_id(id.clone())).await.unwrap(), id);
+    assert_eq!(house.outbox.counts().await.unwrap().pending, 2);
+}
+
+#[tokio::test]
+async fn keys_of_another_shape_are_refused() {
+    let house = House::new().await;
+    for key in ["", "a\nb", "ä", &"k".repeat(256)] {
+        assert_eq!(house.message().with_idempotency_key(key).unwrap_err().code(), "message.key");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_may_forget_commits_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let code = async |options| {
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        SqliteOutbox::open(&pool, OutboxOptions::default()).await.unwrap_err().code()
+    };
+    let durable = durable_options(&directory.path().join("a.db"));
+    assert_eq!(code(durable.clone().synchronous(SqliteSynchronous::Normal)).await, "outbox.not_durable");
+    assert_eq!(code(durable.clone().synchronous(SqliteSynchronous::Off)).await, "outbox.not_durable");
+    let other = durable_options(&directory.path().join("b.db"));
+    assert_eq!(code(other.journal_mode(SqliteJournalMode::Delete)).await, "outbox.not_durable");
+}
+
+#[tokio::test]
+async fn tables_made_by_a_later_version_are_left_alone() {
+    let house = House::new().await;
+    sqlx::query("INSERT INTO webhook_schema VALUES (99)").execute(&house.pool).await.unwrap();
+    let refused = SqliteOutbox::open(&house.pool, OutboxOptions::default()).await.unwrap_err();
+    assert_eq!(refused.code(), "outbox.schema_too_new");
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "outbox: the schema has version 99, this crate knows up to {}",
+            migrations(TablePrefix::default()).len()
+        )
+    );
+}
+
+#[tokio::test]
+async fn two_outboxes_live_in_one_database_under_their_prefixes() {
+    let house = House::new().await;
+    let prefix = TablePrefix::new("billing_").unwrap();
+    let billing =
+        SqliteOutbox::open(&house.pool, OutboxOptions::default().with_prefix(prefix)).await.unwrap();
+    let to = register(&billing, &house.key).await;
+    billing.enqueue(&NewMessage::new(&acme(), &to, b"{}".to_vec()).unwrap()).await.unwrap();
+    assert_eq!(billing.counts().await.unwrap().pending, 1);
+    assert_eq!(house.outbox.counts().await.unwrap().pending, 0);
+}
+
+#[tokio::test]
+async fn the_published_statement_enqueues() {
+    let house = House::new().await;
+    let enqueue = |id: &'static str, tenant: &'static str| {
+        sqlx::query(AssertSqlSafe(enqueue_statement(TablePrefix::default())))
+            .bind(id)
+            .bind(house.to.as_str().to_owned())
+            .bind(tenant)
+            .bind(None::<String>)
+            .bind("application/json")
+            .bind(b"{}".to_vec())
+            .bind(house.clock.now().as_unix_millis())
+            .fetch_optional(&house.pool)
+    };
+    assert!(enqueue("msg_1", "acme").await.unwrap().is_some());
+    assert!(enqueue("msg_1", "acme").await.unwrap().is_none(), "the same id once");
+    assert!(enqueue("msg_2", "other").await.unwrap().is_none(), "another tenant's endpoint");
+    let leased = house.want("a", 10).await;
+    assert_eq!(leased.len(), 1);
+    assert_eq!(leased[0].id.as_str(), "msg_1");
+}
+
+#[tokio::test]
+async fn signing_keys_do_not_stand_in_the_file() {
+    let house = House::new().await;
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&house.pool).await.unwrap();
+    let text = house.key.to_secret();
+    let secret = text.expose_secret().strip_prefix("whsec_").unwrap();
+    let mut read = 0;
+    for file in std::fs::read_dir(house.directory.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        read += bytes.len();
+        assert!(!contains(&bytes, secret.as_bytes()), "the secret in base64");
+        assert!(!contains(&bytes, b"whsec_"), "a secret's prefix");
+    }
+    assert!(read > 4096);
+    let bytes = std::fs::read(house.directory.path().join("a.db")).unwrap();
+    assert!(contains(&bytes, b"https://hooks.example.com/in"), "the search finds what is there");
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+#[tokio::test]
+async fn a_restarted_dispatcher_takes_over_at_once_what_its_predecessor_held() {
+    let house = House::new().await;
+    for _ in 0..5 {
+        house.outbox.enqueue(&house.message()).await.unwrap();
+    }
+    let before = house.want("a", 3).await;
+    assert_eq!(before.len(), 3);
+    // The process is gone and comes back; not a moment has passed.
+    let worker = house.outbox.join("a", LEASE).await.unwrap();
+    let wants = vec![Want { endpoint: house.to.clone(), limit: 10 }];
+    // Whoever speaks for the predecessor is not heard.
+    let settlements =
+        vec![Settlement { token: before[0].token, verdict: Verdict::Delivered { status: 204 } }];
+    let round = Round { settlements, wants, ..Round::default() };
+    let result = house.outbox.round(&worker, &round).await.unwrap();
+    assert_eq!(result.fenced, [before[0].token]);
+    assert_eq!(result.leased.len(), 5);
+}
+
+#[tokio::test]
+async fn others_take_over_when_the_lease_lapses_and_the_late_verdict_is_fenced_off() {
+    let house = House::new().await;
+    house.outbox.enqueue(&house.message()).await.unwrap();
+    let paused = house.outbox.join("a", LEASE).await.unwrap();
+    let wants = vec![Want { endpoint: house.to.clone(), limit: 1 }];
+    let round = Round { wants: wants.clone(), ..Round::default() };
+    let leased = house.outbox.round(&paused, &round).await.unwrap().leased;
+
+    let other = house.outbox.join("b", LEASE).await.unwrap();
+    house.clock.advance(LEASE - Duration::from_millis(1));
+    assert_eq!(house.outbox.recover(&other).await.unwrap(), 0, "the lease holds");
+    house.clock.advance(Duration::from_millis(1));
+    assert_eq!(house.outbox.recover(&other).await.unwrap(), 1);
+    let again = house.outbox.round(&other, &round).await.unwrap().leased;
+    assert_eq!(again[0].id, leased[0].id);
+    assert!(again[0].token.fence() > leased[0].token.fence());
+
+    let verdict = |token| Settlement { token, verdict: Verdict::Delivered { status: 204 } };
+    let late = Round { settlements: vec![verdict(leased[0].token)], wants, ..Round::default() };
+    let result = house.outbox.round(&paused, &late).await.unwrap();
+    assert!(result.is_lost && result.leased.is_empty());
+    assert_eq!(result.fenced, [leased[0].token]);
+    let ack = Round { settlements: vec![verdict(again[0].token)], ..Round::default() };
+    assert_eq!(house.outbox.round(&other, &ack).await.unwrap().fenced, []);
+    assert_eq!(house.outbox.counts().await.unwrap().delivered, 1);
+}
+
+#[tokio::test]
+async fn a_clock_set_back_does_not_keep_a_dead_workers_messages() {
+    let house = House::new().await;
+    house.outbox.enqueue(&house.message()).await.unwrap();
+    assert_eq!(house.want("a", 1).await.len(), 1);
+    house.clock.set(house.clock.now().saturating_sub(Duration::from_secs(3600)));
+    let other = house.outbox.join("b", LEASE).await.unwrap();
+    assert_eq!(house.outbox.recover(&other).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn messages_tried_before_take_a_quarter_of_the_line_at_most() {
+    let house = House::new().await;
+    for _ in 0..20 {
+        house.outbox.enqueue(&house.message()).await.unwrap();
+    }
+    let worker = house.outbox.join("a", LEASE).await.unwrap();
+    let want = |limit| Round { wants: vec![Want { endpoint: house.to.clone(), limit }], ..Round::default() };
+    let leased = house.outbox.round(&worker, &want(10)).await.unwrap().leased;
+    let at = house.clock.now();
+    let settlements = leased.iter().map(|leased| Settlement {
+        token: leased.token,
+        verdict: Verdict::Retry {
+            at,
+            code: compliance_core::reason_code!("deliver.status"),
+            status: Some(500),
+        },
+    });
+    let retry = Round { settlements: settlements.collect(), ..Round::default() };
+    assert_eq!(house.outbox.round(&worker, &retry).await.unwrap().fenced, []);
+    let leased = house.outbox.round(&worker, &want(8)).await.unwrap().leased;
+    assert_eq!(leased.iter().map(|leased| leased.attempts).collect::<Vec<_>>(), [1, 1, 0, 0, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_message_for_an_endpoint_switched_off_is_taken_and_waits() {
+    let house = House::new().await;
+    let keys = MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let book = EndpointBook::new(EndpointPolicy::new(), Arc::new(keys));
+    let off = EndpointState::Disabled { code: "operator".into() };
+    book.switch(&house.outbox, &acme(), &house.to, off).await.unwrap();
+    house.outbox.enqueue(&house.message()).await.unwrap();
+    assert_eq!(house.outbox.ready(10).await.unwrap(), []);
+    assert_eq!(house.want("a", 1).await, []);
+    book.switch(&house.outbox, &acme(), &house.to, EndpointState::Enabled).await.unwrap();
+    assert_eq!(house.want("a", 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_survived() {
+    let directory = tempfile::tempdir().unwrap();
+    // One connection, since the limit is the connection's.
+    let pool = SqlitePoolOptions::new().max_connections(1);
+    let pool = pool.connect_with(durable_options(&directory.path().join("a.db"))).await.unwrap();
+    let outbox = SqliteOutbox::open(&pool, OutboxOptions::default()).await.unwrap();
+    let to = register(&outbox, &SigningKey::generate(&SystemRandom).unwrap()).await;
+    let message = || NewMessage::new(&acme(), &to, vec![b' '; 64 * 1024]).unwrap();
+    sqlx::query("PRAGMA max_page_count = 64").execute(&pool).await.unwrap();
+    let mut stored = 0;
+    let refused = loop {
+        match outbox.enqueue(&message()).await {
+            Ok(_) => stored += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.code(), "outbox.full");
+    assert_eq!(outbox.counts().await.unwrap().pending, stored);
+    sqlx::query("PRAGMA max_page_count = 100000").execute(&pool).await.unwrap();
+    outbox.enqueue(&message()).await.unwrap();
+    assert_eq!(outbox.counts().await.unwrap().pending, stored + 1);
+}
+
+#[tokio::test]
+async fn a_locked_database_is_busy_and_no_lock_outlives_a_call() {
+    let house = House::new().await;
+    house.outbox.enqueue(&house.message()).await.unwrap();
+    let leased = house.want("a", 1).await;
+    assert_eq!(leased.len(), 1);
+    // While the message is on its way, anybody may write without waiting.
+    let impatient = durable_options(&house.directory.path().join("a.db")).busy_timeout(Duration::ZERO);
+    let pool = SqlitePool::connect_with(impatient).await.unwrap();
+    let outbox = SqliteOutbox::open(&pool, OutboxOptions::default()).await.unwrap();
+    outbox.enqueue(&house.message()).await.unwrap();
+
+    let lock = house.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    assert_eq!(outbox.enqueue(&house.message()).await.unwrap_err().code(), "outbox.busy");
+    lock.rollback().await.unwrap();
+    outbox.enqueue(&house.message()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_no_row_of_ours_is_said_to_be_corrupt() {
+    let house = House::new().await;
+    sqlx::query("UPDATE webhook_endpoint SET tenant = 'a b'").execute(&house.pool).await.unwrap();
+    assert_eq!(house.outbox.endpoint(&house.to).await.unwrap_err().code(), "outbox.corrupt");
+}
+
+#[tokio::test]
+async fn a_file_cut_short_anywhere_loses_the_tail_and_nothing_else() {
+    let house = House::new().await;
+    for _ in 0..8 {
+        house.outbox.enqueue(&house.message()).await.unwrap();
+    }
+    let (db, wal) = (file(house.directory.path(), "a.db"), file(house.directory.path(), "a.db-wal"));
+    for part in 0..12 {
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::write(copy.path().join("a.db"), &db).unwrap();
+        std::fs::write(copy.path().join("a.db-wal"), &wal[..wal.len() * part / 11]).unwrap();
+        let pool = SqlitePool::connect_with(durable_options(&copy.path().join("a.db"))).await.unwrap();
+        let options = OutboxOptions::default().with_clock(Arc::new(SystemClock));
+        let outbox = SqliteOutbox::open(&pool, options).await.unwrap();
+        let pending = outbox.counts().await.unwrap().pending;
+        assert!(pending <= 8);
+        assert!(part < 11 || pending == 8, "the whole file has every commit");
+        pool.close().await;
+    }
+}
+
+fn file(directory: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(directory.join(name)).unwrap()
+}
