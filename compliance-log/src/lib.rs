@@ -2,3 +2,4 @@
 #![cfg_attr(compliance_docsrs, feature(doc_cfg))]
 
 pub mod audit;
+pub mod redact;
