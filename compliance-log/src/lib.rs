@@ -5,3 +5,4 @@ pub mod audit;
 #[cfg(feature = "key-store")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "key-store")))]
 pub mod key_store;
+pub mod redact;
