@@ -414,7 +414,7 @@ where
     fn beaten(&mut self, worker: Worker, begun: Timestamp) {
         let now = Instant::now();
         self.leased_until = begun.saturating_add(worker.lease());
-        self.beat_at = now.checked_add(worker.lease() / 3).unwrap_or(now);
+        self.beat_at = now.checked_add(worker.lease().div_f32(3.0)).unwrap_or(now);
     }
 
     fn ready(&mut self, ready: Vec<Ready>) {
