@@ -15,6 +15,7 @@ mod audit;
 mod auth;
 mod geo;
 mod lines;
+mod log;
 mod outside;
 mod webhook;
 
@@ -75,6 +76,7 @@ fn run(args: &[&str]) -> Option<Ended> {
         ["embargo", options @ ..] => geo::embargo(options)?,
         ["endpoint"] => answer_lines(outside::endpoint),
         ["origin-pattern"] => answer_lines(auth::origin_pattern),
+        ["redact"] => answer_lines(log::redact()),
         ["redirect"] => answer_lines(auth::redirect),
         ["redirect-uri"] => answer_lines(auth::redirect_uri),
         ["sign"] => answer_lines(webhook::sign),
