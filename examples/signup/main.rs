@@ -8,7 +8,11 @@
 //! Read [`signup`] first: it is the handler, and every check is in it. Then [`service`], which puts the checks
 //! together, and [`accounts`], which demands their proofs.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells a story on the terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that tells a story on the terminal"
+)]
 
 mod accounts;
 mod keys;
@@ -89,13 +93,15 @@ async fn run(options: Options) -> Result<bool, Failure> {
         let scratch = tempfile::tempdir()?;
         let clock = Arc::new(ManualClock::at(DAY_OF_THE_ROUND.parse()?));
         let config = ServiceConfig { data: scratch.path().to_owned(), listen: None, clock };
-        let service = Service::start(config).await?;
-        let went_well = round::play(&service, &logging).await?;
-        service.stop().await?;
+        let mut service = Service::start(config).await?;
+        let played = round::play(&mut service, &logging).await?;
+        let closed = service.stop().await?;
+        let went_well = round::report(&played, scratch.path(), &closed)?;
         if options.once || !went_well {
             return Ok(went_well);
         }
     }
+    logging.echo();
     let scratch = tempfile::tempdir()?;
     let data = options.data.unwrap_or_else(|| scratch.path().to_owned());
     let config = ServiceConfig { data, listen: options.listen, clock: Arc::new(SystemClock) };

@@ -16,7 +16,7 @@ use compliance_core::clock::Clock;
 use compliance_core::event::{PassPolicy, Recorder, Sink};
 use compliance_core::finding::RiskAcceptance;
 use compliance_core::id::{CorrelationId, TenantId, TraceParent};
-use compliance_core::random::{SecureRandom, SystemRandom};
+use compliance_core::random::SystemRandom;
 use compliance_core::request::Correlation;
 use compliance_core::seal::{KeyEncryptionKey, KeyRing};
 use compliance_geo::client_ip::{ClientIp, Source, TrustedProxies};
@@ -44,7 +44,7 @@ use crate::{Failure, keys, pages, signup};
 const MAX_BODY_LEN: usize = 16 * 1024;
 
 /// Our own id of the request, for the visitor to name when they ask for help.
-const REQUEST_ID: &str = "x-request-id";
+pub(crate) const REQUEST_ID: &str = "x-request-id";
 
 /// What differs between the scripted round and the service that stays.
 pub(crate) struct ServiceConfig {
@@ -99,12 +99,14 @@ impl Service {
         let receiver = Receiver::start(signing_key.clone(), Arc::clone(&clock)).await?;
         let until = clock.now().saturating_add(std::time::Duration::from_secs(24 * 60 * 60));
         let accepted = RiskAcceptance::new("demo-owner", "the bundled receiver runs on this host", until)?;
-        let endpoints = EndpointPolicy::new().with_ports(&[receiver.port])?.dangerous(accepted).allow_loopback().build();
+        let endpoints =
+            EndpointPolicy::new().with_ports(&[receiver.port])?.dangerous(accepted).allow_loopback().build();
 
         // One SQLite file for accounts and outbox: they commit together.
         let pool = SqlitePool::connect_with(durable_options(&data.join("lantern.sqlite"))).await?;
         Accounts::migrate(&pool).await?;
-        let outbox = SqliteOutbox::open(&pool, OutboxOptions::default().with_clock(Arc::clone(&clock))).await?;
+        let outbox =
+            SqliteOutbox::open(&pool, OutboxOptions::default().with_clock(Arc::clone(&clock))).await?;
         let kek = KeyEncryptionKey::new(&keys::load_or_create(&data.join("secrets.key"))?)?;
         let key_store = FileKeyStore::open(data.join("keys"), KeyRing::new(kek))?;
         let book = EndpointBook::new(endpoints, Arc::new(key_store)).with_clock(Arc::clone(&clock));
@@ -165,7 +167,8 @@ async fn register(
     clock: &dyn Clock,
 ) -> Result<EndpointId, Failure> {
     let url = book.policy().check_at(&receiver.url, clock.now())?;
-    let known: Option<(String,)> = sqlx::query_as("SELECT id FROM customer_endpoint").fetch_optional(pool).await?;
+    let known: Option<(String,)> =
+        sqlx::query_as("SELECT id FROM customer_endpoint").fetch_optional(pool).await?;
     if let Some((id,)) = known {
         let id = EndpointId::parse(&id)?;
         book.move_to(outbox, tenant, &id, &url).await?;

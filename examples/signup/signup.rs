@@ -128,11 +128,16 @@ struct Reporter<'a> {
 impl Reporter<'_> {
     /// Records a finding. A refusal is on disk when this returns; passes are counted.
     async fn report(&self, finding: &Finding) -> Result<(), Failure> {
-        let event = Event::builder(EventKind::CheckDecided, finding.outcome(), Actor::Anonymous, self.app.clock.now())
-            .client(&self.client)
-            .correlation(self.correlation)
-            .finding(finding)
-            .build()?;
+        let event = Event::builder(
+            EventKind::CheckDecided,
+            finding.outcome(),
+            Actor::Anonymous,
+            self.app.clock.now(),
+        )
+        .client(&self.client)
+        .correlation(self.correlation)
+        .finding(finding)
+        .build()?;
         self.keep(event).await
     }
 
@@ -157,12 +162,13 @@ impl Reporter<'_> {
     fn account_created(&self) -> Result<(ActorId, Event), Failure> {
         let id = ActorId::new(format!("user-{}", CorrelationId::generate(&self.app.random)?))?;
         let now = self.app.clock.now();
-        let event = Event::builder(EventKind::AccountCreated, Outcome::Passed, Actor::Person(id.clone()), now)
-            .subject(SubjectId::new(id.as_str())?)
-            .client(&self.client)
-            .correlation(self.correlation)
-            .purpose(purpose!("account.signup"))
-            .build()?;
+        let event =
+            Event::builder(EventKind::AccountCreated, Outcome::Passed, Actor::Person(id.clone()), now)
+                .subject(SubjectId::new(id.as_str())?)
+                .client(&self.client)
+                .correlation(self.correlation)
+                .purpose(purpose!("account.signup"))
+                .build()?;
         Ok((id, event))
     }
 }

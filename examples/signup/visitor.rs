@@ -21,23 +21,18 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
-    /// Asks for a page.
-    pub(crate) async fn open(&self, path: &str) -> Result<Response<Bytes>, Failure> {
-        self.send(Method::GET, path, String::new()).await
-    }
-
     /// Sends the form.
-    pub(crate) async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Result<Response<Bytes>, Failure> {
+    pub(crate) async fn submit(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Response<Bytes>, Failure> {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.send(Method::POST, path, form).await
-    }
-
-    async fn send(&self, method: Method, path: &str, form: String) -> Result<Response<Bytes>, Failure> {
-        let tcp = TcpStream::connect(self.service).await?;
+                let tcp = TcpStream::connect(self.service).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await?;
         tokio::spawn(connection);
         let request = Request::builder()
-            .method(method)
+            .method(Method::POST)
             .uri(path)
             .header(header::HOST, self.service.to_string())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")

@@ -1,6 +1,8 @@
 //! Redirects and passwords.
 
+use compliance_auth::password::{PasswordContext, PasswordPolicy, PasswordProfile};
 use compliance_auth::redirect::{OriginPattern, RedirectPolicy, RedirectScheme, RegisteredRedirectUris};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -63,4 +65,35 @@ pub(crate) fn origin_pattern(line: Pattern) -> Value {
         Ok(_) => json!({"verdict": "accept-pattern"}),
         Err(error) => json!({"verdict": "reject-pattern", "reason": error.code()}),
     }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Password {
+    password: SecretString,
+    #[serde(default)]
+    context: Vec<String>,
+    profile: Option<String>,
+}
+
+/// `{"password","context":[],"profile"?}` → `{"verdict":"accept"|"refuse","reasons":[],"score","guesses_log10"}`
+///
+/// `profile` is `nist` (the default; single factor), `nist-mfa`, `asvs` or `pci`.
+pub(crate) fn password(line: Password) -> Value {
+    let Some(profile) = PasswordProfile::parse(line.profile.as_deref().unwrap_or("nist")) else {
+        return json!({"verdict": "refuse", "reasons": ["password_policy.unknown_profile"]});
+    };
+    let context = line.context.iter().fold(PasswordContext::new(), |context, text| context.user(text));
+    let (verdict, reasons, strength) = match PasswordPolicy::of(profile).check(&line.password, &context) {
+        Ok(accepted) => ("accept", Vec::new(), Some(accepted.strength())),
+        Err(refusal) => {
+            let codes = refusal.reasons().iter().map(|reason| reason.code()).collect();
+            ("refuse", codes, refusal.strength())
+        }
+    };
+    json!({
+        "verdict": verdict,
+        "reasons": reasons,
+        "score": strength.map(|strength| strength.score().as_u8()),
+        "guesses_log10": strength.map(|strength| strength.guesses_log10()),
+    })
 }

@@ -76,6 +76,7 @@ fn run(args: &[&str]) -> Option<Ended> {
         ["embargo", options @ ..] => geo::embargo(options)?,
         ["endpoint"] => answer_lines(outside::endpoint),
         ["origin-pattern"] => answer_lines(auth::origin_pattern),
+        ["password"] => answer_lines(auth::password),
         ["redact"] => answer_lines(log::redact()),
         ["redirect"] => answer_lines(auth::redirect),
         ["redirect-uri"] => answer_lines(auth::redirect_uri),
