@@ -56,6 +56,9 @@ pub(super) enum Expected {
 /// Whether an attacker expects `password`, whose length the caller has bounded.
 pub(super) fn expected(password: &str, context: &PasswordContext) -> Option<Expected> {
     let letters = folded(password);
+    if letters.is_empty() {
+        return None;
+    }
     let mut pieces = Pieces::default();
     // Broken lists, or a budget that ran out: doubt, so refuse.
     if !pieces.find(&letters, context) {

@@ -24,11 +24,12 @@ mod pattern;
 mod policy;
 mod signed;
 
+pub use compliance_core::origin::Scheme;
 pub use error::{RedirectError, RedirectErrorKind, RedirectPolicyError, RedirectPolicyErrorKind};
 pub use oauth::{
     RedirectUri, RedirectUriError, RedirectUriErrorKind, RegisteredRedirectUri, RegisteredRedirectUris,
 };
-pub use pattern::{OriginPattern, OriginPatternError, OriginPatternErrorKind, RedirectScheme};
+pub use pattern::{OriginPattern, OriginPatternError, OriginPatternErrorKind};
 pub use policy::{RedirectDecision, RedirectPolicy, RedirectPolicyBuilder};
 pub use signed::{NextKey, NextKeyError, SignedNextError, SignedNextErrorKind};
 

@@ -3,54 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "wildcard-origins")]
+use compliance_core::origin::{Host, registrable_domain};
+use compliance_core::origin::{Origin, OriginErrorKind, Scheme};
 use url::Url;
-
-/// The schemes a redirect may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(clippy::exhaustive_enums, reason = "the web has these two; any other scheme is refused")]
-pub enum RedirectScheme {
-    /// `http`, for development and plain intranets.
-    Http,
-    /// `https`.
-    Https,
-}
-
-impl RedirectScheme {
-    /// `http` or `https`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    /// Reads a scheme, without its colon, in any ASCII case. `None` for every other scheme.
-    ///
-    /// ```
-    /// use compliance_auth::redirect::RedirectScheme;
-    ///
-    /// assert_eq!(RedirectScheme::parse("HTTPS"), Some(RedirectScheme::Https));
-    /// assert_eq!(RedirectScheme::parse("javascript"), None);
-    /// ```
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.eq_ignore_ascii_case("https") {
-            Some(Self::Https)
-        } else if text.eq_ignore_ascii_case("http") {
-            Some(Self::Http)
-        } else {
-            None
-        }
-    }
-
-    pub(super) const fn default_port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
 
 /// An origin that redirects may go to: `https://partner.example`, `https://partner.example:8443`, or every
 /// host below a domain, `https://*.example.net`.
@@ -64,8 +20,7 @@ impl RedirectScheme {
 /// `https://example.net`. A host that belongs to another registrable domain than the pattern does not match
 /// either: `https://*.amazonaws.com` will not let `https://somebody.s3.amazonaws.com` through.
 ///
-/// Public suffixes come from the `psl` crate's compiled-in list (feature `wildcard-origins`); its version is
-/// the list's date.
+/// Public suffixes come from [`compliance_core::origin`]'s list (feature `wildcard-origins`).
 ///
 /// ```
 /// use compliance_auth::redirect::OriginPattern;
@@ -77,13 +32,20 @@ impl RedirectScheme {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OriginPattern {
-    scheme: RedirectScheme,
+    scheme: Scheme,
     /// Lower-case ASCII, as the URL serialiser writes it. Without the `*.` of a wildcard.
     host: Box<str>,
     port: u16,
-    wildcard: bool,
-    /// For an exact origin, how every URL on it begins: `https://partner.example:8443/`.
-    prefix: Box<str>,
+    reach: Reach,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Reach {
+    /// How every URL on the origin begins: `https://partner.example:8443/`.
+    Exact { prefix: Box<str> },
+    /// Every host below, as long as it has the same registrable domain.
+    #[cfg(feature = "wildcard-origins")]
+    Below { registrable: Box<str> },
 }
 
 impl OriginPattern {
@@ -92,7 +54,7 @@ impl OriginPattern {
 
     /// Reads a pattern. Same as its [`FromStr`].
     ///
-    /// The host of an exact origin may be written with Unicode labels; it is kept in its ASCII form.
+    /// Hosts are ASCII; write Unicode names in their `xn--` form.
     ///
     /// # Errors
     /// [`OriginPatternError`], see its kinds.
@@ -102,66 +64,63 @@ impl OriginPattern {
         if text.len() > Self::MAX_LEN {
             return fail(Kind::TooLong);
         }
-        if text.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'\\') {
-            return fail(Kind::Syntax);
-        }
         let Some((scheme, authority)) = text.split_once("://") else { return fail(Kind::Syntax) };
-        let Some(scheme) = RedirectScheme::parse(scheme) else { return fail(Kind::Scheme) };
-        if authority.is_empty() || authority.contains(['/', '?', '#', '@', '%']) {
+        let Some(scheme) = read_scheme(scheme) else { return fail(Kind::Scheme) };
+        if authority.is_empty() || !authority.bytes().all(|b| is_host_byte(b) || b == b'*') {
             return fail(Kind::Syntax);
         }
-        if authority.contains('*') { Self::wildcard(scheme, authority) } else { Self::exact(text, scheme) }
+        if authority.contains('*') { Self::wildcard(scheme, authority) } else { Self::exact(text) }
             .map_err(|kind| OriginPatternError { kind })
     }
 
-    fn exact(text: &str, scheme: RedirectScheme) -> Result<Self, OriginPatternErrorKind> {
-        use OriginPatternErrorKind as Kind;
-        let url = Url::parse(text).map_err(|_| Kind::Syntax)?;
-        let host = url.host_str().ok_or(Kind::Syntax)?;
+    fn exact(text: &str) -> Result<Self, OriginPatternErrorKind> {
+        let origin = Origin::parse(text).map_err(|error| match error.kind() {
+            OriginErrorKind::Scheme => OriginPatternErrorKind::Scheme,
+            _ => OriginPatternErrorKind::Syntax,
+        })?;
+        Self::of_origin(&origin)
+    }
+
+    pub(super) fn of_origin(origin: &Origin) -> Result<Self, OriginPatternErrorKind> {
+        let host = origin.host().to_string();
         if host.ends_with('.') {
-            return Err(Kind::TrailingDot);
+            return Err(OriginPatternErrorKind::TrailingDot);
         }
-        if !host.bytes().all(is_host_byte) {
-            return Err(Kind::Syntax);
-        }
-        let port = url.port_or_known_default().filter(|port| *port != 0).ok_or(Kind::Syntax)?;
-        Ok(Self { scheme, host: host.into(), port, wildcard: false, prefix: url.as_str().into() })
+        let prefix = format!("{origin}/").into();
+        Ok(Self {
+            scheme: origin.scheme(),
+            host: host.into(),
+            port: origin.port(),
+            reach: Reach::Exact { prefix },
+        })
     }
 
     #[cfg(feature = "wildcard-origins")]
-    fn wildcard(scheme: RedirectScheme, authority: &str) -> Result<Self, OriginPatternErrorKind> {
+    fn wildcard(scheme: Scheme, authority: &str) -> Result<Self, OriginPatternErrorKind> {
         use OriginPatternErrorKind as Kind;
-        if scheme != RedirectScheme::Https {
+        if scheme != Scheme::Https {
             return Err(Kind::WildcardScheme);
         }
-        let base =
+        let below =
             authority.strip_prefix("*.").filter(|rest| !rest.contains('*')).ok_or(Kind::WildcardPlace)?;
-        let url = Url::parse(&format!("https://{base}")).map_err(|_| Kind::Syntax)?;
-        let Some(url::Host::Domain(host)) = url.host() else { return Err(Kind::Address) };
+        let base = Origin::parse(&format!("https://{below}")).map_err(|_| Kind::Syntax)?;
+        let Host::Domain(host) = base.host() else { return Err(Kind::Address) };
         if host.ends_with('.') {
             return Err(Kind::TrailingDot);
         }
-        if !host.bytes().all(is_host_byte) {
-            return Err(Kind::Syntax);
-        }
-        // `kawasaki.jp` is no public suffix, but each of its children is: so ask about a child as well.
-        let registrable = psl::domain_str(host).ok_or(Kind::PublicSuffix)?;
-        if psl::domain_str(&format!("x.{host}")) != Some(registrable) {
-            return Err(Kind::PublicSuffix);
-        }
-        let port = url.port_or_known_default().filter(|port| *port != 0).ok_or(Kind::Syntax)?;
-        Ok(Self { scheme, host: host.into(), port, wildcard: true, prefix: "".into() })
+        let registrable = registrable_domain(host).ok_or(Kind::PublicSuffix)?.into();
+        Ok(Self { scheme, host: host.clone(), port: base.port(), reach: Reach::Below { registrable } })
     }
 
     #[cfg(not(feature = "wildcard-origins"))]
-    fn wildcard(_: RedirectScheme, _: &str) -> Result<Self, OriginPatternErrorKind> {
+    fn wildcard(_: Scheme, _: &str) -> Result<Self, OriginPatternErrorKind> {
         // Without the public suffix list nobody can tell a safe wildcard from `https://*.github.io`.
         Err(OriginPatternErrorKind::WildcardUnavailable)
     }
 
     /// The pattern's scheme.
     #[must_use]
-    pub const fn scheme(&self) -> RedirectScheme {
+    pub const fn scheme(&self) -> Scheme {
         self.scheme
     }
 
@@ -180,53 +139,51 @@ impl OriginPattern {
     /// Whether the pattern stands for all hosts below [`host`](Self::host).
     #[must_use]
     pub const fn is_wildcard(&self) -> bool {
-        self.wildcard
+        !matches!(self.reach, Reach::Exact { .. })
     }
 
     /// Whether `host`, ASCII in any case, is one the pattern stands for.
     pub(super) fn matches_host(&self, host: &str) -> bool {
-        if self.wildcard { self.matches_below(host) } else { host.eq_ignore_ascii_case(&self.host) }
+        match &self.reach {
+            Reach::Exact { .. } => host.eq_ignore_ascii_case(&self.host),
+            #[cfg(feature = "wildcard-origins")]
+            Reach::Below { registrable } => self.has_below(host, registrable),
+        }
     }
 
     #[cfg(feature = "wildcard-origins")]
-    fn matches_below(&self, host: &str) -> bool {
-        let Some((below, domain)) =
-            host.len().checked_sub(self.host.len()).and_then(|at| host.split_at_checked(at))
-        else {
-            return false;
-        };
-        let labels = below.strip_suffix('.').unwrap_or_default();
-        if !domain.eq_ignore_ascii_case(&self.host)
-            || labels.is_empty()
-            || labels.split('.').any(str::is_empty)
-        {
+    fn has_below(&self, host: &str, registrable: &str) -> bool {
+        let at = host.len().checked_sub(self.host.len());
+        let Some((labels, domain)) = at.and_then(|at| host.split_at_checked(at)) else { return false };
+        let labels = labels.strip_suffix('.').unwrap_or_default();
+        if labels.is_empty() || !domain.eq_ignore_ascii_case(&self.host) {
             return false;
         }
-        // The list compares bytes, so it needs lower case; hosts are rarely anything else.
+        // The list wants lower case; hosts are rarely anything else.
         let lower = if host.bytes().any(|b| b.is_ascii_uppercase()) {
             std::borrow::Cow::Owned(host.to_ascii_lowercase())
         } else {
             std::borrow::Cow::Borrowed(host)
         };
-        psl::domain_str(&lower).is_some_and(|domain| Some(domain) == psl::domain_str(&self.host))
+        registrable_domain(&lower) == Some(registrable)
     }
 
-    #[cfg(not(feature = "wildcard-origins"))]
-    #[expect(clippy::unused_self, reason = "same shape as with the feature")]
-    fn matches_below(&self, _: &str) -> bool {
-        false
-    }
-
-    /// Whether the parsed `url` lies on an origin of this pattern. The last word: the text was compared before.
-    pub(super) fn matches_url(&self, url: &Url) -> bool {
-        if !self.wildcard {
-            return url.as_str().starts_with(&*self.prefix);
+    /// Whether the parsed `url` lies where its text said: the last word of the check. `host` is the text that
+    /// [`matches_host`](Self::matches_host).
+    pub(super) fn confirms(&self, url: &Url, host: &str) -> bool {
+        match &self.reach {
+            Reach::Exact { prefix } => {
+                url.as_str().starts_with(&**prefix) && host.eq_ignore_ascii_case(&self.host)
+            }
+            #[cfg(feature = "wildcard-origins")]
+            Reach::Below { .. } => {
+                url.scheme() == self.scheme.as_str()
+                    && url.port_or_known_default() == Some(self.port)
+                    && url.username().is_empty()
+                    && url.password().is_none()
+                    && url.host_str().is_some_and(|parsed| parsed.eq_ignore_ascii_case(host))
+            }
         }
-        url.scheme() == self.scheme.as_str()
-            && url.port_or_known_default() == Some(self.port)
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.host_str().is_some_and(|host| self.matches_host(host))
     }
 }
 
@@ -241,10 +198,24 @@ impl FromStr for OriginPattern {
 impl fmt::Display for OriginPattern {
     /// The canonical form: default port left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let wildcard = if self.wildcard { "*." } else { "" };
+        let wildcard = if self.is_wildcard() { "*." } else { "" };
         write!(f, "{}://{wildcard}{}", self.scheme.as_str(), self.host)?;
         if self.port == self.scheme.default_port() { Ok(()) } else { write!(f, ":{}", self.port) }
     }
+}
+
+impl TryFrom<&Origin> for OriginPattern {
+    type Error = OriginPatternError;
+
+    /// The origin itself, unless its host has a trailing dot.
+    fn try_from(origin: &Origin) -> Result<Self, OriginPatternError> {
+        Self::of_origin(origin).map_err(|kind| OriginPatternError { kind })
+    }
+}
+
+/// A scheme without its colon, in any ASCII case.
+pub(super) fn read_scheme(text: &str) -> Option<Scheme> {
+    [Scheme::Https, Scheme::Http].into_iter().find(|scheme| text.eq_ignore_ascii_case(scheme.as_str()))
 }
 
 /// The bytes an authority may hold: host names, IPv4 addresses, IPv6 addresses in brackets.

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use compliance_core::finding::{Enforcement, Explain, Finding, Outcome, PolicyVersion};
+use compliance_core::origin::{Origin, Scheme};
 use compliance_core::reason_code;
 use url::Url;
 
 use super::SafeRedirect;
 use super::error::{RedirectError, RedirectErrorKind as Kind, RedirectPolicyError, RedirectPolicyErrorKind};
-use super::pattern::{OriginPattern, RedirectScheme, is_host_byte};
+use super::pattern::{OriginPattern, is_host_byte, read_scheme};
 
 /// Where visitors may be sent: the base's own origin, and the origins allowed beside it.
 ///
@@ -68,15 +69,15 @@ impl RedirectPolicy {
         let url = match self.read(input)? {
             Shape::Relative => {
                 let url = self.base.join(input).map_err(|_| RedirectError::new(Kind::Malformed))?;
-                let own = self.origins.first().is_some_and(|own| own.matches_url(&url));
+                let own = self.origins.first().is_some_and(|own| own.confirms(&url, own.host()));
                 if !own {
                     return Err(RedirectError::new(Kind::OtherOrigin));
                 }
                 url
             }
-            Shape::Absolute(pattern) => {
+            Shape::Absolute(pattern, host) => {
                 let url = Url::parse(input).map_err(|_| RedirectError::new(Kind::Malformed))?;
-                if !pattern.matches_url(&url) {
+                if !pattern.confirms(&url, host) {
                     return Err(RedirectError::new(Kind::OtherOrigin));
                 }
                 url
@@ -123,7 +124,7 @@ impl RedirectPolicy {
     }
 
     /// Rules 1 to 3: everything that is decided on the text alone.
-    fn read(&self, input: &str) -> Result<Shape<'_>, RedirectError> {
+    fn read<'a>(&'a self, input: &'a str) -> Result<Shape<'a>, RedirectError> {
         if input.is_empty() {
             return Err(RedirectError::new(Kind::Empty));
         }
@@ -139,7 +140,7 @@ impl RedirectPolicy {
         match input.bytes().enumerate().find(|(_, b)| matches!(b, b':' | b'/' | b'?' | b'#')) {
             Some((at, b':')) => {
                 let (scheme, rest) = input.split_at_checked(at).unwrap_or_default();
-                self.read_absolute(scheme, rest).map(Shape::Absolute)
+                self.read_absolute(scheme, rest)
             }
             Some((0, b'/')) if input.as_bytes().get(1) == Some(&b'/') => {
                 Err(RedirectError::new(Kind::NetworkPath))
@@ -149,8 +150,8 @@ impl RedirectPolicy {
     }
 
     /// `rest` starts with the colon.
-    fn read_absolute(&self, scheme: &str, rest: &str) -> Result<&OriginPattern, RedirectError> {
-        let scheme = RedirectScheme::parse(scheme)
+    fn read_absolute<'a>(&'a self, scheme: &str, rest: &'a str) -> Result<Shape<'a>, RedirectError> {
+        let scheme = read_scheme(scheme)
             .filter(|scheme| self.schemes.contains(*scheme))
             .ok_or(RedirectError::new(Kind::Scheme))?;
         let rest = rest.strip_prefix("://").ok_or(RedirectError::new(Kind::NotHierarchical))?;
@@ -170,7 +171,7 @@ impl RedirectPolicy {
         for pattern in &self.origins {
             if pattern.matches_host(host) {
                 if pattern.scheme() == scheme && pattern.port() == port {
-                    return Ok(pattern);
+                    return Ok(Shape::Absolute(pattern, host));
                 }
                 refusal = if pattern.scheme() == scheme { Kind::OtherPort } else { refusal };
             }
@@ -231,7 +232,7 @@ impl<'a> RedirectPolicyBuilder<'a> {
     }
 
     /// Sets the allowed schemes. Default: `https` only.
-    pub fn schemes(mut self, schemes: impl IntoIterator<Item = RedirectScheme>) -> Self {
+    pub fn schemes(mut self, schemes: impl IntoIterator<Item = Scheme>) -> Self {
         self.schemes = schemes.into_iter().fold(Schemes::NONE, Schemes::with);
         self
     }
@@ -278,12 +279,9 @@ impl<'a> RedirectPolicyBuilder<'a> {
         use RedirectPolicyErrorKind as Wrong;
         let fail = RedirectPolicyError::new;
         let mut base = Url::parse(self.base).map_err(|_| fail(Wrong::Base))?;
-        if !base.username().is_empty() || base.password().is_some() {
-            return Err(fail(Wrong::Base));
-        }
         base.set_fragment(None);
-        let own: OriginPattern =
-            base.origin().ascii_serialization().parse().map_err(|_| fail(Wrong::Base))?;
+        let own = Origin::of(&base).map_err(|_| fail(Wrong::Base))?;
+        let own = OriginPattern::of_origin(&own).map_err(|_| fail(Wrong::Base))?;
         if !self.schemes.contains(own.scheme()) {
             return Err(fail(Wrong::BaseScheme));
         }
@@ -369,12 +367,13 @@ impl Explain for RedirectDecision<'_> {
     }
 }
 
-enum Shape<'p> {
+enum Shape<'a> {
     Relative,
-    Absolute(&'p OriginPattern),
+    /// On an origin of the pattern, with this host.
+    Absolute(&'a OriginPattern, &'a str),
 }
 
-/// A set of [`RedirectScheme`]s.
+/// A set of [`Scheme`]s.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Schemes {
     http: bool,
@@ -385,24 +384,24 @@ impl Schemes {
     const NONE: Self = Self { http: false, https: false };
     const HTTPS: Self = Self { http: false, https: true };
 
-    fn with(self, scheme: RedirectScheme) -> Self {
+    fn with(self, scheme: Scheme) -> Self {
         match scheme {
-            RedirectScheme::Http => Self { http: true, ..self },
-            RedirectScheme::Https => Self { https: true, ..self },
+            Scheme::Http => Self { http: true, ..self },
+            Scheme::Https => Self { https: true, ..self },
         }
     }
 
-    fn contains(self, scheme: RedirectScheme) -> bool {
+    fn contains(self, scheme: Scheme) -> bool {
         match scheme {
-            RedirectScheme::Http => self.http,
-            RedirectScheme::Https => self.https,
+            Scheme::Http => self.http,
+            Scheme::Https => self.https,
         }
     }
 }
 
 impl fmt::Debug for Schemes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let both = [RedirectScheme::Http, RedirectScheme::Https];
+        let both = [Scheme::Http, Scheme::Https];
         f.debug_set().entries(both.into_iter().filter(|scheme| self.contains(*scheme))).finish()
     }
 }
@@ -423,7 +422,7 @@ fn refuse_ugly(input: &str) -> Result<(), RedirectError> {
 }
 
 /// Host and port of an authority without user information; an absent or empty port is the scheme's default.
-fn split_port(authority: &str, scheme: RedirectScheme) -> Option<(&str, u16)> {
+fn split_port(authority: &str, scheme: Scheme) -> Option<(&str, u16)> {
     let host_len = if authority.starts_with('[') {
         authority.find(']')?.checked_add(1)?
     } else {
