@@ -2,4 +2,7 @@
 #![cfg_attr(compliance_docsrs, feature(doc_cfg))]
 
 pub mod audit;
+#[cfg(feature = "tracing")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "tracing")))]
+pub mod layer;
 pub mod redact;
