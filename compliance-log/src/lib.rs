@@ -5,4 +5,7 @@ pub mod audit;
 #[cfg(feature = "key-store")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "key-store")))]
 pub mod key_store;
+#[cfg(feature = "tracing")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "tracing")))]
+pub mod layer;
 pub mod redact;

@@ -3,7 +3,7 @@
 use super::decode::plain;
 use super::detect::number::Number;
 use super::detect::{Hit, Scan, identity, mail, national, network, payment, person, phone, secret, token};
-use super::detector::{Detector, placeholder_len};
+use super::detector::placeholder_len;
 use super::lexicon::{Cue, Lead, Lexicon, lexicon, secret_suffix};
 use super::text::{BASE64, DIGIT, HEX, HIGH, LETTER, LOWER, Text, UPPER, WORD, class};
 
@@ -293,6 +293,3 @@ pub(crate) fn floor(text: &str, at: usize) -> usize {
     }
     at
 }
-
-/// What stands in place of a text that could not be inspected.
-pub(crate) const DROPPED: &str = Detector::Dropped.placeholder();

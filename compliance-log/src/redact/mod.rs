@@ -4,6 +4,7 @@ mod decode;
 mod detect;
 mod detector;
 mod engine;
+mod escape;
 mod lexicon;
 mod text;
 
@@ -12,6 +13,7 @@ use std::fmt;
 
 use self::detect::Hit;
 pub use self::detector::Detector;
+pub use self::escape::escape_control;
 use self::lexicon::{Cue, Lead, lexicon};
 
 /// Finds personal data and secrets in text and puts a placeholder in each one's place.
@@ -121,6 +123,9 @@ impl Redactor {
     /// log line of this length is an accident or an attack.
     pub const MAX_LEN: usize = 8 << 20;
 
+    /// What stands in place of a text that could not be inspected.
+    pub const DROPPED: &'static str = Detector::Dropped.placeholder();
+
     /// How often a rewritten text is looked at again before it is dropped.
     const MAX_ROUNDS: usize = 6;
 
@@ -171,7 +176,7 @@ impl Redactor {
             let offset = name.len().saturating_add(2);
             let mut hits = Vec::new();
             if engine::find(&line, &[], engine::MAX_DEPTH, &mut hits).is_err() {
-                return Cow::Borrowed(engine::DROPPED);
+                return Cow::Borrowed(Self::DROPPED);
             }
             engine::merge(&mut hits);
             let whole =
@@ -205,7 +210,7 @@ impl Redactor {
         if let Some(spans) = spans {
             *spans = vec![Span { start: 0, end: text.len(), detector: Detector::Dropped }];
         }
-        Cow::Borrowed(engine::DROPPED)
+        Cow::Borrowed(Self::DROPPED)
     }
 }
 
