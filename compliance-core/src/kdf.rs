@@ -33,10 +33,16 @@ pub(crate) fn extract(salt: &[u8], secret: &[u8]) -> Key {
 ///
 /// The caller sees to it that no two different lists concatenate to the same bytes.
 pub(crate) fn expand(key: &[u8; 32], info: &[&[u8]]) -> Key {
-    finish(info.iter().fold(keyed(key), |mac, part| mac.chain_update(part)).chain_update([1]))
+    finish(expansion(&keyed(key), info))
 }
 
-fn finish(mac: Hmac<Sha256>) -> Key {
+/// The MAC whose output is what [`expand`] gives for the key that `mac` was keyed with: to be compared in
+/// constant time, or finished many times with one keying.
+pub(crate) fn expansion(mac: &Hmac<Sha256>, info: &[&[u8]]) -> Hmac<Sha256> {
+    info.iter().fold(mac.clone(), |mac, part| mac.chain_update(part)).chain_update([1])
+}
+
+pub(crate) fn finish(mac: Hmac<Sha256>) -> Key {
     let mut output: [u8; 32] = mac.finalize().into_bytes().into();
     let key = Zeroizing::new(output);
     output.zeroize();

@@ -6,12 +6,14 @@ use std::time::Duration;
 use compliance_core::class::{Internal, Public};
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{
-    Actor, AuditReceipt, Durability, Event, EventBuilder, EventKind, PassPolicy, RecordError,
+    Actor, AuditReceipt, Durability, Event, EventBuilder, EventKind, FieldValueKind, PassPolicy, RecordError,
     RecordErrorKind, Recorded, Recorder, Recording, Sink,
 };
 use compliance_core::finding::{Enforcement, Finding, Outcome};
 use compliance_core::id::{ActorId, CorrelationId, SubjectId, TenantId, TraceParent};
+use compliance_core::pseudonym::Pseudonym;
 use compliance_core::request::{AddressSource, ClientAddress, Correlation};
+use compliance_core::seal::Sealed;
 use compliance_core::snapshot::Snapshot;
 use compliance_core::testing::{
     DeterministicRandom, MemorySink, SinkConformance, block_on, test_policy_version,
@@ -83,6 +85,21 @@ fn what_is_encoded_decodes_to_the_same_event() {
     for event in [minimal().build().unwrap(), full()] {
         assert_eq!(Event::decode(&canonical(&event)).unwrap(), event);
     }
+}
+
+#[test]
+fn a_pseudonym_and_a_sealed_value_may_stand_in_a_field() {
+    let pseudonym: Pseudonym = "pn1_0123abcd_1_000102030405060708090a0b0c0d0e0f".parse().unwrap();
+    // Version, key id, nonce, commitment, length, tag of an empty value.
+    let sealed =
+        Sealed::from_bytes(&[&[1][..], &[2; 16], &[3; 12], &[4; 32], &[0, 0, 0, 16], &[5; 16]].concat())
+            .unwrap();
+    let event =
+        minimal().field("attempted_name", pseudonym).field("address", sealed.clone()).build().unwrap();
+    let read = Event::decode(&canonical(&event)).unwrap();
+    assert_eq!(read, event);
+    assert_eq!(*read.fields()[0].value(), FieldValueKind::Pseudonym(pseudonym));
+    assert_eq!(*read.fields()[1].value(), FieldValueKind::Sealed(sealed));
 }
 
 #[test]

@@ -4,4 +4,5 @@
 pub mod client_ip;
 pub mod database;
 pub mod embargo;
+pub mod integrations;
 pub mod transport;

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use compliance_auth::password::PasswordHash;
 use compliance_core::class::Personal;
 use compliance_core::clock::Clock;
-use compliance_core::event::{Event, Sink};
-use compliance_core::event::Durability;
+use compliance_core::event::{Durability, Event, Sink};
 use compliance_core::id::{ActorId, TenantId};
-use compliance_core::{purpose, reason_code};
-use compliance_core::finding::ReasonCode;
+use compliance_core::purpose;
 use compliance_geo::embargo::ServablePlace;
 use compliance_webhook::outbox::{EndpointId, NewMessage, SqliteOutbox};
 use sqlx::SqlitePool;
@@ -32,19 +30,21 @@ pub(crate) enum AccountError {
     /// The check of the place is too long ago.
     PlaceLapsed,
     /// Store or trail failed: nothing was created.
-    Unavailable(ReasonCode),
+    Unavailable,
 }
 
-const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS account (
-    id TEXT PRIMARY KEY,
-    email TEXT NOT NULL UNIQUE COLLATE NOCASE,
-    password_hash TEXT NOT NULL,
-    created_at TEXT NOT NULL
-) STRICT";
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS account (
+        id TEXT PRIMARY KEY,
+        email TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        password_hash TEXT NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS customer_endpoint (id TEXT PRIMARY KEY) STRICT";
 
 impl Accounts {
     pub(crate) async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
-        sqlx::query(SCHEMA).execute(pool).await.map(drop)
+        sqlx::raw_sql(SCHEMA).execute(pool).await.map(drop)
     }
 
     /// Creates an account, its audit record and its webhook: all of them, or none.
@@ -62,7 +62,7 @@ impl Accounts {
         let now = self.clock.now();
         place.in_force(now).map_err(|_| AccountError::PlaceLapsed)?;
 
-        let mut transaction = self.pool.begin().await.map_err(store_failed)?;
+        let mut transaction = self.pool.begin().await.map_err(failed)?;
         let inserted = sqlx::query(
             "INSERT INTO account (id, email, password_hash, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )
@@ -72,32 +72,27 @@ impl Accounts {
         .bind(now.to_string())
         .execute(&mut *transaction)
         .await
-        .map_err(store_failed)?;
+        .map_err(failed)?;
         if inserted.rows_affected() == 0 {
             return Err(AccountError::AlreadyRegistered);
         }
 
         // A thin message: the customer asks for more if they may know more.
         let payload = format!(r#"{{"type":"account.created","timestamp":"{now}","data":{{"account":"{id}"}}}}"#);
-        let message = NewMessage::new(self.tenant.clone(), self.endpoint.clone(), payload.into_bytes())
-            .map_err(|_| AccountError::Unavailable(reason_code!("signup.message")))?;
-        let message = self.outbox.enqueue_in(&mut transaction, &message).await.map_err(outbox_failed)?;
+        let message = NewMessage::new(&self.tenant, &self.endpoint, payload.as_bytes()).map_err(failed)?;
+        let message = self.outbox.enqueue_in(&mut transaction, &message).await.map_err(failed)?;
 
-        let receipt = self.trail.record(created.clone()).await.map_err(|_| TRAIL_FAILED)?;
-        receipt.redeem(&created, Durability::Disk).map_err(|_| TRAIL_FAILED)?;
+        let receipt = self.trail.record(created.clone()).await.map_err(failed)?;
+        receipt.redeem(&created, Durability::Disk).map_err(failed)?;
 
-        transaction.commit().await.map_err(store_failed)?;
-        self.outbox.confirm(message).await.map_err(outbox_failed)?;
+        transaction.commit().await.map_err(failed)?;
+        self.outbox.confirm(message).await.map_err(failed)?;
         Ok(())
     }
 }
 
-const TRAIL_FAILED: AccountError = AccountError::Unavailable(reason_code!("signup.trail"));
-
-fn store_failed(_: sqlx::Error) -> AccountError {
-    AccountError::Unavailable(reason_code!("signup.store"))
-}
-
-fn outbox_failed<E>(_: E) -> AccountError {
-    AccountError::Unavailable(reason_code!("signup.outbox"))
+/// The visitor learns that it did not work, the operator why.
+fn failed(error: impl std::error::Error) -> AccountError {
+    tracing::error!(%error, "sign-up failed");
+    AccountError::Unavailable
 }

@@ -1,8 +1,8 @@
 //! The pages. Rendered on the server, no script, readable on a phone.
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::http::{StatusCode, header};
+use compliance_geo::integrations::Refusal;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
@@ -18,7 +18,6 @@ pub(crate) struct FormState {
     /// One line per problem, in the visitor's words.
     pub(crate) email_problem: Option<&'static str>,
     pub(crate) password_problems: Vec<String>,
-    pub(crate) notice: Option<&'static str>,
 }
 
 pub(crate) fn signup(status: StatusCode, state: &FormState) -> Response {
@@ -28,9 +27,6 @@ pub(crate) fn signup(status: StatusCode, state: &FormState) -> Response {
         html! {
             h1 { "Create your account" }
             p.lead { "Status pages for small teams. Free while you have fewer than three of them." }
-            @if let Some(notice) = state.notice {
-                p.notice role="status" { (notice) }
-            }
             form method="post" action="/signup" novalidate {
                 @if let Some(next) = &state.next {
                     input type="hidden" name="next" value=(next);
@@ -73,19 +69,45 @@ pub(crate) fn dashboard() -> Response {
     )
 }
 
-pub(crate) fn unavailable_here() -> Markup {
-    document(
+/// Quotes neither data nor law: what exactly decided is between the operator and the trail.
+pub(crate) fn unavailable_here(refusal: &Refusal) -> Response {
+    page(
+        StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN),
         "Not available where you are",
         html! {
             h1 { "Not available where you are" }
             p.lead { "We cannot offer this service from your location." }
-            p.fine { "If you think this is a mistake, write to support and name the number at the foot of this page." }
+            p.fine { "If you think this is a mistake, write to support@lantern.example." }
         },
     )
 }
 
-pub(crate) fn problem(status: StatusCode, headline: &'static str, text: &'static str) -> Response {
-    page(status, headline, html! { h1 { (headline) } p.lead { (text) } p { a.button href="/signup" { "Back to the form" } } })
+/// Too large, not UTF-8, a field missing: what it was is in the status.
+pub(crate) fn form_not_whole(status: StatusCode) -> Response {
+    problem(status, "That form did not arrive whole", "Nothing was stored. Please try again.")
+}
+
+pub(crate) fn not_found() -> Response {
+    problem(StatusCode::NOT_FOUND, "There is nothing here", "The page you asked for does not exist.")
+}
+
+pub(crate) fn busy() -> Response {
+    let text = "Nothing was stored. Please try again in a minute.";
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "We are busy at the moment", text);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+    response
+}
+
+fn problem(status: StatusCode, headline: &str, text: &str) -> Response {
+    page(
+        status,
+        headline,
+        html! {
+            h1 { (headline) }
+            p.lead { (text) }
+            p { a.button href="/signup" { "Back to the form" } }
+        },
+    )
 }
 
 fn field(label: &str, name: &str, kind: &str, autocomplete: &str, problems: &[impl AsRef<str>]) -> Markup {

@@ -15,7 +15,7 @@ use compliance_webhook::verify::Verifier;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -26,7 +26,8 @@ use crate::Failure;
 /// A running receiver: where it listens, whom it trusts, and what it verified.
 pub(crate) struct Receiver {
     pub(crate) url: String,
-    pub(crate) ca: CertificateDer<'static>,
+    pub(crate) port: u16,
+    pub(crate) ca_pem: String,
     /// The body of every message whose signature held, in the order of arrival.
     pub(crate) verified: mpsc::UnboundedReceiver<Bytes>,
 }
@@ -41,24 +42,25 @@ struct Inbox {
 impl Receiver {
     /// Listens on a free port of this machine.
     pub(crate) async fn start(key: SigningKey, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
-        let (ca, tls) = certificate()?;
+        let (ca_pem, tls) = certificate()?;
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let url = format!("https://localhost:{}/hooks", tcp.local_addr()?.port());
+        let port = tcp.local_addr()?.port();
+        let url = format!("https://localhost:{port}/hooks");
         let (sender, verified) = mpsc::unbounded_channel();
         let inbox = Inbox { verifier: Arc::new(Verifier::new(key)), clock, verified: sender };
         let app = Router::new().route("/hooks", post(receive)).with_state(inbox);
         let listener = TlsListener { tcp, tls: TlsAcceptor::from(Arc::new(tls)) };
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Ok(Self { url, ca, verified })
+        Ok(Self { url, port, ca_pem, verified })
     }
 }
 
 /// A message reaches the inbox only as `Verified`.
 async fn receive(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    match inbox.verifier.verify(&headers, &body, inbox.clock.now()) {
+    match inbox.verifier.verify(&headers, body, inbox.clock.now()) {
         Ok(message) => {
             // The round may have stopped listening; the message is verified all the same.
-            let _ = inbox.verified.send(Bytes::copy_from_slice(message.payload()));
+            drop(inbox.verified.send(message.into_body()));
             StatusCode::NO_CONTENT
         }
         Err(error) => {
@@ -69,7 +71,7 @@ async fn receive(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) ->
 }
 
 /// A CA made for this run, and a server configuration with a certificate of it for `localhost`.
-fn certificate() -> Result<(CertificateDer<'static>, ServerConfig), Failure> {
+fn certificate() -> Result<(String, ServerConfig), Failure> {
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::new(Vec::new())?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -81,7 +83,7 @@ fn certificate() -> Result<(CertificateDer<'static>, ServerConfig), Failure> {
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(vec![leaf.der().clone()], key)?;
-    Ok((ca_certificate.der().clone(), tls))
+    Ok((ca_certificate.pem(), tls))
 }
 
 struct TlsListener {

@@ -2,28 +2,28 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Extension, Form, Query, State};
+use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use compliance_auth::password::{Language, PasswordContext};
-use compliance_auth::redirect::SafeRedirect;
-use compliance_core::class::{Internal, Personal};
-use compliance_core::event::{Actor, Event, EventBuilder, EventKind, Sink};
-use compliance_core::finding::{Explain, Finding, Outcome};
-use compliance_core::id::{ActorId, SubjectId};
-use compliance_core::purpose;
-use compliance_core::reason_code;
+use compliance_core::class::Personal;
+use compliance_core::event::{Actor, Durability, Event, EventKind, Recorded};
+use compliance_core::finding::{Explain, Finding, Outcome, ReasonCode};
+use compliance_core::id::{ActorId, CorrelationId, SubjectId};
 use compliance_core::request::{ClientAddress, Correlation};
-use compliance_geo::embargo::ServablePlace;
+use compliance_core::{purpose, reason_code};
+use compliance_geo::integrations::axum::Servable;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::Failure;
 use crate::accounts::AccountError;
 use crate::pages::{self, FormState};
 use crate::service::App;
 
-/// What the visitor sends. The classes keep the values out of every log and error.
+/// What the visitor sends. The classes keep the values out of every log and every error.
 #[derive(Deserialize)]
 pub(crate) struct SignupForm {
     email: Personal<String>,
@@ -31,99 +31,148 @@ pub(crate) struct SignupForm {
     next: Option<String>,
 }
 
+/// Where the link that brought the visitor wants them to go afterwards.
 #[derive(Deserialize)]
 pub(crate) struct Arrival {
     next: Option<String>,
 }
 
-/// Shows the form. A `next` that is not ours is dropped here already.
+/// Shows the form. A `next` that is not ours does not even get into it.
 pub(crate) async fn show(State(app): State<Arc<App>>, Query(arrival): Query<Arrival>) -> Response {
     let next = arrival.next.filter(|next| app.redirects.check(next).is_ok());
     pages::signup(StatusCode::OK, &FormState { next, ..FormState::default() })
 }
 
-/// Takes the form.
+/// Takes the form. That the visitor may be served is settled: without `Servable` this is not called.
 pub(crate) async fn submit(
     State(app): State<Arc<App>>,
+    Servable(place): Servable,
     Extension(client): Extension<ClientAddress>,
     Extension(correlation): Extension<Correlation>,
     form: Result<Form<SignupForm>, FormRejection>,
 ) -> Response {
-    let Ok(Form(form)) = form else {
-        return pages::problem(StatusCode::BAD_REQUEST, "That form did not arrive whole", "Please try again.");
-    };
-    let request = Request { app: &app, client, correlation };
-
-    // 1. Where is the visitor? Without a place we may serve, there is nothing further.
-    let verdict = app.embargo.screen(client.ip(), app.clock.now());
-    request.report(&verdict.finding()).await;
-    let place: ServablePlace = match verdict.servable() {
-        Ok(place) => place,
-        Err(refused) => return pages::unavailable_here(refused.class()),
+    let trail = Reporter { app: &app, client, correlation };
+    let form = match form {
+        Ok(Form(form)) => form,
+        Err(rejection) => return pages::form_not_whole(rejection.status()),
     };
 
-    // 2. Where do they want to go? A target that is not ours becomes the welcome page.
+    // Where do they want to go? A target that is not ours becomes the welcome page.
     let next = app.redirects.decide(form.next.as_deref().unwrap_or("/welcome"));
-    request.report(&next.finding()).await;
-    let target: &SafeRedirect = next.target().unwrap_or(app.redirects.default_target());
+    if trail.report(&next.finding()).await.is_err() {
+        return pages::busy();
+    }
+    let target = next.target().unwrap_or(app.redirects.default_target()).clone();
+    let next = next.refusal().is_none().then_some(form.next).flatten();
 
-    // 3. Is it an address? Whether it is theirs, a letter will tell.
+    // Is it an address? Whether it is theirs, a letter will tell.
     let email = form.email.disclose(&purpose!("account.form_check")).trim();
     if !looks_like_an_address(email) {
-        let state = FormState {
-            next: form.next,
-            email_problem: Some("This does not look like an e-mail address."),
-            ..FormState::default()
-        };
-        return pages::signup(StatusCode::UNPROCESSABLE_ENTITY, &state);
+        let email_problem = Some("This does not look like an e-mail address.");
+        return pages::signup(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &FormState { next, email_problem, ..FormState::default() },
+        );
     }
 
-    // 4. Is the password one that nobody expects?
+    // Is the password one that nobody expects?
     let context = PasswordContext::new().user(email).service("Lantern");
-    let accepted = match app.passwords.check(form.password, &context) {
+    let accepted = match app.passwords.check(&form.password, &context) {
         Ok(accepted) => accepted,
         Err(refusal) => {
-            request.report(&refusal.finding()).await;
-            let state = FormState {
-                next: form.next,
-                password_problems: refusal.messages(Language::En).collect(),
-                ..FormState::default()
-            };
-            return pages::signup(StatusCode::UNPROCESSABLE_ENTITY, &state);
+            if trail.report(&refusal.finding()).await.is_err() {
+                return pages::busy();
+            }
+            let password_problems = refusal.messages(Language::En).collect();
+            return pages::signup(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &FormState { next, password_problems, ..FormState::default() },
+            );
         }
     };
+    let email = Personal::new(email.to_owned());
 
-    // 5. Only an accepted password can be hashed; hashing is slow on purpose, so it leaves the async threads.
-    let hasher = Arc::clone(&app.hasher);
-    let hashed = tokio::task::spawn_blocking(move || hasher.hash(accepted)).await;
+    // Only an accepted password can be hashed. Hashing is slow on purpose, so it leaves the async threads.
+    let hashing = Arc::clone(&app);
+    let hashed = tokio::task::spawn_blocking(move || hashing.hasher.hash(&accepted, &hashing.random)).await;
     let Ok(Ok(hash)) = hashed else {
-        return busy();
+        return pages::busy();
     };
 
-    // 6. Account, audit record and webhook, all or none.
-    let Ok(id) = new_account_id(&app) else { return busy() };
-    let Ok(created) = request
-        .event(EventKind::AccountCreated, Outcome::Passed, Actor::Person(id.clone()))
-        .purpose(purpose!("account.signup"))
-        .build_for(&id)
-    else {
-        return busy();
+    // Account, audit record and webhook: all of them, or none.
+    let Ok((id, created)) = trail.account_created() else {
+        return pages::busy();
     };
-    match app.accounts.create(&place, &id, &form.email, &hash, created).await {
+    match app.accounts.create(&place, &id, &email, &hash, created).await {
         Ok(()) => {
-            // `Personal` prints its class; and were it printed in the clear, the layer would catch it.
-            tracing::info!(account = %id, email = ?form.email, "account created");
-            target.clone().into_response()
+            // `Personal` prints its class only.
+            tracing::info!(account = %id, ?email, "account created");
+            target.into_response()
         }
-        // The same answer as for a new account: who has one is nobody's business. A letter tells the owner.
+        // The same answer as for a new account: who has one is nobody else's business. A letter tells the owner.
         Err(AccountError::AlreadyRegistered) => {
-            request.report_failure(reason_code!("signup.already_registered")).await;
-            target.clone().into_response()
+            let refused = reason_code!("signup.already_registered");
+            if trail.report_failure(refused).await.is_err() { pages::busy() } else { target.into_response() }
         }
-        Err(AccountError::PlaceLapsed) => busy(),
-        Err(AccountError::Unavailable(code)) => {
-            tracing::error!(%code, "sign-up failed");
-            busy()
+        Err(AccountError::PlaceLapsed | AccountError::Unavailable) => pages::busy(),
+    }
+}
+
+/// Writes what happens in one request to the trail.
+struct Reporter<'a> {
+    app: &'a App,
+    client: ClientAddress,
+    correlation: Correlation,
+}
+
+impl Reporter<'_> {
+    /// Records a finding. A refusal is on disk when this returns; passes are counted.
+    async fn report(&self, finding: &Finding) -> Result<(), Failure> {
+        let event = Event::builder(EventKind::CheckDecided, finding.outcome(), Actor::Anonymous, self.app.clock.now())
+            .client(&self.client)
+            .correlation(self.correlation)
+            .finding(finding)
+            .build()?;
+        self.keep(event).await
+    }
+
+    async fn report_failure(&self, code: ReasonCode) -> Result<(), Failure> {
+        let now = self.app.clock.now();
+        let event = Event::builder(EventKind::AccountCreated, Outcome::Refused, Actor::Anonymous, now)
+            .client(&self.client)
+            .correlation(self.correlation)
+            .reason(code)
+            .build()?;
+        self.keep(event).await
+    }
+
+    async fn keep(&self, event: Event) -> Result<(), Failure> {
+        match self.app.recorder.record(event.clone()) {
+            Recorded::Counted => Ok(()),
+            Recorded::Sent(recording) => Ok(recording.await?.redeem(&event, Durability::Disk)?),
         }
     }
+
+    /// A new account's id, and the event that says it came into being.
+    fn account_created(&self) -> Result<(ActorId, Event), Failure> {
+        let id = ActorId::new(format!("user-{}", CorrelationId::generate(&self.app.random)?))?;
+        let now = self.app.clock.now();
+        let event = Event::builder(EventKind::AccountCreated, Outcome::Passed, Actor::Person(id.clone()), now)
+            .subject(SubjectId::new(id.as_str())?)
+            .client(&self.client)
+            .correlation(self.correlation)
+            .purpose(purpose!("account.signup"))
+            .build()?;
+        Ok((id, event))
+    }
+}
+
+/// One `@` with something on both sides, no space, no longer than SMTP allows (RFC 5321 §4.5.3.1.3).
+fn looks_like_an_address(text: &str) -> bool {
+    const MAX_LEN: usize = 254;
+    text.len() <= MAX_LEN
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+        && text.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && !domain.contains('@') && domain.contains('.') && !domain.starts_with('.')
+        })
 }

@@ -11,9 +11,11 @@
 
 #![expect(clippy::print_stderr, reason = "a command-line program tells people how to use it")]
 
+mod audit;
 mod auth;
 mod geo;
 mod lines;
+mod log;
 mod outside;
 mod webhook;
 
@@ -69,9 +71,12 @@ fn main() -> ExitCode {
 fn run(args: &[&str]) -> Option<Ended> {
     Some(match args {
         ["address"] => answer_lines(outside::address),
+        ["audit", "verify", dir, options @ ..] => audit::verify(dir, options)?,
         ["client-ip"] => answer_lines(geo::client_ip),
+        ["embargo", options @ ..] => geo::embargo(options)?,
         ["endpoint"] => answer_lines(outside::endpoint),
         ["origin-pattern"] => answer_lines(auth::origin_pattern),
+        ["redact"] => answer_lines(log::redact()),
         ["redirect"] => answer_lines(auth::redirect),
         ["redirect-uri"] => answer_lines(auth::redirect_uri),
         ["sign"] => answer_lines(webhook::sign),

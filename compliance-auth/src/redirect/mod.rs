@@ -46,7 +46,7 @@ use std::fmt;
 /// redirect of its own sends the visitor on.
 #[derive(Clone, PartialEq, Eq, Hash)]
 #[must_use]
-pub struct SafeRedirect(Box<str>);
+pub struct SafeRedirect(String);
 
 impl SafeRedirect {
     /// For `Location`: a full URL of printable ASCII (0x21–0x7E), no user information, no backslash.
@@ -58,12 +58,12 @@ impl SafeRedirect {
     /// The target as an owned string.
     #[must_use]
     pub fn into_location(self) -> String {
-        self.0.into()
+        self.0
     }
 
     /// INVARIANT: `location` is the serialisation of a URL whose origin was checked, in printable ASCII.
-    fn sealed(location: impl Into<Box<str>>) -> Self {
-        Self(location.into())
+    const fn sealed(location: String) -> Self {
+        Self(location)
     }
 }
 

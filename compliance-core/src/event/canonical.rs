@@ -18,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::finding::{Enforcement, Outcome, PolicyVersion};
 use crate::id::{ActorId, CorrelationId, SubjectId, TenantId, TraceParent};
 use crate::request::{ClientNetwork, Correlation};
+use crate::seal::Sealed;
 use crate::snapshot::Snapshot;
 
 /// The version this crate writes. It reads no other.
@@ -176,8 +177,10 @@ impl Event {
                         }
                     }
                 }
-                FieldValueKind::Pseudonym(text) => put_field(out, PSEUDONYM, text.as_bytes()),
-                FieldValueKind::Sealed(bytes) => put_field(out, SEALED, bytes),
+                FieldValueKind::Pseudonym(pseudonym) => {
+                    put_field(out, PSEUDONYM, pseudonym.to_string().as_bytes())
+                }
+                FieldValueKind::Sealed(sealed) => put_field(out, SEALED, &sealed.to_bytes()),
             }
         }
     }
@@ -299,8 +302,8 @@ fn field(bytes: &[u8]) -> Option<Field> {
     let name = FieldName::new(text(name)?.to_owned())?;
     let (&type_byte, value) = rest.split_first()?;
     let value = match type_byte {
-        PSEUDONYM => FieldValueKind::Pseudonym(text(value)?.into()),
-        SEALED => FieldValueKind::Sealed(value.into()),
+        PSEUDONYM => FieldValueKind::Pseudonym(text(value)?.parse().ok()?),
+        SEALED => FieldValueKind::Sealed(Sealed::from_bytes(value).ok()?),
         plain => {
             let class = if plain & INTERNAL_BIT == 0 { DataClass::Public } else { DataClass::Internal };
             let value = match (plain & !INTERNAL_BIT, value) {

@@ -4,6 +4,8 @@ use std::fmt;
 use super::Event;
 use crate::class::{DataClass, Internal, Public, Purpose, dotted_code};
 use crate::clock::Timestamp;
+use crate::pseudonym::Pseudonym;
+use crate::seal::Sealed;
 
 /// The name of a field: dotted lower-case, at most 64 bytes. Names are the program's, never the user's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +89,22 @@ mod sealed {
     pub trait Sealed {}
 }
 
+impl sealed::Sealed for Pseudonym {}
+
+impl FieldValue for Pseudonym {
+    fn into_kind(self) -> FieldValueKind {
+        FieldValueKind::Pseudonym(self)
+    }
+}
+
+impl sealed::Sealed for Sealed {}
+
+impl FieldValue for Sealed {
+    fn into_kind(self) -> FieldValueKind {
+        FieldValueKind::Sealed(self)
+    }
+}
+
 /// A field's value as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -98,10 +116,10 @@ pub enum FieldValueKind {
         /// The value.
         value: Value,
     },
-    /// A pseudonym in its text form.
-    Pseudonym(Box<str>),
-    /// A sealed value in its encoded form.
-    Sealed(Box<[u8]>),
+    /// A keyed pseudonym.
+    Pseudonym(Pseudonym),
+    /// A sealed value, at most [`Event::MAX_SEALED_LEN`] bytes encoded.
+    Sealed(Sealed),
 }
 
 impl<T: Into<Value>> sealed::Sealed for Public<T> {}
@@ -144,9 +162,8 @@ impl Field {
     pub(super) fn fits(&self) -> bool {
         match &self.value {
             FieldValueKind::Plain { value: Value::Text(text), .. } => text.len() <= Event::MAX_TEXT_LEN,
-            FieldValueKind::Plain { .. } => true,
-            FieldValueKind::Pseudonym(text) => text.len() <= Event::MAX_TEXT_LEN,
-            FieldValueKind::Sealed(bytes) => bytes.len() <= Event::MAX_SEALED_LEN,
+            // Both have limits of their own, and no greater ones.
+            FieldValueKind::Plain { .. } | FieldValueKind::Pseudonym(_) | FieldValueKind::Sealed(_) => true,
         }
     }
 

@@ -49,7 +49,8 @@ pub enum Recorded {
 /// Only events of kind [`EventKind::CheckDecided`] whose outcome is [`Outcome::Passed`] are aggregated or
 /// sampled. Counts are flushed when their window is over, on [`flush`](Self::flush) and on drop.
 ///
-/// ```
+#[cfg_attr(feature = "testing", doc = "```")]
+#[cfg_attr(not(feature = "testing"), doc = "```ignore")]
 /// use compliance_core::event::{Actor, Event, EventKind, PassPolicy, Recorded, Recorder};
 /// use compliance_core::finding::Outcome;
 /// use compliance_core::testing::MemorySink;

@@ -15,7 +15,7 @@ use std::fmt;
 
 use aes_gcm_siv::aead::{AeadInOut, KeyInit};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce, Tag};
-use hmac::Mac;
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -79,6 +79,7 @@ impl<'a> SealContext<'a> {
 pub struct DataKey {
     id: KeyId,
     key: kdf::Key,
+    mac: Hmac<Sha256>,
 }
 
 impl DataKey {
@@ -88,11 +89,12 @@ impl DataKey {
         let mut key = Zeroizing::new([0; 32]);
         random.fill(&mut id)?;
         random.fill(&mut *key)?;
-        Ok(Self { id: KeyId(id), key })
+        Ok(Self::from_parts(KeyId(id), key))
     }
 
-    pub(super) const fn from_parts(id: KeyId, key: kdf::Key) -> Self {
-        Self { id, key }
+    pub(super) fn from_parts(id: KeyId, key: kdf::Key) -> Self {
+        let mac = kdf::keyed(&*key);
+        Self { id, key, mac }
     }
 
     pub(super) fn key(&self) -> &[u8; 32] {
@@ -124,12 +126,12 @@ impl DataKey {
 
         let digest = context.digest(self.id);
         let mut buffer = value.to_vec();
-        let message_key = kdf::expand(&self.key, &[ENCRYPT, &nonce, &digest]);
+        let message_key = kdf::finish(kdf::expansion(&self.mac, &[ENCRYPT, &nonce, &digest]));
         // INVARIANT: `value` and `digest` are far below the 2³⁶ bytes past which the cipher refuses.
         let tag = encrypt(&message_key, &nonce, &digest, &mut buffer)
             .ok_or(SealErrorKind::TooLong { found: value.len() })?;
         buffer.extend_from_slice(&tag);
-        let commitment = *kdf::expand(&self.key, &[COMMIT, &nonce, &digest]);
+        let commitment = *kdf::finish(kdf::expansion(&self.mac, &[COMMIT, &nonce, &digest]));
         Ok(Sealed { key: self.id, nonce, commitment, ciphertext: buffer.into() })
     }
 
@@ -140,14 +142,13 @@ impl DataKey {
     pub fn open(&self, context: SealContext<'_>, sealed: &Sealed) -> Result<Opened, OpenError> {
         let failed = OpenErrorKind::Failed;
         let digest = context.digest(self.id);
-        let commitment = kdf::keyed(&*self.key).chain_update(COMMIT).chain_update(sealed.nonce);
-        let commitment = commitment.chain_update(digest).chain_update([1]);
+        let commitment = kdf::expansion(&self.mac, &[COMMIT, &sealed.nonce, &digest]);
         if sealed.key != self.id || commitment.verify_slice(&sealed.commitment).is_err() {
             return Err(failed.into());
         }
         let (ciphertext, tag) = sealed.ciphertext.split_last_chunk().ok_or(failed)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let message_key = kdf::expand(&self.key, &[ENCRYPT, &sealed.nonce, &digest]);
+        let message_key = kdf::finish(kdf::expansion(&self.mac, &[ENCRYPT, &sealed.nonce, &digest]));
         decrypt(&message_key, &sealed.nonce, &digest, &mut buffer, tag).ok_or(failed)?;
         Ok(Opened(buffer))
     }

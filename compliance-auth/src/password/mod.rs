@@ -1,0 +1,24 @@
+//! Passwords: accepted by a policy, hashed, verified.
+//!
+//! In reading order: [`policy`] says whether a password may be used and why not; [`strength`] estimates how
+//! hard it is to guess; [`blocklist`] knows what an attacker expects; [`hash`] stores and verifies it.
+
+pub mod blocklist;
+mod context;
+mod fold;
+pub mod hash;
+mod message;
+pub mod policy;
+pub mod strength;
+mod words;
+
+#[doc(inline)]
+pub use context::PasswordContext;
+#[doc(inline)]
+pub use hash::{HashError, HashParameters, PasswordHash, PasswordHasher, VerifiedPassword, VerifyError};
+#[doc(inline)]
+pub use message::Language;
+#[doc(inline)]
+pub use policy::{AcceptedPassword, PasswordPolicy, PasswordProfile, PasswordReason, PasswordRefusal};
+#[doc(inline)]
+pub use strength::{Score, Strength};

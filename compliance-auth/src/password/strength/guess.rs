@@ -1,0 +1,182 @@
+//! From matches to guesses.
+
+use super::super::fold::Letter;
+use super::log10;
+
+/// One guessable piece, from `start` to before `end`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Match {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) guesses_log10: f64,
+}
+
+/// More pieces than this make brute force the cheaper reading: each new piece multiplies by 10⁴.
+const MAX_PIECES: usize = 64;
+/// zxcvbn's MIN_GUESSES_BEFORE_GROWING_SEQUENCE, 10⁴, as a logarithm.
+const GROWING_LOG10: f64 = 4.0;
+
+/// The guesses for the cheapest cover of `n` letters: ℓ! · Π guesses + 10⁴⁽ℓ⁻¹⁾, least over all sequences of
+/// ℓ pieces, where what no match covers costs ten guesses a letter.
+pub(super) fn cheapest_cover(n: usize, mut matches: Vec<Match>) -> f64 {
+    for piece in &mut matches {
+        // A piece of a password costs at least 10 guesses, 50 when it has several letters.
+        let at_least = match piece.end.saturating_sub(piece.start) {
+            len if len == n => 0.0,
+            1 => 1.0,
+            _ => 50_f64.log10(),
+        };
+        piece.guesses_log10 = piece.guesses_log10.max(at_least);
+    }
+    matches.sort_unstable_by_key(|piece| piece.end);
+    let pieces = n.min(MAX_PIECES);
+    let mut prefixes = vec![Prefix::default(); n.saturating_add(1).saturating_mul(pieces.saturating_add(1))];
+    let width = pieces.saturating_add(1);
+    let at = |end: usize, count: usize| end.saturating_mul(width).saturating_add(count);
+    if let Some(empty) = prefixes.first_mut() {
+        empty.matched = 0.0;
+    }
+    let mut rest = matches.as_slice();
+    for end in 1..=n {
+        let here = rest.partition_point(|piece| piece.end <= end);
+        let (ending, later) = rest.split_at_checked(here).unwrap_or_default();
+        rest = later;
+        for count in 1..=pieces {
+            let before = count.saturating_sub(1);
+            let read = |end: usize, count: usize| prefixes.get(at(end, count)).copied().unwrap_or_default();
+            let matched = ending
+                .iter()
+                .map(|piece| read(piece.start, before).least() + piece.guesses_log10)
+                .fold(f64::INFINITY, f64::min);
+            // Never two brute-force pieces in a row: one over both is cheaper.
+            let single = read(end.saturating_sub(1), before).matched + 11_f64.log10();
+            let longer = read(end.saturating_sub(1), count).longer + 1.0;
+            let pair =
+                if end >= 2 { read(end.saturating_sub(2), before).matched + 2.0 } else { f64::INFINITY };
+            if let Some(prefix) = prefixes.get_mut(at(end, count)) {
+                *prefix = Prefix { matched, single, longer: longer.min(pair) };
+            }
+        }
+    }
+    let mut factorial_log10 = 0.0;
+    let mut best = f64::INFINITY;
+    for count in 1..=pieces {
+        factorial_log10 += log10(count);
+        let product = prefixes.get(at(n, count)).copied().unwrap_or_default().least() + factorial_log10;
+        let growing = GROWING_LOG10 * log10_exact(count.saturating_sub(1));
+        best = best.min(log10_of_sum(product, growing));
+    }
+    best
+}
+
+/// The cheapest product for a prefix in a given number of pieces, by what its last piece is.
+#[derive(Clone, Copy, Debug)]
+struct Prefix {
+    matched: f64,
+    /// Brute force over one letter.
+    single: f64,
+    /// Brute force over two and more.
+    longer: f64,
+}
+
+impl Prefix {
+    fn least(self) -> f64 {
+        self.matched.min(self.single).min(self.longer)
+    }
+}
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self { matched: f64::INFINITY, single: f64::INFINITY, longer: f64::INFINITY }
+    }
+}
+
+/// `count` as a float.
+fn log10_exact(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// log₁₀(10ᵃ + 10ᵇ).
+pub(super) fn log10_of_sum(a: f64, b: f64) -> f64 {
+    let (high, low) = if a > b { (a, b) } else { (b, a) };
+    if high.is_infinite() { high } else { high + 10_f64.powf(low - high).ln_1p() / std::f64::consts::LN_10 }
+}
+
+/// In how many ways a word may be capitalised, as a logarithm.
+pub(super) fn uppercase_variations(token: &[Letter]) -> f64 {
+    let upper = token.iter().filter(|letter| letter.typed.is_uppercase()).count();
+    if upper == 0 {
+        return 0.0;
+    }
+    let lower = token.iter().filter(|letter| letter.typed.is_lowercase()).count();
+    let edge = [token.first(), token.last()].into_iter().flatten().any(|letter| letter.typed.is_uppercase());
+    if (edge && upper == 1) || upper == token.len() {
+        return 2_f64.log10();
+    }
+    choices(upper, lower)
+}
+
+/// In how many ways a word may be written with the stand-ins it is written with, as a logarithm.
+pub(super) fn leet_variations(token: &[Letter], word: &[u8]) -> f64 {
+    let pairs = || {
+        token.iter().zip(word.iter().map(|byte| char::from(*byte))).filter(|(letter, c)| letter.lower != *c)
+    };
+    // Stand-ins are ASCII; in a word with other characters letters and bytes do not line up.
+    if token.len() != word.len() {
+        return 0.0;
+    }
+    let mut total = 0.0;
+    for (nth, (letter, c)) in pairs().enumerate() {
+        if pairs().take(nth).any(|(seen, _)| seen.lower == letter.lower) {
+            continue;
+        }
+        let substituted = token.iter().filter(|other| other.lower == letter.lower).count();
+        let plain = token.iter().filter(|other| other.lower == c).count();
+        total += if plain == 0 { 2_f64.log10() } else { choices(substituted, plain) };
+    }
+    total
+}
+
+/// log₁₀ of Σ C(a + b, i) for i from 1 to min(a, b).
+pub(super) fn choices(a: usize, b: usize) -> f64 {
+    let sum =
+        (1..=a.min(b)).map(|i| binomial_log10(a.saturating_add(b), i)).fold(f64::NEG_INFINITY, log10_of_sum);
+    sum.max(0.0)
+}
+
+/// log₁₀ of C(n, k).
+pub(super) fn binomial_log10(n: usize, k: usize) -> f64 {
+    (1..=k).map(|i| log10(n.saturating_sub(k).saturating_add(i)) - log10(i)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(found: f64, expected: f64) {
+        assert!((found - expected.log10()).abs() < 1e-9, "{found} instead of log10({expected})");
+    }
+
+    #[test]
+    fn binomials_and_sums_are_right() {
+        check(binomial_log10(33, 7), 4_272_048.0);
+        check(choices(1, 5), 6.0);
+        check(choices(2, 4), 6.0 + 15.0);
+        check(log10_of_sum(2.0, 3.0), 1100.0);
+    }
+
+    #[test]
+    fn brute_force_costs_ten_guesses_a_letter() {
+        check(cheapest_cover(1, Vec::new()), 12.0);
+        check(cheapest_cover(8, Vec::new()), 1e8 + 1.0);
+    }
+
+    #[test]
+    fn pieces_cost_their_product_their_order_and_ten_thousand_each() {
+        let piece = |start, end, guesses: f64| Match { start, end, guesses_log10: guesses.log10() };
+        check(cheapest_cover(8, vec![piece(0, 8, 3.0)]), 4.0);
+        check(cheapest_cover(8, vec![piece(0, 4, 100.0), piece(4, 8, 3.0)]), 2.0 * 100.0 * 50.0 + 1e4);
+        check(cheapest_cover(8, vec![piece(0, 4, 100.0)]), 2.0 * 100.0 * 1e4 + 1e4);
+    }
+}

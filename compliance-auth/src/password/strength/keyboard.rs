@@ -1,0 +1,217 @@
+//! Walks over neighbouring keys: `qwerty`, `1qaz2wsx`, `147258`.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::super::fold::Letter;
+use super::guess::{Match, binomial_log10, choices, log10_of_sum};
+
+/// Rows of keys from the top, each with the column of its first key. On a slanted board a key's column is that
+/// of the key above it to the left.
+struct Layout {
+    rows: &'static [(i8, &'static str)],
+    slanted: bool,
+}
+
+/// Pairs of plain and shifted; a key without a second meaning repeats the first. From the published layouts
+/// (US, Dvorak, DIN 2137 T1, French AZERTY, the two usual number pads).
+const LAYOUTS: [Layout; 6] = [
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "`~1!2@3#4$5%6^7&8*9(0)-_=+"),
+            (1, "qQwWeErRtTyYuUiIoOpP[{]}\\|"),
+            (1, "aAsSdDfFgGhHjJkKlL;:'\""),
+            (1, "zZxXcCvVbBnNmM,<.>/?"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "`~1!2@3#4$5%6^7&8*9(0)[{]}"),
+            (1, "'\",<.>pPyYfFgGcCrRlL/?=+\\|"),
+            (1, "aAoOeEuUiIdDhHtTnNsS-_"),
+            (1, ";:qQjJkKxXbBmMwWvVzZ"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "^°1!2\"3§4$5%6&7/8(9)0=ß?´`"),
+            (1, "qQwWeErRtTzZuUiIoOpPüÜ+*"),
+            (1, "aAsSdDfFgGhHjJkKlLöÖäÄ#'"),
+            (0, "<>yYxXcCvVbBnNmM,;.:-_"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "²²&1é2\"3'4(5-6è7_8ç9à0)°=+"),
+            (1, "aAzZeErRtTyYuUiIoOpP^¨$£"),
+            (1, "qQsSdDfFgGhHjJkKlLmMù%*µ"),
+            (0, "<>wWxXcCvVbBnN,?;.:/!§"),
+        ],
+    },
+    Layout {
+        slanted: false,
+        rows: &[(1, "//**--"), (0, "778899++"), (0, "445566"), (0, "112233"), (1, "00..")],
+    },
+    Layout {
+        slanted: false,
+        rows: &[(1, "==//**"), (0, "778899--"), (0, "445566++"), (0, "112233"), (1, "00..")],
+    },
+];
+
+/// Where a character is on a layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    x: i8,
+    y: i8,
+    shifted: bool,
+}
+
+type Keys = HashMap<char, Key>;
+
+static KEYS: LazyLock<Vec<(Keys, bool)>> = LazyLock::new(|| {
+    let keys = |layout: &Layout| {
+        let mut keys = Keys::new();
+        for (y, (first, row)) in (0_i8..).zip(layout.rows) {
+            let mut chars = row.chars();
+            let mut x = *first;
+            while let (Some(plain), Some(shifted)) = (chars.next(), chars.next()) {
+                keys.entry(shifted).or_insert(Key { x, y, shifted: shifted != plain });
+                keys.insert(plain, Key { x, y, shifted: false });
+                x = x.saturating_add(1);
+            }
+        }
+        (keys, layout.slanted)
+    };
+    LAYOUTS.iter().map(keys).collect()
+});
+
+/// A walk over neighbouring keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct KeyWalk {
+    pub(in super::super) start: usize,
+    pub(in super::super) end: usize,
+    /// How often the direction changes, counting the first step.
+    pub(in super::super) turns: usize,
+    shifted: usize,
+    keypad: bool,
+}
+
+/// All walks of three keys and more, on every layout.
+pub(in super::super) fn walks(letters: &[Letter]) -> Vec<KeyWalk> {
+    KEYS.iter().flat_map(|(keys, slanted)| walks_on(keys, *slanted, letters)).collect()
+}
+
+fn walks_on(keys: &Keys, slanted: bool, letters: &[Letter]) -> Vec<KeyWalk> {
+    let mut found = Vec::new();
+    let mut walk: Option<(KeyWalk, Key, (i8, i8))> = None;
+    for (position, letter) in letters.iter().enumerate() {
+        let key = keys.get(&letter.typed).copied();
+        if let (Some((walk, last, direction)), Some(key)) = (&mut walk, key) {
+            let step = (key.x.saturating_sub(last.x), key.y.saturating_sub(last.y));
+            if is_neighbour(step, slanted) {
+                if step != *direction {
+                    walk.turns = walk.turns.saturating_add(1);
+                }
+                walk.shifted = walk.shifted.saturating_add(usize::from(key.shifted));
+                walk.end = position.saturating_add(1);
+                (*last, *direction) = (key, step);
+                continue;
+            }
+        }
+        found.extend(walk.map(|(walk, ..)| walk).filter(is_long_enough));
+        walk = key.map(|key| {
+            let shifted = usize::from(key.shifted && slanted);
+            let end = position.saturating_add(1);
+            (KeyWalk { start: position, end, turns: 0, shifted, keypad: !slanted }, key, (0, 0))
+        });
+    }
+    found.extend(walk.map(|(walk, ..)| walk).filter(is_long_enough));
+    found
+}
+
+fn is_long_enough(walk: &KeyWalk) -> bool {
+    walk.end.saturating_sub(walk.start) > 2
+}
+
+fn is_neighbour(step: (i8, i8), slanted: bool) -> bool {
+    match step {
+        (0, 0) => false,
+        // On a slanted board the key below-left touches, the one below-right does not.
+        (1, 1) | (-1, -1) => !slanted,
+        (x, y) => x.abs() <= 1 && y.abs() <= 1,
+    }
+}
+
+pub(super) fn matches(letters: &[Letter]) -> impl Iterator<Item = Match> {
+    walks(letters).into_iter().map(|walk| Match {
+        start: walk.start,
+        end: walk.end,
+        guesses_log10: walk.guesses_log10(),
+    })
+}
+
+impl KeyWalk {
+    /// Walks of up to this length with up to this many turns, from any key.
+    fn guesses_log10(&self) -> f64 {
+        // Keys and average neighbours of the US board and of the number pad.
+        let (starts, degree): (f64, f64) = if self.keypad { (15.0, 5.0) } else { (94.0, 4.0) };
+        let len = self.end.saturating_sub(self.start);
+        let mut total = f64::NEG_INFINITY;
+        for i in 2..=len {
+            let mut turn_log10 = starts.log10();
+            for j in 1..=self.turns.min(i.saturating_sub(1)) {
+                turn_log10 += degree.log10();
+                let ways = binomial_log10(i.saturating_sub(1), j.saturating_sub(1));
+                total = log10_of_sum(total, ways + turn_log10);
+            }
+        }
+        let plain = len.saturating_sub(self.shifted);
+        match (self.shifted, plain) {
+            (0, _) => total,
+            (_, 0) => total + 2_f64.log10(),
+            (shifted, plain) => total + choices(shifted, plain),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::fold::plain;
+    use super::*;
+
+    /// The longest walk, on whichever board, as (start, end, turns).
+    #[track_caller]
+    fn check(text: &str, expected: Option<(usize, usize, usize)>) {
+        let longest = walks(&plain(text)).into_iter().max_by_key(|walk| walk.end - walk.start);
+        assert_eq!(longest.map(|walk| (walk.start, walk.end, walk.turns)), expected, "{text}");
+    }
+
+    #[test]
+    fn walks_are_found_on_their_boards() {
+        check("qwerty", Some((0, 6, 1)));
+        check("xxqwertzxx", Some((2, 8, 1)));
+        check("azertyuiop", Some((0, 10, 1)));
+        check("aoeuidhtns", Some((0, 10, 1)));
+        check("741", Some((0, 3, 1)));
+        check("1qaz", Some((0, 4, 1)));
+        check("ZAQ!", Some((0, 4, 1)));
+        check("bgt6yhn", Some((0, 7, 3)));
+        check("kvtj", None);
+    }
+
+    #[test]
+    fn guesses_grow_with_length_and_turns() {
+        let guesses = |text: &str| {
+            let letters = plain(text);
+            let whole = matches(&letters).filter(|m| m.end - m.start == text.len());
+            whole.map(|m| m.guesses_log10).fold(f64::INFINITY, f64::min)
+        };
+        // Starts × neighbours × (length - 1), as the paper has it for a straight line.
+        assert!((guesses("zxcvbn") - (94.0_f64 * 4.0 * 5.0).log10()).abs() < 1e-9);
+        assert!(guesses("zxcft6yh") > guesses("zxcvbnm,"));
+    }
+}

@@ -1,0 +1,189 @@
+//! The compiled-in words: common passwords, English words and names, with their ranks.
+
+use std::sync::LazyLock;
+
+use compliance_core::clock::Date;
+use compliance_core::snapshot::Snapshot;
+use fst::raw::{CompiledAddr, Fst, Node, Output};
+
+use super::fold::Letter;
+
+static BYTES: &[u8] = include_bytes!("../../data/words.fst");
+/// Of the newest of the lists, see data/README.md.
+const AS_OF: (i16, i8, i8) = (2026, 7, 17);
+const SHA256: [u8; 32] = [
+    0x0b, 0x18, 0x50, 0xa3, 0x1d, 0x73, 0x3d, 0xde, 0x65, 0xc6, 0x23, 0xd2, 0x9e, 0x85, 0x4e, 0x55, 0xc7,
+    0x40, 0x0e, 0xbf, 0xc0, 0x7a, 0xb6, 0xd0, 0xed, 0xa3, 0x87, 0x12, 0xe3, 0x7b, 0x00, 0x21,
+];
+
+static WORDS: LazyLock<Option<Words>> = LazyLock::new(|| Fst::new(BYTES).ok().map(Words));
+
+/// How many list nodes one walk visits at most, over all start positions. Hostile passwords stay far below;
+/// the limit is there for lists of tomorrow.
+const MAX_STEPS: usize = 200_000;
+
+/// The word lists. `None` would mean that the compiled-in bytes are broken; callers refuse then.
+pub(super) fn words() -> Option<&'static Words> {
+    WORDS.as_ref()
+}
+
+/// Source, date and digest of the lists.
+pub(super) fn snapshot() -> Option<Snapshot> {
+    let (year, month, day) = AS_OF;
+    let as_of = Date::new(year, month, day).ok()?;
+    let entries = u64::try_from(words()?.0.len()).ok()?;
+    Some(Snapshot::from_parts("@zxcvbn-ts/language-common 4.1.3, zxcvbn 3.1.1", as_of, SHA256, entries))
+}
+
+pub(super) struct Words(Fst<&'static [u8]>);
+
+/// What the lists know about a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry(u64);
+
+impl Entry {
+    /// The best rank in any list, from 1.
+    pub(super) fn rank(self) -> u32 {
+        u32::try_from(self.0 >> 1).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Whether it is a common password.
+    pub(super) fn is_blocked(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+/// Which readings of a letter a walk follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As it stands, in lower case.
+    Plain,
+    /// Also as the letters it stands in for: `4` for `a`.
+    Leet,
+    /// Also without diacritics, and with separators inside a word skipped where they stand for no letter.
+    Folded,
+}
+
+/// A word found in a text.
+pub(super) struct Found<'w> {
+    /// One past the last letter.
+    pub(super) end: usize,
+    pub(super) entry: Entry,
+    /// The word in the list.
+    pub(super) word: &'w [u8],
+}
+
+impl Words {
+    /// Calls `visit` for every word that starts at `start`. `steps` is the budget left, shared between calls
+    /// for one password.
+    pub(super) fn starting_at(
+        &self,
+        letters: &[Letter],
+        start: usize,
+        reading: Reading,
+        steps: &mut Steps,
+        visit: &mut dyn FnMut(Found<'_>),
+    ) {
+        let mut walk = Walk { words: &self.0, letters, reading, steps, visit, word: Vec::with_capacity(24) };
+        walk.go(self.0.root().addr(), Output::zero(), start, true);
+    }
+}
+
+/// A budget of list nodes to visit.
+#[derive(Debug)]
+pub(super) struct Steps(usize);
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self(MAX_STEPS)
+    }
+}
+
+impl Steps {
+    /// Whether the budget ran out, so that words may have been missed.
+    pub(super) fn exhausted(&self) -> bool {
+        self.0 == 0
+    }
+
+    fn take(&mut self) -> bool {
+        self.0 = self.0.saturating_sub(1);
+        self.0 > 0
+    }
+}
+
+struct Walk<'a> {
+    words: &'a Fst<&'static [u8]>,
+    letters: &'a [Letter],
+    reading: Reading,
+    steps: &'a mut Steps,
+    visit: &'a mut dyn FnMut(Found<'_>),
+    word: Vec<u8>,
+}
+
+impl Walk<'_> {
+    /// Depth is bounded by the longest word and, where separators are skipped, by the longest text.
+    fn go(&mut self, at: CompiledAddr, output: Output, position: usize, first: bool) {
+        let Some(letter) = self.letters.get(position) else { return };
+        if !self.steps.take() {
+            return;
+        }
+        let next = position.saturating_add(1);
+        let node = self.words.node(at);
+        self.follow_char(node, output, letter.lower, next);
+        if self.reading == Reading::Folded && letter.folded != letter.lower {
+            self.follow_char(node, output, letter.folded, next);
+        }
+        if self.reading != Reading::Plain {
+            for stand_in in letter.leet.iter().flatten() {
+                self.follow_char(node, output, *stand_in, next);
+            }
+        }
+        // What may stand for a letter is not skipped: `!!` would be read in as many ways as it has halves.
+        let skipped = letter.is_separator() && letter.leet == [None; 2];
+        if self.reading == Reading::Folded && skipped && !first {
+            self.go(at, output, next, false);
+        }
+    }
+
+    fn follow_char(&mut self, node: Node<'_>, output: Output, c: char, next: usize) {
+        let mut buffer = [0; 4];
+        let (mut node, mut output) = (node, output);
+        let before = self.word.len();
+        for byte in c.encode_utf8(&mut buffer).bytes() {
+            let Some(index) = node.find_input(byte) else {
+                self.word.truncate(before);
+                return;
+            };
+            let transition = node.transition(index);
+            output = output.cat(transition.out);
+            node = self.words.node(transition.addr);
+            self.word.push(byte);
+        }
+        if node.is_final() {
+            let entry = Entry(output.cat(node.final_output()).value());
+            (self.visit)(Found { end: next, entry, word: &self.word });
+        }
+        if !node.is_empty() {
+            self.go(node.addr(), output, next, false);
+        }
+        self.word.truncate(before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiled_in_lists_are_the_documented_ones() {
+        let snapshot = snapshot().unwrap();
+        snapshot.check_digest(BYTES).unwrap();
+        assert_eq!(snapshot.entries(), 101_777);
+        let fst = &words().unwrap().0;
+        fst.verify().unwrap();
+        let entry = |word: &str| fst.get(word).map(|output| Entry(output.value()));
+        assert_eq!(entry("password").map(Entry::rank), Some(2));
+        assert!(entry("password").unwrap().is_blocked());
+        assert!(!entry("velour").is_some_and(Entry::is_blocked));
+    }
+}

@@ -1,0 +1,60 @@
+//! axum: the peer's address for the layers, and the proof as an extractor.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use axum::Router;
+//! use axum::routing::post;
+//! use compliance_core::clock::SystemClock;
+//! use compliance_geo::client_ip::{ClientIp, Source, TrustedProxies};
+//! use compliance_geo::embargo::{Embargo, Policy};
+//! use compliance_geo::integrations::axum::{Servable, peer};
+//! use compliance_geo::integrations::tower::{ClientIpLayer, EmbargoLayer};
+//!
+//! async fn sign_up(Servable(place): Servable) -> String {
+//!     format!("welcome, under {}", place.policy())
+//! }
+//!
+//! let rule = ClientIp::new(TrustedProxies::parse(["10.0.0.0/8"])?, Source::XForwardedFor)?;
+//! let embargo = Embargo::builder().policy(Policy::Us).build()?;
+//! let app: Router = Router::new()
+//!     .route("/sign-up", post(sign_up))
+//!     // The layer added last sees the request first.
+//!     .layer(EmbargoLayer::new(embargo, Arc::new(SystemClock)))
+//!     .layer(ClientIpLayer::new(rule, peer));
+//! // axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts};
+use http::request::Parts;
+use http::{Extensions, Response};
+
+use super::{Refusal, tower};
+use crate::embargo::ServablePlace;
+
+/// Who made the connection, from axum's `ConnectInfo<SocketAddr>`. Serve with
+/// `into_make_service_with_connect_info::<SocketAddr>()`, or every request is refused.
+#[must_use]
+pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
+}
+
+/// The proof that the client is where it may be served, from the
+/// [`EmbargoLayer`](super::tower::EmbargoLayer). Without it the request is refused with 403.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "extractors are taken apart in the handler's arguments")]
+pub struct Servable(pub Arc<ServablePlace>);
+
+impl<S: Sync> FromRequestParts<S> for Servable {
+    type Rejection = Response<Body>;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response<Body>> {
+        let place = parts.extensions.get::<Arc<ServablePlace>>();
+        place.cloned().map(Self).ok_or_else(|| tower::response(Refusal::ClientUnknown))
+    }
+}

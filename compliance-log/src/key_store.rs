@@ -1,0 +1,375 @@
+//! A key store on disk: one small file per data key, wrapped under a key-encryption key that is not here.
+//!
+//! `compliance_core::seal` says what a key store promises. This one keeps each living key in a file of its own and
+//! replaces the file by a tombstone when the key is destroyed, so that *erased* and *tampered* can be told apart
+//! for as long as the folder lives.
+//!
+//! ```
+//! use compliance_core::random::SystemRandom;
+//! use compliance_core::seal::{KeyEncryptionKey, KeyOwner, KeyRing, KeyStore, SealContext};
+//! use compliance_log::key_store::FileKeyStore;
+//!
+//! let dir = tempfile::tempdir()?;
+//! let owner = KeyOwner::new("audit.subject", "user-4711")?;
+//! let context = SealContext::new("audit.field");
+//! let sealed = {
+//!     let keys = FileKeyStore::open(dir.path(), KeyRing::new(KeyEncryptionKey::new(&[7; 32])?))?;
+//!     keys.seal(&owner, context, b"Anna", &SystemRandom)?
+//! };
+//! let keys = FileKeyStore::open(dir.path(), KeyRing::new(KeyEncryptionKey::new(&[7; 32])?))?;
+//! assert_eq!(keys.open(context, &sealed)?.as_bytes(), b"Anna");
+//!
+//! let receipt = keys.destroy(sealed.key(), "2026-11-21T12:00:00Z".parse()?)?;
+//! assert_eq!(receipt.key(), sealed.key());
+//! assert_eq!(keys.open(context, &sealed).unwrap_err().code(), "seal.destroyed");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use compliance_core::clock::Timestamp;
+use compliance_core::id::TenantId;
+use compliance_core::random::SecureRandom;
+use compliance_core::seal::{
+    DataKey, DestroyReceipt, KeyEncryptionKey, KeyId, KeyOwner, KeyRing, KeyStore, KeyStoreError,
+    KeyStoreErrorKind, WrappedKey,
+};
+
+const LIVING: &str = "key";
+const DESTROYED: &str = "gone";
+const UNFINISHED: &str = "tmp";
+const LOCK: &str = "lock";
+const VERSION: u8 = 1;
+
+/// The largest file read, in bytes: owner, tenant and wrapped key with room to spare.
+const MAX_FILE_LEN: u64 = 4096;
+
+/// A [`KeyStore`] in a folder. One process has it open at a time.
+///
+/// Answers `Ok` only when the change is synchronised, file and folder. Every key is read into memory on opening,
+/// wrapped as it is on disk: some 500 bytes each.
+///
+/// # Security
+/// Whoever has the folder has the wrapped keys and the owners' names; without the key-encryption key they open
+/// nothing. Keep that key elsewhere. Destroying a key overwrites its file before removing it; copies in backups
+/// and in a flash drive's spare blocks are beyond a program's reach: state how long backups live with
+/// [`with_backup_retention`](Self::with_backup_retention), and destroy the key-encryption key with the drive.
+#[derive(Debug)]
+pub struct FileKeyStore {
+    dir: PathBuf,
+    state: Mutex<State>,
+    backup_retention: Option<Duration>,
+    // Held for its lock.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct State {
+    ring: KeyRing,
+    living: HashMap<KeyId, (KeyOwner, WrappedKey)>,
+    by_owner: HashMap<KeyOwner, KeyId>,
+    destroyed: HashMap<KeyId, DestroyReceipt>,
+}
+
+/// A folder could not be opened as a key store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("key store not opened: {0}")]
+pub struct FileKeyStoreError(FileKeyStoreErrorKind);
+
+/// Why a folder could not be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileKeyStoreErrorKind {
+    /// A file is not of its form.
+    #[error("a key file is damaged or of an unknown version")]
+    Damaged,
+    /// The folder could not be read or written.
+    #[error("the folder could not be read or written: {0}")]
+    Io(io::ErrorKind),
+    /// Another process has it open.
+    #[error("another process has it open")]
+    Locked,
+}
+
+impl FileKeyStoreError {
+    /// Why.
+    #[must_use]
+    pub fn kind(&self) -> FileKeyStoreErrorKind {
+        self.0
+    }
+
+    /// `key_store.damaged`, `key_store.io` or `key_store.locked`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.0 {
+            FileKeyStoreErrorKind::Damaged => "key_store.damaged",
+            FileKeyStoreErrorKind::Io(_) => "key_store.io",
+            FileKeyStoreErrorKind::Locked => "key_store.locked",
+        }
+    }
+}
+
+impl From<io::Error> for FileKeyStoreError {
+    fn from(error: io::Error) -> Self {
+        Self(FileKeyStoreErrorKind::Io(error.kind()))
+    }
+}
+
+impl FileKeyStore {
+    /// Opens the store in `dir`, creating the folder where there is none. `ring` holds the key-encryption key that
+    /// wraps, and those that wrapped earlier when a [`rotate`](KeyStore::rotate) was cut short.
+    ///
+    /// # Errors
+    /// [`FileKeyStoreError`]: `key_store.locked`, `key_store.damaged`, `key_store.io`.
+    pub fn open(dir: impl AsRef<Path>, ring: KeyRing) -> Result<Self, FileKeyStoreError> {
+        let dir = dir.as_ref().to_owned();
+        create_private_dir(&dir)?;
+        let lock =
+            private_file(OpenOptions::new().write(true).create(true).truncate(false)).open(dir.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                return Err(FileKeyStoreError(FileKeyStoreErrorKind::Locked));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(error.into()),
+        }
+        let state = read_all(&dir, ring)?;
+        Ok(Self { dir, state: Mutex::new(state), backup_retention: None, _lock: lock })
+    }
+
+    /// How long a backup may still hold the file of a destroyed key: receipts say when the last one expires.
+    #[must_use]
+    pub fn with_backup_retention(mut self, retention: Duration) -> Self {
+        self.backup_retention = Some(retention);
+        self
+    }
+
+    /// The memory follows the disk only after the disk took the change, so what a panicking thread leaves is whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, key: KeyId, extension: &str) -> PathBuf {
+        self.dir.join(format!("{key}.{extension}"))
+    }
+
+    /// Replaces or creates a file: the old or the new content is there at any time, never half of one.
+    fn write(&self, key: KeyId, extension: &str, content: &[u8]) -> io::Result<()> {
+        let unfinished = self.path(key, UNFINISHED);
+        let mut file =
+            private_file(OpenOptions::new().write(true).create(true).truncate(true)).open(&unfinished)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(unfinished, self.path(key, extension))?;
+        sync_dir(&self.dir)
+    }
+}
+
+impl KeyStore for FileKeyStore {
+    fn create(&self, owner: &KeyOwner, random: &dyn SecureRandom) -> Result<DataKey, KeyStoreError> {
+        let mut state = self.state();
+        if state.by_owner.contains_key(owner) {
+            return Err(KeyStoreErrorKind::AlreadyExists.into());
+        }
+        let (key, wrapped) = state.ring.create(owner, random)?;
+        // A source that repeats itself must not overwrite a living key or bring back a destroyed one.
+        if state.living.contains_key(&key.id()) || state.destroyed.contains_key(&key.id()) {
+            return Err(KeyStoreErrorKind::Random.into());
+        }
+        self.write(key.id(), LIVING, &encode_living(owner, &wrapped)).map_err(unavailable)?;
+        state.living.insert(key.id(), (owner.clone(), wrapped));
+        state.by_owner.insert(owner.clone(), key.id());
+        Ok(key)
+    }
+
+    fn find(&self, owner: &KeyOwner) -> Result<Option<KeyId>, KeyStoreError> {
+        Ok(self.state().by_owner.get(owner).copied())
+    }
+
+    fn unwrap_key(&self, key: KeyId) -> Result<DataKey, KeyStoreError> {
+        let state = self.state();
+        match state.living.get(&key) {
+            Some((owner, wrapped)) => state.ring.unwrap_key(owner, wrapped),
+            None if state.destroyed.contains_key(&key) => Err(KeyStoreErrorKind::Destroyed.into()),
+            None => Err(KeyStoreErrorKind::UnknownKey.into()),
+        }
+    }
+
+    fn destroy(&self, key: KeyId, at: Timestamp) -> Result<DestroyReceipt, KeyStoreError> {
+        let mut state = self.state();
+        if let Some(receipt) = state.destroyed.get(&key) {
+            // An earlier call may have failed between tombstone and removal.
+            remove_living(&self.dir, &self.path(key, LIVING)).map_err(unavailable)?;
+            return Ok(*receipt);
+        }
+        if !state.living.contains_key(&key) {
+            return Err(KeyStoreErrorKind::UnknownKey.into());
+        }
+        let receipt = DestroyReceipt::attest(
+            key,
+            at,
+            self.backup_retention.map(|retention| at.saturating_add(retention)),
+        );
+        // The tombstone first: after a crash in between, opening finishes the removal.
+        self.write(key, DESTROYED, &encode_destroyed(&receipt)).map_err(unavailable)?;
+        if let Some((owner, _)) = state.living.remove(&key) {
+            state.by_owner.remove(&owner);
+        }
+        state.destroyed.insert(key, receipt);
+        remove_living(&self.dir, &self.path(key, LIVING)).map_err(unavailable)?;
+        Ok(receipt)
+    }
+
+    /// As the trait says, but for a disk that fails half-way: then some keys are wrapped under `to` and some under
+    /// the earlier key, this store goes on with both, and the next process must [`open`](Self::open) it with both.
+    fn rotate(&self, to: KeyEncryptionKey, random: &dyn SecureRandom) -> Result<usize, KeyStoreError> {
+        let mut state = self.state();
+        let State { ring, living, .. } = &mut *state;
+        // Whoever cannot be unwrapped stops the rotation before anything is written.
+        for (owner, wrapped) in living.values() {
+            ring.unwrap_key(owner, wrapped)?;
+        }
+        ring.rotate(to);
+        for (id, (owner, wrapped)) in living.iter_mut() {
+            let rewrapped = ring.rewrap(owner, wrapped, random)?;
+            self.write(*id, LIVING, &encode_living(owner, &rewrapped)).map_err(unavailable)?;
+            *wrapped = rewrapped;
+        }
+        ring.forget_previous();
+        Ok(living.len())
+    }
+}
+
+fn unavailable(_: io::Error) -> KeyStoreError {
+    KeyStoreErrorKind::Unavailable.into()
+}
+
+fn create_private_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)?;
+    dir.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
+}
+
+fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Overwrites and removes the file of a destroyed key; nothing to do when it is gone already.
+fn remove_living(dir: &Path, path: &Path) -> io::Result<()> {
+    let length = match fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    io::copy(&mut io::repeat(0).take(length), &mut file)?;
+    file.sync_all()?;
+    fs::remove_file(path)?;
+    sync_dir(dir)
+}
+
+fn read_all(dir: &Path, ring: KeyRing) -> Result<State, FileKeyStoreError> {
+    let damaged = || FileKeyStoreError(FileKeyStoreErrorKind::Damaged);
+    let (mut living, mut destroyed) = (HashMap::new(), HashMap::new());
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if extension == Some(UNFINISHED) {
+            // A crash left it; nothing in it was acknowledged.
+            fs::remove_file(&path)?;
+            continue;
+        }
+        let (Some(extension @ (LIVING | DESTROYED)), Some(stem)) = (extension, path.file_stem()) else {
+            continue;
+        };
+        let key: KeyId = stem.to_str().and_then(|stem| stem.parse().ok()).ok_or_else(damaged)?;
+        let mut content = Vec::new();
+        File::open(&path)?.take(MAX_FILE_LEN).read_to_end(&mut content)?;
+        if extension == LIVING {
+            living.insert(key, content);
+        } else {
+            destroyed.insert(key, decode_destroyed(key, &content).ok_or_else(damaged)?);
+        }
+    }
+    let mut state = State { ring, living: HashMap::new(), by_owner: HashMap::new(), destroyed };
+    for (key, content) in living {
+        if state.destroyed.contains_key(&key) {
+            remove_living(dir, &dir.join(format!("{key}.{LIVING}")))?;
+            continue;
+        }
+        let (owner, wrapped) =
+            decode_living(&content).filter(|(_, wrapped)| wrapped.key() == key).ok_or_else(damaged)?;
+        if state.by_owner.insert(owner.clone(), key).is_some() {
+            return Err(damaged());
+        }
+        state.living.insert(key, (owner, wrapped));
+    }
+    Ok(state)
+}
+
+fn put(out: &mut Vec<u8>, part: &[u8]) {
+    // Every part is far below 4 GiB.
+    out.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(part);
+}
+
+fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (part, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    *bytes = rest;
+    Some(part)
+}
+
+/// Version, tenant (empty: none), kind, name, wrapped key; each part with its length in front.
+fn encode_living(owner: &KeyOwner, wrapped: &WrappedKey) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    put(&mut out, owner.tenant().map_or("", TenantId::as_str).as_bytes());
+    put(&mut out, owner.kind().as_bytes());
+    put(&mut out, owner.name().as_bytes());
+    put(&mut out, &wrapped.to_bytes());
+    out
+}
+
+fn decode_living(content: &[u8]) -> Option<(KeyOwner, WrappedKey)> {
+    let (&VERSION, mut rest) = content.split_first()? else { return None };
+    let (tenant, kind, name) = (take(&mut rest)?, take(&mut rest)?, take(&mut rest)?);
+    let wrapped = WrappedKey::from_bytes(take(&mut rest)?).ok()?;
+    let owner = KeyOwner::new(str::from_utf8(kind).ok()?, str::from_utf8(name).ok()?).ok()?;
+    let owner = match str::from_utf8(tenant).ok()? {
+        "" => owner,
+        tenant => owner.of_tenant(TenantId::new(tenant).ok()?),
+    };
+    rest.is_empty().then_some((owner, wrapped))
+}
+
+/// Version, when, and until when backups live (`i128::MAX`: there are none), in nanoseconds since the epoch. Says
+/// nothing of the owner.
+fn encode_destroyed(receipt: &DestroyReceipt) -> Vec<u8> {
+    let until = receipt.backups_until().map_or(i128::MAX, Timestamp::as_unix_nanos);
+    [&[VERSION][..], &receipt.destroyed_at().as_unix_nanos().to_be_bytes(), &until.to_be_bytes()].concat()
+}
+
+fn decode_destroyed(key: KeyId, content: &[u8]) -> Option<DestroyReceipt> {
+    let (&VERSION, rest) = content.split_first()? else { return None };
+    let (at, until) = rest.split_first_chunk::<16>()?;
+    let until = i128::from_be_bytes(until.try_into().ok()?);
+    let until = (until != i128::MAX).then(|| Timestamp::from_unix_nanos(until));
+    Some(DestroyReceipt::attest(key, Timestamp::from_unix_nanos(i128::from_be_bytes(*at)), until))
+}

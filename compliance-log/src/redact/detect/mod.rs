@@ -1,0 +1,200 @@
+//! The detectors, one file per family, and what they share: the scan they report to.
+//!
+//! A detector is called at an anchor – a byte that every value of its family has – looks around it, checks
+//! what it finds, and reports a hit. It reads a bounded number of bytes around the anchor, or bytes that no
+//! later anchor of the same family is called for: that keeps a scan linear.
+
+pub(crate) mod digits;
+pub(crate) mod identity;
+pub(crate) mod mail;
+pub(crate) mod national;
+pub(crate) mod network;
+pub(crate) mod number;
+pub(crate) mod payment;
+pub(crate) mod person;
+pub(crate) mod phone;
+pub(crate) mod secret;
+pub(crate) mod token;
+
+use super::detector::Detector;
+use super::lexicon::{Cue, is_filler};
+use super::text::{LETTER, Text, is};
+
+/// A range of the text and what it is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) detector: Detector,
+}
+
+/// The families whose hits have no bound in length.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Open {
+    Keyed,
+    Prefixed,
+    Scheme,
+}
+
+/// How a value stands to the word that announces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Announced {
+    /// No such word.
+    No,
+    /// The word stands before the value, on the same line.
+    Near,
+    /// Between word and value there are only delimiters and filler words.
+    Adjacent,
+}
+
+/// How far behind its word a value may stand, in bytes.
+const REACH: usize = 56;
+/// How long the gap to an adjacent value may be, in bytes.
+const GAP: usize = 40;
+
+/// One scan over one text.
+pub(crate) struct Scan<'t, 'h> {
+    pub(crate) text: Text<'t>,
+    hits: &'h mut Vec<Hit>,
+    recent: [(Cue, usize, usize); 8],
+    recents: usize,
+    /// Where the last hit of unbounded length ends, by family: what lies before needs no second look.
+    open: [usize; 3],
+    /// Where the last long run ends that turned out to be nothing.
+    dull: usize,
+    /// A field's name that announces the whole text.
+    field: &'t [Cue],
+}
+
+impl<'t, 'h> Scan<'t, 'h> {
+    pub(crate) fn new(text: &'t str, field: &'t [Cue], hits: &'h mut Vec<Hit>) -> Self {
+        Self {
+            text: Text::new(text),
+            hits,
+            recent: [(Cue::Reference, 0, 0); 8],
+            recents: 0,
+            open: [0; 3],
+            dull: 0,
+            field,
+        }
+    }
+
+    /// Reports a hit.
+    pub(crate) fn hit(&mut self, start: usize, end: usize, detector: Detector) {
+        if start < end {
+            self.hits.push(Hit { start, end, detector });
+        }
+    }
+
+    /// Reports a hit whose length has no bound; detectors of such hits ask [`Self::is_open`] first.
+    pub(crate) fn open_hit(&mut self, family: Open, start: usize, end: usize, detector: Detector) {
+        self.hit(start, end, detector);
+        if let Some(open) = self.open.get_mut(family as usize) {
+            *open = (*open).max(end);
+        }
+    }
+
+    /// Whether `at` lies inside a hit of unbounded length that the same family found.
+    pub(crate) fn is_open(&self, family: Open, at: usize) -> bool {
+        self.open.get(family as usize).is_some_and(|open| at < *open)
+    }
+
+    /// Whether `at` lies in a run that turned out to be nothing.
+    pub(crate) fn is_dull(&self, at: usize) -> bool {
+        at < self.dull
+    }
+
+    /// Notes that the run up to `end` needs no second look.
+    pub(crate) fn dull(&mut self, end: usize) {
+        self.dull = self.dull.max(end);
+    }
+
+    /// Remembers an announcing word.
+    pub(crate) fn note(&mut self, cue: Cue, start: usize, end: usize) {
+        if let Some(cell) = self.recent.get_mut(self.recents & 7) {
+            *cell = (cue, start, end);
+            self.recents = self.recents.wrapping_add(1);
+        }
+    }
+
+    /// Whether any word has announced anything yet.
+    pub(crate) fn has_cues(&self) -> bool {
+        self.recents != 0 || !self.field.is_empty()
+    }
+
+    /// How `cue` announces the value at `start`.
+    pub(crate) fn announced(&self, cue: Cue, start: usize) -> Announced {
+        if self.field.contains(&cue) {
+            return if self.lead_in(0, start) { Announced::Adjacent } else { Announced::Near };
+        }
+        let mut best = Announced::No;
+        for (noted, _, end) in self.recent.iter().take(self.recents) {
+            if *noted != cue || *end > start || start.saturating_sub(*end) > REACH {
+                continue;
+            }
+            if self.lead_in(*end, start) {
+                return Announced::Adjacent;
+            }
+            if !self.text.slice(*end, start).contains(&b'\n') {
+                best = Announced::Near;
+            }
+        }
+        best
+    }
+
+    /// Whether a technical number stands at `start`: an order, a parcel, a version.
+    pub(crate) fn is_reference(&self, start: usize) -> bool {
+        self.recents != 0 && self.announced(Cue::Reference, start) == Announced::Adjacent
+    }
+
+    /// Whether only delimiters and at most two filler words stand between `from` and `to`.
+    fn lead_in(&self, from: usize, to: usize) -> bool {
+        to.saturating_sub(from) <= GAP && self.skip_gap(from, to) == to
+    }
+
+    /// Where a value that follows a word ending at `from` starts, at most at `limit`.
+    pub(crate) fn skip_gap(&self, from: usize, limit: usize) -> usize {
+        let mut at = from;
+        let mut words = 0_usize;
+        while at < limit {
+            let byte = self.text.at(at);
+            if is(byte, LETTER) {
+                let end = self.text.run_end(at, LETTER, 16);
+                if words == 2 || end > limit || !is_filler(self.text.slice(at, end)) {
+                    return at;
+                }
+                words = words.wrapping_add(1);
+                at = end;
+            } else if matches!(
+                byte,
+                b' ' | b':'
+                    | b'='
+                    | b'"'
+                    | b'\''
+                    | b'\\'
+                    | b'#'
+                    | b'('
+                    | b')'
+                    | b'.'
+                    | b'-'
+                    | b'>'
+                    | b'_'
+                    | b'\t'
+                    | b'/'
+                    | b'`'
+                    | b'<'
+                    | b'*'
+            ) {
+                at = at.wrapping_add(1);
+            } else {
+                return at;
+            }
+        }
+        at
+    }
+
+    /// Where the value announced by a word ending at `end` may start.
+    pub(crate) fn value_after(&self, end: usize) -> usize {
+        self.skip_gap(end, end.saturating_add(GAP))
+    }
+}

@@ -1,0 +1,145 @@
+//! Addresses of machines.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::super::detector::Detector;
+use super::super::text::{DIGIT, HEX, LETTER, LOWER, Text, UPPER};
+use super::Scan;
+
+/// An IPv4 address whose first digit stands at `start`.
+pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) {
+    let text = scan.text;
+    let Some((address, end)) = read_ipv4(text, start) else { return };
+    let before = text.before(start);
+    // `1.2.3.4.5` and `v1.2.3.4` are versions, `::1.2.3.4` belongs to an IPv6 address.
+    let glued = (before == b'.' && text.is_before(start.wrapping_sub(1), DIGIT))
+        || (before == b':' && text.before(start.wrapping_sub(1)) == b':')
+        || before == b'_';
+    if !glued && !scan.is_reference(start) && !kept_v4(address) {
+        scan.hit(start, end, Detector::Ipv4);
+    }
+}
+
+/// Four decimal octets with points between and a boundary after them.
+fn read_ipv4(text: Text<'_>, start: usize) -> Option<(Ipv4Addr, usize)> {
+    let mut octets = [0_u8; 4];
+    let mut at = start;
+    for (index, octet) in octets.iter_mut().enumerate() {
+        if index > 0 {
+            if text.at(at) != b'.' {
+                return None;
+            }
+            at = at.wrapping_add(1);
+        }
+        let end = text.run_end(at, DIGIT, 4);
+        let value = text
+            .slice(at, end)
+            .iter()
+            .fold(0_u32, |value, byte| value.wrapping_mul(10).wrapping_add(u32::from(byte & 0x0f)));
+        if !(1..=3).contains(&end.wrapping_sub(at)) {
+            return None;
+        }
+        *octet = u8::try_from(value).ok()?;
+        at = end;
+    }
+    let after = text.at(at);
+    let longer = text.is(at, DIGIT | UPPER | LOWER)
+        || after == b'_'
+        || (matches!(after, b'.' | b'-') && text.is(at.wrapping_add(1), DIGIT));
+    (!longer).then_some((Ipv4Addr::from(octets), at))
+}
+
+/// Addresses that lead to nobody: private (RFC 1918), loopback, unspecified, and netmasks.
+fn kept_v4(address: Ipv4Addr) -> bool {
+    let bits = u32::from(address);
+    let netmask = bits.leading_ones().saturating_add(bits.trailing_zeros()) >= 32;
+    address.is_private() || address.is_loopback() || address.octets().first() == Some(&0) || netmask
+}
+
+/// An IPv6 address around the colon at `colon`.
+pub(crate) fn ipv6(scan: &mut Scan<'_, '_>, colon: usize) {
+    let text = scan.text;
+    let start = text.run_start(colon, HEX, 5);
+    if colon.wrapping_sub(start) > 4
+        || text.is_before(start, LETTER | DIGIT)
+        || matches!(text.before(start), b':' | b'_')
+    {
+        return;
+    }
+    let mut end = start;
+    while end.wrapping_sub(start) < 46 && (text.is(end, HEX) || matches!(text.at(end), b':' | b'.')) {
+        end = end.wrapping_add(1);
+    }
+    // A point or colon behind the address is punctuation, a port, or a reason.
+    let run = text.str(start, end);
+    let Some((address, length)) = longest_ipv6(run) else { return };
+    let end = start.wrapping_add(length);
+    let colons = text.slice(start, end).iter().filter(|byte| **byte == b':').count();
+    let digits = text.slice(start, end).iter().any(u8::is_ascii_digit);
+    if text.is(end, LETTER | DIGIT) || text.at(end) == b'_' || (!digits && colons < 4) || kept_v6(address) {
+        return;
+    }
+    let mut zone_end = end;
+    if text.at(end) == b'%' && !text.is(end.wrapping_add(1), HEX) {
+        zone_end = text.run_end(end.wrapping_add(1), LETTER | DIGIT, 16);
+    }
+    scan.hit(start, zone_end, Detector::Ipv6);
+}
+
+/// The longest start of `run` that is an address, less trailing punctuation.
+fn longest_ipv6(run: &str) -> Option<(Ipv6Addr, usize)> {
+    let mut candidate = run;
+    loop {
+        if let Ok(address) = candidate.parse() {
+            return Some((address, candidate.len()));
+        }
+        let cut = candidate.rfind([':', '.'])?;
+        candidate = candidate.get(..cut)?;
+        if candidate.len() < 3 {
+            return None;
+        }
+    }
+}
+
+/// Loopback, unspecified, and an IPv4-mapped address that is kept itself.
+fn kept_v6(address: Ipv6Addr) -> bool {
+    address.is_loopback() || address.is_unspecified() || address.to_ipv4_mapped().is_some_and(kept_v4)
+}
+
+/// A hardware address whose first pair ends before the separator at `at`: six or eight pairs, or Cisco's
+/// three groups of four.
+pub(crate) fn mac(scan: &mut Scan<'_, '_>, at: usize) {
+    let text = scan.text;
+    let separator = text.at(at);
+    let width = if separator == b'.' { 4_usize } else { 2 };
+    let step = width.wrapping_add(1);
+    let start = at.wrapping_sub(width);
+    if text.run_start(at, HEX, 5) != start
+        || text.is_before(start, LETTER | DIGIT)
+        || text.before(start) == b'_'
+    {
+        return;
+    }
+    if text.before(start) == separator && text.is_before(start.wrapping_sub(1), HEX) {
+        return;
+    }
+    let mut end = at;
+    let mut groups = 1_usize;
+    while groups < 21
+        && text.at(end) == separator
+        && text.run_end(end.wrapping_add(1), HEX, 5) == end.wrapping_add(step)
+    {
+        end = end.wrapping_add(step);
+        groups = groups.wrapping_add(1);
+    }
+    let fits = if width == 4 { groups == 3 } else { groups == 6 || groups == 8 };
+    let after = text.at(end);
+    let longer = text.is(end, LETTER | DIGIT)
+        || after == b'_'
+        || (after == separator && text.is(end.wrapping_add(1), HEX));
+    let bytes = || text.slice(start, end).iter().filter(|byte| **byte != separator);
+    let blank = bytes().all(|byte| *byte == b'0') || bytes().all(|byte| byte.eq_ignore_ascii_case(&b'f'));
+    if fits && !longer && !blank {
+        scan.hit(start, end, Detector::Mac);
+    }
+}

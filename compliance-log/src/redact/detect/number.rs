@@ -1,0 +1,119 @@
+//! Numbers as people and programs write them: digits in groups with single separators between.
+
+use super::super::text::{DIGIT, LETTER, Text, UPPER};
+
+/// The most digits and groups looked at from one place.
+const MAX_DIGITS: usize = 24;
+const MAX_GROUPS: usize = 12;
+
+/// A group of digits.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Group {
+    /// Where it ends in the text.
+    pub(crate) end: usize,
+    /// How many digits of the number end here.
+    pub(crate) digits: usize,
+    /// The separator before it; 0 for the first.
+    pub(crate) separator: u8,
+}
+
+/// Digits from a place on.
+pub(crate) struct Number {
+    pub(crate) start: usize,
+    digits: [u8; MAX_DIGITS],
+    groups: [Group; MAX_GROUPS],
+    len: usize,
+}
+
+impl Number {
+    /// Reads the number at `start`, where a digit stands.
+    pub(crate) fn read(text: Text<'_>, start: usize) -> Self {
+        let mut number =
+            Self { start, digits: [0; MAX_DIGITS], groups: [Group::default(); MAX_GROUPS], len: 0 };
+        let mut count = 0;
+        let mut at = start;
+        let mut separator = 0;
+        while number.len < MAX_GROUPS {
+            let group_start = at;
+            while let Some(cell) = number.digits.get_mut(count)
+                && text.is(at, DIGIT)
+            {
+                *cell = text.at(at) & 0x0f;
+                count = count.wrapping_add(1);
+                at = at.wrapping_add(1);
+            }
+            if at == group_start || text.is(at, DIGIT) {
+                break;
+            }
+            if let Some(cell) = number.groups.get_mut(number.len) {
+                *cell = Group { end: at, digits: count, separator };
+                number.len = number.len.wrapping_add(1);
+            }
+            separator = text.at(at);
+            if !matches!(separator, b' ' | b'-' | b'.' | b'/') || !text.is(at.wrapping_add(1), DIGIT) {
+                break;
+            }
+            at = at.wrapping_add(1);
+        }
+        number
+    }
+
+    /// The groups read; the last may go on beyond what is looked at.
+    pub(crate) fn groups(&self) -> &[Group] {
+        self.groups.get(..self.len).unwrap_or(&[])
+    }
+
+    /// The first `count` digits.
+    pub(crate) fn digits(&self, count: usize) -> &[u8] {
+        self.digits.get(..count).unwrap_or(&[])
+    }
+
+    /// How many digits there are in all groups.
+    pub(crate) fn count(&self) -> usize {
+        self.groups().last().map_or(0, |group| group.digits)
+    }
+
+    /// The sizes of the first groups, as `[3, 2, 4]`.
+    pub(crate) fn sizes(groups: &[Group]) -> impl Iterator<Item = usize> + '_ {
+        let mut before = 0_usize;
+        groups.iter().map(move |group| {
+            let size = group.digits.wrapping_sub(before);
+            before = group.digits;
+            size
+        })
+    }
+
+    /// The one separator between all groups; 0 for one group, nothing for mixed ones.
+    pub(crate) fn separator(groups: &[Group]) -> Option<u8> {
+        let mut rest = groups.iter().skip(1).map(|group| group.separator);
+        let Some(first) = rest.next() else { return Some(0) };
+        rest.all(|separator| separator == first).then_some(first)
+    }
+}
+
+/// Whether a value may start at `start`: nothing that belongs to it stands before.
+pub(crate) fn starts_clean(text: Text<'_>, start: usize) -> bool {
+    let before = text.before(start);
+    if text.is_before(start, LETTER | DIGIT) || before == b'_' {
+        return false;
+    }
+    if matches!(before, b'-' | b'.' | b'/' | b'+') {
+        // `ORD-123`, `1.123`, `v1/123`; but `tel.123` and `=-123`.
+        let further = start.wrapping_sub(1);
+        return !(text.is_before(further, DIGIT) || (before != b'.' && text.is_before(further, LETTER)));
+    }
+    true
+}
+
+/// Whether a value may end at `end`: nothing that belongs to it follows.
+pub(crate) fn ends_clean(text: Text<'_>, end: usize) -> bool {
+    let after = text.at(end);
+    if text.is(end, LETTER | DIGIT) || after == b'_' {
+        return false;
+    }
+    if matches!(after, b'-' | b'.' | b'/' | b':') {
+        let next = end.wrapping_add(1);
+        return !(text.is(next, DIGIT) || (after == b'-' && text.is(next, UPPER)));
+    }
+    true
+}

@@ -1,0 +1,470 @@
+//! Names behind a word that announces one: a form of address, a role, a key.
+
+use super::super::detector::{Detector, placeholder_len};
+use super::super::lexicon::Naming;
+use super::super::text::{DIGIT, HIGH, LETTER, LOWER, Text, UPPER, is};
+use super::Scan;
+
+/// The most words of a name, particles included.
+const MAX_WORDS: usize = 9;
+
+/// A name behind the word at `start..end`.
+pub(crate) fn named(scan: &mut Scan<'_, '_>, naming: Naming, start: usize, end: usize) {
+    let text = scan.text;
+    let Some(from) = place(text, naming, start, end) else { return };
+    let from = skip_titles(text, from);
+    let Some((to, words)) = name_end(text, from) else { return };
+    let least = match naming {
+        Naming::Title | Naming::Salutation | Naming::NamePart => 1,
+        Naming::Role | Naming::Name => 2,
+    };
+    if words < least {
+        return;
+    }
+    let first = if naming == Naming::Title && from.wrapping_sub(end) < 24 {
+        title_start(text, start)
+    } else {
+        titled(text, naming, end, from)
+    };
+    scan.hit(first, to, Detector::Person);
+}
+
+/// Where the name may start behind its word.
+fn place(text: Text<'_>, naming: Naming, start: usize, end: usize) -> Option<usize> {
+    let mut at = end;
+    match naming {
+        Naming::Title => {
+            at = at.wrapping_add(usize::from(text.at(at) == b'.'));
+            if !(matches!(text.at(at), b' ' | b'-') || (text.before(at) == b'.' && text.is(at, UPPER))) {
+                return None;
+            }
+            // `Miss` and `Don` are verbs in other places: a title starts with a capital.
+            if !text.is(start, UPPER | HIGH) {
+                return None;
+            }
+            at = at.wrapping_add(usize::from(text.at(at) == b' '));
+        }
+        Naming::Salutation => {
+            if text.at(at) != b' ' {
+                return None;
+            }
+            at = at.wrapping_add(1);
+        }
+        Naming::Role => {
+            for word in [
+                b" an ".as_slice(),
+                b" to ",
+                b" for ",
+                b" from ",
+                b" name ",
+                b" named ",
+                b" is ",
+                b" de ",
+                b" von ",
+            ] {
+                if text.has_any_case(at, word) {
+                    at = at.wrapping_add(word.len()).wrapping_sub(1);
+                    break;
+                }
+            }
+            let from = at;
+            while matches!(text.at(at), b' ' | b':' | b'=' | b'"' | b'\'' | b'\\' | b'(')
+                && at.wrapping_sub(from) < 6
+            {
+                at = at.wrapping_add(1);
+            }
+            if at == from {
+                return None;
+            }
+        }
+        Naming::NamePart | Naming::Name => {
+            if naming == Naming::Name && !of_person(text, start) {
+                return None;
+            }
+            let from = at;
+            let mut assigned = false;
+            while matches!(text.at(at), b' ' | b':' | b'=' | b'"' | b'\'' | b'\\' | b'(')
+                && at.wrapping_sub(from) < 10
+            {
+                assigned |= matches!(text.at(at), b':' | b'=');
+                at = at.wrapping_add(1);
+            }
+            if !assigned || text.has(from, b"::") {
+                return None;
+            }
+        }
+    }
+    Some(at)
+}
+
+/// Whether `name` is not the name of a thing: `host_name`, `fileName`, `service.name`.
+fn of_person(text: Text<'_>, start: usize) -> bool {
+    const OWNERS: &[&[u8]] = &[
+        b"full",
+        b"customer",
+        b"client",
+        b"patient",
+        b"user",
+        b"display",
+        b"real",
+        b"contact",
+        b"legal",
+        b"holder",
+        b"card",
+        b"first",
+        b"last",
+        b"middle",
+        b"given",
+        b"family",
+        b"maiden",
+        b"birth",
+        b"billing",
+        b"shipping",
+        b"sender",
+        b"recipient",
+        b"employee",
+        b"member",
+        b"guest",
+        b"passenger",
+        b"payer",
+        b"payee",
+        b"beneficiary",
+        b"account",
+        b"owner",
+        b"person",
+        b"your",
+        b"my",
+        b"his",
+        b"her",
+        b"kunden",
+        b"the",
+        b"and",
+        b"applicant",
+        b"cardholder",
+        b"insured",
+        b"student",
+    ];
+    let joined = matches!(text.before(start), b'_' | b'-' | b'.' | b' ');
+    let end = start.wrapping_sub(usize::from(joined));
+    let from = text.run_start(end, LETTER, 16);
+    let owner = text.slice(from, end);
+    owner.is_empty()
+        || (text.before(start) == b' ')
+        || OWNERS.iter().any(|known| known.eq_ignore_ascii_case(owner))
+}
+
+const TITLES: &[&[u8]] = &[
+    b"mr",
+    b"mrs",
+    b"ms",
+    b"miss",
+    b"mx",
+    b"dr",
+    b"prof",
+    b"herr",
+    b"herrn",
+    b"frau",
+    b"monsieur",
+    b"madame",
+    b"mme",
+    b"mlle",
+    b"sr",
+    b"sra",
+    b"srta",
+    b"dhr",
+    b"mevr",
+    b"mevrouw",
+    b"hr",
+    b"fru",
+    b"ing",
+    b"mag",
+    b"dipl",
+    b"univ",
+    b"sir",
+    b"dame",
+    b"sig",
+    b"dott",
+    b"phil",
+    b"med",
+    b"rer",
+    b"nat",
+    b"jur",
+    b"habil",
+    b"m",
+    b"dipl.-ing",
+];
+
+/// Where the words after titles such as `Prof. Dr.` start.
+fn skip_titles(text: Text<'_>, from: usize) -> usize {
+    let mut at = from;
+    for _ in 0..5 {
+        let end = text.run_end(at, UPPER | LOWER, 12);
+        let title = TITLES.iter().any(|title| title.eq_ignore_ascii_case(text.slice(at, end)));
+        let dot = text.at(end) == b'.';
+        let mut next = end.wrapping_add(usize::from(dot));
+        let gap = matches!(text.at(next), b' ' | b'-') || (dot && text.is(next, UPPER));
+        if !title || end == at || !gap {
+            break;
+        }
+        next = next.wrapping_add(usize::from(matches!(text.at(next), b' ' | b'-')));
+        at = next;
+    }
+    at
+}
+
+/// Where the titles directly before a title start: they belong to the name.
+fn title_start(text: Text<'_>, start: usize) -> usize {
+    let mut at = start;
+    while matches!(text.before(at), b'.' | b'-') && text.is_before(at.wrapping_sub(1), LETTER | UPPER) {
+        at = text.run_start(at.wrapping_sub(1), LETTER, 12);
+    }
+    at
+}
+
+/// Where the titles after a role start, the name's own start without any.
+fn titled(text: Text<'_>, naming: Naming, end: usize, from: usize) -> usize {
+    let mut at = end;
+    while at < from && !text.is(at, LETTER) {
+        at = at.wrapping_add(1);
+    }
+    if naming == Naming::Role && at < from {
+        let mut first = at;
+        while first < from {
+            let word = text.run_end(first, UPPER | LOWER, 12);
+            if TITLES.iter().any(|title| title.eq_ignore_ascii_case(text.slice(first, word))) {
+                return first;
+            }
+            first = word.max(first.wrapping_add(1));
+            while first < from && !text.is(first, LETTER) {
+                first = first.wrapping_add(1);
+            }
+        }
+        return from;
+    }
+    at.min(from)
+}
+
+/// Where the name at `from` ends, and of how many capitalised words it is.
+fn name_end(text: Text<'_>, from: usize) -> Option<(usize, usize)> {
+    let mut at = from;
+    let mut end = None;
+    let mut words = 0_usize;
+    for _ in 0..MAX_WORDS {
+        let Some((stop, kind)) = name_word(text, at) else { break };
+        match kind {
+            Word::Capitalised => {
+                if words == 0 && is_technical(text.slice(at, stop)) {
+                    return None;
+                }
+                if is_technical(text.slice(at, stop)) {
+                    break;
+                }
+                words = words.wrapping_add(1);
+                end = Some(stop);
+            }
+            Word::Degree if words > 0 => {
+                end = Some(stop);
+            }
+            Word::Initial => {}
+            Word::Particle => {}
+            Word::Degree => break,
+        }
+        if text.at(stop) != b' ' {
+            break;
+        }
+        at = stop.wrapping_add(1);
+    }
+    end.map(|end| (end, words))
+}
+
+enum Word {
+    Capitalised,
+    /// `MD`, `PhD`, `B.Sc.`, `Jr.`
+    Degree,
+    Initial,
+    Particle,
+}
+
+/// The word of a name at `at`.
+fn name_word(text: Text<'_>, at: usize) -> Option<(usize, Word)> {
+    const PARTICLES: &[&[u8]] = &[
+        b"van", b"de", b"der", b"den", b"von", b"zu", b"zum", b"zur", b"vom", b"la", b"le", b"du", b"des",
+        b"da", b"dos", b"do", b"das", b"di", b"del", b"della", b"dalla", b"bin", b"ibn", b"al", b"el",
+        b"ter", b"ten", b"te", b"op", b"y", b"e", b"af", b"av", b"'t", b"und",
+    ];
+    if placeholder_len(text.slice(at, text.len().min(at.saturating_add(24)))).is_some() {
+        return None;
+    }
+    let mut end = at;
+    let mut previous = 0_u8;
+    while end.wrapping_sub(at) < 48 {
+        let byte = text.at(end);
+        let inside = is(byte, LETTER)
+            || (matches!(byte, b'\'' | b'-') && is(previous, LETTER) && text.is(end.wrapping_add(1), LETTER))
+            || (byte == b'.' && is(previous, LETTER) && text.is(end.wrapping_add(1), UPPER));
+        if !inside {
+            break;
+        }
+        previous = byte;
+        end = end.wrapping_add(1);
+    }
+    let end = text.boundary(end);
+    let word = text.str(at, end);
+    let after = text.at(end);
+    if word.is_empty()
+        || text.is(end, DIGIT)
+        || matches!(after, b'_' | b'(' | b'=' | b'/' | b'[' | b'{' | b'<' | b'@')
+        || (after == b':' && text.at(end.wrapping_add(1)) == b':')
+    {
+        return None;
+    }
+    if PARTICLES.contains(&word.as_bytes()) {
+        return Some((end, Word::Particle));
+    }
+    let mut characters = word.chars();
+    let capital = characters.next().is_some_and(char::is_uppercase);
+    if !capital {
+        return None;
+    }
+    let small = word.chars().filter(|character| character.is_lowercase()).count();
+    let dotted = word.contains('.')
+        || matches!(
+            word,
+            "MD" | "DDS"
+                | "DVM"
+                | "PhD"
+                | "MBA"
+                | "Jr"
+                | "Sr"
+                | "II"
+                | "III"
+                | "IV"
+                | "MSc"
+                | "BSc"
+                | "MA"
+                | "BA"
+                | "LLM"
+                | "MEng"
+                | "BEng"
+        );
+    if dotted {
+        return Some((end.wrapping_add(usize::from(after == b'.')), Word::Degree));
+    }
+    if word.chars().count() == 1 {
+        let dot = usize::from(after == b'.');
+        return Some((end.wrapping_add(dot), Word::Initial));
+    }
+    // `ERROR` and `API` are no names; `MÜLLER` behind a key is missed.
+    (small > 0 || word.chars().any(|character| !character.is_ascii() && !character.is_uppercase()))
+        .then_some((end, Word::Capitalised))
+}
+
+/// Capitalised words of messages, not of names.
+fn is_technical(word: &[u8]) -> bool {
+    const WORDS: &[&[u8]] = &[
+        b"Id",
+        b"Error",
+        b"Service",
+        b"Request",
+        b"Response",
+        b"Not",
+        b"Found",
+        b"The",
+        b"Team",
+        b"Support",
+        b"Customer",
+        b"Client",
+        b"Madam",
+        b"All",
+        b"User",
+        b"Users",
+        b"Login",
+        b"Logout",
+        b"Failed",
+        b"Created",
+        b"Updated",
+        b"Deleted",
+        b"Invalid",
+        b"Unknown",
+        b"Access",
+        b"Account",
+        b"Session",
+        b"Server",
+        b"Database",
+        b"System",
+        b"Internal",
+        b"External",
+        b"Connection",
+        b"Some",
+        b"None",
+        b"Ok",
+        b"Err",
+        b"Hello",
+        b"This",
+        b"That",
+        b"Your",
+        b"Our",
+        b"No",
+        b"New",
+        b"Old",
+        b"Test",
+        b"Default",
+        b"Admin",
+        b"Status",
+        b"Number",
+        b"Name",
+        b"Email",
+        b"Phone",
+        b"Address",
+        b"Date",
+        b"Time",
+        b"Api",
+        b"Http",
+        b"Https",
+        b"Json",
+        b"Url",
+        b"Uri",
+        b"Uuid",
+        b"Data",
+        b"File",
+        b"Event",
+        b"Message",
+        b"Order",
+        b"Payment",
+        b"Invoice",
+        b"Agent",
+        b"Mozilla",
+        b"Chrome",
+        b"Safari",
+        b"Windows",
+        b"Linux",
+        b"Steuer",
+        b"Nummer",
+        b"Kunden",
+        b"Kontakt",
+        b"Bestellung",
+        b"Rechnung",
+        b"Anfrage",
+        b"Fehler",
+        b"Portal",
+        b"Management",
+        b"Manager",
+        b"Handler",
+        b"Controller",
+        b"Exception",
+        b"Monday",
+        b"Tuesday",
+        b"Wednesday",
+        b"Thursday",
+        b"Friday",
+        b"Saturday",
+        b"Sunday",
+        b"Sir",
+        b"Credentials",
+        b"Code",
+        b"Info",
+        b"Details",
+        b"Profile",
+    ];
+    WORDS.contains(&word)
+}

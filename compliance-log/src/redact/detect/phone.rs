@@ -1,0 +1,230 @@
+//! Telephone numbers: international ones by their shape, national ones next to a word or in a shape of their own.
+
+use super::super::detector::Detector;
+use super::super::lexicon::Cue;
+use super::super::text::{DIGIT, LETTER, Text};
+use super::number::{ends_clean, starts_clean};
+use super::{Announced, Scan};
+
+/// The most digits of a number, country code included (ITU-T E.164 clause 6.1).
+const MAX_DIGITS: usize = 15;
+
+/// A place where a number may end: behind so many digits.
+#[derive(Clone, Copy, Default)]
+struct Stop {
+    end: usize,
+    digits: usize,
+}
+
+/// Digits with the separators of telephone numbers.
+struct Dialled {
+    digits: [u8; MAX_DIGITS],
+    stops: [Stop; 10],
+    len: usize,
+    /// Group sizes, with separators before them.
+    shape: [(u8, usize); 10],
+}
+
+impl Dialled {
+    fn read(text: Text<'_>, start: usize) -> Self {
+        let mut dialled =
+            Self { digits: [0; MAX_DIGITS], stops: [Stop::default(); 10], len: 0, shape: [(0, 0); 10] };
+        let mut at = start;
+        let mut count = 0;
+        let mut separator = 0;
+        while dialled.len < 10 {
+            let from = at;
+            while let Some(cell) = dialled.digits.get_mut(count)
+                && text.is(at, DIGIT)
+            {
+                *cell = text.at(at) & 0x0f;
+                count = count.wrapping_add(1);
+                at = at.wrapping_add(1);
+            }
+            if at == from || text.is(at, DIGIT) {
+                break;
+            }
+            if let (Some(stop), Some(shape)) =
+                (dialled.stops.get_mut(dialled.len), dialled.shape.get_mut(dialled.len))
+            {
+                *stop = Stop { end: at, digits: count };
+                *shape = (separator, at.wrapping_sub(from));
+                dialled.len = dialled.len.wrapping_add(1);
+            }
+            separator = text.at(at);
+            let width = gap(text.slice(at, text.len().min(at.wrapping_add(4))));
+            if width == 0 {
+                break;
+            }
+            at = at.wrapping_add(width);
+        }
+        dialled
+    }
+
+    fn stops(&self) -> &[Stop] {
+        self.stops.get(..self.len).unwrap_or(&[])
+    }
+
+    fn shape(&self) -> &[(u8, usize)] {
+        self.shape.get(..self.len).unwrap_or(&[])
+    }
+
+    fn digit(&self, at: usize) -> u8 {
+        self.digits.get(at).copied().unwrap_or(0)
+    }
+
+    /// The longest stop between `min` and `max` digits where a number may end.
+    fn stop(&self, text: Text<'_>, min: usize, max: usize) -> Option<Stop> {
+        let fits = |stop: &&Stop| (min..=max).contains(&stop.digits) && ends_clean(text, stop.end);
+        let longest = self.stops().iter().rev().find(fits)?;
+        Some(*longest)
+    }
+}
+
+/// How wide the separator is that starts `gap`, if a digit follows it.
+fn gap(gap: &[u8]) -> usize {
+    match gap {
+        [b' ' | b'-' | b'.' | b'/' | b'(' | b')', b'0'..=b'9', ..] => 1,
+        [b' ' | b')' | b'-' | b'(', b'(' | b' ' | b'-' | b')', b'0'..=b'9', ..] => 2,
+        [b' ', b'-' | b'/', b' ', b'0'..=b'9'] | [b')', b' ', b'(', b'0'..=b'9'] => 3,
+        _ => 0,
+    }
+}
+
+/// A number at `start`, where a digit stands.
+pub(crate) fn phone(scan: &mut Scan<'_, '_>, start: usize) {
+    let text = scan.text;
+    let opened = usize::from(text.before(start) == b'(');
+    let first = start.wrapping_sub(opened);
+    if text.before(first) == b'+'
+        || (opened == 1 && text.before(first) == b' ' && text.before(first.wrapping_sub(1)) == b'+')
+    {
+        international(scan, start, first.wrapping_sub(1));
+        return;
+    }
+    let dialled = Dialled::read(text, start);
+    let total = dialled.stops().last().map_or(0, |stop| stop.digits);
+    if total < 6 {
+        return;
+    }
+    let laid = own_shape(text, start, opened, &dialled);
+    if laid.is_none() && !scan.has_cues() {
+        return;
+    }
+    let announced = scan.announced(Cue::Phone, first);
+    let adjacent = announced == Announced::Adjacent;
+    if !adjacent && (!starts_clean(text, first) || scan.is_reference(first)) {
+        return;
+    }
+    if announced == Announced::No {
+        if let Some(stop) = laid {
+            finish(scan, first, stop);
+        }
+        return;
+    }
+    if is_date(dialled.shape()) || (text.is_before(first, LETTER | DIGIT)) {
+        return;
+    }
+    let zero = dialled.digit(0) == 0;
+    let grouped = dialled.len > 1;
+    let (min, max) = match (adjacent, zero, opened == 1 || grouped) {
+        (true, _, _) => (6, 15),
+        (false, true, _) => (8, 15),
+        (false, false, true) => (8, 13),
+        (false, false, false) => (9, 11),
+    };
+    let max = if zero && dialled.digit(1) != 0 { max.min(12) } else { max };
+    if let Some(stop) = laid.or_else(|| dialled.stop(text, min, max)) {
+        finish(scan, first, stop);
+    }
+}
+
+/// Reports the number with its extension.
+fn finish(scan: &mut Scan<'_, '_>, start: usize, stop: Stop) {
+    let text = scan.text;
+    let mut end = stop.end;
+    let mut at = end.wrapping_add(usize::from(text.at(end) == b' '));
+    for word in [b"ext.".as_slice(), b"ext", b"x"] {
+        if text.has_any_case(at, word) {
+            at = at.wrapping_add(word.len());
+            at = at.wrapping_add(usize::from(text.at(at) == b' '));
+            let extension = text.run_end(at, DIGIT, 6);
+            if extension > at && extension.wrapping_sub(at) < 6 {
+                end = extension;
+            }
+            break;
+        }
+    }
+    scan.hit(start, end, Detector::Phone);
+}
+
+/// A number with its country code; `plus` is where the sign stands.
+fn international(scan: &mut Scan<'_, '_>, start: usize, plus: usize) {
+    let text = scan.text;
+    if text.is_before(plus, LETTER | DIGIT) && !text.before(plus).is_ascii_punctuation() {
+        return;
+    }
+    let dialled = Dialled::read(text, start);
+    let Some(max) = country_code(&dialled.digits) else { return };
+    if let Some(stop) = dialled.stop(text, 8, max).or_else(|| dialled.stop(text, 8, MAX_DIGITS)) {
+        finish(scan, plus, stop);
+    }
+}
+
+/// The most digits a number with this country code has; nothing when no country has the code.
+fn country_code(digits: &[u8]) -> Option<usize> {
+    let head = |count: usize| super::digits::number(digits.get(..count)?).try_into().ok();
+    let one: u16 = head(1)?;
+    let two: u16 = head(2)?;
+    let three: u16 = head(3)?;
+    Some(match (one, two, three) {
+        (1 | 7, ..) | (_, 31..=34 | 41 | 45 | 61, _) => 11,
+        (_, 44 | 46 | 48 | 64 | 91, _) => 12,
+        (_, 47, _) => 10,
+        (
+            _,
+            20 | 27 | 30 | 36 | 39 | 40 | 43 | 49 | 51..=58 | 60 | 62 | 63 | 65 | 66 | 81 | 82 | 84 | 86,
+            _,
+        )
+        | (_, 90 | 92..=95 | 98, _) => 14,
+        (_, _, 420 | 421 | 351) => 12,
+        (_, _, 211..=213 | 216 | 218 | 220..=269 | 290 | 291 | 297..=299 | 350..=359 | 370..=389 | 423)
+        | (_, _, 500..=509 | 590..=599 | 670 | 672..=692 | 800 | 808 | 850 | 852 | 853 | 855 | 856 | 870)
+        | (_, _, 878 | 880..=883 | 886 | 888 | 960..=968 | 970..=977 | 979 | 992..=998) => 15,
+        _ => return None,
+    })
+}
+
+/// A national number whose shape nothing else has: `(943) 216-1068`, `943-216-1068`, `06 58 19 40 35`.
+fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: &Dialled) -> Option<Stop> {
+    let shape = dialled.shape();
+    let stop = |groups: usize| {
+        let stop = dialled.stops().get(groups.wrapping_sub(1)).copied()?;
+        (ends_clean(text, stop.end) && starts_clean(text, start.wrapping_sub(opened))).then_some(stop)
+    };
+    let exchange = dialled.digit(0) > 1 && dialled.digit(3) > 1;
+    match shape {
+        [(_, 3), (b')', 3), (b'-' | b' ' | b'.', 4), ..] if opened == 1 => stop(3),
+        [(_, 3), (b'-', 3), (b'-', 4)] | [(_, 3), (b'.', 3), (b'.', 4)] if exchange => stop(3),
+        [(_, 2), (a, 2), (b, 2), (c, 2), (d, 2), ..]
+            if dialled.digit(0) == 0
+                && dialled.digit(1) != 0
+                && matches!(a, b' ' | b'.')
+                && a == b
+                && b == c
+                && c == d =>
+        {
+            stop(5)
+        }
+        _ => None,
+    }
+}
+
+/// Whether the groups are those of a date.
+fn is_date(shape: &[(u8, usize)]) -> bool {
+    matches!(
+        shape,
+        [(_, 4), (b'-' | b'.' | b'/', 2), (b'-' | b'.' | b'/', 2), ..]
+            | [(_, 1 | 2), (b'-' | b'.' | b'/', 1 | 2), (b'-' | b'.' | b'/', 4), ..]
+    )
+}

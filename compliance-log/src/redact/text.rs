@@ -1,0 +1,174 @@
+//! Bytes with a class each, and reads that cannot fail.
+
+/// A decimal digit.
+pub(crate) const DIGIT: u8 = 1;
+/// An ASCII capital.
+pub(crate) const UPPER: u8 = 1 << 1;
+/// An ASCII small letter.
+pub(crate) const LOWER: u8 = 1 << 2;
+/// A byte of a character outside ASCII.
+pub(crate) const HIGH: u8 = 1 << 3;
+/// A hexadecimal digit, either case.
+pub(crate) const HEX: u8 = 1 << 4;
+/// White space and control characters.
+pub(crate) const SPACE: u8 = 1 << 5;
+/// A byte of base64 or base64url, without padding.
+pub(crate) const BASE64: u8 = 1 << 6;
+/// A byte that may stand in a mail address before the `@` and is not a usual delimiter in logs.
+pub(crate) const LOCAL: u8 = 1 << 7;
+
+/// A letter; bytes outside ASCII count, so that words of any script hold together.
+pub(crate) const LETTER: u8 = UPPER | LOWER | HIGH;
+/// A letter or a digit.
+pub(crate) const WORD: u8 = LETTER | DIGIT;
+
+const CLASSES: [u8; 256] = classes();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::arithmetic_side_effects,
+    reason = "const code over 0..256 has neither `get` nor iterators"
+)]
+const fn classes() -> [u8; 256] {
+    let mut table = [0_u8; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        let mut class = 0;
+        if byte.is_ascii_digit() {
+            class |= DIGIT | LOCAL;
+        }
+        if byte.is_ascii_uppercase() {
+            class |= UPPER | LOCAL;
+        }
+        if byte.is_ascii_lowercase() {
+            class |= LOWER | LOCAL;
+        }
+        if byte >= 0x80 {
+            class |= HIGH | LOCAL;
+        }
+        if byte.is_ascii_hexdigit() {
+            class |= HEX;
+        }
+        if byte <= b' ' || byte == 0x7f {
+            class |= SPACE;
+        }
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_') {
+            class |= BASE64;
+        }
+        if matches!(byte, b'.' | b'_' | b'+' | b'-' | b'\'' | b'!' | b'#' | b'$' | b'%' | b'*' | b'~') {
+            class |= LOCAL;
+        }
+        table[at] = class;
+        at += 1;
+    }
+    table
+}
+
+/// The classes of a byte.
+#[inline]
+pub(crate) fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+/// Whether a byte is of one of `classes`.
+#[inline]
+pub(crate) fn is(byte: u8, classes: u8) -> bool {
+    class(byte) & classes != 0
+}
+
+/// The text under inspection. A read outside of it yields 0, which is of class [`SPACE`]: a boundary.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'t>(&'t str);
+
+impl<'t> Text<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self(text)
+    }
+
+    #[inline]
+    pub(crate) fn bytes(self) -> &'t [u8] {
+        self.0.as_bytes()
+    }
+
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// The byte at `at`.
+    #[inline]
+    pub(crate) fn at(self, at: usize) -> u8 {
+        self.bytes().get(at).copied().unwrap_or(0)
+    }
+
+    /// The byte before `at`.
+    #[inline]
+    pub(crate) fn before(self, at: usize) -> u8 {
+        self.at(at.wrapping_sub(1))
+    }
+
+    #[inline]
+    pub(crate) fn is(self, at: usize, classes: u8) -> bool {
+        is(self.at(at), classes)
+    }
+
+    #[inline]
+    pub(crate) fn is_before(self, at: usize, classes: u8) -> bool {
+        is(self.before(at), classes)
+    }
+
+    /// The bytes from `start` to `end`, empty where there are none.
+    #[inline]
+    pub(crate) fn slice(self, start: usize, end: usize) -> &'t [u8] {
+        self.bytes().get(start..end).unwrap_or(&[])
+    }
+
+    /// The characters from `start` to `end`, empty where that is no place to cut.
+    pub(crate) fn str(self, start: usize, end: usize) -> &'t str {
+        self.0.get(start..end).unwrap_or("")
+    }
+
+    /// The character that starts at `at`.
+    pub(crate) fn char_at(self, at: usize) -> Option<char> {
+        self.0.get(at..)?.chars().next()
+    }
+
+    /// The character that ends before `at`.
+    pub(crate) fn char_before(self, at: usize) -> Option<char> {
+        self.0.get(..at)?.chars().next_back()
+    }
+
+    pub(crate) fn has(self, at: usize, what: &[u8]) -> bool {
+        self.bytes().get(at..).is_some_and(|rest| rest.starts_with(what))
+    }
+
+    /// Whether `what`, in lower case, stands at `at` in any case.
+    pub(crate) fn has_any_case(self, at: usize, what: &[u8]) -> bool {
+        self.bytes()
+            .get(at..at.saturating_add(what.len()))
+            .is_some_and(|found| found.eq_ignore_ascii_case(what))
+    }
+
+    /// The end of the run of `classes` that starts at `at`, at most `limit` bytes on.
+    pub(crate) fn run_end(self, at: usize, classes: u8, limit: usize) -> usize {
+        let run = self.bytes().get(at..).unwrap_or(&[]);
+        at.saturating_add(run.iter().take(limit).take_while(|byte| is(**byte, classes)).count())
+    }
+
+    /// The start of the run of `classes` that ends at `at`, at most `limit` bytes back.
+    pub(crate) fn run_start(self, at: usize, classes: u8, limit: usize) -> usize {
+        let run = self.bytes().get(..at).unwrap_or(&[]);
+        at.saturating_sub(run.iter().rev().take(limit).take_while(|byte| is(**byte, classes)).count())
+    }
+
+    /// The nearest character boundary at or after `at`.
+    pub(crate) fn boundary(self, at: usize) -> usize {
+        let mut at = at.min(self.len());
+        while !self.0.is_char_boundary(at) {
+            at = at.saturating_add(1);
+        }
+        at
+    }
+}

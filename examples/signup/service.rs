@@ -1,0 +1,229 @@
+//! Puts the blocks together: what is checked by which policy, where it is recorded, who is told.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::HeaderValue;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use compliance_auth::password::{PasswordHasher, PasswordPolicy, PasswordProfile};
+use compliance_auth::redirect::RedirectPolicy;
+use compliance_core::clock::Clock;
+use compliance_core::event::{PassPolicy, Recorder, Sink};
+use compliance_core::finding::RiskAcceptance;
+use compliance_core::id::{CorrelationId, TenantId, TraceParent};
+use compliance_core::random::{SecureRandom, SystemRandom};
+use compliance_core::request::Correlation;
+use compliance_core::seal::{KeyEncryptionKey, KeyRing};
+use compliance_geo::client_ip::{ClientIp, Source, TrustedProxies};
+use compliance_geo::embargo::{Embargo, Policy};
+use compliance_geo::integrations::Refusal;
+use compliance_geo::integrations::axum::peer;
+use compliance_geo::integrations::tower::{ClientIpLayer, EmbargoLayer};
+use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey, SignedCheckpoint, VerifyingKey};
+use compliance_log::key_store::FileKeyStore;
+use compliance_webhook::deliver::{HttpsTransport, TlsRoots};
+use compliance_webhook::endpoint::EndpointPolicy;
+use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options};
+use compliance_webhook::outbox::{Dispatcher, EndpointBook, EndpointId, Running, SqliteOutbox};
+use compliance_webhook::sign::SigningKey;
+use sqlx::SqlitePool;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::accounts::Accounts;
+use crate::receiver::Receiver;
+use crate::{Failure, keys, pages, signup};
+
+/// A sign-up form is small; nothing larger is read.
+const MAX_BODY_LEN: usize = 16 * 1024;
+
+/// Our own id of the request, for the visitor to name when they ask for help.
+const REQUEST_ID: &str = "x-request-id";
+
+/// What differs between the scripted round and the service that stays.
+pub(crate) struct ServiceConfig {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What the handlers share.
+pub(crate) struct App {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: SystemRandom,
+    pub(crate) passwords: PasswordPolicy,
+    pub(crate) hasher: PasswordHasher,
+    pub(crate) redirects: RedirectPolicy,
+    pub(crate) accounts: Accounts,
+    pub(crate) recorder: Arc<Recorder<Arc<dyn Sink>>>,
+}
+
+/// A running service with the customer's receiver beside it.
+pub(crate) struct Service {
+    address: SocketAddr,
+    pub(crate) receiver: Receiver,
+    trail: Arc<AuditLog>,
+    dispatcher: Running,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+/// What is left of the trail when the service has stopped: where it lies, and the two things that make it evidence.
+pub(crate) struct ClosedTrail {
+    pub(crate) key: VerifyingKey,
+    pub(crate) anchor: SignedCheckpoint,
+}
+
+impl Service {
+    pub(crate) async fn start(config: ServiceConfig) -> Result<Self, Failure> {
+        let ServiceConfig { data, listen, clock } = config;
+        std::fs::create_dir_all(&data)?;
+        let tenant = TenantId::new("lantern")?;
+
+        // What happened, on disk before anybody is told that it did.
+        let seed = keys::load_or_create(&data.join("trail.key"))?;
+        let key = CheckpointKey::from_seed("lantern.example/audit", seed)?;
+        let (trail, _) = AuditLog::open(data.join("trail"), AuditConfig::new(key), Arc::clone(&clock))?;
+        let trail = Arc::new(trail);
+        let sink: Arc<dyn Sink> = Arc::<AuditLog>::clone(&trail);
+        let recorder = Arc::new(Recorder::new(Arc::clone(&sink), PassPolicy::default()));
+
+        // The customer's endpoint. It is on this very machine, and somebody has to answer for that.
+        let signing_key = SigningKey::generate(&SystemRandom)?;
+        let receiver = Receiver::start(signing_key.clone(), Arc::clone(&clock)).await?;
+        let until = clock.now().saturating_add(std::time::Duration::from_secs(24 * 60 * 60));
+        let accepted = RiskAcceptance::new("demo-owner", "the bundled receiver runs on this host", until)?;
+        let endpoints = EndpointPolicy::new().with_ports(&[receiver.port])?.dangerous(accepted).allow_loopback().build();
+
+        // One SQLite file for accounts and outbox: they commit together.
+        let pool = SqlitePool::connect_with(durable_options(&data.join("lantern.sqlite"))).await?;
+        Accounts::migrate(&pool).await?;
+        let outbox = SqliteOutbox::open(&pool, OutboxOptions::default().with_clock(Arc::clone(&clock))).await?;
+        let kek = KeyEncryptionKey::new(&keys::load_or_create(&data.join("secrets.key"))?)?;
+        let key_store = FileKeyStore::open(data.join("keys"), KeyRing::new(kek))?;
+        let book = EndpointBook::new(endpoints, Arc::new(key_store)).with_clock(Arc::clone(&clock));
+        let endpoint = register(&pool, &outbox, &book, &tenant, &receiver, &signing_key, &*clock).await?;
+        let transport = HttpsTransport::builder(Arc::clone(&clock))
+            .with_roots(TlsRoots::none().with_pem(&receiver.ca_pem)?)
+            .build()?;
+        let dispatcher = Dispatcher::new(outbox.clone(), book, transport, Arc::clone(&sink))
+            .with_clock(Arc::clone(&clock))
+            .spawn();
+
+        let listener = listen_on(listen).await?;
+        let address = listener.local_addr()?;
+        let app = Arc::new(App {
+            clock: Arc::clone(&clock),
+            random: SystemRandom,
+            passwords: PasswordPolicy::of(PasswordProfile::Nist80063b4),
+            hasher: PasswordHasher::builder().build(),
+            redirects: RedirectPolicy::builder("https://lantern.example/signup")
+                .default_target("/welcome")
+                .build()?,
+            accounts: Accounts { pool, outbox, trail: sink, clock: Arc::clone(&clock), tenant, endpoint },
+            recorder: Arc::clone(&recorder),
+        });
+        let router = router(app, clock, recorder)?;
+        let (stop, stopped) = oneshot::channel();
+        let server = tokio::spawn(async move {
+            axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+                .with_graceful_shutdown(async { drop(stopped.await) })
+                .await
+        });
+        Ok(Self { address, receiver, trail, dispatcher, stop, server })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Finishes what is under way, hands back what is not, and closes the trail.
+    pub(crate) async fn stop(self) -> Result<ClosedTrail, Failure> {
+        drop(self.stop);
+        self.server.await??;
+        self.dispatcher.shutdown().await?;
+        let trail = Arc::into_inner(self.trail).ok_or("the trail is still in use")?;
+        let key = trail.verifying_key().clone();
+        Ok(ClosedTrail { key, anchor: trail.close()? })
+    }
+}
+
+/// Registers the receiver; after a restart it is the same customer under a new address with a new secret.
+async fn register(
+    pool: &SqlitePool,
+    outbox: &SqliteOutbox,
+    book: &EndpointBook,
+    tenant: &TenantId,
+    receiver: &Receiver,
+    key: &SigningKey,
+    clock: &dyn Clock,
+) -> Result<EndpointId, Failure> {
+    let url = book.policy().check_at(&receiver.url, clock.now())?;
+    let known: Option<(String,)> = sqlx::query_as("SELECT id FROM customer_endpoint").fetch_optional(pool).await?;
+    if let Some((id,)) = known {
+        let id = EndpointId::parse(&id)?;
+        book.move_to(outbox, tenant, &id, &url).await?;
+        book.rotate(outbox, tenant, &id, key).await?;
+        return Ok(id);
+    }
+    let id = book.register(outbox, tenant, &url, key).await?;
+    sqlx::query("INSERT INTO customer_endpoint (id) VALUES (?)").bind(id.as_str()).execute(pool).await?;
+    Ok(id)
+}
+
+fn router(
+    app: Arc<App>,
+    clock: Arc<dyn Clock>,
+    recorder: Arc<Recorder<Arc<dyn Sink>>>,
+) -> Result<Router, Failure> {
+    // The proxy in front runs on this machine; what it says of the visitor's address counts, nobody else's word does.
+    let behind_proxy = ClientIp::new(TrustedProxies::parse(["127.0.0.0/8"])?, Source::XForwardedFor)?;
+    let embargo = Embargo::builder().policy(Policy::Us).build()?;
+    Ok(Router::new()
+        .route("/", get(|| async { Redirect::to("/signup") }))
+        .route("/signup", get(signup::show).post(signup::submit))
+        .route("/welcome", get(|| async { pages::welcome() }))
+        .route("/dashboard", get(|| async { pages::dashboard() }))
+        .fallback(|| async { pages::not_found() })
+        .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
+        // The layer added last sees the request first.
+        .layer(EmbargoLayer::recording(embargo, clock, recorder))
+        .layer(ClientIpLayer::new(behind_proxy, peer))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), correlate))
+        .layer(middleware::map_response(pages::secure_headers))
+        .with_state(app))
+}
+
+/// Gives the request an id of our own, keeps the caller's as parent, and shows a page where a layer refused.
+async fn correlate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let Ok(id) = CorrelationId::generate(&app.random) else {
+        return pages::busy();
+    };
+    let header = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
+    let parent = header.and_then(|header| TraceParent::parse(header).ok());
+    request.extensions_mut().insert(Correlation::new(id, parent));
+    let mut response = next.run(request).await;
+    if let Some(refusal) = response.extensions().get::<Refusal>() {
+        response = pages::unavailable_here(refusal).into_response();
+    }
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+async fn listen_on(address: Option<SocketAddr>) -> std::io::Result<TcpListener> {
+    if let Some(address) = address {
+        return TcpListener::bind(address).await;
+    }
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, 8080)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await,
+    }
+}
