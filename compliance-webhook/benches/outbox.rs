@@ -139,12 +139,13 @@ fn settle_and_claim(bencher: Bencher<'_, '_>, batch: usize) {
     });
 }
 
-struct AtOnce;
+struct AtOnce(Arc<AtomicUsize>);
 
 impl Deliver for AtOnce {
     async fn deliver(&self, attempt: Attempt<'_>) -> Outcome {
         let now = compliance_core::clock::Timestamp::from_unix_seconds(1_795_262_400);
         black_box(attempt.signer().sign(attempt.id(), now, attempt.payload()).unwrap());
+        self.0.fetch_add(1, Ordering::Relaxed);
         Outcome::Answered(Answer::new(204))
     }
 }
@@ -161,11 +162,14 @@ fn drain_5000(bencher: Bencher<'_, '_>, endpoints: usize) {
         .bench_local_values(|house| {
             house.runtime.block_on(async {
                 let sink = Arc::new(MemorySink::default());
-                let running = Dispatcher::new(house.outbox.clone(), house.book.clone(), AtOnce, sink).spawn();
-                while house.outbox.counts().await.unwrap().delivered < BACKLOG as u64 {
-                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                let sent = Arc::new(AtomicUsize::new(0));
+                let transport = AtOnce(Arc::clone(&sent));
+                let running =
+                    Dispatcher::new(house.outbox.clone(), house.book.clone(), transport, sink).spawn();
+                while sent.load(Ordering::Relaxed) < BACKLOG {
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                 }
-                black_box(running.shutdown().await.unwrap());
+                assert_eq!(running.shutdown().await.unwrap().delivered, BACKLOG as u64);
             });
             house
         });

@@ -303,10 +303,32 @@ async fn a_message_for_an_endpoint_switched_off_is_taken_and_waits() {
     let off = EndpointState::Disabled { code: "operator".into() };
     book.switch(&house.outbox, &acme(), &house.to, off).await.unwrap();
     house.outbox.enqueue(&house.message()).await.unwrap();
-    assert_eq!(house.outbox.ready(10).await.unwrap(), []);
+    assert_eq!(house.outbox.ready(None, 10).await.unwrap(), []);
     assert_eq!(house.want("a", 1).await, []);
     book.switch(&house.outbox, &acme(), &house.to, EndpointState::Enabled).await.unwrap();
     assert_eq!(house.want("a", 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_look_at_the_endpoints_goes_on_where_the_last_one_ended() {
+    let house = House::new().await;
+    let mut registered = vec![house.to.clone()];
+    for _ in 0..6 {
+        registered.push(register(&house.outbox, &house.key).await);
+    }
+    for to in &registered {
+        house.outbox.enqueue(&NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap()).await.unwrap();
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let ready = house.outbox.ready(after.as_ref(), 3).await.unwrap();
+        seen.extend(ready.iter().map(|ready| ready.endpoint.clone()));
+        after = ready.last().map(|last| last.endpoint.clone());
+        if ready.len() < 3 {
+            break;
+        }
+    }
+    assert_eq!(seen, registered);
 }
 
 #[tokio::test]

@@ -126,8 +126,8 @@ impl Outbox for Flaky {
     async fn recover(&self, worker: &Worker) -> Result<u64, OutboxError> {
         self.up()?.recover(worker).await
     }
-    async fn ready(&self, limit: usize) -> Result<Vec<Ready>, OutboxError> {
-        self.up()?.ready(limit).await
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+        self.up()?.ready(after, limit).await
     }
     async fn round(&self, worker: &Worker, round: &Round) -> Result<RoundResult, OutboxError> {
         self.up()?.round(worker, round).await

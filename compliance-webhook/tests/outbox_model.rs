@@ -254,8 +254,8 @@ impl<B: Outbox> Pair<'_, B> {
             ready.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
             ready
         };
-        let expected = by_id(self.model.ready(10).await.unwrap());
-        prop_assert_eq!(by_id(self.store.ready(10).await.unwrap()), expected);
+        let expected = by_id(self.model.ready(None, 10).await.unwrap());
+        prop_assert_eq!(by_id(self.store.ready(None, 10).await.unwrap()), expected);
         for number in 0..3 {
             let endpoint = endpoint(number);
             let expected = self.model.dead_letters(&endpoint, 5).await;

@@ -1,6 +1,6 @@
 //! The outbox in memory: for tests, and the model the others are measured by.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    endpoints: HashMap<EndpointId, Endpoint>,
+    endpoints: BTreeMap<EndpointId, Endpoint>,
     messages: BTreeMap<i64, Message>,
     last_sequence: i64,
     workers: BTreeMap<i64, Seat>,
@@ -320,7 +320,7 @@ impl Outbox for MemoryOutbox {
         Ok(state.release(|id| lapsed.contains(&id)))
     }
 
-    async fn ready(&self, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
         let now = self.now();
         let state = self.lock();
         let is_due = |id: &EndpointId| {
@@ -335,7 +335,7 @@ impl Outbox for MemoryOutbox {
         };
         let ready = state.endpoints.values().filter(|endpoint| {
             let id = endpoint.record.id();
-            state.is_open(id, now) && is_due(id)
+            after.is_none_or(|after| id > after) && state.is_open(id, now) && is_due(id)
         });
         Ok(ready
             .take(limit)

@@ -181,10 +181,13 @@ impl NewMessageError {
 ///
 /// It is worth nothing until the caller has committed and exchanged it, for a message with
 /// `SqliteOutbox::confirm`.
+#[cfg(feature = "sqlite")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "exchange it after the commit"]
 pub struct Uncommitted<T>(T);
 
+#[cfg(feature = "sqlite")]
 impl<T> Uncommitted<T> {
     pub(super) fn new(value: T) -> Self {
         Self(value)

@@ -35,7 +35,10 @@ pub use self::dispatch::{DispatchError, DispatchLimits, DispatchReport, Dispatch
 pub use self::endpoint::{EndpointId, EndpointIdError, EndpointRecord, EndpointState};
 pub use self::error::{OutboxError, OutboxErrorKind};
 pub use self::memory::MemoryOutbox;
-pub use self::message::{NewMessage, NewMessageError, Uncommitted};
+#[cfg(feature = "sqlite")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
+pub use self::message::Uncommitted;
+pub use self::message::{NewMessage, NewMessageError};
 pub use self::round::{
     Counts, DeadLetter, EndpointNote, LeaseToken, Leased, Lesson, Ready, Replay, Retention, Round,
     RoundResult, Settlement, Verdict, Want, Worker,
@@ -110,11 +113,16 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     /// [`OutboxError`] when the store fails.
     fn recover(&self, worker: &Worker) -> impl Future<Output = Result<u64, OutboxError>> + Send;
 
-    /// The endpoints that have messages due, at most `limit`.
+    /// The endpoints that have messages due, at most `limit`, in an order of the store's own; those that come
+    /// behind `after` in it, if given, so that a dispatcher gets around to all of them.
     ///
     /// # Errors
     /// [`OutboxError`] when the store fails.
-    fn ready(&self, limit: usize) -> impl Future<Output = Result<Vec<Ready>, OutboxError>> + Send;
+    fn ready(
+        &self,
+        after: Option<&EndpointId>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Ready>, OutboxError>> + Send;
 
     /// One round.
     ///

@@ -139,9 +139,6 @@ impl Lanes {
     }
 
     pub(super) fn enter(&mut self, ready: &Ready) -> &mut Lane {
-        if self.0.len() >= Self::MAX_IDLE {
-            self.0.retain(|_, lane| !lane.is_idle());
-        }
         let lane = self.0.entry(ready.endpoint.clone()).or_insert_with(|| Lane::new(ready));
         if lane.revision != ready.revision {
             // What was known of the endpoint was known of another URL or another key.
@@ -155,6 +152,12 @@ impl Lanes {
             }
         }
         lane
+    }
+
+    pub(super) fn forget_idle(&mut self) {
+        if self.0.len() >= Self::MAX_IDLE {
+            self.0.retain(|_, lane| !lane.is_idle());
+        }
     }
 
     /// Empties every line.

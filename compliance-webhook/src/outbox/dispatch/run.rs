@@ -55,6 +55,8 @@ pub(super) struct Run<O, D> {
     pub(super) next_upkeep: Instant,
     pub(super) upkeeps: u32,
     pub(super) looks: usize,
+    /// Where the next look begins, when the last one did not see all.
+    pub(super) cursor: Option<EndpointId>,
     pub(super) beat_at: Instant,
     /// The last call to the store was a round.
     pub(super) was_round: bool,
@@ -130,6 +132,7 @@ where
             next_upkeep: now,
             upkeeps: 0,
             looks: 0,
+            cursor: None,
             beat_at: now,
             was_round: false,
             retry_at: None,
@@ -279,7 +282,10 @@ where
         if self.look || now >= self.next_look {
             self.look = false;
             self.next_look = now.checked_add(limits.poll).unwrap_or(now);
-            return Some(Box::pin(async move { StoreAnswer::Ready(outbox.ready(READY_LIMIT).await) }));
+            let after = self.cursor.take();
+            return Some(Box::pin(async move {
+                StoreAnswer::Ready(outbox.ready(after.as_ref(), READY_LIMIT).await)
+            }));
         }
         if now >= self.next_upkeep {
             self.next_upkeep = now.checked_add(UPKEEP).unwrap_or(now);
@@ -419,6 +425,10 @@ where
 
     fn ready(&mut self, ready: Vec<Ready>) {
         self.looks = self.looks.wrapping_add(1);
+        self.lanes.forget_idle();
+        if ready.len() >= READY_LIMIT {
+            self.cursor = ready.last().map(|last| last.endpoint.clone());
+        }
         for ready in interleave(ready, self.looks) {
             let lane = self.lanes.enter(&ready);
             lane.more = More::Yes;

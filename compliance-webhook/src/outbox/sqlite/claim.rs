@@ -27,6 +27,7 @@ impl ClaimStatements {
             ready: fill(
                 "WITH RECURSIVE waiting (endpoint) AS ( \
                    SELECT min(endpoint) FROM {p}delivery WHERE state = 0 \
+                   AND endpoint > coalesce((SELECT seq FROM {p}endpoint WHERE id = ?3), 0) \
                    UNION ALL \
                    SELECT (SELECT min(d.endpoint) FROM {p}delivery AS d \
                            WHERE d.state = 0 AND d.endpoint > waiting.endpoint) \
@@ -62,12 +63,14 @@ impl SqliteOutbox {
     pub(super) async fn ready_in(
         &self,
         connection: &mut SqliteConnection,
+        after: Option<&EndpointId>,
         limit: usize,
     ) -> Result<Vec<Ready>, OutboxError> {
         let statement = Arc::clone(&self.shared.statements.claim.ready);
         let rows: Vec<(String, String, i64)> = sqlx::query_as(AssertSqlSafe(statement))
             .bind(self.now_millis())
             .bind(sql_limit(limit))
+            .bind(after.map(EndpointId::as_str))
             .fetch_all(connection)
             .await
             .map_err(database_error)?;

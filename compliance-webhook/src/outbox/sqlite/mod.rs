@@ -329,9 +329,9 @@ impl Outbox for SqliteOutbox {
         Ok(released)
     }
 
-    async fn ready(&self, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.ready_in(&mut connection, limit).await
+        self.ready_in(&mut connection, after, limit).await
     }
 
     async fn round(&self, worker: &Worker, round: &Round) -> Result<RoundResult, OutboxError> {
