@@ -16,7 +16,7 @@ use compliance_core::finding::Outcome;
 
 use super::checkpoint::{CheckpointNote, SignedCheckpoint, Statement, VerifyingKey};
 use super::fault::{Fault, FaultKind, Position};
-use super::segment::{self, AuditError, Chain, Damage, FrameReader, Step};
+use super::segment::{self, AuditError, AuditErrorKind, Chain, Damage, FrameReader, Step};
 
 /// What to verify a trail against. Without anything, it is verified against the key it names itself.
 #[derive(Clone, Debug, Default)]
@@ -208,8 +208,12 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     if let (Some(key), Some(anchor)) = (&options.key, &options.anchor) {
         anchor.verify(key).map_err(AuditError::anchor)?;
     }
+    // In this order: what a writer adds meanwhile makes the trail longer than its checkpoint, never shorter.
+    let head = match segment::head(dir) {
+        Err(error) if matches!(error.kind(), AuditErrorKind::Io { .. }) => return Err(error),
+        head => head,
+    };
     let segments = segment::segments(dir).map_err(|error| AuditError::io("list the segments", &error))?;
-    let head = segment::head(dir);
     let anchored = options.anchor.as_ref().map(|anchor| anchor.statement().size);
     let mut run = Run {
         anchor: Witness::new(options.anchor.as_ref()),
