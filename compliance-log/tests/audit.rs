@@ -13,7 +13,9 @@ use compliance_core::finding::Outcome;
 use compliance_core::testing::SinkConformance;
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
-use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey, Completeness, Verdict, VerifyOptions};
+use compliance_log::audit::{
+    AuditConfig, AuditLog, CheckpointKey, Completeness, FaultKind, Verdict, VerifyOptions,
+};
 use tempfile::TempDir;
 use trail::{Trail, config, event, key};
 
@@ -213,4 +215,13 @@ fn a_directory_that_is_none_is_an_error_not_a_panic() {
     assert_eq!(verify(&file, &VerifyOptions::new()).unwrap_err().code(), "audit.io");
     let empty = tempfile::tempdir().unwrap();
     assert_eq!(verify(empty.path(), &VerifyOptions::new()).unwrap_err().code(), "audit.no_trail");
+}
+
+#[test]
+fn every_code_stands_in_the_readme() {
+    let readme = include_str!("../README.md");
+    for kind in FaultKind::ALL {
+        let row = format!("| `{}` |", kind.code());
+        assert_eq!(readme.matches(&row).count(), 1, "{row}");
+    }
 }

@@ -90,10 +90,12 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The tree had another root when the anchored checkpoint was made: history was rewritten.
-    AnchorRoot, "audit.anchor_root", "the tree does not have the root the anchored checkpoint states";
+    /// The trail has another history than when the anchored checkpoint was made: it was rewritten.
+    Anchor, "audit.anchor_contradicts", "the trail does not have the root the anchored checkpoint states";
     /// A frame says it belongs to a group commit that cannot be.
     Batch, "audit.batch", "the frame belongs to no group commit that could have been";
+    /// A checkpoint that was anchored, or that stands beside the segments, is not in the trail.
+    CheckpointGone, "audit.checkpoint_gone", "a checkpoint known from elsewhere is not in the trail";
     /// A checkpoint is not of its form.
     CheckpointForm, "audit.checkpoint_form", "the checkpoint is not of its form";
     /// More records follow a checkpoint than it promised: one was taken out, or records were put in.
@@ -108,10 +110,10 @@ kinds! {
     FrameDamaged, "audit.frame_damaged", "the frame is damaged";
     /// A frame of a kind that cannot be here.
     FrameKind, "audit.frame_kind", "the frame is of a kind that cannot be here";
-    /// The latest checkpoint kept beside the segments is damaged.
-    Head, "audit.head", "the checkpoint beside the segments is damaged";
-    /// The tree had another root when the checkpoint beside the segments was made.
-    HeadRoot, "audit.head_root", "the tree does not have the root the checkpoint beside the segments states";
+    /// The trail has another history than when the checkpoint beside the segments was made.
+    Head, "audit.head_contradicts", "the trail does not have the root the checkpoint beside the segments states";
+    /// The checkpoint beside the segments is not of its form or not signed by the trail's key.
+    HeadForm, "audit.head_form", "the checkpoint beside the segments is damaged";
     /// The trail is signed by another key than the one given.
     OtherKey, "audit.other_key", "the trail names another key";
     /// A record is not of its form though its check holds.

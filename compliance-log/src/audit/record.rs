@@ -14,7 +14,7 @@
 //! will seal them per subject; a reader that does not know a version refuses the trail.
 
 use compliance_core::clock::Timestamp;
-use compliance_core::event::{DecodeError, Event};
+use compliance_core::event::{CANONICAL_VERSION, DecodeError, Event};
 
 use super::tree::TreeHash;
 
@@ -44,9 +44,9 @@ impl Record {
     /// [`RecordFormError`] on an unknown version and on every departure from the form.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordFormError> {
         let head = RecordHead::decode(bytes)?;
-        let event = Event::decode(head.event).map_err(|cause| RecordFormError(FormError::Event(cause)))?;
+        let event = head.event()?;
         let digest = TreeHash::leaf(bytes);
-        Ok(Self { sequence: head.sequence, recorded_at: head.recorded_at, event, digest })
+        Ok(Self { sequence: head.sequence, recorded_at: head.recorded_at()?, event, digest })
     }
 
     /// Its number: 0 for the first of the trail, each one more than the one before.
@@ -79,8 +79,8 @@ impl Record {
 pub(super) struct RecordHead<'a> {
     pub(super) batch: u32,
     pub(super) sequence: u64,
-    pub(super) recorded_at: Timestamp,
-    pub(super) event: &'a [u8],
+    nanos: i128,
+    event: &'a [u8],
 }
 
 impl<'a> RecordHead<'a> {
@@ -93,13 +93,26 @@ impl<'a> RecordHead<'a> {
         let (batch, rest) = rest.split_first_chunk().ok_or(truncated)?;
         let (sequence, rest) = rest.split_first_chunk().ok_or(truncated)?;
         let (nanos, event) = rest.split_first_chunk().ok_or(truncated)?;
-        let nanos = i128::from_be_bytes(*nanos);
-        let recorded_at = Timestamp::from_unix_nanos(nanos);
-        if recorded_at.as_unix_nanos() != nanos {
-            return Err(RecordFormError(FormError::Time));
+        match event.first() {
+            Some(&CANONICAL_VERSION) => {}
+            Some(&found) => return Err(RecordFormError(FormError::EventVersion { found })),
+            None => return Err(truncated),
         }
-        let (batch, sequence) = (u32::from_be_bytes(*batch), u64::from_be_bytes(*sequence));
-        Ok(Self { batch, sequence, recorded_at, event })
+        Ok(Self {
+            batch: u32::from_be_bytes(*batch),
+            sequence: u64::from_be_bytes(*sequence),
+            nanos: i128::from_be_bytes(*nanos),
+            event,
+        })
+    }
+
+    pub(super) fn recorded_at(&self) -> Result<Timestamp, RecordFormError> {
+        let time = Timestamp::from_unix_nanos(self.nanos);
+        if time.as_unix_nanos() == self.nanos { Ok(time) } else { Err(RecordFormError(FormError::Time)) }
+    }
+
+    pub(super) fn event(&self) -> Result<Event, RecordFormError> {
+        Event::decode(self.event).map_err(|cause| RecordFormError(FormError::Event(cause)))
     }
 }
 
@@ -120,6 +133,8 @@ pub struct RecordFormError(FormError);
 enum FormError {
     #[error("{0}")]
     Event(DecodeError),
+    #[error("its event has version {found}, expected {CANONICAL_VERSION}")]
+    EventVersion { found: u8 },
     #[error("its time is outside the years -9999 to 9999")]
     Time,
     #[error("it ends within its first {HEAD_LEN} bytes")]
@@ -133,12 +148,12 @@ impl RecordFormError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.0 {
-            FormError::Version { .. } => "audit.record_version",
+            FormError::Version { .. } | FormError::EventVersion { .. } => "audit.record_version",
             FormError::Event(_) | FormError::Time | FormError::Truncated => "audit.record_form",
         }
     }
 
     pub(super) fn is_version(&self) -> bool {
-        matches!(self.0, FormError::Version { .. })
+        matches!(self.0, FormError::Version { .. } | FormError::EventVersion { .. })
     }
 }

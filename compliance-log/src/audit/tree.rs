@@ -25,7 +25,12 @@ impl TreeHash {
     /// The hash of an inner node: SHA-256 over `0x01` and its children (RFC 6962 §2.1).
     #[must_use]
     pub fn node(left: &Self, right: &Self) -> Self {
-        Self(Sha256::new_with_prefix([0x01]).chain_update(left.0).chain_update(right.0).finalize().into())
+        let mut bytes = [0x01; 1 + 2 * Self::LEN];
+        let (_, children) = bytes.split_at_mut(1);
+        let (first, second) = children.split_at_mut(Self::LEN);
+        first.copy_from_slice(&left.0);
+        second.copy_from_slice(&right.0);
+        Self(Sha256::digest(bytes).into())
     }
 
     /// The root of the tree without leaves: SHA-256 of nothing.

@@ -12,13 +12,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use compliance_core::event::Event;
 use compliance_core::finding::Outcome;
 
-use super::checkpoint::{CheckpointNote, SignedCheckpoint, VerifyingKey};
+use super::checkpoint::{CheckpointNote, SignedCheckpoint, Statement, VerifyingKey};
 use super::fault::{Fault, FaultKind, Position};
-use super::segment::{self, AuditError, Chain, Damage, FrameReader, Step};
-use super::tree::TreeHash;
+use super::segment::{self, AuditError, AuditErrorKind, Chain, Damage, FrameReader, Step};
 
 /// What to verify a trail against. Without anything, it is verified against the key it names itself.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +24,7 @@ use super::tree::TreeHash;
 pub struct VerifyOptions {
     key: Option<VerifyingKey>,
     anchor: Option<CheckpointNote>,
+    reads_events: bool,
 }
 
 impl VerifyOptions {
@@ -43,6 +42,13 @@ impl VerifyOptions {
     /// A checkpoint that was kept where the trail's writer cannot change it.
     pub fn anchor(mut self, anchor: CheckpointNote) -> Self {
         self.anchor = Some(anchor);
+        self
+    }
+
+    /// Also reads every event as an event, not only as bytes that were hashed. Takes about three times as
+    /// long, and finds what only a faulty writer can have made.
+    pub fn read_events(mut self) -> Self {
+        self.reads_events = true;
         self
     }
 }
@@ -202,8 +208,12 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     if let (Some(key), Some(anchor)) = (&options.key, &options.anchor) {
         anchor.verify(key).map_err(AuditError::anchor)?;
     }
+    // In this order: what a writer adds meanwhile makes the trail longer than its checkpoint, never shorter.
+    let head = match segment::head(dir) {
+        Err(error) if matches!(error.kind(), AuditErrorKind::Io { .. }) => return Err(error),
+        head => head,
+    };
     let segments = segment::segments(dir).map_err(|error| AuditError::io("list the segments", &error))?;
-    let head = segment::head(dir);
     let anchored = options.anchor.as_ref().map(|anchor| anchor.statement().size);
     let mut run = Run {
         anchor: Witness::new(options.anchor.as_ref()),
@@ -211,8 +221,9 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
         chain: None,
         segments: 0,
         completeness: Completeness::Open { uncovered: 0 },
+        reads_events: options.reads_events,
     };
-    if segments.is_empty() && run.anchor.size.is_none() && matches!(head, Ok(None)) {
+    if segments.is_empty() && run.anchor.statement.is_none() && matches!(head, Ok(None)) {
         return Err(AuditError::no_trail());
     }
     let fault = match run.read(&segments, options.key.as_ref()) {
@@ -222,7 +233,7 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     };
     let (records, checkpoint) =
         run.chain.as_ref().map_or((0, None), |chain| (chain.tree().size(), Some(chain.last().clone())));
-    let expected = run.anchor.size.max(run.head.size).unwrap_or(0);
+    let expected = run.anchor.size().max(run.head.size());
     let is_truncated = fault.is_none() && expected > records;
     if is_truncated {
         run.completeness = Completeness::Truncated { expected };
@@ -254,28 +265,34 @@ impl From<std::io::Error> for Stop {
     }
 }
 
-/// A checkpoint from beside or outside the trail, and the root the trail had at its size.
+/// A checkpoint from beside or outside the trail, looked for in it.
 struct Witness {
-    size: Option<u64>,
-    stated: TreeHash,
-    found: Option<TreeHash>,
+    statement: Option<Statement>,
+    contradicts: bool,
+    is_found: bool,
 }
 
 impl Witness {
     fn new(note: Option<&CheckpointNote>) -> Self {
-        let statement = note.map(CheckpointNote::statement);
-        let stated = statement.map_or(TreeHash::empty_root(), |statement| statement.root);
-        Self { size: statement.map(|statement| statement.size), stated, found: None }
+        let statement = note.map(|note| *note.statement());
+        Self { statement, contradicts: false, is_found: statement.is_none() }
     }
 
     fn look(&mut self, chain: &Chain) {
-        if self.size == Some(chain.tree().size()) && self.found.is_none() {
-            self.found = Some(chain.tree().root());
+        let Some(stated) = &self.statement else { return };
+        let found = chain.last().statement();
+        if stated.number == found.number {
+            self.is_found = true;
+            self.contradicts |= stated != found;
+        }
+        // The root takes hashing; compare it once.
+        if stated.size == chain.tree().size() && !self.contradicts && chain.uncovered() > 0 {
+            self.contradicts = stated.root != chain.tree().root();
         }
     }
 
-    fn contradicts(&self) -> bool {
-        self.found.is_some_and(|found| found != self.stated)
+    fn size(&self) -> u64 {
+        self.statement.map_or(0, |statement| statement.size)
     }
 }
 
@@ -285,6 +302,7 @@ struct Run {
     chain: Option<Chain>,
     segments: u64,
     completeness: Completeness,
+    reads_events: bool,
 }
 
 impl Run {
@@ -341,7 +359,8 @@ impl Run {
             let (offset, damage) = match reader.step()? {
                 Step::Frame(frame) => {
                     if let Some(record) = chain.take(&frame)?
-                        && Event::decode(record.event).is_err()
+                        && self.reads_events
+                        && (record.event().is_err() || record.recorded_at().is_err())
                     {
                         return Err(chain.fault(FaultKind::RecordForm, frame.offset).into());
                     }
@@ -380,20 +399,26 @@ impl Run {
         key: Option<&VerifyingKey>,
     ) -> Result<(), Fault> {
         let unproven = |kind| Err(Fault::new(kind, Position::default()));
-        if self.anchor.contradicts() {
-            return unproven(FaultKind::AnchorRoot);
-        }
-        if self.head.contradicts() {
-            return unproven(FaultKind::HeadRoot);
-        }
-        let is_signed = |head: &CheckpointNote| match key.or(self.chain.as_ref().map(Chain::key)) {
-            Some(key) => head.verify(key).is_ok(),
-            None => true,
+        let Some(chain) = &self.chain else {
+            return if head.is_ok() { Ok(()) } else { unproven(FaultKind::HeadForm) };
         };
-        match (head, &self.chain) {
-            (Ok(head), _) if head.as_ref().is_none_or(is_signed) => Ok(()),
-            (_, Some(chain)) => Err(chain.fault(FaultKind::Head, 0)),
-            (_, None) => unproven(FaultKind::Head),
+        if self.anchor.contradicts {
+            return unproven(FaultKind::Anchor);
         }
+        let key = key.unwrap_or(chain.key());
+        match head {
+            Ok(None) => {}
+            Ok(Some(head)) if head.verify(key).is_ok() => {}
+            Ok(Some(_)) | Err(_) => return Err(chain.fault(FaultKind::HeadForm, 0)),
+        }
+        if self.head.contradicts {
+            return unproven(FaultKind::Head);
+        }
+        for witness in [&self.anchor, &self.head] {
+            if !witness.is_found && witness.size() <= chain.tree().size() {
+                return Err(chain.fault(FaultKind::CheckpointGone, 0));
+            }
+        }
+        Ok(())
     }
 }

@@ -10,9 +10,9 @@ const LOCK: &str = "lock";
 const HEAD: &str = "checkpoint";
 const NEXT_HEAD: &str = "checkpoint.tmp";
 
-/// How much is written in advance, in bytes. A commit into bytes that exist needs no metadata, which makes
-/// it cheaper than one that grows the file.
-const AHEAD_LEN: u64 = 4 * 1024 * 1024;
+/// The least and the most that is written in advance, in bytes; in between, as much as there is. A commit into
+/// bytes that exist needs no metadata, which makes it cheaper than one that grows the file.
+const AHEAD_LEN: (u64, u64) = (64 * 1024, 4 * 1024 * 1024);
 
 /// The segments of a trail, by the sequence number each starts with.
 pub(crate) fn segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
@@ -151,7 +151,8 @@ impl SegmentFile {
         if needed <= self.allocated {
             return Ok(());
         }
-        let target = needed.saturating_add(AHEAD_LEN).min(self.max_len).max(needed);
+        let ahead = self.len.clamp(AHEAD_LEN.0, AHEAD_LEN.1);
+        let target = needed.saturating_add(ahead).min(self.max_len).max(needed);
         self.file.seek(SeekFrom::Start(self.allocated))?;
         let missing = target.saturating_sub(self.allocated);
         let written =

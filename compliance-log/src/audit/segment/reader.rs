@@ -7,7 +7,7 @@ use std::path::Path;
 use super::frame::{self, FrameKind, MAX_FRAME_LEN, PREFIX_LEN, Prefix};
 use crate::audit::tree::TreeHash;
 
-const CHUNK_LEN: usize = 256 * 1024;
+const CHUNK_LEN: usize = 64 * 1024;
 
 /// The most a crash can tear: a group commit. Whatever is larger was not torn by one.
 pub(super) const MAX_TORN_LEN: u64 = (super::MAX_BATCH_LEN + 2 * MAX_FRAME_LEN) as u64;

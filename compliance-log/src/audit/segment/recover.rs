@@ -35,10 +35,14 @@ pub(super) fn recover(dir: &Path, key: &VerifyingKey) -> Result<Option<Recovered
     }
     let recovered = scan(path, *first, key, head.as_ref())?;
     if let Some(head) = head {
-        let head = head.verify(key).map_err(|_| Fault::new(FaultKind::Head, Position::default()))?;
-        let found = recovered.chain.tree().size();
-        if head.size() > found {
-            return Err(AuditError::truncated(found, head.size()));
+        let head = head.verify(key).map_err(|_| Fault::new(FaultKind::HeadForm, Position::default()))?;
+        let chain = &recovered.chain;
+        if head.size() > chain.tree().size() {
+            return Err(AuditError::truncated(chain.tree().size(), head.size()));
+        }
+        // The checkpoint is put beside the segments only once it is durable in them.
+        if head.number() > chain.last().number() {
+            return Err(chain.fault(FaultKind::CheckpointGone, recovered.len).into());
         }
     }
     Ok(Some(recovered))
@@ -51,7 +55,7 @@ pub(crate) fn head(dir: &Path) -> Result<Option<CheckpointNote>, AuditError> {
     let Some(note) = note else { return Ok(None) };
     match str::from_utf8(&note).ok().and_then(|note| CheckpointNote::parse(note).ok()) {
         Some(note) => Ok(Some(note)),
-        None => Err(Fault::new(FaultKind::Head, Position::default()).into()),
+        None => Err(Fault::new(FaultKind::HeadForm, Position::default()).into()),
     }
 }
 
@@ -80,7 +84,7 @@ fn scan(
                 let contradicts = head
                     .is_some_and(|head| head.size == chain.tree().size() && head.root != chain.tree().root());
                 if contradicts {
-                    return Err(chain.fault(FaultKind::HeadRoot, offset).into());
+                    return Err(chain.fault(FaultKind::Head, offset).into());
                 }
             }
             Step::End { offset, .. } => break (offset, 0),

@@ -1,0 +1,181 @@
+//! What recording and verifying cost, beside the disk's and the hash's own speed in the same run:
+//! `cargo bench -p compliance-log --bench audit [-- --quick]`.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use compliance_core::class::{Internal, Public};
+use compliance_core::clock::{SystemClock, Timestamp};
+use compliance_core::event::{Actor, Durability, Event, EventKind, Sink};
+use compliance_core::finding::Outcome;
+use compliance_core::id::{ActorId, SubjectId, TenantId};
+use compliance_core::purpose;
+use compliance_log::audit::tree::{CompactTree, TreeHash};
+use compliance_log::audit::verify::verify;
+use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey, VerifyOptions};
+use sha2::{Digest, Sha256};
+
+fn main() {
+    let is_quick = std::env::args().any(|argument| argument == "--quick");
+    let scale = if is_quick { 1 } else { 5 };
+    append_1(scale);
+    append_64(scale);
+    cpu_per_record(scale);
+    verify_all(scale);
+}
+
+fn event(number: u64) -> Event {
+    let at = Timestamp::from_unix_seconds(1_795_262_400 + number as i64);
+    Event::builder(EventKind::DataRead, Outcome::Passed, Actor::Person(ActorId::new("staff-17").unwrap()), at)
+        .tenant(TenantId::new("acme").unwrap())
+        .subject(SubjectId::new(format!("user-{number:012}")).unwrap())
+        .purpose(purpose!("support.data_request"))
+        .field("table", Internal("customer"))
+        .field("columns", Internal("name,email,street,city,postcode,phone"))
+        .field("count", Public(number as i64))
+        .build()
+        .unwrap()
+}
+
+fn open(dir: &Path) -> AuditLog {
+    let key = CheckpointKey::from_seed("bench.example/audit", [7; 32]).unwrap();
+    AuditLog::open(dir, AuditConfig::new(key), SystemClock).unwrap().0
+}
+
+fn record(log: &AuditLog, event: Event) {
+    let digest = event.digest();
+    let receipt = log.record(event).wait().unwrap();
+    assert!(*receipt.digest() == digest && receipt.durability() == Durability::Disk);
+}
+
+fn record_len() -> usize {
+    let mut bytes = Vec::new();
+    event(0).encode(&mut bytes);
+    bytes.len() + 43
+}
+
+struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    fn time(&mut self, run: impl FnOnce()) {
+        let start = Instant::now();
+        run();
+        self.0.push(start.elapsed());
+    }
+
+    fn print(&mut self, name: &str) -> f64 {
+        self.0.sort();
+        let at = |percent: usize| self.0[(self.0.len() - 1) * percent / 100].as_secs_f64() * 1e6;
+        let mean = self.0.iter().sum::<Duration>().as_secs_f64() * 1e6 / self.0.len() as f64;
+        println!("{name:<40} p50 {:8.1} us   p99 {:8.1} us   mean {mean:8.1} us", at(50), at(99));
+        at(50)
+    }
+}
+
+/// One caller waiting for each record, against one writer of the same bytes into a file made ahead.
+fn append_1(scale: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(&dir.path().join("trail"));
+    let mut raw = File::create(dir.path().join("raw")).unwrap();
+    raw.write_all(&vec![0; 16 << 20]).unwrap();
+    raw.sync_all().unwrap();
+    raw.seek(SeekFrom::Start(0)).unwrap();
+    let bytes = vec![0x5A; record_len()];
+    let (mut ours, mut theirs) = (Latencies(Vec::new()), Latencies(Vec::new()));
+    let mut numbers = 0..;
+    for _ in 0..4 * scale {
+        for _ in 0..100 {
+            theirs.time(|| {
+                raw.write_all(&bytes).unwrap();
+                raw.sync_data().unwrap();
+            });
+        }
+        for event in numbers.by_ref().take(100).map(event) {
+            ours.time(|| record(&log, event));
+        }
+    }
+    let ratio = theirs.print("append_1 raw write+fdatasync") / ours.print("append_1 durable record");
+    println!("append_1: {ratio:.2} of the raw rate at the median (must: 0.80)\n");
+}
+
+/// Many callers, each waiting for its own record: one synchronisation serves those who gathered.
+fn append_64(scale: u64) {
+    const CALLERS: u64 = 64;
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let each = 100 * scale;
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for caller in 0..CALLERS {
+            let log = &log;
+            scope.spawn(move || (0..each).for_each(|number| record(log, event(caller * each + number))));
+        }
+    });
+    let rate = (CALLERS * each) as f64 / start.elapsed().as_secs_f64();
+    println!("append_64: {rate:.0} durable records/s with {CALLERS} callers\n");
+}
+
+/// Nanoseconds this thread has run, which a busy machine does not falsify; the wall clock where the system does
+/// not tell.
+fn cpu_time(start: Instant) -> f64 {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let ran = schedstat.and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
+    ran.unwrap_or_else(|| start.elapsed().as_nanos() as f64)
+}
+
+fn cpu_nanos(run: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    let before = cpu_time(start);
+    run();
+    cpu_time(start) - before
+}
+
+fn cpu_per_record(scale: u64) {
+    let events: Vec<_> = (0..1000).map(event).collect();
+    let mut tree = CompactTree::new();
+    let nanos = cpu_nanos(|| {
+        for _ in 0..20 * scale {
+            for event in &events {
+                let mut bytes = Vec::with_capacity(512);
+                event.encode(&mut bytes);
+                black_box(event.digest());
+                tree.push(TreeHash::leaf(&bytes));
+            }
+        }
+    });
+    black_box(tree.root());
+    println!(
+        "cpu per record (encode, digest, leaf, tree): {:.0} ns (must: 3000)\n",
+        nanos / (20_000 * scale) as f64
+    );
+}
+
+fn verify_all(scale: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let count = 40_000 * scale;
+    (0..count).for_each(|number| drop(log.record(event(number))));
+    let key = log.verifying_key().clone();
+    log.close().unwrap();
+    let bytes = vec![0x5A; record_len()];
+    for _ in 0..3 {
+        let theirs = cpu_nanos(|| {
+            for _ in 0..count {
+                black_box(Sha256::digest(black_box(&bytes)));
+            }
+        });
+        let options = VerifyOptions::new().key(key.clone());
+        let ours = cpu_nanos(|| assert_eq!(verify(dir.path(), &options).unwrap().records(), count));
+        let rate = |nanos: f64| count as f64 * 1e9 / nanos;
+        println!(
+            "verify: {:.0} records of {} bytes per second of cpu, sha-256 of the same {:.0}, ratio {:.2} (must: 0.50)",
+            rate(ours),
+            bytes.len(),
+            rate(theirs),
+            theirs / ours
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! Processes that die while they record: what was acknowledged is there afterwards.
+
+mod trail;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use compliance_core::clock::SystemClock;
+use compliance_core::event::Sink;
+use compliance_log::audit::segment::records;
+use compliance_log::audit::verify::verify;
+use compliance_log::audit::{AuditLog, Verdict, VerifyOptions};
+use trail::{config, event, key};
+
+/// Names the directory to the process that is to die.
+const VICTIM: &str = "COMPLIANCE_AUDIT_VICTIM";
+
+/// Starts this very test once more, as the process that records and is killed.
+fn victim(test: &str, dir: &Path, shell: Option<&str>) -> Child {
+    let program = std::env::current_exe().unwrap();
+    let arguments = ["--exact", test, "--nocapture", "--test-threads=1"];
+    let mut command = match shell {
+        None => Command::new(program),
+        Some(script) => {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("{script}; exec \"$0\" \"$@\"")]).arg(program);
+            command
+        }
+    };
+    command.args(arguments).env(VICTIM, dir).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Records from eight threads and says aloud what was acknowledged, until it is killed or refused.
+fn record_until_the_end(dir: &Path, segment_len: u64) {
+    let (log, report) = AuditLog::open(dir, config().segment_len(segment_len), SystemClock).unwrap();
+    let (log, records) = (&log, report.records());
+    std::thread::scope(|scope| {
+        for caller in 0..8 {
+            scope.spawn(move || {
+                for number in 0.. {
+                    let event = event(records * 1000 + caller * 1_000_000_000 + number);
+                    let line = match log.record(event).wait() {
+                        Ok(receipt) => format!("\nack {} {}\n", receipt.sequence(), receipt.digest()),
+                        Err(error) => format!("\nrefused {}\n", error.code()),
+                    };
+                    // One write for one line; the parent ignores what is cut.
+                    let mut out = std::io::stdout().lock();
+                    if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_err()
+                        || line.starts_with("\nrefused")
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// What a victim said before it ended: acknowledged records, and the codes it was refused with.
+#[derive(Default)]
+struct Said {
+    acknowledged: BTreeMap<u64, String>,
+    refused: Vec<String>,
+}
+
+impl Said {
+    fn listen(&mut self, out: impl BufRead, enough: usize) {
+        for line in out.lines().map_while(Result::ok) {
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["ack", sequence, digest] if digest.len() == 64 => {
+                    let before = self.acknowledged.insert(sequence.parse().unwrap(), digest.to_owned());
+                    assert_eq!(before, None, "number {sequence} was given twice");
+                }
+                ["refused", code] => self.refused.push(code.to_owned()),
+                _ => {}
+            }
+            if self.acknowledged.len() >= enough {
+                return;
+            }
+        }
+    }
+
+    /// Reopens the trail, which cuts what was torn, and looks for every acknowledged record; how many records there
+    /// are and how many bytes were cut.
+    fn all_found(&self, dir: &Path) -> (usize, u64) {
+        let (log, report) = AuditLog::open(dir, config(), SystemClock).unwrap();
+        drop(log);
+        let kept: Vec<_> =
+            records(dir).unwrap().map(|record| record.unwrap().event().digest().to_string()).collect();
+        assert_eq!(report.records(), kept.len() as u64);
+        let lost =
+            self.acknowledged.iter().filter(|(at, digest)| kept.get(**at as usize) != Some(digest)).count();
+        assert_eq!(lost, 0, "of {} acknowledged", self.acknowledged.len());
+        let options = VerifyOptions::new().key(key().verifying_key().clone()).read_events();
+        assert_eq!(verify(dir, &options).unwrap().verdict(), Verdict::TamperDetecting);
+        (kept.len(), report.torn_bytes())
+    }
+}
+
+#[test]
+fn a_killed_process_loses_no_acknowledged_record() {
+    if let Some(dir) = std::env::var_os(VICTIM) {
+        return record_until_the_end(Path::new(&dir), 64 * 1024);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut said = Said::default();
+    for round in 1..=8 {
+        let mut child = victim("a_killed_process_loses_no_acknowledged_record", dir.path(), None);
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let enough = said.acknowledged.len() + 37 * round;
+        said.listen(&mut out, enough);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it said between the last line read and its death counts too.
+        said.listen(&mut out, usize::MAX);
+        assert!(said.acknowledged.len() >= enough);
+        let (kept, torn_bytes) = said.all_found(dir.path());
+        println!(
+            "{} acknowledged, {kept} kept, {torn_bytes} torn bytes cut, 0 lost",
+            said.acknowledged.len()
+        );
+    }
+}
+
+/// A file size limit makes a write fail in the middle of the run, as a full or failing disk does.
+#[cfg(unix)]
+#[test]
+fn a_failed_write_poisons_the_log_until_it_is_reopened() {
+    if let Some(dir) = std::env::var_os(VICTIM) {
+        return record_until_the_end(Path::new(&dir), 1024 * 1024);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut said = Said::default();
+    // Blocks are of 512 or 1024 bytes; either way the limit lies between the first space ahead and the segment.
+    let limit = "trap '' XFSZ; ulimit -f 400";
+    let mut child = victim("a_failed_write_poisons_the_log_until_it_is_reopened", dir.path(), Some(limit));
+    said.listen(BufReader::new(child.stdout.take().unwrap()), usize::MAX);
+    assert!(child.wait().unwrap().success(), "it must end by itself");
+    assert_eq!(said.refused, ["record.poisoned"; 8], "every caller is told");
+    assert!(said.acknowledged.len() > 100);
+    said.all_found(dir.path());
+}
+
+/// How many records the process under injected faults tries to write.
+const TRIES: u64 = 40;
+
+/// Records one after the other, over several segments, and closes the trail; stops at the first refusal.
+fn record_a_few(dir: &Path) {
+    let Ok((log, report)) = AuditLog::open(dir, config(), SystemClock) else { return };
+    let (mut number, mut was_full) = (report.records(), false);
+    while number < TRIES {
+        match log.record(event(number)).wait() {
+            Ok(receipt) => println!("\nack {} {}", receipt.sequence(), receipt.digest()),
+            // Room may be made; everything else is for good.
+            Err(error) if error.code() == "record.full" && !was_full => {
+                println!("\nrefused {}", error.code());
+                was_full = true;
+                continue;
+            }
+            Err(error) => return println!("\nrefused {}", error.code()),
+        }
+        number += 1;
+    }
+    if let Err(error) = log.close() {
+        println!("\nrefused {}", error.code());
+    }
+}
+
+/// Every call of every kind the log makes fails once, runs out of space once, and is the last thing the process does
+/// once. Whatever was acknowledged before is there, and the trail opens again.
+#[test]
+fn no_failing_system_call_loses_an_acknowledged_record() {
+    const NAME: &str = "no_failing_system_call_loses_an_acknowledged_record";
+    if let Some(dir) = std::env::var_os(VICTIM) {
+        return record_a_few(Path::new(&dir));
+    }
+    if !Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success())
+    {
+        println!("skipped: strace is not there or may not trace");
+        return;
+    }
+    let (mut runs, mut refused, mut acknowledged) = (0, 0, 0);
+    for call in ["write", "fdatasync", "fsync", "rename", "ftruncate", "openat", "lseek"] {
+        for fault in ["error=EIO", "error=ENOSPC", "signal=SIGKILL"] {
+            // Every call up to the seventh, then ever sparser, until the run ends before the fault strikes.
+            let mut when = 1;
+            loop {
+                let dir = tempfile::tempdir().unwrap();
+                let said = traced(NAME, dir.path(), call, &format!("{fault}:when={when}"));
+                let has_struck = said.acknowledged.len() < TRIES as usize || !said.refused.is_empty();
+                said.all_found(dir.path());
+                runs += 1;
+                refused += said.refused.len();
+                acknowledged += said.acknowledged.len();
+                if !has_struck || when > 60 {
+                    break;
+                }
+                when += 1 + when / 7;
+            }
+        }
+    }
+    println!("{runs} runs, {refused} refusals, {acknowledged} acknowledged, 0 lost");
+    assert!(runs > 50 && refused > 20);
+}
+
+fn traced(test: &str, dir: &Path, call: &str, fault: &str) -> Said {
+    let mut command = Command::new("strace");
+    command.args([
+        "-f",
+        "-o",
+        "/dev/null",
+        "-e",
+        &format!("trace={call}"),
+        "-e",
+        &format!("inject={call}:{fault}"),
+    ]);
+    // Only the trail's own files; the program's loader and its output are left alone.
+    let named = ["", "lock", "checkpoint", "checkpoint.tmp", "segment.tmp"].map(str::to_owned);
+    for name in named.into_iter().chain((0..=TRIES).map(|first| format!("{first:020}.seg"))) {
+        command.arg("-P").arg(if name.is_empty() { dir.to_owned() } else { dir.join(name) });
+    }
+    command.arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    let output = command.env(VICTIM, dir).stderr(Stdio::null()).output().unwrap();
+    let mut said = Said::default();
+    said.listen(BufReader::new(&output.stdout[..]), usize::MAX);
+    said
+}

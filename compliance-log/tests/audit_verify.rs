@@ -1,0 +1,579 @@
+//! Tampering and accidents, swept over whole trails. Each sweep prints what it tried.
+
+mod trail;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use compliance_core::clock::SystemClock;
+use compliance_core::event::{Durability, Sink};
+use compliance_core::finding::Outcome;
+use compliance_log::audit::checkpoint::CheckpointNote;
+use compliance_log::audit::segment::records;
+use compliance_log::audit::verify::verify;
+use compliance_log::audit::{
+    AuditConfig, AuditLog, CheckpointKey, Completeness, FaultKind, SignedCheckpoint, Verdict, VerifyOptions,
+    VerifyReport,
+};
+use sha2::{Digest, Sha256};
+use trail::{Trail, config, event, key};
+
+fn with_key() -> VerifyOptions {
+    VerifyOptions::new().key(key().verifying_key().clone())
+}
+
+fn with_anchor(anchor: &SignedCheckpoint) -> VerifyOptions {
+    with_key().anchor(CheckpointNote::parse(anchor.note()).unwrap())
+}
+
+fn check(dir: &Path, options: &VerifyOptions) -> VerifyReport {
+    verify(dir, options).unwrap()
+}
+
+/// Where the frames of a segment are: offset, length, kind.
+fn frames(segment: &[u8]) -> Vec<(usize, usize, u8)> {
+    let mut frames = Vec::new();
+    let mut at = 0;
+    while segment.get(at) == Some(&0xC5) {
+        let body = u32::from_be_bytes(segment[at + 2..at + 6].try_into().unwrap()) as usize;
+        frames.push((at, body + 14, segment[at + 1]));
+        at += body + 14;
+    }
+    frames
+}
+
+const RECORD: u8 = 1;
+const CHECKPOINT: u8 = 2;
+
+/// Gives a frame the check its body asks for, as whoever knows the format can.
+fn repair(frame: &mut [u8]) {
+    let prefix = match frame[1] {
+        RECORD => 0,
+        kind => kind,
+    };
+    let body_end = frame.len() - 8;
+    let hash = Sha256::new_with_prefix([prefix]).chain_update(&frame[6..body_end]).finalize();
+    frame[body_end..].copy_from_slice(&hash[..8]);
+}
+
+#[derive(Default)]
+struct Tally(BTreeMap<String, usize>);
+
+impl Tally {
+    fn add(&mut self, report: &VerifyReport) {
+        let name = match (report.fault(), report.completeness()) {
+            (Some(fault), _) => fault.code().to_owned(),
+            (None, Completeness::Truncated { .. }) => "truncated".to_owned(),
+            (None, Completeness::Torn { .. }) => "torn tail".to_owned(),
+            (None, Completeness::Open { .. }) => "not closed".to_owned(),
+            (None, Completeness::Closed) => "UNDETECTED".to_owned(),
+        };
+        *self.0.entry(name).or_default() += 1;
+    }
+
+    /// Prints the sweep; none may have gone undetected.
+    #[track_caller]
+    fn finish(self, sweep: &str, at_least: usize) {
+        let total: usize = self.0.values().sum();
+        println!(
+            "{sweep}: {total} tried, {} undetected {:?}",
+            self.0.get("UNDETECTED").unwrap_or(&0),
+            self.0
+        );
+        assert!(total >= at_least, "{sweep}: only {total} tried");
+        assert_eq!(self.0.get("UNDETECTED"), None, "{sweep}");
+    }
+}
+
+#[test]
+fn a_whole_trail_is_called_what_was_proven_about_it() {
+    let trail = Trail::new();
+    let anchor = trail.record(40);
+    #[track_caller]
+    fn expect(trail: &Trail, options: &VerifyOptions, verdict: &str) {
+        let report = check(trail.path(), options);
+        assert_eq!((report.verdict().to_string().as_str(), report.records()), (verdict, 40));
+        assert_eq!((report.fault(), report.completeness()), (None, Completeness::Closed));
+        assert_eq!(report.outcome(), Outcome::Passed);
+    }
+    let note = CheckpointNote::parse(anchor.note()).unwrap();
+    expect(&trail, &VerifyOptions::new(), "tamper-detecting");
+    expect(&trail, &with_key(), "tamper-detecting");
+    expect(&trail, &VerifyOptions::new().anchor(note), "tamper-detecting");
+    expect(&trail, &with_anchor(&anchor), "tamper-evident since checkpoint 40");
+    expect(&trail, &with_anchor(&anchor).read_events(), "tamper-evident since checkpoint 40");
+}
+
+#[test]
+fn an_anchor_stays_good_while_the_trail_grows() {
+    let trail = Trail::new();
+    let anchors: Vec<_> = (0..4).map(|_| trail.record(7)).collect();
+    for (anchor, size) in anchors.iter().zip([7, 14, 21, 28]) {
+        let verdict = check(trail.path(), &with_anchor(anchor)).verdict();
+        assert_eq!(verdict, Verdict::TamperEvident { since: size });
+    }
+}
+
+#[test]
+fn an_anchor_the_key_did_not_sign_is_an_error() {
+    let trail = Trail::new();
+    let anchor = trail.record(3);
+    let other = CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
+    let options = VerifyOptions::new()
+        .key(other.verifying_key().clone())
+        .anchor(CheckpointNote::parse(anchor.note()).unwrap());
+    assert_eq!(verify(trail.path(), &options).unwrap_err().code(), "audit.anchor");
+}
+
+#[test]
+fn every_flipped_byte_is_detected() {
+    let trail = Trail::new();
+    trail.record(24);
+    let whole = trail.snapshot();
+    let mut tally = Tally::default();
+    for (name, content) in whole.iter().filter(|(name, _)| name != "lock") {
+        let path = trail.path().join(name);
+        for at in 0..content.len() {
+            let mut changed = content.clone();
+            changed[at] ^= 1 << (at % 8);
+            fs::write(&path, &changed).unwrap();
+            tally.add(&check(trail.path(), &VerifyOptions::new()));
+        }
+        fs::write(&path, content).unwrap();
+    }
+    assert_eq!(trail.verify().completeness(), Completeness::Closed, "put back");
+    tally.finish("flip every byte", 5_000);
+}
+
+#[test]
+fn every_repaired_change_of_a_record_is_detected() {
+    let trail = Trail::new();
+    trail.record(24);
+    let mut tally = Tally::default();
+    for path in trail.segments() {
+        let content = fs::read(&path).unwrap();
+        for (at, len, _) in frames(&content).into_iter().filter(|(_, _, kind)| *kind == RECORD) {
+            for byte in at + 6..at + len - 8 {
+                let mut changed = content.clone();
+                changed[byte] ^= 1;
+                repair(&mut changed[at..at + len]);
+                fs::write(&path, &changed).unwrap();
+                tally.add(&check(trail.path(), &VerifyOptions::new()));
+            }
+        }
+        fs::write(&path, content).unwrap();
+    }
+    tally.finish("change every byte of every record and repair its check", 3_000);
+}
+
+#[test]
+fn every_cut_of_the_tail_is_detected() {
+    let trail = Trail::new();
+    let anchor = trail.record(40);
+    let last = trail.segments().pop().unwrap();
+    let content = fs::read(&last).unwrap();
+    let boundaries: Vec<_> = frames(&content).iter().map(|(at, ..)| *at).collect();
+    let (mut alone, mut anchored) = (Tally::default(), Tally::default());
+    let head = trail.path().join("checkpoint");
+    let head_note = fs::read(&head).unwrap();
+    for len in content.len() - 1_200..content.len() {
+        fs::write(&last, &content[..len]).unwrap();
+        fs::write(&head, &head_note).unwrap();
+        anchored.add(&check(trail.path(), &with_anchor(&anchor)));
+        // Whoever cuts the tail removes the checkpoint beside it too.
+        fs::remove_file(&head).unwrap();
+        let report = check(trail.path(), &VerifyOptions::new());
+        if boundaries.contains(&len) && len > 0 {
+            assert!(matches!(report.completeness(), Completeness::Open { .. }), "{len}: {report:?}");
+        }
+        alone.add(&report);
+        let report = check(trail.path(), &with_anchor(&anchor));
+        assert_eq!(report.outcome(), Outcome::Refused, "{len}: {report:?}");
+    }
+    alone.finish("cut the tail at every byte, no anchor, no checkpoint beside it", 1_000);
+    anchored.finish("cut the tail at every byte, with anchor", 1_000);
+}
+
+#[test]
+fn every_cut_at_a_boundary_is_truncation_under_an_anchor() {
+    let trail = Trail::new();
+    let anchor = trail.record(40);
+    let segments = trail.segments();
+    let whole = trail.snapshot();
+    let mut tally = Tally::default();
+    for (index, path) in segments.iter().enumerate() {
+        trail.restore(&whole);
+        let content = fs::read(path).unwrap();
+        for (at, ..) in frames(&content).into_iter().skip(1) {
+            // The trail as if it had ended here.
+            trail.restore(&whole);
+            segments[index + 1..].iter().for_each(|later| fs::remove_file(later).unwrap());
+            fs::remove_file(trail.path().join("checkpoint")).unwrap();
+            fs::write(path, &content[..at]).unwrap();
+            let report = check(trail.path(), &with_anchor(&anchor));
+            if report.records() < 40 {
+                assert_eq!(report.verdict(), Verdict::Truncated, "{report:?}");
+            }
+            assert_eq!(report.outcome(), Outcome::Refused, "{report:?}");
+            tally.add(&report);
+        }
+    }
+    tally.finish("end at every record and checkpoint boundary, with anchor", 40);
+}
+
+#[test]
+fn frames_cannot_be_dropped_repeated_or_swapped() {
+    let trail = Trail::new();
+    trail.record(40);
+    let mut tally = Tally::default();
+    for path in trail.segments() {
+        let content = fs::read(&path).unwrap();
+        let frames = frames(&content);
+        let frame = |index: usize| &content[frames[index].0..frames[index].0 + frames[index].1];
+        let mut attempt = |order: &[usize]| {
+            fs::write(&path, order.iter().flat_map(|index| frame(*index)).copied().collect::<Vec<_>>())
+                .unwrap();
+            tally.add(&check(trail.path(), &VerifyOptions::new()));
+        };
+        let all: Vec<_> = (0..frames.len()).collect();
+        for index in 0..frames.len() {
+            attempt(&all.iter().copied().filter(|kept| *kept != index).collect::<Vec<_>>());
+            let mut repeated = all.clone();
+            repeated.insert(index, index);
+            attempt(&repeated);
+            if index > 0 {
+                let mut swapped = all.clone();
+                swapped.swap(index - 1, index);
+                attempt(&swapped);
+            }
+        }
+        fs::write(&path, content).unwrap();
+    }
+    tally.finish("drop, repeat and swap every frame", 120);
+}
+
+#[test]
+fn segments_cannot_be_dropped_repeated_or_swapped() {
+    let trail = Trail::new();
+    trail.record(100);
+    let whole = trail.snapshot();
+    let segments = trail.segments();
+    assert!(segments.len() >= 5);
+    let mut tally = Tally::default();
+    let read = |path: &PathBuf| fs::read(path).unwrap();
+    for (index, path) in segments.iter().enumerate() {
+        fs::remove_file(path).unwrap();
+        tally.add(&check(trail.path(), &VerifyOptions::new()));
+        trail.restore(&whole);
+        for other in &segments[index + 1..] {
+            let (one, two) = (read(path), read(other));
+            fs::write(path, &two).unwrap();
+            tally.add(&check(trail.path(), &VerifyOptions::new()));
+            fs::write(other, &one).unwrap();
+            tally.add(&check(trail.path(), &VerifyOptions::new()));
+            trail.restore(&whole);
+        }
+        fs::write(trail.path().join(format!("{:020}.seg", 100 + index)), read(path)).unwrap();
+        tally.add(&check(trail.path(), &VerifyOptions::new()));
+        trail.restore(&whole);
+    }
+    tally.finish("drop, swap, overwrite and repeat segments", 20);
+}
+
+#[test]
+fn a_segment_of_another_trail_of_the_same_key_does_not_fit() {
+    let (trail, other) = (Trail::new(), Trail::new());
+    trail.record(100);
+    let log = other.open();
+    (0..100).for_each(|number| {
+        let event = event(number + 1000);
+        log.record(event.clone()).wait().unwrap().redeem(&event, Durability::Disk).unwrap();
+    });
+    drop(log);
+    for (ours, theirs) in trail.segments().iter().zip(other.segments()).skip(1) {
+        let kept = fs::read(ours).unwrap();
+        fs::write(ours, fs::read(theirs).unwrap()).unwrap();
+        assert_eq!(trail.verify().verdict(), Verdict::Tampered);
+        fs::write(ours, kept).unwrap();
+    }
+}
+
+/// Rewrites every event's time and repairs every check: all that can be done without a key.
+fn rewrite_without_key(trail: &Trail, keep_checkpoints: bool) {
+    for path in trail.segments() {
+        let content = fs::read(&path).unwrap();
+        let mut rewritten = Vec::new();
+        for (at, len, kind) in frames(&content) {
+            let mut frame = content[at..at + len].to_vec();
+            if kind == CHECKPOINT && !keep_checkpoints {
+                continue;
+            }
+            if kind == RECORD {
+                let batch = rewritten.len() as u32;
+                frame[7..11].copy_from_slice(&batch.to_be_bytes());
+                frame[19] ^= 1;
+                repair(&mut frame);
+            }
+            rewritten.extend_from_slice(&frame);
+        }
+        fs::write(path, rewritten).unwrap();
+    }
+}
+
+#[test]
+fn a_rewrite_without_the_key_is_detected_by_the_checkpoints() {
+    let trail = Trail::new();
+    trail.record(40);
+    rewrite_without_key(&trail, true);
+    let report = trail.verify();
+    let fault = report.fault().unwrap();
+    assert_eq!((fault.kind(), fault.sequence()), (FaultKind::CheckpointRoot, 0));
+
+    let trail = Trail::new();
+    trail.record(40);
+    rewrite_without_key(&trail, false);
+    fs::remove_file(trail.path().join("checkpoint")).unwrap();
+    let report = trail.verify();
+    assert_eq!(report.verdict(), Verdict::Tampered, "{report:?}");
+}
+
+#[test]
+fn a_trail_without_the_promised_checkpoints_is_tampered_with() {
+    let trail = Trail::new();
+    let (log, _) = AuditLog::open(trail.path(), config().segment_len(1 << 20), SystemClock).unwrap();
+    (0..40).for_each(|number| drop(log.record(event(number))));
+    drop(log);
+    rewrite_without_key(&trail, false);
+    fs::remove_file(trail.path().join("checkpoint")).unwrap();
+    let report = trail.verify();
+    assert_eq!(report.fault().unwrap().kind(), FaultKind::CheckpointMissing);
+    assert_eq!(report.records(), 16, "no more than the first checkpoint promised");
+}
+
+#[test]
+fn a_rewrite_with_another_key_shows_under_the_real_one() {
+    let (trail, forged) = (Trail::new(), Trail::new());
+    let anchor = trail.record(40);
+    let other = CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
+    let (log, _) = AuditLog::open(forged.path(), AuditConfig::new(other), SystemClock).unwrap();
+    (0..40).for_each(|number| drop(log.record(event(number + 1))));
+    drop(log);
+
+    let alone = check(forged.path(), &VerifyOptions::new());
+    assert_eq!(alone.verdict(), Verdict::TamperDetecting, "a trail cannot tell by itself whose it is");
+    let kind = |options: &VerifyOptions| check(forged.path(), options).fault().map(|fault| fault.kind());
+    assert_eq!(kind(&with_key()), Some(FaultKind::OtherKey));
+    let anchor_only = VerifyOptions::new().anchor(CheckpointNote::parse(anchor.note()).unwrap());
+    assert_eq!(kind(&anchor_only), Some(FaultKind::Anchor));
+}
+
+#[test]
+fn a_rewrite_with_the_trails_own_key_shows_under_an_anchor() {
+    let (trail, forged) = (Trail::new(), Trail::new());
+    let anchor = trail.record(40);
+    let log = forged.open();
+    (0..60).for_each(|number| drop(log.record(event(number + 1))));
+    drop(log);
+
+    let alone = check(forged.path(), &with_key());
+    assert_eq!(alone.verdict(), Verdict::TamperDetecting, "who has the key can sign another history");
+    let report = check(forged.path(), &with_anchor(&anchor));
+    assert_eq!(report.verdict(), Verdict::Tampered);
+    assert_eq!(report.fault().unwrap().kind(), FaultKind::Anchor);
+}
+
+#[test]
+fn yesterdays_directory_shows_under_todays_anchor() {
+    let trail = Trail::new();
+    trail.record(20);
+    let yesterday = trail.snapshot();
+    let anchor = trail.record(20);
+    trail.restore(&yesterday);
+    assert_eq!(check(trail.path(), &with_key()).verdict(), Verdict::TamperDetecting);
+    let report = check(trail.path(), &with_anchor(&anchor));
+    assert_eq!((report.verdict(), report.records()), (Verdict::Truncated, 20));
+    assert_eq!(report.completeness(), Completeness::Truncated { expected: 40 });
+}
+
+#[test]
+fn an_unknown_version_is_a_fault() {
+    let trail = Trail::new();
+    trail.record(3);
+    let path = trail.segments().remove(0);
+    let content = fs::read(&path).unwrap();
+    let all = frames(&content);
+    let mut kinds = Vec::new();
+    for (offset_in_body, (at, len, _)) in [(0, all[0]), (0, all[1]), (29, all[1]), (0, all[all.len() - 1])] {
+        let mut changed = content.clone();
+        changed[at + 6 + offset_in_body] = 9;
+        repair(&mut changed[at..at + len]);
+        fs::write(&path, changed).unwrap();
+        kinds.push(trail.verify().fault().unwrap().kind());
+    }
+    let expected = [
+        FaultKind::SegmentVersion,
+        FaultKind::RecordVersion,
+        FaultKind::RecordVersion,
+        FaultKind::CheckpointForm,
+    ];
+    assert_eq!(kinds, expected);
+}
+
+#[test]
+fn reports_name_the_first_bad_record() {
+    let trail = Trail::new();
+    trail.record(40);
+    let mut sequence = 0;
+    for path in trail.segments() {
+        let content = fs::read(&path).unwrap();
+        for (at, len, kind) in frames(&content) {
+            if kind != RECORD {
+                continue;
+            }
+            let mut changed = content.clone();
+            changed[at + len / 2] ^= 0xFF;
+            fs::write(&path, changed).unwrap();
+            let fault = *trail.verify().fault().unwrap();
+            assert_eq!((fault.sequence(), fault.offset()), (sequence, at as u64));
+            assert_eq!(fault.kind(), FaultKind::FrameDamaged);
+            sequence += 1;
+        }
+        fs::write(&path, content).unwrap();
+    }
+    assert_eq!(sequence, 40);
+}
+
+/// A trail copied while it is open: not closed, its last group commit with several records.
+fn unclosed() -> (Trail, Vec<(String, Vec<u8>)>) {
+    let trail = Trail::new();
+    let config = config().segment_len(1 << 20).checkpoint_every(1000);
+    let (log, _) = AuditLog::open(trail.path(), config, SystemClock).unwrap();
+    for _ in 0..100 {
+        let recordings: Vec<_> = (0..8).map(|number| log.record(event(number))).collect();
+        recordings.into_iter().for_each(|recording| drop(recording.wait().unwrap()));
+        let files = trail.snapshot();
+        let segment = &files.iter().find(|(name, _)| name.ends_with(".seg")).unwrap().1;
+        let batches: Vec<_> = frames(segment).iter().map(|frame| batch(segment, *frame)).collect();
+        let last = batches[batches.len() - 1];
+        if batches.iter().filter(|batch| **batch == last).count() >= 3 && batches[1] != last {
+            drop(log);
+            trail.restore(&files);
+            return (trail, files);
+        }
+    }
+    panic!("no group commit gathered three records");
+}
+
+fn batch(segment: &[u8], (at, _, kind): (usize, usize, u8)) -> u32 {
+    if kind == 3 { 0 } else { u32::from_be_bytes(segment[at + 7..at + 11].try_into().unwrap()) }
+}
+
+#[test]
+fn what_a_crash_can_tear_is_cut_and_what_it_cannot_is_refused() {
+    let (trail, files) = unclosed();
+    let path = trail.segments().remove(0);
+    let content = fs::read(&path).unwrap();
+    let all = frames(&content);
+    let last_batch = batch(&content, all[all.len() - 1]);
+    let before: Vec<_> =
+        all.iter().filter(|frame| frame.2 == RECORD && batch(&content, **frame) < last_batch).collect();
+    let (mut cut, mut refused) = (0, 0);
+    // A flipped byte, and a sector that was never written.
+    let damages: [fn(&mut [u8]); 2] = [|bytes| bytes[0] ^= 0x40, |bytes| bytes.fill(0)];
+    for (at, len, kind) in all.iter().copied().filter(|frame| frame.2 != 3) {
+        for damage in damages {
+            let mut changed = content.clone();
+            let middle = at + len / 2;
+            let end = (middle + 64).min(at + len);
+            damage(&mut changed[middle..end]);
+            trail.restore(&files);
+            fs::write(&path, &changed).unwrap();
+            let opened = AuditLog::open(trail.path(), config(), SystemClock);
+            let is_last = batch(&content, (at, len, kind)) == last_batch;
+            match opened {
+                Ok((log, report)) => {
+                    assert!(is_last, "an acknowledged commit was cut at {at}");
+                    assert!(report.torn_bytes() > 0 && report.records() >= before.len() as u64);
+                    drop(log);
+                    assert_eq!(trail.verify().verdict(), Verdict::TamperDetecting);
+                    cut += 1;
+                }
+                Err(error) => {
+                    assert!(!is_last, "{error}");
+                    assert_eq!(error.code(), "audit.frame_damaged", "{at}");
+                    assert_eq!(fs::read(&path).unwrap(), changed, "a refused trail is left as it is");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    println!("{cut} torn commits cut, {refused} damaged commits refused");
+    assert!(cut >= 6 && refused >= 6);
+}
+
+#[test]
+fn opening_cuts_a_torn_tail_at_every_byte_and_keeps_every_whole_record() {
+    let trail = Trail::new();
+    let log = trail.open();
+    for number in 0..2 {
+        let event = event(number);
+        log.record(event.clone()).wait().unwrap().redeem(&event, Durability::Disk).unwrap();
+    }
+    let files = trail.snapshot();
+    drop(log);
+    trail.restore(&files);
+    let path = trail.segments().remove(0);
+    let content = fs::read(&path).unwrap();
+    let all = frames(&content);
+    let end = all.last().map(|(at, len, _)| at + len).unwrap();
+    let mut tried = 0;
+    for len in all[0].1..end {
+        trail.restore(&files);
+        fs::write(&path, &content[..len]).unwrap();
+        let whole = all.iter().filter(|(at, size, kind)| *kind == RECORD && at + size <= len).count();
+        let (log, report) = AuditLog::open(trail.path(), config(), SystemClock).unwrap();
+        assert_eq!(report.records(), whole as u64, "{len}");
+        let torn = len - all.iter().map(|(at, size, _)| at + size).filter(|end| *end <= len).max().unwrap();
+        // Zeros at the end are space made ahead.
+        assert!(report.torn_bytes() <= torn as u64 && (torn == 0) == (report.torn_bytes() == 0), "{len}");
+        let event = event(99);
+        let receipt = log.record(event.clone()).wait().unwrap();
+        assert_eq!(receipt.sequence(), whole as u64);
+        drop(log);
+        assert_eq!(records(trail.path()).unwrap().map(Result::unwrap).count(), whole + 1);
+        assert_eq!(trail.verify().completeness(), Completeness::Closed);
+        tried += 1;
+    }
+    println!("{tried} torn tails opened, 0 whole records lost");
+    assert!(tried > 250);
+}
+
+#[test]
+fn opening_refuses_when_the_checkpoint_beside_speaks_of_more() {
+    let trail = Trail::new();
+    trail.record(10);
+    let path = trail.segments().remove(0);
+    let content = fs::read(&path).unwrap();
+    for (at, ..) in frames(&content).into_iter().skip(1).filter(|frame| frame.2 == RECORD) {
+        fs::write(&path, &content[..at]).unwrap();
+        let opened = AuditLog::open(trail.path(), config(), SystemClock);
+        assert_eq!(opened.unwrap_err().code(), "audit.truncated");
+    }
+    fs::remove_file(&path).unwrap();
+    assert_eq!(AuditLog::open(trail.path(), config(), SystemClock).unwrap_err().code(), "audit.truncated");
+}
+
+#[test]
+fn opening_can_verify_everything() {
+    let trail = Trail::new();
+    trail.record(100);
+    let first = trail.segments().remove(0);
+    let mut content = fs::read(&first).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    fs::write(&first, content).unwrap();
+    assert!(AuditLog::open(trail.path(), config(), SystemClock).is_ok(), "only the last segment is read");
+    let opened = AuditLog::open(trail.path(), config().verify_all(), SystemClock);
+    assert_eq!(opened.unwrap_err().code(), "audit.frame_damaged");
+}
