@@ -62,7 +62,7 @@ impl Accounts {
         let now = self.clock.now();
         place.in_force(now).map_err(|_| AccountError::PlaceLapsed)?;
 
-        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         let inserted = sqlx::query(
             "INSERT INTO account (id, email, password_hash, created_at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         )

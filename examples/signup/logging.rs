@@ -4,8 +4,11 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use compliance_log::layer::redacting;
+use compliance_log::redact::Redactor;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Failure;
 
@@ -25,7 +28,7 @@ impl Logging {
         let logging = Self::default();
         let fmt = tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_target(false);
         let subscriber = tracing_subscriber::registry().with(fmt.with_writer(logging.clone()));
-        tracing::subscriber::set_global_default(subscriber)?;
+        redacting(subscriber, Redactor::new()).try_init()?;
         Ok(logging)
     }
 

@@ -28,7 +28,7 @@ impl Visitor {
         fields: &[(&str, &str)],
     ) -> Result<Response<Bytes>, Failure> {
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-                let tcp = TcpStream::connect(self.service).await?;
+        let tcp = TcpStream::connect(self.service).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(tcp)).await?;
         tokio::spawn(connection);
         let request = Request::builder()

@@ -1,7 +1,7 @@
 //! Redirects and passwords.
 
 use compliance_auth::password::{PasswordContext, PasswordPolicy, PasswordProfile};
-use compliance_auth::redirect::{OriginPattern, RedirectPolicy, RedirectScheme, RegisteredRedirectUris};
+use compliance_auth::redirect::{OriginPattern, RedirectPolicy, RegisteredRedirectUris, Scheme};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -29,7 +29,12 @@ pub(crate) fn redirect(line: Redirect) -> Value {
 }
 
 fn judge_redirect(line: &Redirect) -> Result<String, &'static str> {
-    let schemes = line.schemes.iter().map(|scheme| RedirectScheme::parse(scheme)).collect::<Option<Vec<_>>>();
+    let schemes = line.schemes.iter().map(|scheme| match scheme.as_str() {
+        "http" => Some(Scheme::Http),
+        "https" => Some(Scheme::Https),
+        _ => None,
+    });
+    let schemes: Option<Vec<_>> = schemes.collect();
     let mut policy = RedirectPolicy::builder(&line.base).schemes(schemes.ok_or("redirect_policy.scheme")?);
     for origin in &line.allow_origins {
         policy = policy.allow(OriginPattern::parse(origin).map_err(|e| e.code())?);
