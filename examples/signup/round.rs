@@ -73,7 +73,7 @@ pub(crate) async fn play(service: &mut Service, logging: &Logging) -> Result<Pla
     let weak = form("max@example.com", "letmeinletmein123", "/dashboard");
     step(
         "a weak password",
-        decided("422", "password.common"),
+        decided("422", "password.derived"),
         visitor(VISITOR).submit("/signup", &weak).await?,
     );
     let evil = form("eve@example.com", GOOD_PASSWORD, "//evil.example");
