@@ -111,3 +111,18 @@ impl Trail {
         }
     }
 }
+
+/// Where the frames of a segment are: offset, length, kind.
+pub(crate) fn frames(segment: &[u8]) -> Vec<(usize, usize, u8)> {
+    let mut frames = Vec::new();
+    let mut at = 0;
+    while segment.get(at) == Some(&0xC5) {
+        let body = u32::from_be_bytes(segment[at + 2..at + 6].try_into().unwrap()) as usize;
+        frames.push((at, body + 14, segment[at + 1]));
+        at += body + 14;
+    }
+    frames
+}
+
+pub(crate) const RECORD: u8 = 1;
+pub(crate) const CHECKPOINT: u8 = 2;
