@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use compliance_log::layer::redacting;
 use compliance_log::redact::Redactor;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -27,7 +28,8 @@ impl Logging {
     pub(crate) fn start() -> Result<Self, Failure> {
         let logging = Self::default();
         let fmt = tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_target(false);
-        let subscriber = tracing_subscriber::registry().with(fmt.with_writer(logging.clone()));
+        let subscriber =
+            tracing_subscriber::registry().with(LevelFilter::INFO).with(fmt.with_writer(logging.clone()));
         redacting(subscriber, Redactor::new()).try_init()?;
         Ok(logging)
     }

@@ -24,7 +24,7 @@ mod service;
 mod signup;
 mod visitor;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -41,26 +41,32 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 const DAY_OF_THE_ROUND: &str = "2026-11-21T12:00:00Z";
 
 const USAGE: &str = "\
-usage: signup [--once] [--data DIR] [--listen ADDRESS:PORT]
+usage: signup [--once] [--data DIR] [--listen ADDRESS:PORT] [--visitor ADDRESS]
 
   --once     play the scripted round and exit: 0 when everything went as it should, 1 when not
   --data     keep accounts, outbox and audit trail in DIR (default: a folder that goes with the program)
   --listen   where the page is served (default 127.0.0.1:8080, or a free port when that is taken)
+  --visitor  where your browser pretends to be, since 127.0.0.1 is nowhere (default 1.1.1.1; try 5.22.4.4)
 ";
+
+/// Somebody in Australia.
+const VISITOR: IpAddr = IpAddr::V4(Ipv4Addr::new(1, 1, 1, 1));
 
 struct Options {
     once: bool,
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    visitor: IpAddr,
 }
 
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let mut options = Self { once: false, data: None, listen: None };
+        let mut options = Self { once: false, data: None, listen: None, visitor: VISITOR };
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--once" => options.once = true,
                 "--data" => options.data = Some(args.next()?.into()),
+                "--visitor" => options.visitor = args.next()?.parse().ok()?,
                 "--listen" => options.listen = Some(args.next()?.parse().ok()?),
                 _ => return None,
             }
@@ -92,7 +98,7 @@ async fn run(options: Options) -> Result<bool, Failure> {
     if options.once || options.data.is_none() {
         let scratch = tempfile::tempdir()?;
         let clock = Arc::new(ManualClock::at(DAY_OF_THE_ROUND.parse()?));
-        let config = ServiceConfig { data: scratch.path().to_owned(), listen: None, clock };
+        let config = ServiceConfig { data: scratch.path().to_owned(), listen: None, visitor: None, clock };
         let mut service = Service::start(config).await?;
         let played = round::play(&mut service, &logging).await?;
         let closed = service.stop().await?;
@@ -104,7 +110,8 @@ async fn run(options: Options) -> Result<bool, Failure> {
     logging.echo();
     let scratch = tempfile::tempdir()?;
     let data = options.data.unwrap_or_else(|| scratch.path().to_owned());
-    let config = ServiceConfig { data, listen: options.listen, clock: Arc::new(SystemClock) };
+    let visitor = Some(options.visitor);
+    let config = ServiceConfig { data, listen: options.listen, visitor, clock: Arc::new(SystemClock) };
     let service = Service::start(config).await?;
     println!("The page: http://{}/signup   (Ctrl-C ends it)", service.address());
     tokio::signal::ctrl_c().await?;

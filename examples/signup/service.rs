@@ -1,6 +1,6 @@
 //! Puts the blocks together: what is checked by which policy, where it is recorded, who is told.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -45,11 +45,14 @@ const MAX_BODY_LEN: usize = 16 * 1024;
 
 /// Our own id of the request, for the visitor to name when they ask for help.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
+const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// What differs between the scripted round and the service that stays.
 pub(crate) struct ServiceConfig {
     pub(crate) data: PathBuf,
     pub(crate) listen: Option<SocketAddr>,
+    /// What the stand-in for a proxy reports of a visitor who comes without one: the reader's own browser.
+    pub(crate) visitor: Option<IpAddr>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -82,7 +85,7 @@ pub(crate) struct ClosedTrail {
 
 impl Service {
     pub(crate) async fn start(config: ServiceConfig) -> Result<Self, Failure> {
-        let ServiceConfig { data, listen, clock } = config;
+        let ServiceConfig { data, listen, visitor, clock } = config;
         std::fs::create_dir_all(&data)?;
         let tenant = TenantId::new("lantern")?;
 
@@ -131,7 +134,10 @@ impl Service {
             accounts: Accounts { pool, outbox, trail: sink, clock: Arc::clone(&clock), tenant, endpoint },
             recorder: Arc::clone(&recorder),
         });
-        let router = router(app, clock, recorder)?;
+        let mut router = router(app, clock, recorder)?;
+        if let Some(visitor) = visitor {
+            router = router.layer(middleware::map_request(move |request| stand_in_proxy(request, visitor)));
+        }
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(async move {
             axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
@@ -219,6 +225,14 @@ async fn correlate(State(app): State<Arc<App>>, mut request: Request, next: Next
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// Does what the proxy of a real service does. Never do it in a real service: there is one.
+async fn stand_in_proxy(mut request: Request, visitor: IpAddr) -> Request {
+    if let Ok(visitor) = HeaderValue::from_str(&visitor.to_string()) {
+        request.headers_mut().entry(FORWARDED_FOR).or_insert(visitor);
+    }
+    request
 }
 
 async fn listen_on(address: Option<SocketAddr>) -> std::io::Result<TcpListener> {

@@ -28,7 +28,8 @@ impl Running {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("the page's address");
+        let url =
+            line.split_whitespace().find(|word| word.starts_with("http://")).expect("the page's address");
         let address = url.trim_start_matches("http://").trim_end_matches("/signup").parse().unwrap();
         Self { child, address }
     }
@@ -100,7 +101,10 @@ fn hostile_requests_get_4xx_and_the_service_goes_on() {
         assert!(!answer.contains("mallory"), "the answer echoes the input");
     }
 
-    check(service.post(&[b"email=mallory@example.com&password=".as_slice(), &vec![b'x'; 200_000]].concat()), &[413]);
+    check(
+        service.post(&[b"email=mallory@example.com&password=".as_slice(), &vec![b'x'; 200_000]].concat()),
+        &[413],
+    );
     check(service.post(b"email=%ff%fe&password=%80mallory"), &[400, 422]);
     check(service.post(b"email=mallory@example.com"), &[400, 422]);
     check(service.post(b""), &[400, 422]);
@@ -113,10 +117,22 @@ fn hostile_requests_get_4xx_and_the_service_goes_on() {
     check(service.send(long.as_bytes()), &[431]);
     check(service.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"), &[400]);
     check(service.send(b"GET /signup HTTP/9.9\r\n\r\n"), &[400, 505]);
-    check(service.send(b"DELETE /signup HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 1.1.1.1\r\nconnection: close\r\n\r\n"), &[405]);
-    check(service.send(b"GET /mallory HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 1.1.1.1\r\nconnection: close\r\n\r\n"), &[404]);
+    check(
+        service.send(
+            b"DELETE /signup HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 1.1.1.1\r\nconnection: close\r\n\r\n",
+        ),
+        &[405],
+    );
+    check(
+        service.send(
+            b"GET /mallory HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 1.1.1.1\r\nconnection: close\r\n\r\n",
+        ),
+        &[404],
+    );
 
-    let good = service.post(b"email=anna@example.com&password=ein+Wal+kennt+keinen+Bahnsteig&next=/dashboard").unwrap();
+    let good = service
+        .post(b"email=anna@example.com&password=ein+Wal+kennt+keinen+Bahnsteig&next=/dashboard")
+        .unwrap();
     assert_eq!(status(Some(&good)), 303, "{good}");
     assert!(good.contains("location: https://lantern.example/dashboard\r\n"), "{good}");
 }
@@ -127,7 +143,8 @@ fn somebody_who_has_an_account_gets_the_same_answer_as_somebody_who_has_none() {
     let service = Running::start(data.path());
     let sign_up = || {
         let answer = service.post(b"email=anna@example.com&password=ein+Wal+kennt+keinen+Bahnsteig").unwrap();
-        let kept = answer.lines().filter(|line| !line.starts_with("x-request-id") && !line.starts_with("date"));
+        let kept =
+            answer.lines().filter(|line| !line.starts_with("x-request-id") && !line.starts_with("date"));
         kept.collect::<Vec<_>>().join("\n")
     };
     assert_eq!(sign_up(), sign_up());
@@ -165,7 +182,8 @@ fn a_kill_loses_no_acknowledged_sign_up_audit_record_or_webhook() {
         });
         // Four more are under way when the process dies.
         for client in 0..4 {
-            let form = format!("email=late-{round}-{client}@example.com&password=ein+Wal+kennt+keinen+Bahnsteig");
+            let form =
+                format!("email=late-{round}-{client}@example.com&password=ein+Wal+kennt+keinen+Bahnsteig");
             let request = format!(
                 "POST /signup HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 1.1.1.1\r\ncontent-type: application/x-www-form-urlencoded\r\n\
                  content-length: {}\r\n\r\n{form}",
@@ -180,21 +198,24 @@ fn a_kill_loses_no_acknowledged_sign_up_audit_record_or_webhook() {
     }
 
     let service = Running::start(data.path());
-    let counts = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-        let file = SqliteConnectOptions::new().filename(data.path().join("lantern.sqlite"));
-        let pool = SqlitePool::connect_with(file).await.unwrap();
-        let count = async |query: &'static str| sqlx::query_as::<_, (i64,)>(query).fetch_one(&pool).await.unwrap().0;
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let waiting = count("SELECT count(*) FROM compliance_outbox_message WHERE state <> 'delivered'").await;
-            if waiting == 0 || Instant::now() > deadline {
-                let accounts = count("SELECT count(*) FROM account").await;
-                let messages = count("SELECT count(*) FROM compliance_outbox_message").await;
-                return (accounts, messages, waiting);
+    let counts =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let file = SqliteConnectOptions::new().filename(data.path().join("lantern.sqlite"));
+            let pool = SqlitePool::connect_with(file).await.unwrap();
+            let count = async |query: &'static str| {
+                sqlx::query_as::<_, (i64,)>(query).fetch_one(&pool).await.unwrap().0
+            };
+            let deadline = Instant::now() + Duration::from_secs(30);
+            loop {
+                let waiting = count("SELECT count(*) FROM webhook_delivery WHERE state <> 2").await;
+                if waiting == 0 || Instant::now() > deadline {
+                    let accounts = count("SELECT count(*) FROM account").await;
+                    let messages = count("SELECT count(*) FROM webhook_message").await;
+                    return (accounts, messages, waiting);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    });
+        });
     drop(service);
 
     let trail = data.path().join("trail");
