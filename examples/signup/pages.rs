@@ -14,6 +14,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inl
 #[derive(Debug, Default)]
 pub(crate) struct FormState {
     pub(crate) next: Option<String>,
+    /// What the visitor typed, so that they need not type it again.
+    pub(crate) email: Option<String>,
     /// One line per problem, in the visitor's words.
     pub(crate) email_problem: Option<&'static str>,
     pub(crate) password_problems: Vec<String>,
@@ -30,8 +32,8 @@ pub(crate) fn signup(status: StatusCode, state: &FormState) -> Response {
                 @if let Some(next) = &state.next {
                     input type="hidden" name="next" value=(next);
                 }
-                (field("E-mail", "email", "email", "username", state.email_problem.as_slice()))
-                (field("Password", "password", "password", "new-password", &state.password_problems))
+                (field("E-mail", "email", state.email.as_deref(), "username", state.email_problem.as_slice()))
+                (field("Password", "password", None, "new-password", &state.password_problems))
                 p.hint {
                     "At least 15 characters; spaces and any script are welcome. A sentence only you would think of beats \
                      a word with symbols in it."
@@ -109,11 +111,18 @@ fn problem(status: StatusCode, headline: &str, text: &str) -> Response {
     )
 }
 
-fn field(label: &str, name: &str, kind: &str, autocomplete: &str, problems: &[impl AsRef<str>]) -> Markup {
+/// A field of the type its name says. A password is never sent back.
+fn field(
+    label: &str,
+    name: &str,
+    value: Option<&str>,
+    autocomplete: &str,
+    problems: &[impl AsRef<str>],
+) -> Markup {
     let describes = format!("{name}-problems");
     html! {
         label for=(name) { (label) }
-        input id=(name) name=(name) type=(kind) autocomplete=(autocomplete) required
+        input id=(name) name=(name) type=(name) value=[value] autocomplete=(autocomplete) required
             aria-invalid=[(!problems.is_empty()).then_some("true")]
             aria-describedby=[(!problems.is_empty()).then_some(&describes)];
         @if !problems.is_empty() {

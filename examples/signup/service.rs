@@ -11,7 +11,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use compliance_auth::password::{PasswordHasher, PasswordPolicy, PasswordProfile};
-use compliance_auth::redirect::RedirectPolicy;
+use compliance_auth::redirect::{RedirectPolicy, Scheme};
 use compliance_core::clock::Clock;
 use compliance_core::event::{PassPolicy, Recorder, Sink};
 use compliance_core::finding::RiskAcceptance;
@@ -128,7 +128,9 @@ impl Service {
             random: SystemRandom,
             passwords: PasswordPolicy::of(PasswordProfile::Nist80063b4),
             hasher: PasswordHasher::builder().build(),
-            redirects: RedirectPolicy::builder("https://lantern.example/signup")
+            // A real service names its public https origin here; this one is its own.
+            redirects: RedirectPolicy::builder(&format!("http://{address}/signup"))
+                .schemes([Scheme::Http])
                 .default_target("/welcome")
                 .build()?,
             accounts: Accounts { pool, outbox, trail: sink, clock: Arc::clone(&clock), tenant, endpoint },

@@ -69,9 +69,10 @@ pub(crate) async fn submit(
     let email = form.email.disclose(&purpose!("account.form_check")).trim();
     if !looks_like_an_address(email) {
         let email_problem = Some("This does not look like an e-mail address.");
+        let email = Some(email.to_owned());
         return pages::signup(
             StatusCode::UNPROCESSABLE_ENTITY,
-            &FormState { next, email_problem, ..FormState::default() },
+            &FormState { next, email, email_problem, ..FormState::default() },
         );
     }
 
@@ -84,9 +85,10 @@ pub(crate) async fn submit(
                 return pages::busy();
             }
             let password_problems = refusal.messages(Language::En).collect();
+            let email = Some(email.to_owned());
             return pages::signup(
                 StatusCode::UNPROCESSABLE_ENTITY,
-                &FormState { next, password_problems, ..FormState::default() },
+                &FormState { next, email, password_problems, ..FormState::default() },
             );
         }
     };
