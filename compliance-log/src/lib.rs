@@ -2,6 +2,9 @@
 #![cfg_attr(compliance_docsrs, feature(doc_cfg))]
 
 pub mod audit;
+#[cfg(feature = "tower")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "tower")))]
+pub mod correlation;
 #[cfg(feature = "key-store")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "key-store")))]
 pub mod key_store;

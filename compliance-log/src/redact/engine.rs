@@ -5,6 +5,7 @@ use super::detect::number::Number;
 use super::detect::{Hit, Scan, identity, mail, national, network, payment, person, phone, secret, token};
 use super::detector::placeholder_len;
 use super::lexicon::{Cue, Lead, Lexicon, lexicon, secret_suffix};
+use super::rule::Rules;
 use super::text::{BASE64, DIGIT, HEX, HIGH, LETTER, LOWER, Text, UPPER, WORD, class};
 
 /// How deep encodings may be nested before the text is dropped instead of passed.
@@ -253,7 +254,10 @@ fn hides(text: Text<'_>, at: usize, hidden: &mut Vec<(usize, usize)>) -> usize {
 
 /// Sorts hits and joins those that share bytes, so that no byte of any hit survives; the detector that knows
 /// most of the value names the whole.
-pub(crate) fn merge(hits: &mut Vec<Hit>) {
+pub(crate) fn merge(text: &str, hits: &mut Vec<Hit>) {
+    for hit in hits.iter_mut() {
+        *hit = Hit { start: floor(text, hit.start), end: Text::new(text).boundary(hit.end), ..*hit };
+    }
     hits.sort_unstable_by_key(|hit| (hit.start, hit.end));
     let mut merged: Vec<Hit> = Vec::with_capacity(hits.len());
     for hit in hits.drain(..) {
@@ -270,23 +274,25 @@ pub(crate) fn merge(hits: &mut Vec<Hit>) {
     *hits = merged;
 }
 
-/// Rewrites `text` with a placeholder for each merged hit.
-pub(crate) fn rewrite(text: &str, hits: &[Hit]) -> String {
+/// Rewrites `text` by the rules of the merged hits; with the length of what stands in each one's place.
+pub(crate) fn rewrite(text: &str, hits: &[Hit], rules: &Rules) -> (String, Vec<usize>) {
     let source = Text::new(text);
     let mut written = String::with_capacity(text.len());
+    let mut lengths = Vec::with_capacity(hits.len());
     let mut at = 0;
     for hit in hits {
-        let (start, end) = (floor(text, hit.start), source.boundary(hit.end));
-        written.push_str(source.str(at, start));
-        written.push_str(hit.detector.placeholder());
-        at = end;
+        written.push_str(source.str(at, hit.start));
+        let start = written.len();
+        rules.write(hit.detector, source.str(hit.start, hit.end), &mut written);
+        lengths.push(written.len().saturating_sub(start));
+        at = hit.end;
     }
     written.push_str(source.str(at, text.len()));
-    written
+    (written, lengths)
 }
 
 /// The nearest character boundary at or before `at`.
-pub(crate) fn floor(text: &str, at: usize) -> usize {
+fn floor(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at = at.saturating_sub(1);

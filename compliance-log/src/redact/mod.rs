@@ -3,18 +3,28 @@
 mod decode;
 mod detect;
 mod detector;
+mod edit;
 mod engine;
 mod escape;
+#[cfg(feature = "json")]
+mod json;
 mod lexicon;
+mod rule;
+mod stream;
 mod text;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use self::detect::Hit;
 pub use self::detector::Detector;
+use self::edit::Edits;
 pub use self::escape::escape_control;
 use self::lexicon::{Cue, Lead, lexicon};
+use self::rule::Rules;
+pub use self::rule::{RedactorBuilder, Rule};
+pub use self::stream::{Redacted, RedactingWriter};
 
 /// Finds personal data and secrets in text and puts a placeholder in each one's place.
 ///
@@ -29,7 +39,7 @@ use self::lexicon::{Cue, Lead, lexicon};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
-    _rules: (),
+    rules: Arc<Rules>,
 }
 
 /// A range of a text and what was found there; offsets in bytes.
@@ -135,6 +145,15 @@ impl Redactor {
         Self::default()
     }
 
+    /// A redactor with rules of its own.
+    pub fn builder() -> RedactorBuilder {
+        RedactorBuilder::default()
+    }
+
+    fn with_rules(rules: Rules) -> Self {
+        Self { rules: Arc::new(rules) }
+    }
+
     /// The text with a placeholder for each value found; borrowed when there is none.
     ///
     /// # Security
@@ -142,14 +161,14 @@ impl Redactor {
     /// back as `[DROPPED]`. The result holds nothing that this redactor finds: redacting it again changes nothing.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.work(text, &[], None)
+        self.work(text, &Field::default(), None)
     }
 
     /// As [`redact`](Self::redact), with the places that changed.
     #[must_use]
     pub fn inspect<'t>(&self, text: &'t str) -> Redaction<'t> {
         let mut spans = Vec::new();
-        let redacted = self.work(text, &[], Some(&mut spans));
+        let redacted = self.work(text, &Field::default(), Some(&mut spans));
         Redaction { original: text, text: redacted, spans }
     }
 
@@ -161,102 +180,91 @@ impl Redactor {
 
     /// Redacts the value of a named field: the name says more than the value shows. A field named after a secret
     /// is replaced whole, one named after an identifier needs no further word to announce it.
+    ///
+    /// ```
+    /// use compliance_log::redact::Redactor;
+    ///
+    /// let redactor = Redactor::new();
+    /// assert_eq!(redactor.redact_field("db_password", "hunter2"), "[PASSWORD]");
+    /// assert_eq!(redactor.redact_field("ssn", "219099999"), "[US_SSN]");
+    /// assert_eq!(redactor.redact_field("rows", "219099999"), "219099999");
+    /// ```
     #[must_use]
     pub fn redact_field<'t>(&self, name: &str, value: &'t str) -> Cow<'t, str> {
-        let mut cues: Vec<Cue> = Vec::new();
-        let mut keyed = false;
-        lexicon().words_of_key(name, |_, found| match found.lead {
-            Lead::Cue(cue) => cues.push(cue),
-            Lead::Key(_) | Lead::Name(_) => keyed = true,
-            _ => {}
-        });
-        if keyed && !value.is_empty() {
-            // The field as `name=value` text: one set of rules for both.
-            let line = format!("{name}={}", quoted(value));
-            let offset = name.len().saturating_add(2);
-            let mut hits = Vec::new();
-            if engine::find(&line, &[], engine::MAX_DEPTH, &mut hits).is_err() {
-                return Cow::Borrowed(Self::DROPPED);
-            }
-            engine::merge(&mut hits);
-            let whole =
-                hits.iter().find(|hit| hit.start <= offset && hit.end >= line.len().saturating_sub(1));
-            if let Some(hit) = whole {
-                return Cow::Borrowed(hit.detector.placeholder());
-            }
-        }
-        self.work(value, &cues, None)
+        self.work(value, &Field::named(name), None)
     }
 
-    fn work<'t>(&self, text: &'t str, field: &[Cue], mut spans: Option<&mut Vec<Span>>) -> Cow<'t, str> {
+    fn work<'t>(&self, text: &'t str, field: &Field<'_>, spans: Option<&mut Vec<Span>>) -> Cow<'t, str> {
         let mut current = Cow::Borrowed(text);
+        let mut edits = Edits::default();
         let mut hits: Vec<Hit> = Vec::new();
+        let mut stable = false;
         for _ in 0..Self::MAX_ROUNDS {
             hits.clear();
-            if current.len() > Self::MAX_LEN
-                || engine::find(&current, field, engine::MAX_DEPTH, &mut hits).is_err()
-            {
+            if current.len() > Self::MAX_LEN || field.find(&current, &mut hits).is_err() {
                 break;
             }
+            hits.retain(|hit| self.rules.of(hit.detector) != Rule::Keep);
             if hits.is_empty() {
-                return current;
+                stable = true;
+                break;
             }
-            engine::merge(&mut hits);
-            if let Some(spans) = &mut spans {
-                note(spans, &hits);
+            engine::merge(&current, &mut hits);
+            let (rewritten, lengths) = engine::rewrite(&current, &hits, &self.rules);
+            edits.note(&hits, &lengths);
+            if rewritten == current {
+                stable = true;
+                break;
             }
-            current = Cow::Owned(engine::rewrite(&current, &hits));
+            current = Cow::Owned(rewritten);
         }
         if let Some(spans) = spans {
-            *spans = vec![Span { start: 0, end: text.len(), detector: Detector::Dropped }];
-        }
-        Cow::Borrowed(Self::DROPPED)
-    }
-}
-
-/// A value in double quotes, with those inside taken out: only its extent matters.
-fn quoted(value: &str) -> String {
-    format!("\"{}\"", value.replace(['"', '\\', '\n', '\r'], "_"))
-}
-
-/// Adds the hits of one round, which stand in the text the earlier rounds made, at their places in the original.
-fn note(spans: &mut Vec<Span>, hits: &[Hit]) {
-    let earlier = std::mem::take(spans);
-    // Where each earlier span's placeholder stands now, and by how much what follows has moved.
-    let mut places = Vec::with_capacity(earlier.len());
-    let mut moved = 0_isize;
-    for span in &earlier {
-        let start = span.start.saturating_add_signed(moved);
-        let end = start.saturating_add(span.detector.placeholder().len());
-        moved = signed(end).saturating_sub(signed(span.end));
-        places.push((start, end, *span, moved));
-    }
-    let original = |at: usize, ends: bool| {
-        let mut moved = 0;
-        for (start, end, span, after) in &places {
-            if at >= *end {
-                moved = *after;
-            } else if at > *start || (at == *start && !ends) {
-                return if ends { span.end } else { span.start };
+            if stable {
+                spans.extend(edits.spans());
             } else {
-                break;
+                spans.push(Span { start: 0, end: text.len(), detector: Detector::Dropped });
             }
         }
-        at.saturating_add_signed(moved.saturating_neg())
-    };
-    let mut all: Vec<Hit> = earlier
-        .iter()
-        .map(|span| Hit { start: span.start, end: span.end, detector: span.detector })
-        .collect();
-    all.extend(hits.iter().map(|hit| Hit {
-        start: original(hit.start, false),
-        end: original(hit.end, true),
-        detector: hit.detector,
-    }));
-    engine::merge(&mut all);
-    spans.extend(all.into_iter().map(|hit| Span { start: hit.start, end: hit.end, detector: hit.detector }));
+        if stable { current } else { Cow::Borrowed(Self::DROPPED) }
+    }
 }
 
-fn signed(value: usize) -> isize {
-    isize::try_from(value).unwrap_or(isize::MAX)
+/// What a field's name says of its value.
+#[derive(Default)]
+struct Field<'n> {
+    name: &'n str,
+    cues: Vec<Cue>,
+    /// The name is a key: of a secret, of a person's name.
+    keyed: bool,
+}
+
+impl<'n> Field<'n> {
+    fn named(name: &'n str) -> Self {
+        let mut field = Self { name, ..Self::default() };
+        lexicon().words_of_key(name, |_, found| match found.lead {
+            Lead::Cue(cue) => field.cues.push(cue),
+            Lead::Key(_) | Lead::Name(_) => field.keyed = true,
+            _ => {}
+        });
+        field
+    }
+
+    fn find(&self, value: &str, hits: &mut Vec<Hit>) -> Result<(), engine::TooDeep> {
+        engine::find(value, &self.cues, engine::MAX_DEPTH, hits)?;
+        if !self.keyed || value.is_empty() {
+            return Ok(());
+        }
+        // The field as `name="value"` text: one set of rules for both. What would end the value early is replaced
+        // byte by byte, so that offsets stand.
+        let line = format!("{}=\"{}\"", self.name, value.replace(['"', '\\', '\n', '\r'], "_"));
+        let offset = self.name.len().saturating_add(2);
+        let mut found = Vec::new();
+        engine::find(&line, &[], engine::MAX_DEPTH, &mut found)?;
+        hits.extend(found.into_iter().filter(|hit| hit.end > offset).filter_map(|hit| {
+            let start = hit.start.saturating_sub(offset);
+            let end = hit.end.saturating_sub(offset).min(value.len());
+            (start < end).then_some(Hit { start, end, ..hit })
+        }));
+        Ok(())
+    }
 }

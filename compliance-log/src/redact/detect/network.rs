@@ -15,7 +15,8 @@ pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) {
     let glued = (before == b'.' && text.is_before(start.wrapping_sub(1), DIGIT))
         || (before == b':' && text.before(start.wrapping_sub(1)) == b':')
         || before == b'_';
-    if !glued && !scan.is_reference(start) && !kept_v4(address) {
+    let network = text.at(end) == b'/' && is_network(text, end, u32::from(address).trailing_zeros(), 24, 32);
+    if !glued && !scan.is_reference(start) && !kept_v4(address) && !network {
         scan.hit(start, end, Detector::Ipv4);
     }
 }
@@ -49,6 +50,15 @@ fn read_ipv4(text: Text<'_>, start: usize) -> Option<(Ipv4Addr, usize)> {
     (!longer).then_some((Ipv4Addr::from(octets), at))
 }
 
+/// Whether a prefix length follows at `slash` that leaves only zeroes of the address behind it, and is no longer
+/// than `longest`: a network of many, and nobody's address.
+fn is_network(text: Text<'_>, slash: usize, zeros: u32, longest: u32, bits: u32) -> bool {
+    let start = slash.wrapping_add(1);
+    let end = text.run_end(start, DIGIT, 4);
+    let prefix = text.str(start, end).parse::<u32>().unwrap_or(u32::MAX);
+    prefix <= longest && zeros >= bits.saturating_sub(prefix)
+}
+
 /// Addresses that lead to nobody: private (RFC 1918), loopback, unspecified, and netmasks.
 fn kept_v4(address: Ipv4Addr) -> bool {
     let bits = u32::from(address);
@@ -77,6 +87,9 @@ pub(crate) fn ipv6(scan: &mut Scan<'_, '_>, colon: usize) {
     let colons = text.slice(start, end).iter().filter(|byte| **byte == b':').count();
     let digits = text.slice(start, end).iter().any(u8::is_ascii_digit);
     if text.is(end, LETTER | DIGIT) || text.at(end) == b'_' || (!digits && colons < 4) || kept_v6(address) {
+        return;
+    }
+    if text.at(end) == b'/' && is_network(text, end, u128::from(address).trailing_zeros(), 48, 128) {
         return;
     }
     let mut zone_end = end;

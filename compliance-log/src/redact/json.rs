@@ -1,0 +1,78 @@
+//! Redaction of JSON values, where a key tells what its value is.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::Redactor;
+
+impl Redactor {
+    /// How deep a JSON value is looked into; deeper parts become `[DROPPED]`.
+    pub const MAX_JSON_DEPTH: usize = 64;
+
+    /// Redacts a JSON value in place: strings and numbers by what they are and by the key they stand under, keys that
+    /// hold a value themselves (`{"anna@example.com": 3}`) as well.
+    ///
+    /// ```
+    /// use compliance_log::redact::Redactor;
+    ///
+    /// let mut value = serde_json::json!({"id": 7, "password": "x7", "mail": ["anna@example.com"], "ssn": 219099999});
+    /// Redactor::new().redact_json(&mut value);
+    /// assert_eq!(
+    ///     value,
+    ///     serde_json::json!({"id": 7, "password": "[PASSWORD]", "mail": ["[EMAIL]"], "ssn": "[US_SSN]"})
+    /// );
+    /// ```
+    pub fn redact_json(&self, value: &mut Value) {
+        self.json_value("", value, Self::MAX_JSON_DEPTH);
+    }
+
+    fn json_value(&self, key: &str, value: &mut Value, left: usize) {
+        match value {
+            Value::Null | Value::Bool(_) => {}
+            Value::Number(number) => {
+                let text = number.to_string();
+                let redacted = self.redact_field(key, &text);
+                if redacted != text {
+                    let redacted = redacted.into_owned();
+                    *value = Value::String(redacted);
+                }
+            }
+            Value::String(text) => {
+                if let Cow::Owned(redacted) = self.redact_field(key, text).into_changed(text) {
+                    *text = redacted;
+                }
+            }
+            Value::Array(_) | Value::Object(_) if left == 0 => {
+                *value = Value::String(Self::DROPPED.to_owned())
+            }
+            Value::Array(items) => {
+                items.iter_mut().for_each(|item| self.json_value(key, item, left.saturating_sub(1)));
+            }
+            Value::Object(members) => {
+                let mut rebuilt = Map::with_capacity(members.len());
+                for (name, mut member) in std::mem::take(members) {
+                    self.json_value(&name, &mut member, left.saturating_sub(1));
+                    let mut name = self.redact(&name).into_owned();
+                    // Two names that became the same placeholder both keep their members.
+                    while rebuilt.contains_key(&name) {
+                        name.push('\'');
+                    }
+                    rebuilt.insert(name, member);
+                }
+                *members = rebuilt;
+            }
+        }
+    }
+}
+
+/// Tells a changed text from an unchanged one without borrowing from it.
+trait IntoChanged {
+    fn into_changed(self, original: &str) -> Cow<'static, str>;
+}
+
+impl IntoChanged for Cow<'_, str> {
+    fn into_changed(self, original: &str) -> Cow<'static, str> {
+        if *self == *original { Cow::Borrowed("") } else { Cow::Owned(self.into_owned()) }
+    }
+}
