@@ -47,7 +47,7 @@ fn make_signature(line: Unsigned) -> Result<Value, &'static str> {
     let payload = line.payload.bytes()?;
     let id = MessageId::parse(&line.id).map_err(|e| e.code())?;
     let signer = Signer::new(SigningKey::parse(&line.secret).map_err(|e| e.code())?);
-    let now = Timestamp::from_unix_seconds(line.timestamp);
+    let now = time(line.timestamp).ok_or("sign.timestamp")?;
     let signed = signer.sign(&id, now, &payload).map_err(|e| e.code())?;
     Ok(signed.pairs().into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect())
 }
@@ -77,6 +77,12 @@ fn check_signature(line: Signed) -> Result<(), &'static str> {
     for key in keys {
         verifier = verifier.with_key(key.map_err(|e| e.code())?).map_err(|e| e.code())?;
     }
-    let now = Timestamp::from_unix_seconds(line.now);
+    let now = time(line.now).ok_or("verify.now")?;
     verifier.verify(&line.headers, payload, now).map(drop).map_err(|e| e.code())
+}
+
+/// `None` for seconds no timestamp can hold, which saturate otherwise.
+fn time(seconds: i64) -> Option<Timestamp> {
+    let time = Timestamp::from_unix_seconds(seconds);
+    (time.as_unix_seconds() == seconds).then_some(time)
 }
