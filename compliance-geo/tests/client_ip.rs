@@ -296,6 +296,13 @@ proptest! {
         prop_assert_eq!(client.ip(), "1.1.1.1".parse::<IpAddr>().unwrap());
     }
 
+    /// The reader of dotted quads and the standard library's agree on everything near one.
+    #[test]
+    fn dotted_quads_are_read_as_std_reads_them(text in "[0-9]{0,4}\\.[0-9]{1,3}\\.[0-3]{1,3}\\.[0-9]{1,3}[.0-9]{0,2}") {
+        let found = rule(Source::XForwardedForHops(1)).find(PROXY.parse().unwrap(), &[("x-forwarded-for", &text)]);
+        prop_assert_eq!(found.ok().map(|client| client.ip()), text.parse::<IpAddr>().ok());
+    }
+
     #[test]
     fn any_bytes_get_an_answer(value in prop::collection::vec(any::<u8>(), 0..80)) {
         for source in [Source::XForwardedFor, Source::Forwarded, Source::XRealIp] {

@@ -1,11 +1,13 @@
 //! Verdicts through the public API, on the embedded data.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use compliance_core::address::embedded_ipv4;
 use compliance_core::clock::Timestamp;
+use compliance_core::country::CountryCode;
 use compliance_core::finding::{Enforcement, Explain, Outcome, Reason, RiskAcceptance};
 use compliance_core::snapshot::Staleness;
 use compliance_geo::database::Database;
@@ -134,7 +136,8 @@ fn programmes_end() {
 
 #[test]
 fn policies_differ() {
-    let verdict = |policy, text| of(policy).class(ip(text), at(NOW));
+    let [of_us, of_eu, of_uk, of_un, all] =
+        [Policy::Us, Policy::Eu, Policy::Uk, Policy::Un, Policy::All].map(of);
     for (text, us, eu, uk, un) in [
         (NORTH_KOREA, "embargoed", "embargoed", "embargoed", "embargoed"),
         (IRAN, "embargoed", "review", "review", "review"),
@@ -143,10 +146,15 @@ fn policies_differ() {
         (UKRAINE, "review", "review", "review", "servable"),
         ("1.1.1.1", "servable", "servable", "servable", "servable"),
     ] {
-        for (policy, expected) in [(Policy::Us, us), (Policy::Eu, eu), (Policy::Uk, uk), (Policy::Un, un)] {
-            assert_eq!(verdict(policy, text).as_str(), expected, "{text} under {policy:?}");
+        for (embargo, expected) in [(&of_us, us), (&of_eu, eu), (&of_uk, uk), (&of_un, un)] {
+            assert_eq!(
+                embargo.class(ip(text), at(NOW)).as_str(),
+                expected,
+                "{text} under {}",
+                embargo.policy()
+            );
         }
-        assert_eq!(verdict(Policy::All, text), verdict(Policy::Us, text), "{text}");
+        assert_eq!(all.class(ip(text), at(NOW)), of_us.class(ip(text), at(NOW)), "{text}");
     }
     let both = Embargo::builder().policy(Policy::Eu).policy(Policy::Us).build().unwrap();
     assert_eq!(both.class(ip(CUBA), at(NOW)), VerdictClass::Embargoed);
@@ -349,9 +357,8 @@ fn the_table_fits() {
     assert!(US.table_bytes() <= 4 << 20, "{} bytes", US.table_bytes());
 }
 
-/// The verdict computed the slow way: country first, then every programme.
-fn reference(database: &Database, list: &ProgrammeList, address: IpAddr, now: Timestamp) -> VerdictClass {
-    let Some(country) = database.country(address) else { return VerdictClass::Review };
+/// The verdict of a country computed the slow way: every programme, every scope.
+fn reference(list: &ProgrammeList, country: CountryCode, now: Timestamp) -> VerdictClass {
     let mut review = false;
     for programme in list.programmes() {
         if !Policy::Us.includes(programme.authority()) || !programme.in_force(now) {
@@ -373,6 +380,8 @@ fn table_and_slow_reference_agree_on_every_boundary() {
     let now = at(NOW);
     let database = Database::embedded().unwrap();
     let list = ProgrammeList::embedded().unwrap();
+    let by_country: BTreeMap<CountryCode, VerdictClass> =
+        CountryCode::all().map(|country| (country, reference(&list, country, now))).collect();
     for address in database.boundaries() {
         let neighbours = match address {
             IpAddr::V4(v4) => {
@@ -386,9 +395,97 @@ fn table_and_slow_reference_agree_on_every_boundary() {
             // What carries an IPv4 address is judged by it, and has tests of its own.
             let carries = matches!(address, IpAddr::V6(v6) if embedded_ipv4(v6).next().is_some());
             if !carries {
-                assert_eq!(US.class(address, now), reference(&database, &list, address, now), "{address}");
+                let country = database.country(address);
+                let expected = country.map_or(VerdictClass::Review, |country| by_country[&country]);
+                assert_eq!(US.class(address, now), expected, "{address}");
             }
         }
+    }
+}
+
+#[cfg(feature = "maxminddb")]
+mod with_files {
+    use compliance_geo::database::Quorum;
+
+    use super::*;
+
+    fn load(file: &'static str) -> Option<Database> {
+        let Some(folder) = std::env::var_os("COMPLIANCE_CORPUS") else {
+            println!("skipped: COMPLIANCE_CORPUS is not set");
+            return None;
+        };
+        let path = std::path::PathBuf::from(folder).join("geo/maxmind-test-data").join(file);
+        Some(Database::from_mmdb(std::fs::read(path).unwrap(), file).unwrap())
+    }
+
+    fn with(databases: &[&Database], quorum: Quorum) -> Embargo {
+        let builder =
+            Embargo::builder().policy(Policy::Us).quorum(quorum).staleness(Staleness::new(0, u32::MAX));
+        databases
+            .iter()
+            .fold(builder, |builder, database| builder.database((*database).clone()))
+            .build()
+            .unwrap()
+    }
+
+    #[test]
+    fn known_regions_decide() {
+        let Some(enterprise) = load("GeoIP2-Enterprise-Test.mmdb") else { return };
+        let embargo = with(&[&enterprise], Quorum::Any);
+        check_at(&embargo, "1.231.232.1", NOW, VerdictClass::Embargoed, "embargo.region");
+        let verdict = embargo.screen(ip("1.231.232.1"), at(NOW));
+        assert_eq!(verdict.subdivision().unwrap().as_str(), "UA-43");
+        let programmes: Vec<&str> = verdict.programmes().map(|programme| programme.id()).collect();
+        assert_eq!(programmes, ["ofac.crimea", "ear.crimea_donetsk_luhansk"]);
+        check_at(&embargo, "1.124.213.1", NOW, VerdictClass::Embargoed, "embargo.country");
+        let city = with(&[&load("GeoLite2-City-Test.mmdb").unwrap()], Quorum::Any);
+        check_at(&city, "2a02:d300::1", NOW, VerdictClass::Review, "embargo.region_unknown");
+        check_at(&city, "2a02:d2c0::1", NOW, VerdictClass::Embargoed, "embargo.country");
+    }
+
+    #[test]
+    fn anonymisers_are_reviewed_whoever_else_says_servable() {
+        let Some(anonymous) = load("GeoIP2-Anonymous-IP-Test.mmdb") else { return };
+        let embedded = Database::embedded().unwrap();
+        for quorum in [Quorum::Any, Quorum::First, Quorum::Majority] {
+            let embargo = with(&[&embedded, &anonymous], quorum);
+            check_at(&embargo, "81.2.69.1", NOW, VerdictClass::Review, "embargo.tor");
+            check_at(&embargo, "1.2.0.1", NOW, VerdictClass::Review, "embargo.anonymiser");
+            check_at(&embargo, "::ffff:1.2.0.1", NOW, VerdictClass::Review, "embargo.anonymiser");
+            check_at(&embargo, "1.1.1.1", NOW, VerdictClass::Servable, "embargo.servable");
+            check_at(&embargo, IRAN, NOW, VerdictClass::Embargoed, "embargo.country");
+            check_at(&embargo, "10.0.0.1", NOW, VerdictClass::Review, "embargo.not_public");
+            check_at(&embargo, "6.0.0.0", NOW, VerdictClass::Review, "embargo.no_record");
+        }
+        let alone = Embargo::builder().policy(Policy::Us).database(anonymous).build().unwrap_err();
+        assert_eq!(alone.code(), "embargo.no_countries");
+    }
+
+    /// One file says Iran, the other Australia.
+    #[test]
+    fn the_quorum_says_whose_word_counts() {
+        let Some(enterprise) = load("GeoIP2-Enterprise-Test.mmdb") else { return };
+        let embedded = Database::embedded().unwrap();
+        let check = |databases: &[&Database], quorum, class, code| {
+            check_at(&with(databases, quorum), "1.124.213.1", NOW, class, code);
+        };
+        let both = [&embedded, &enterprise];
+        check(&both, Quorum::Any, VerdictClass::Embargoed, "embargo.country");
+        check(&both, Quorum::First, VerdictClass::Servable, "embargo.servable");
+        check(&both, Quorum::Majority, VerdictClass::Review, "embargo.databases_disagree");
+        check(&[&enterprise, &embedded], Quorum::First, VerdictClass::Embargoed, "embargo.country");
+        check(
+            &[&embedded, &embedded, &enterprise],
+            Quorum::Majority,
+            VerdictClass::Servable,
+            "embargo.servable",
+        );
+        check(
+            &[&enterprise, &embedded, &enterprise],
+            Quorum::Majority,
+            VerdictClass::Embargoed,
+            "embargo.country",
+        );
     }
 }
 

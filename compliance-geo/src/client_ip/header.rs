@@ -39,6 +39,7 @@ impl<N: AsRef<str>, V: AsRef<[u8]>, const LEN: usize> Headers for [(N, V); LEN] 
 
 #[cfg(feature = "http")]
 impl Headers for http::HeaderMap {
+    #[inline]
     fn lines(&self, name: &FieldName) -> impl DoubleEndedIterator<Item = &[u8]> {
         self.get_all(&name.parsed).iter().map(http::HeaderValue::as_bytes)
     }
@@ -84,6 +85,7 @@ pub(crate) fn is_token(byte: u8) -> bool {
 }
 
 /// Cuts optional white space (RFC 9110 §5.6.3) off both ends.
+#[inline]
 pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;

@@ -92,10 +92,18 @@ impl TrustedProxies {
     #[inline]
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => within(&self.v4, ip.to_bits()),
-            IpAddr::V6(ip) => within(&self.v6, ip.to_bits()),
+        match ip {
+            IpAddr::V4(ip) => self.contains_v4(ip),
+            IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+                Some(ip) => self.contains_v4(ip),
+                None => within(&self.v6, ip.to_bits()),
+            },
         }
+    }
+
+    #[inline]
+    pub(crate) fn contains_v4(&self, ip: Ipv4Addr) -> bool {
+        within(&self.v4, ip.to_bits())
     }
 
     /// Whether there are none.
@@ -135,6 +143,9 @@ fn bits_v6(ip: Ipv6Addr) -> u128 {
 
 #[inline]
 fn within<A: Copy + Ord>(ranges: &[(A, A)], ip: A) -> bool {
+    if let [(first, last)] = ranges {
+        return *first <= ip && ip <= *last;
+    }
     let after = ranges.partition_point(|(first, _)| *first <= ip);
     after.checked_sub(1).and_then(|position| ranges.get(position)).is_some_and(|(_, last)| ip <= *last)
 }

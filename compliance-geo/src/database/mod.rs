@@ -48,7 +48,7 @@ pub struct Database {
 }
 
 struct Inner {
-    table: Table,
+    table: Arc<Table>,
     // By value of the table, from 2 on: 0 is no record, 1 is not public.
     places: Vec<Place>,
     snapshot: Snapshot,
@@ -148,10 +148,11 @@ impl Database {
             return Err(DatabaseErrorKind::Schema.into());
         }
         let table = Table::new(&without_special_v4(v4), &without_special_v6(v6));
+        let table = Arc::new(table);
         Ok(Self { inner: Arc::new(Inner { table, places: places.list, snapshot, coverage }) })
     }
 
-    pub(crate) fn table(&self) -> &Table {
+    pub(crate) fn table(&self) -> &Arc<Table> {
         &self.inner.table
     }
 

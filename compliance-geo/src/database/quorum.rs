@@ -1,6 +1,7 @@
 //! Several databases asked at once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::runs::{NO_RECORD, NOT_PUBLIC, merge};
 use super::table::{MAX_VALUE, Table};
@@ -25,7 +26,7 @@ pub enum Quorum {
 
 /// The tables of several databases laid over one another.
 pub(crate) struct Combined {
-    pub(crate) table: Table,
+    pub(crate) table: Arc<Table>,
     // By value, from 2 on: what each database says, in their order.
     said: Vec<Box<[u16]>>,
 }
@@ -56,7 +57,7 @@ pub(crate) fn combine(databases: &[Database]) -> Result<Option<Combined>, Databa
     if said.overflow {
         return Err(DatabaseErrorKind::TooManyPlaces { limit: usize::from(MAX_VALUE) }.into());
     }
-    Ok(Some(Combined { table: Table::new(&v4, &v6), said: said.list }))
+    Ok(Some(Combined { table: Arc::new(Table::new(&v4, &v6)), said: said.list }))
 }
 
 #[derive(Default)]

@@ -20,6 +20,13 @@ const LIST: u32 = 1 << 30;
 const INDEX: u32 = LIST - 1;
 
 const ROOT_LEN: usize = 1 << 16;
+/// How many words stand before a node's entries in the IPv6 table.
+const NODE_HEAD: usize = 9;
+/// The first segment of 2000::/3, and how many follow.
+const UNICAST_FIRST: u16 = 0x2000;
+const UNICAST_LEN: usize = 0x2000;
+/// Up to how many starts a list is counted through rather than halved.
+const SHORT: usize = 64;
 
 /// IPv4 and IPv6 together.
 #[derive(Debug)]
@@ -189,25 +196,29 @@ impl TableV4 {
 
 #[derive(Debug)]
 struct TableV6 {
-    // By bits 0 to 15.
+    // By bits 0 to 15, for global unicast (2000::/3): a value, or `NODE` and a number.
     root: Vec<u32>,
-    // By bits 16 to 23, then by bits 24 to 31.
-    nodes: Vec<Node>,
-    entries: Vec<u32>,
-    // Blocks of 32 bits, by bits 32 to 63.
-    lists: Lists<u32>,
-    // The /64 networks that hold more than one value, ascending, and what they hold by the last 64 bits.
+    // The same for everything else, where little happens: ascending first segments, each up to the next.
+    outer: Vec<(u16, u32)>,
+    // Nodes by bits 16 to 23, then by bits 24 to 31, each with its entries behind it, so that a cache line often
+    // holds both: eight half words of the bitmap, the ranks, the entries. An entry is a value, or `NODE` or `LIST`
+    // and a position.
+    nodes: Vec<u32>,
+    // Lists by bits 32 to 47, each in one piece: how many starts, the starts of all pieces but the first, the
+    // values of all.
+    lists: Vec<u16>,
+    // The /48 networks that hold more than one value, ascending, and what they hold by the last 80 bits.
     mixed: Vec<u64>,
-    deep: Lists<u64>,
+    deep: Lists<u128>,
 }
 
 impl TableV6 {
     fn new(runs: &[Run<u128>]) -> Self {
         let mut table = Self {
             root: Vec::new(),
+            outer: Vec::new(),
             nodes: Vec::new(),
-            entries: Vec::new(),
-            lists: Lists::new(),
+            lists: Vec::new(),
             mixed: Vec::new(),
             deep: Lists::new(),
         };
@@ -225,10 +236,11 @@ impl TableV6 {
                 },
             ));
         });
-        table.root = spread(&entries);
+        table.root = spread(&entries).into_iter().skip(UNICAST_FIRST.into()).take(UNICAST_LEN).collect();
+        table.outer = entries;
+        table.outer.shrink_to_fit();
         table.nodes.shrink_to_fit();
-        table.entries.shrink_to_fit();
-        table.lists.shrink();
+        table.lists.shrink_to_fit();
         table.deep.shrink();
         table
     }
@@ -271,96 +283,151 @@ impl TableV6 {
         self.push_entries(&marks)
     }
 
+    /// Adds a node and its entries. Answers its position.
     fn push_entries(&mut self, marks: &[(u16, u32)]) -> u32 {
-        let mut node = Node::at(self.entries.len());
-        for (child, entry) in marks {
-            node.mark(*child);
-            self.entries.push(*entry);
+        let mut node = Node::at(0);
+        marks.iter().for_each(|(child, _)| node.mark(*child));
+        let position = u32::try_from(self.nodes.len()).unwrap_or(INDEX) & INDEX;
+        for word in node.bitmap {
+            self.nodes.extend(
+                [word & u64::from(u32::MAX), word >> 32].map(|half| u32::try_from(half).unwrap_or(0)),
+            );
         }
-        push_node(&mut self.nodes, node)
+        self.nodes.push(u32::from_le_bytes(node.ranks));
+        self.nodes.extend(marks.iter().map(|(_, entry)| *entry));
+        position
     }
 
-    /// The list for bits 32 to 63.
-    fn push_list(&mut self, before: u16, runs: &[Run<u128>]) -> u32 {
-        let mut list: Vec<(u32, u16)> = Vec::with_capacity(runs.len());
-        let mut push = |start, value| {
-            // A network that follows a mixed one takes the place of what was put there in advance.
-            if list.last().is_some_and(|(last, _)| *last == start) {
-                list.pop();
-            }
-            list.push((start, value));
-        };
-        let mut value = before;
-        for group in runs.chunk_by(|(a, _), (b, _)| high_64(*a) == high_64(*b)) {
-            let (Some((first, first_value)), Some((_, last_value))) = (group.first(), group.last()) else {
-                continue;
-            };
-            let network = high_64(*first);
-            if group.len() == 1 && low_64(*first) == 0 {
-                push(low_32(network), *first_value);
-            } else {
-                self.mixed.push(network);
-                self.deep.push(value, group.iter().map(|(start, value)| (low_64(*start), *value)));
-                push(low_32(network), DEEPER);
-                if let Some(next) = low_32(network).checked_add(1) {
-                    push(next, *last_value);
-                }
-            }
-            value = *last_value;
+    /// The entry of a node for a child.
+    #[inline]
+    fn entry(&self, position: usize, child: u8) -> Option<u32> {
+        let node = self.nodes.get(position..)?;
+        let (head, entries) = node.split_at_checked(NODE_HEAD)?;
+        let word = usize::from(child >> 6);
+        let pair = head.get(word << 1..)?;
+        let bits = u64::from(*pair.first()?) | u64::from(*pair.get(1)?) << 32;
+        let rank = *head.last()?.to_le_bytes().get(word)?;
+        entries.get(slot(bits, rank, child)).copied()
+    }
+
+    /// The node's own form again, and its entries.
+    fn node(&self, position: usize) -> Option<(Node, &[u32])> {
+        let (head, entries) = self.nodes.get(position..)?.split_at_checked(NODE_HEAD)?;
+        let mut node = Node::at(0);
+        for (word, pair) in node.bitmap.iter_mut().zip(head.chunks_exact(2)) {
+            *word = pair.iter().rev().fold(0, |word, half| word << 32 | u64::from(*half));
         }
-        u32::try_from(self.lists.push(before, list.into_iter())).unwrap_or(INDEX) & INDEX
+        Some((node, entries))
+    }
+
+    /// The list for bits 32 to 47. Answers its position.
+    fn push_list(&mut self, before: u16, runs: &[Run<u128>]) -> u32 {
+        let mut pieces: Vec<(u16, u16)> = Vec::with_capacity(runs.len());
+        let key = |start: u128| {
+            let [_, _, third, rest @ ..] = segments(start);
+            (third, rest == [0; 5])
+        };
+        split(before, runs, u16::MAX, key, &mut |child, piece| {
+            pieces.push((
+                child,
+                match piece {
+                    Piece::Mixed(before, runs) => {
+                        self.mixed.extend(runs.first().map(|(start, _)| high_48(*start)));
+                        self.deep.push(before, runs.iter().map(|(start, value)| (low_80(*start), *value)));
+                        DEEPER
+                    }
+                    Piece::Uniform(value) => value,
+                },
+            ));
+        });
+        let position = u32::try_from(self.lists.len()).unwrap_or(INDEX) & INDEX;
+        // There are at most as many pieces as third segments, so their starts but the first can be counted.
+        self.lists.push(u16::try_from(pieces.len().saturating_sub(1)).unwrap_or(u16::MAX));
+        self.lists.extend(pieces.iter().skip(1).map(|(start, _)| *start));
+        self.lists.extend(pieces.iter().map(|(_, value)| *value));
+        position
+    }
+
+    /// The starts of all pieces but the first, and the values.
+    #[inline]
+    fn list(&self, position: usize) -> Option<(&[u16], &[u16])> {
+        let (len, rest) = self.lists.get(position..)?.split_first()?;
+        let (starts, rest) = rest.split_at_checked(usize::from(*len))?;
+        Some((starts, rest.get(..=starts.len())?))
     }
 
     #[inline]
     fn value(&self, ip: Ipv6Addr) -> u16 {
-        let [a, b, c, d, e, f, g, h, ..] = ip.octets();
-        let mut entry = at(&self.root, usize::from(u16::from_be_bytes([a, b])));
-        for octet in [c, d] {
+        let bits = ip.to_bits();
+        let [first, second, third, ..] = segments(bits);
+        let mut entry = match self.root.get(usize::from(first.wrapping_sub(UNICAST_FIRST))) {
+            Some(entry) => *entry,
+            None => self.outer(first),
+        };
+        for octet in second.to_be_bytes() {
             if entry & NODE == 0 {
                 return low_16(entry);
             }
-            let Some(node) = self.nodes.get(index(entry)) else { return NO_RECORD };
-            entry = at(&self.entries, node.slot(octet));
+            let Some(next) = self.entry(index(entry), octet) else { return NO_RECORD };
+            entry = next;
         }
         if entry & LIST == 0 {
             return low_16(entry);
         }
-        match self.lists.value(index(entry), u32::from_be_bytes([e, f, g, h])) {
-            DEEPER => self.in_deep_list(ip.to_bits()),
+        let Some((starts, values)) = self.list(index(entry)) else { return NO_RECORD };
+        let before = if starts.len() <= SHORT {
+            // Counting all of a short list needs no guess at a branch.
+            starts.iter().map(|start| usize::from(*start <= third)).sum()
+        } else {
+            starts.partition_point(|start| *start <= third)
+        };
+        match values.get(before).copied().unwrap_or(NO_RECORD) {
+            DEEPER => self.in_deep_list(bits),
             value => value,
         }
     }
 
     #[cold]
+    fn outer(&self, first: u16) -> u32 {
+        let after = self.outer.partition_point(|(start, _)| *start <= first);
+        let entry = after.checked_sub(1).and_then(|position| self.outer.get(position));
+        match entry {
+            // A node holds for its own segment only, and what follows it has an entry of its own.
+            Some((_, entry)) => *entry,
+            None => u32::from(NO_RECORD),
+        }
+    }
+
+    #[cold]
     fn in_deep_list(&self, ip: u128) -> u16 {
-        let list = self.mixed.binary_search(&high_64(ip));
-        list.map_or(NO_RECORD, |list| self.deep.value(list, low_64(ip)))
+        let list = self.mixed.binary_search(&high_48(ip));
+        list.map_or(NO_RECORD, |list| self.deep.value(list, low_80(ip)))
     }
 
     fn runs(&self) -> Vec<Run<u128>> {
         let mut runs = Vec::new();
-        for (high, entry) in (0_u128..).zip(&self.root) {
-            self.runs_below(*entry, high << 112, 104, &mut runs);
+        for (first, entry) in &self.outer {
+            self.runs_below(*entry, u128::from(*first) << 112, 104, &mut runs);
         }
         runs
     }
 
     fn runs_below(&self, entry: u32, block: u128, shift: u32, runs: &mut Vec<Run<u128>>) {
         if entry & NODE != 0 {
-            let Some(node) = self.nodes.get(index(entry)) else { return };
+            let Some((node, entries)) = self.node(index(entry)) else { return };
             for (child, slot) in node.children() {
                 let start = block | u128::from(child).checked_shl(shift).unwrap_or(0);
-                self.runs_below(at(&self.entries, slot), start, shift.saturating_sub(8), runs);
+                self.runs_below(at(entries, slot), start, shift.saturating_sub(8), runs);
             }
         } else if entry & LIST != 0 {
-            for (start, value) in self.lists.entries(index(entry)) {
-                let start = block | u128::from(start) << 64;
-                match (value, self.mixed.binary_search(&high_64(start))) {
-                    (DEEPER, Ok(list)) => self
-                        .deep
-                        .entries(list)
-                        .for_each(|(low, value)| append(runs, start | u128::from(low), value)),
-                    _ => append(runs, start, value),
+            let Some((starts, values)) = self.list(index(entry)) else { return };
+            for (start, value) in [0].iter().chain(starts).zip(values) {
+                let start = block | u128::from(*start) << 80;
+                match (*value, self.mixed.binary_search(&high_48(start))) {
+                    (DEEPER, Ok(list)) => {
+                        self.deep.entries(list).for_each(|(low, value)| append(runs, start | low, value));
+                    }
+                    (value, _) => append(runs, start, value),
                 }
             }
         } else {
@@ -372,8 +439,8 @@ impl TableV6 {
         [
             size_of_val(self.root.as_slice()),
             size_of_val(self.nodes.as_slice()),
-            size_of_val(self.entries.as_slice()),
-            self.lists.bytes(),
+            size_of_val(self.outer.as_slice()),
+            size_of_val(self.lists.as_slice()),
             size_of_val(self.mixed.as_slice()),
             self.deep.bytes(),
         ]
@@ -410,22 +477,31 @@ impl Node {
     #[inline]
     fn slot(&self, child: u8) -> usize {
         let word = usize::from(child >> 6);
-        let up_to_child = u64::MAX >> (63 ^ (child & 63));
         let (Some(bits), Some(rank)) = (self.bitmap.get(word), self.ranks.get(word)) else {
             return usize::MAX;
         };
-        // INVARIANT: child 0 is always marked, so at least one bit is set up to any child.
-        let rank = u32::from(*rank).wrapping_add((bits & up_to_child).count_ones());
-        self.base.wrapping_add(rank).wrapping_sub(1) as usize
+        (self.base as usize).wrapping_add(slot(*bits, *rank, child))
     }
 
     fn children(&self) -> impl Iterator<Item = (u8, usize)> {
-        let marked = move |child: &u8| {
-            let word = self.bitmap.get(usize::from(child >> 6)).copied().unwrap_or(0);
-            word >> (child & 63) & 1 == 1
-        };
-        (0..=u8::MAX).filter(marked).zip(self.base as usize..)
+        let marked = [0_u8, 64, 128, 192].into_iter().zip(self.bitmap).flat_map(|(first, word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                let bit = u8::try_from(rest.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+                rest &= rest.wrapping_sub(1);
+                Some(first | bit)
+            })
+        });
+        marked.zip(self.base as usize..)
     }
+}
+
+/// The slot of a child among its node's: `bits` is the word of the bitmap it is in, `rank` how many are set before.
+#[inline]
+fn slot(bits: u64, rank: u8, child: u8) -> usize {
+    let up_to_child = u64::MAX >> (63 ^ (child & 63));
+    // INVARIANT: child 0 is always marked, so at least one bit is set up to any child.
+    usize::from(rank).wrapping_add((bits & up_to_child).count_ones() as usize).wrapping_sub(1)
 }
 
 /// Short sorted lists of starts and values, one after the other.
@@ -579,16 +655,12 @@ fn segments(bits: u128) -> [u16; 8] {
     Ipv6Addr::from_bits(bits).segments()
 }
 
-fn high_64(bits: u128) -> u64 {
-    (bits >> 64) as u64
+fn high_48(bits: u128) -> u64 {
+    (bits >> 80) as u64
 }
 
-fn low_64(bits: u128) -> u64 {
-    u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0)
-}
-
-fn low_32(bits: u64) -> u32 {
-    u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0)
+fn low_80(bits: u128) -> u128 {
+    bits & (u128::MAX >> 48)
 }
 
 #[cfg(test)]
@@ -605,13 +677,11 @@ mod tests {
     /// Starts that share their high bits, so that every level of the trie is cut inside.
     fn near_v6() -> impl Strategy<Value = u128> {
         let pick = |values: &'static [u128]| proptest::sample::select(values);
-        (
-            pick(&[0, 0x2001 << 112, 0x2a02 << 112, 0xffff << 112]),
-            pick(&[0, 0x1234, 0x12ff, 0xff00, 0xffff]),
-            0_u128..4,
-            0_u128..3,
-        )
-            .prop_map(|(a, b, c, d)| a | b << 96 | c << 64 | (c & 1) << 90 | d)
+        let first = pick(&[0, 1, 0x1fff, 0x2000, 0x2001, 0x3fff, 0x4000, 0xffff]);
+        let second = pick(&[0, 0x1234, 0x12ff, 0xff00, 0xffff]);
+        let third = pick(&[0, 1, 2, 0x8000, 0xffff]);
+        (first, second, third, 0_u128..3, 0_u128..3)
+            .prop_map(|(a, b, c, d, e)| a << 112 | b << 96 | c << 80 | (d & 1) << 64 | e)
     }
 
     fn near_v4() -> impl Strategy<Value = u32> {

@@ -1,6 +1,8 @@
 //! Policy and databases, laid out for the fast path.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::address::{EmbeddedKind, embedded_ipv4};
@@ -9,6 +11,7 @@ use compliance_core::country::CountryCode;
 use compliance_core::finding::{Enforcement, PolicyVersion, RiskAcceptance};
 use compliance_core::snapshot::{Freshness, Snapshot, Staleness};
 
+use super::map::{COMMON, Map};
 use super::programme::{Policy, Programme, ProgrammeList};
 use super::reason::{EmbargoReason, Reasons, of_opinions};
 use super::verdict::VerdictClass;
@@ -19,8 +22,10 @@ pub(super) struct Compiled {
     policy: PolicyVersion,
     enforcement: Enforcement,
     databases: Vec<Database>,
-    // With more than one database: their tables laid over one another.
+    // With more than one database: what each says under the values of the table.
     combined: Option<Combined>,
+    // That of the only database, or those of several laid over one another.
+    table: Arc<Table>,
     programmes: Vec<Programme>,
     lists: Vec<Snapshot>,
     staleness: Staleness,
@@ -28,15 +33,31 @@ pub(super) struct Compiled {
     unknown_regions: Option<RiskAcceptance>,
     // What holds from when on, in order; the first from the beginning of time.
     spans: Vec<Span>,
+    map: Map,
     // By value.
     countries: Vec<Option<CountryCode>>,
     // Servable answers hold from the first to before the second.
     fresh: (Timestamp, Timestamp),
+    window: Window,
+}
+
+/// The time for which everything that depends on time is settled already: the last span, while the data is fresh
+/// and the accepted risk stands.
+struct Window {
+    // In seconds since the Unix epoch: from the first to before the second.
+    from: i64,
+    until: i64,
+    // By the map's code.
+    common: [VerdictClass; COMMON],
+    // By value.
+    classes: Vec<VerdictClass>,
 }
 
 /// A stretch of time in which no programme begins or ends.
 struct Span {
     from: Timestamp,
+    // By the map's code.
+    common: [Reasons; COMMON],
     // By value.
     reasons: Vec<Reasons>,
 }
@@ -82,6 +103,29 @@ impl Compiled {
             return Err(EmbargoErrorKind::NoCountries.into());
         }
         let combined = combine(&databases)?;
+        let values = match (&combined, databases.first()) {
+            (Some(combined), _) => combined.values(),
+            (None, Some(database)) => database.values(),
+            (None, None) => 0,
+        };
+        let opinions: Vec<_> =
+            (0..values).map(|value| opinions(&databases, combined.as_ref(), value)).collect();
+        let countries =
+            opinions.iter().map(|said| said.iter().find_map(|said| place(*said)?.country())).collect();
+        let mut spans: Vec<Span> = Vec::new();
+        for from in begins(&programmes) {
+            let in_force = programmes.iter().filter(|programme| programme.in_force(from));
+            let of = |said: &Vec<_>| of_opinions(said, settings.quorum, &in_force, settings.review_conflicts);
+            let reasons = opinions.iter().map(of).collect();
+            spans.push(Span { from, common: [Reasons::of(EmbargoReason::NoRecord); COMMON], reasons });
+        }
+        drop(opinions);
+        let table = match (&combined, databases.first()) {
+            (Some(combined), _) => Arc::clone(&combined.table),
+            (None, Some(database)) => Arc::clone(database.table()),
+            (None, None) => return Err(EmbargoErrorKind::NoCountries.into()),
+        };
+        let map = map(&table.runs_v4(), &mut spans);
         let mut compiled = Self {
             policy: policy_version(policies, &lists),
             enforcement: settings.enforcement,
@@ -93,61 +137,42 @@ impl Compiled {
             staleness: settings.staleness,
             validity: settings.validity,
             unknown_regions: settings.unknown_regions,
-            spans: Vec::new(),
-            countries: Vec::new(),
+            spans,
+            table,
+            map,
+            countries,
+            window: Window { from: 0, until: 0, common: [VerdictClass::Review; COMMON], classes: Vec::new() },
         };
-        let values = compiled.values();
-        compiled.countries = (0..values)
-            .map(|value| compiled.opinions(value).iter().find_map(|said| place(*said)?.country()))
-            .collect();
-        let mut begins = vec![Timestamp::MIN];
-        for programme in &compiled.programmes {
-            begins.push(programme.effective_from().start());
-            begins.extend(programme.effective_to().map(|end| end.start()));
-        }
-        begins.sort_unstable();
-        begins.dedup();
-        let span = |from| {
-            let in_force = compiled.programmes.iter().filter(move |programme| programme.in_force(from));
-            let reasons = (0..values).map(|value| {
-                of_opinions(&compiled.opinions(value), settings.quorum, &in_force, settings.review_conflicts)
-            });
-            Span { from, reasons: reasons.collect() }
-        };
-        let spans = begins.into_iter().map(span).collect();
-        compiled.spans = spans;
+        compiled.window = compiled.window();
         Ok(compiled)
     }
 
-    fn values(&self) -> u16 {
-        match (&self.combined, self.databases.first()) {
-            (Some(combined), _) => combined.values(),
-            (None, Some(database)) => database.values(),
-            (None, None) => 0,
+    fn window(&self) -> Window {
+        let (fresh_from, fresh_until) = self.fresh;
+        let from = self.spans.last().map_or(fresh_from, |span| span.from.max(fresh_from));
+        let accepted =
+            self.unknown_regions.as_ref().map(RiskAcceptance::expires).filter(|expires| *expires > from);
+        let until = accepted.map_or(fresh_until, |expires| expires.min(fresh_until));
+        let settled = |reasons: &Reasons| {
+            self.settle(Judged { reasons: *reasons, value: 0, at_risk: false }, from).class()
+        };
+        let mut common = [VerdictClass::Review; COMMON];
+        let mut classes = Vec::new();
+        if let Some(span) = self.spans.last() {
+            classes.extend(span.reasons.iter().map(settled));
+            for (class, reasons) in common.iter_mut().zip(&span.common) {
+                *class = settled(reasons);
+            }
         }
+        // Whole seconds inside the window: what is cut off at its ends is judged the long way.
+        let first = from.as_unix_seconds();
+        let first = if Timestamp::from_unix_seconds(first) < from { first.saturating_add(1) } else { first };
+        Window { from: first, until: until.as_unix_seconds(), common, classes }
     }
 
     /// What each database says under a value.
     pub(super) fn opinions(&self, value: u16) -> Vec<Located<'_>> {
-        match (&self.combined, self.databases.as_slice()) {
-            (None, [database]) => vec![database.located(value)],
-            (Some(combined), databases) if !combined.said(value).is_empty() => databases
-                .iter()
-                .zip(combined.said(value))
-                .map(|(database, value)| database.located(*value))
-                .collect(),
-            // No record and not public have the same value in every table.
-            (_, [database, ..]) => vec![database.located(value)],
-            (_, []) => Vec::new(),
-        }
-    }
-
-    #[inline]
-    fn table(&self) -> Option<&Table> {
-        match &self.combined {
-            Some(combined) => Some(&combined.table),
-            None => self.databases.first().map(Database::table),
-        }
+        opinions(&self.databases, self.combined.as_ref(), value)
     }
 
     #[inline]
@@ -165,14 +190,38 @@ impl Compiled {
         self.spans.iter().rev().find(|span| span.from <= now)
     }
 
+    /// The class of an address, by the shortest way.
+    #[inline]
+    pub(super) fn class(&self, ip: IpAddr, now: Timestamp) -> VerdictClass {
+        let second = now.as_unix_seconds();
+        let settled = self.window.from <= second && second < self.window.until;
+        // The address is taken apart at once and put together again for the long way only: kept whole it would be
+        // copied to the stack and read back across the copy's seam, which costs more than all the rest.
+        let value = match ip {
+            IpAddr::V4(ip) if settled => match self.map.code(ip) {
+                Some(code) => return self.window.common.get(code).copied().unwrap_or(VerdictClass::Review),
+                None => self.table.v4(ip),
+            },
+            IpAddr::V6(ip) if settled && !may_carry_ipv4(ip) => self.table.v6(ip),
+            IpAddr::V4(ip) => return self.class_in_full(IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits())), now),
+            IpAddr::V6(ip) => return self.class_in_full(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits())), now),
+        };
+        self.window.classes.get(usize::from(value)).copied().unwrap_or(VerdictClass::Review)
+    }
+
+    #[cold]
+    fn class_in_full(&self, ip: IpAddr, now: Timestamp) -> VerdictClass {
+        self.judge(ip, now).class()
+    }
+
     #[inline]
     fn v4(&self, ip: Ipv4Addr, span: Option<&Span>) -> Judged {
-        self.judged(self.table().map_or(0, |table| table.v4(ip)), span)
+        self.judged(self.table.v4(ip), span)
     }
 
     #[inline]
     fn v6(&self, ip: Ipv6Addr, span: Option<&Span>) -> Judged {
-        self.judged(self.table().map_or(0, |table| table.v6(ip)), span)
+        self.judged(self.table.v6(ip), span)
     }
 
     #[inline]
@@ -284,8 +333,72 @@ impl Compiled {
         let tables = self.databases.iter().map(Database::table_bytes);
         let combined = self.combined.as_ref().map_or(0, |combined| combined.table.bytes());
         let spans = self.spans.iter().map(|span| size_of_val(span.reasons.as_slice()));
-        tables.chain(spans).chain([combined, size_of_val(self.countries.as_slice())]).sum()
+        tables.chain(spans).chain([combined, self.map.bytes(), size_of_val(self.countries.as_slice())]).sum()
     }
+}
+
+/// What each database says under a value.
+fn opinions<'d>(databases: &'d [Database], combined: Option<&Combined>, value: u16) -> Vec<Located<'d>> {
+    match (combined, databases) {
+        (None, [database]) => vec![database.located(value)],
+        (Some(combined), databases) if !combined.said(value).is_empty() => databases
+            .iter()
+            .zip(combined.said(value))
+            .map(|(database, value)| database.located(*value))
+            .collect(),
+        // No record and not public have the same value in every table.
+        (_, [database, ..]) => vec![database.located(value)],
+        (_, []) => Vec::new(),
+    }
+}
+
+/// The moments at which a programme begins or ends, the beginning of time first.
+fn begins(programmes: &[Programme]) -> Vec<Timestamp> {
+    let mut begins = vec![Timestamp::MIN];
+    for programme in programmes {
+        begins.push(programme.effective_from().start());
+        begins.extend(programme.effective_to().map(|end| end.start()));
+    }
+    begins.sort_unstable();
+    begins.dedup();
+    begins
+}
+
+/// Lays out the map, and tells each span what its codes mean.
+fn map(runs: &[(u32, u16)], spans: &mut [Span]) -> Map {
+    let group = |value: u16| -> Vec<Reasons> {
+        spans.iter().filter_map(|span| span.reasons.get(usize::from(value)).copied()).collect()
+    };
+    // By value: the group, numbered in order of appearance; by group: one of its values and how much it covers.
+    let mut numbers: HashMap<Vec<Reasons>, usize> = HashMap::new();
+    let mut by_value: HashMap<u16, usize> = HashMap::new();
+    let mut groups: Vec<(u16, u64)> = Vec::new();
+    let ends = runs.iter().skip(1).map(|(start, _)| *start).chain([u32::MAX]);
+    for ((start, value), end) in runs.iter().zip(ends) {
+        let number = *by_value.entry(*value).or_insert_with(|| {
+            let next = numbers.len();
+            *numbers.entry(group(*value)).or_insert(next)
+        });
+        if number == groups.len() {
+            groups.push((*value, 0));
+        }
+        if let Some((_, covered)) = groups.get_mut(number) {
+            *covered = covered.saturating_add(u64::from(end.saturating_sub(*start)));
+        }
+    }
+    let mut ranked: Vec<(usize, (u16, u64))> = groups.into_iter().enumerate().collect();
+    ranked.sort_unstable_by_key(|(_, (_, covered))| std::cmp::Reverse(*covered));
+    ranked.truncate(COMMON);
+    for span in spans {
+        for (common, (_, (value, _))) in span.common.iter_mut().zip(&ranked) {
+            *common = span.reasons.get(usize::from(*value)).copied().unwrap_or(*common);
+        }
+    }
+    Map::new(runs, |value| {
+        let number = by_value.get(&value)?;
+        let code = ranked.iter().position(|(ranked, _)| ranked == number)?;
+        u8::try_from(code).ok()
+    })
 }
 
 const NOT_PUBLIC: Reasons = Reasons::of(EmbargoReason::NotPublic);
@@ -300,15 +413,20 @@ fn place(said: Located<'_>) -> Option<&Place> {
 /// Whether an address can be one of the forms of [`embedded_ipv4`]. A superset, in a few instructions.
 #[inline]
 fn may_carry_ipv4(ip: Ipv6Addr) -> bool {
-    let [first, second, third, fourth, fifth, sixth, ..] = ip.segments();
-    let prefix = match first {
-        0 => second | third | fourth == 0,
-        0x64 => second == 0xff9b,
-        0x2001 => second == 0,
-        0x2002 => true,
-        _ => false,
-    };
-    prefix || (fifth & 0xfdff == 0 && sixth == 0x5efe)
+    let bits = ip.to_bits();
+    let high = (bits >> 64) as u64;
+    let isatap = bits & ISATAP_MASK == ISATAP;
+    // Nearly every client is above 2003::.
+    isatap || high >> 48 < 0x2003 && carries_ipv4_by_prefix(high)
+}
+
+/// The upper half of an interface identifier of ISATAP, `0:5efe` or `200:5efe`.
+const ISATAP: u128 = 0x5efe << 32;
+const ISATAP_MASK: u128 = 0xfdff_ffff << 32;
+
+/// Compatible, mapped and SIIT; 64:ff9b::/32; Teredo; 6to4.
+fn carries_ipv4_by_prefix(high: u64) -> bool {
+    high == 0 || high >> 32 == 0x0064_ff9b || high >> 32 == 0x2001_0000 || high >> 48 == 0x2002
 }
 
 fn policy_version(policies: &[Policy], lists: &[Snapshot]) -> PolicyVersion {

@@ -29,6 +29,7 @@
 //! ```
 
 mod compile;
+mod map;
 mod programme;
 mod reason;
 mod verdict;
@@ -103,7 +104,7 @@ impl Embargo {
     /// step that serves needs the proof from [`screen`](Self::screen).
     #[inline]
     pub fn class(&self, ip: IpAddr, now: Timestamp) -> VerdictClass {
-        self.compiled.judge(ip, now).class()
+        self.compiled.class(ip, now)
     }
 
     /// Name and version of the policy: the chosen policies and the day of the newest programme list.

@@ -86,7 +86,7 @@ impl Reason for EmbargoReason {
 }
 
 /// A set of reasons; empty means servable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Reasons(u16);
 
 impl Reasons {
