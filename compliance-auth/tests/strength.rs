@@ -1,5 +1,7 @@
 //! Strength: agrees with the `zxcvbn` crate on ordinary passwords, is bounded on all, ignores nothing.
 
+#![expect(clippy::cast_possible_truncation, reason = "the values are small, or meant to be cut")]
+
 use std::time::{Duration, Instant};
 
 use compliance_auth::password::{PasswordContext, Score, Strength};

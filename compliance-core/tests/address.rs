@@ -1,5 +1,7 @@
 //! Addresses: the registries row by row, embedded IPv4, and the corpus.
 
+#![expect(clippy::cast_possible_truncation, reason = "the values are small, or meant to be cut")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use compliance_core::address::{

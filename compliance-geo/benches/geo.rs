@@ -1,5 +1,7 @@
 //! What a request pays for: finding the client, its country, the verdict.
 
+#![expect(clippy::cast_possible_truncation, reason = "the values are small, or meant to be cut")]
+
 use std::hint::black_box;
 use std::net::IpAddr;
 

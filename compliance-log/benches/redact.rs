@@ -1,5 +1,4 @@
 //! What redaction costs: on clean lines, on lines full of hits, and around a JSON log.
-#![expect(missing_docs, reason = "a benchmark is no API")]
 
 use compliance_log::redact::Redactor;
 use divan::{Bencher, black_box};

@@ -1,5 +1,7 @@
 //! Processes that die while they record: what was acknowledged is there afterwards.
 
+#![expect(clippy::cast_possible_truncation, reason = "the values are small, or meant to be cut")]
+
 mod trail;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The tree: published vectors, an independent implementation, and the root by its definition.
 
+#![expect(clippy::cast_possible_truncation, reason = "the values are small, or meant to be cut")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

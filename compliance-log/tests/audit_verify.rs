@@ -1,5 +1,7 @@
 //! Tampering and accidents, swept over whole trails. Each sweep prints what it tried.
 
+#![expect(clippy::cast_possible_truncation, reason = "the values are small, or meant to be cut")]
+
 mod trail;
 
 use std::collections::BTreeMap;

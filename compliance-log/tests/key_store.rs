@@ -77,7 +77,8 @@ fn opening_finishes_a_destruction_that_a_crash_cut_short() {
         let sealed = keys.seal(&owner("anna"), CONTEXT, b"value", &SystemRandom).unwrap();
         let file = dir.path().join(format!("{}.key", sealed.key()));
         let living = (file.clone(), fs::read(file).unwrap());
-        keys.destroy(sealed.key(), "2026-11-21T12:00:00Z".parse().unwrap()).unwrap();
+        let receipt = keys.destroy(sealed.key(), "2026-11-21T12:00:00Z".parse().unwrap()).unwrap();
+        assert!(receipt.backups_until().is_none());
         (sealed, living)
     };
     fs::write(&living.0, &living.1).unwrap();

@@ -1,5 +1,7 @@
 //! What the redactor takes out of text and what it leaves.
 
+#![expect(clippy::cast_possible_truncation, reason = "the values are small, or meant to be cut")]
+
 use std::borrow::Cow;
 
 use compliance_core::class::DataClass;

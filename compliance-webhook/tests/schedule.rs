@@ -1,5 +1,7 @@
 //! Retry schedule, `Retry-After`, status table, breaker.
 
+#![expect(clippy::cast_sign_loss, reason = "the test counts from 1970 on")]
+
 use std::time::Duration;
 
 use compliance_core::clock::Timestamp;

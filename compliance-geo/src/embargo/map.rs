@@ -113,7 +113,7 @@ mod tests {
             probe in any::<u32>(),
         ) {
             let runs: Vec<(u32, u16)> = [(0, 4)].into_iter().chain(starts.into_iter().filter(|(start, _)| *start > 0)).collect();
-            let map = Map::new(&runs, |value| (value < 3).then_some(value as u8));
+            let map = Map::new(&runs, |value| (value < 3).then_some(value.to_le_bytes()[0]));
             let edges = runs.iter().flat_map(|(start, _)| [start.wrapping_sub(1), *start, start | 0xff, *start & !0xff]);
             for address in edges.chain([probe]) {
                 let value = |address: u32| runs.iter().rev().find(|(start, _)| *start <= address).unwrap().1;
