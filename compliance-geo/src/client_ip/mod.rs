@@ -268,7 +268,7 @@ fn address(text: &[u8]) -> Result<IpAddr, ClientIpErrorKind> {
     let v6 = |text: &str| {
         // The zone says which of our own links an address is on; it is no part of who the client is.
         let (address, zone) = text.split_once('%').unwrap_or((text, "-"));
-        let address = address.parse::<Ipv6Addr>().ok().filter(|_| !zone.is_empty());
+        let address = address.parse::<Ipv6Addr>().ok().filter(|_| is_zone(zone));
         address.map(IpAddr::V6).ok_or(malformed)
     };
     if let Some(rest) = text.strip_prefix('[') {
@@ -290,6 +290,11 @@ fn address(text: &[u8]) -> Result<IpAddr, ClientIpErrorKind> {
             is_port(port).then_some(address).ok_or(malformed)
         }
     }
+}
+
+/// A `ZoneID` of RFC 6874 §2 without percent-encoding: `unreserved` characters.
+fn is_zone(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
 fn is_port(text: &str) -> bool {
