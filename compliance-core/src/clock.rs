@@ -173,8 +173,11 @@ impl Timestamp {
     /// How long after `earlier` this is; zero when it is not after.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
-        let nanos = self.as_unix_nanos().saturating_sub(earlier.as_unix_nanos());
-        u64::try_from(nanos.max(0)).map_or(Duration::MAX, Duration::from_nanos)
+        const NANOS_PER_SECOND: u128 = 1_000_000_000;
+        let nanos = self.as_unix_nanos().saturating_sub(earlier.as_unix_nanos()).max(0).unsigned_abs();
+        // All that is between -9999 and 9999 fits.
+        let seconds = u64::try_from(nanos / NANOS_PER_SECOND).unwrap_or(u64::MAX);
+        Duration::new(seconds, u32::try_from(nanos % NANOS_PER_SECOND).unwrap_or(0))
     }
 
     fn edge(before_epoch: bool) -> jiff::Timestamp {

@@ -69,6 +69,8 @@ fn malformed_entries_before_the_answer_are_errors() {
         "[::1]:",
         "::1::",
         "fe80::1%",
+        "fe80::1%eth0]:80",
+        "fe80::1%eth 0",
         "1.1.1.1%eth0",
         "1.1.1.1/32",
         "0x1.1.1.1",

@@ -206,6 +206,9 @@ fn field_names_say_more_than_values() {
     assert_eq!(redactor.redact_field("password", "x"), "[PASSWORD]");
     assert_eq!(redactor.redact_field("ssn", "219099999"), "[US_SSN]");
     assert_eq!(redactor.redact_field("phoneNumber", "5551234567"), "[PHONE]");
+    // A name adds to what the words inside announce.
+    assert_eq!(redactor.redact("asked at noon, tel. 1234567"), "asked at noon, tel. [PHONE]");
+    assert_eq!(redactor.redact_field("phone", "asked at noon, tel. 1234567"), "asked at noon, tel. [PHONE]");
     assert_eq!(redactor.redact_field("rows", "219099999"), "219099999");
     assert_eq!(redactor.redact_field("message", "by anna@example.com"), "by [EMAIL]");
 }

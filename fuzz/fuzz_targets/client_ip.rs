@@ -37,11 +37,12 @@ fn slow_address(entry: &[u8]) -> Option<IpAddr> {
         return Some(v4.into());
     }
     let host = match host.strip_prefix('[') {
-        Some(inner) => inner.strip_suffix(']').filter(|inner| !inner.contains(']'))?,
+        Some(inner) => inner.strip_suffix(']')?,
         None => host,
     };
     let (address, zone) = host.split_once('%').unwrap_or((host, "none"));
-    address.parse::<Ipv6Addr>().ok().filter(|_| !zone.is_empty()).map(IpAddr::V6)
+    let is_zone = !zone.is_empty() && zone.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b));
+    address.parse::<Ipv6Addr>().ok().filter(|_| is_zone).map(IpAddr::V6)
 }
 
 fn slow_list(lines: &[&[u8]]) -> Option<IpAddr> {

@@ -19,7 +19,7 @@ const SEED: &[u8] = include_bytes!("../seeds/segment/closed");
 static DIR: LazyLock<PathBuf> = LazyLock::new(|| tempfile::tempdir().unwrap().keep());
 static OPTIONS: LazyLock<VerifyOptions> = LazyLock::new(|| {
     let key = CheckpointKey::from_seed("fuzz.example/audit", [7; CheckpointKey::SEED_LEN]).unwrap();
-    VerifyOptions::new().key(key.verifying_key().clone())
+    VerifyOptions::new().key(key.verifying_key().clone()).read_events()
 });
 static WRITTEN: LazyLock<Vec<Record>> = LazyLock::new(|| {
     put(&DIR, SEED);
@@ -53,7 +53,7 @@ fn check(segment: &[u8]) {
         return;
     }
     let found: Vec<Record> = records(&*DIR).unwrap().map_while(Result::ok).collect();
-    assert_eq!(found.len() as u64, report.records());
+    assert_eq!(found.len() as u64, report.records(), "{report:?}");
     let covered = report.checkpoint().map_or(0, |checkpoint| checkpoint.size()) as usize;
     assert_eq!(found.get(..covered), written.get(..covered));
 }

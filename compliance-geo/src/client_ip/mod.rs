@@ -303,8 +303,13 @@ fn other_address(text: &[u8]) -> Result<IpAddr, ClientIpErrorKind> {
     };
     // The zone says which of our own links an address is on; it is no part of who the client is.
     let (address, zone) = address.split_once('%').unwrap_or((address, "-"));
-    let address = address.parse::<Ipv6Addr>().ok().filter(|_| !zone.is_empty());
+    let address = address.parse::<Ipv6Addr>().ok().filter(|_| is_zone(zone));
     address.map(IpAddr::V6).ok_or(malformed)
+}
+
+/// A `ZoneID` of RFC 6874 §2 without percent-encoding: `unreserved` characters.
+fn is_zone(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
 /// A dotted quad (RFC 3986 §3.2.2: no leading zeros) and what follows it.

@@ -124,10 +124,14 @@ impl<'t, 'h> Scan<'t, 'h> {
 
     /// How `cue` announces the value at `start`.
     pub(crate) fn announced(&self, cue: Cue, start: usize) -> Announced {
-        if self.field.contains(&cue) {
-            return if self.lead_in(0, start) { Announced::Adjacent } else { Announced::Near };
-        }
         let mut best = Announced::No;
+        if self.field.contains(&cue) {
+            if self.lead_in(0, start) {
+                return Announced::Adjacent;
+            }
+            // A word inside may announce it better.
+            best = Announced::Near;
+        }
         for (noted, _, end) in self.recent.iter().take(self.recents) {
             if *noted != cue || *end > start || start.saturating_sub(*end) > REACH {
                 continue;
