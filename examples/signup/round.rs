@@ -9,10 +9,11 @@ use compliance_core::event::{Event, EventKind};
 use compliance_log::audit::checkpoint::CheckpointNote;
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::{VerifyOptions, verify};
+use compliance_log::correlation::REQUEST_ID;
 
 use crate::Failure;
 use crate::logging::Logging;
-use crate::service::{ClosedTrail, REQUEST_ID, Service};
+use crate::service::{ClosedTrail, Service};
 use crate::visitor::Visitor;
 
 /// Somebody in Australia, as the proxy reports them.
@@ -57,7 +58,7 @@ pub(crate) async fn play(service: &mut Service, logging: &Logging) -> Result<Pla
     let mut steps = Vec::new();
     let mut step = |title, expected, response: Response<Bytes>| {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
-        let request_id = header(header::HeaderName::from_static(REQUEST_ID)).to_owned();
+        let request_id = header(REQUEST_ID).to_owned();
         // A place of our own is shown by its path, any other in full.
         let location = header(header::LOCATION);
         let answer = match (response.status(), location.strip_prefix(&own).unwrap_or(location)) {

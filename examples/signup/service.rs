@@ -5,19 +5,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::HeaderValue;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::middleware;
+use axum::response::{Redirect, Response};
 use axum::routing::get;
 use compliance_auth::password::{PasswordHasher, PasswordPolicy, PasswordProfile};
 use compliance_auth::redirect::{RedirectPolicy, Scheme};
 use compliance_core::clock::Clock;
 use compliance_core::event::{PassPolicy, Recorder, Sink};
 use compliance_core::finding::RiskAcceptance;
-use compliance_core::id::{CorrelationId, TenantId, TraceParent};
+use compliance_core::id::TenantId;
 use compliance_core::random::SystemRandom;
-use compliance_core::request::Correlation;
 use compliance_core::seal::{KeyEncryptionKey, KeyRing};
 use compliance_geo::client_ip::{ClientIp, Source, TrustedProxies};
 use compliance_geo::embargo::{Embargo, Policy};
@@ -25,6 +24,7 @@ use compliance_geo::integrations::Refusal;
 use compliance_geo::integrations::axum::peer;
 use compliance_geo::integrations::tower::{ClientIpLayer, EmbargoLayer};
 use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey, SignedCheckpoint, VerifyingKey};
+use compliance_log::correlation::CorrelationLayer;
 use compliance_log::key_store::FileKeyStore;
 use compliance_webhook::deliver::{HttpsTransport, TlsRoots};
 use compliance_webhook::endpoint::EndpointPolicy;
@@ -43,8 +43,6 @@ use crate::{Failure, keys, pages, signup};
 /// A sign-up form is small; nothing larger is read.
 const MAX_BODY_LEN: usize = 16 * 1024;
 
-/// Our own id of the request, for the visitor to name when they ask for help.
-pub(crate) const REQUEST_ID: &str = "x-request-id";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// What differs between the scripted round and the service that stays.
@@ -206,27 +204,18 @@ fn router(
         // The layer added last sees the request first.
         .layer(EmbargoLayer::recording(embargo, clock, recorder))
         .layer(ClientIpLayer::new(behind_proxy, peer))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), correlate))
+        .layer(middleware::map_response(show_refusal))
+        .layer(CorrelationLayer::new(SystemRandom))
         .layer(middleware::map_response(pages::secure_headers))
         .with_state(app))
 }
 
-/// Gives the request an id of our own, keeps the caller's as parent, and shows a page where a layer refused.
-async fn correlate(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let Ok(id) = CorrelationId::generate(&app.random) else {
-        return pages::busy();
-    };
-    let header = request.headers().get("traceparent").and_then(|header| header.to_str().ok());
-    let parent = header.and_then(|header| TraceParent::parse(header).ok());
-    request.extensions_mut().insert(Correlation::new(id, parent));
-    let mut response = next.run(request).await;
-    if let Some(refusal) = response.extensions().get::<Refusal>() {
-        response = pages::unavailable_here(refusal).into_response();
+/// Shows a page where a layer refused.
+async fn show_refusal(response: Response) -> Response {
+    match response.extensions().get::<Refusal>() {
+        Some(refusal) => pages::unavailable_here(refusal),
+        None => response,
     }
-    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
 }
 
 /// Does what the proxy of a real service does. Never do it in a real service: there is one.
