@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::Write;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use compliance_core::class::Personal;
 use compliance_log::layer::{RedactingSubscriber, redacting};
@@ -223,6 +223,13 @@ fn enter_every_way(sinks: &Sinks) -> Vec<&'static str> {
     ]
 }
 
+/// One test at a time: `reload` recomputes the process's level from the thread it runs on while a single dispatcher
+/// lives, and so switches the others' levels off for a moment.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn bridge() {
     static BRIDGE: Once = Once::new();
     BRIDGE.call_once(|| {
@@ -234,6 +241,7 @@ fn bridge() {
 
 #[test]
 fn nothing_leaks_into_any_sink() {
+    let _turn = turn();
     bridge();
     let sinks = Sinks::default();
     let dispatch = redacting(sinks.stack(), Redactor::new()).into_dispatch();
@@ -249,6 +257,7 @@ fn nothing_leaks_into_any_sink() {
 
 #[test]
 fn without_the_wrapper_everything_leaks() {
+    let _turn = turn();
     bridge();
     let sinks = Sinks::default();
     let dispatch = Dispatch::new(sinks.stack());
@@ -271,6 +280,7 @@ fn seen(run: impl FnOnce()) -> String {
 
 #[test]
 fn numbers_and_clean_values_stay_what_they_are() {
+    let _turn = turn();
     let line = seen(|| {
         tracing::info!(
             count = 12_345_678_u64, ratio = 1.5, ok = true, delta = -3, path = "/a/b", wide = u128::MAX,
@@ -290,6 +300,7 @@ fn numbers_and_clean_values_stay_what_they_are() {
 
 #[test]
 fn a_value_cannot_start_a_line() {
+    let _turn = turn();
     let line = seen(|| tracing::info!(agent = "x\r\nINFO forged \u{1b}[2J", "a\nb"));
     assert_eq!(line.lines().count(), 1);
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -299,6 +310,7 @@ fn a_value_cannot_start_a_line() {
 
 #[test]
 fn spans_keep_parents_and_records() {
+    let _turn = turn();
     let line = seen(|| {
         let outer = tracing::info_span!("outer", user = "anna@example.com", state = Empty);
         let inner = tracing::info_span!(parent: &outer, "inner");
@@ -314,6 +326,7 @@ fn spans_keep_parents_and_records() {
 
 #[test]
 fn a_value_may_log_while_it_is_formatted() {
+    let _turn = turn();
     struct Chatty;
     impl fmt::Debug for Chatty {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -330,6 +343,7 @@ fn a_value_may_log_while_it_is_formatted() {
 
 #[test]
 fn filters_inside_still_filter() {
+    let _turn = turn();
     let sink = Sink::default();
     let stack = tracing_subscriber::registry()
         .with(EnvFilter::new("warn,layer=info"))
@@ -346,6 +360,7 @@ fn filters_inside_still_filter() {
 
 #[test]
 fn it_installs_like_any_subscriber() {
+    let _turn = turn();
     fn installs(subscriber: RedactingSubscriber<impl Subscriber + Send + Sync>) {
         let _guard = subscriber.set_default();
         tracing::info!("installed");

@@ -1,41 +1,30 @@
 //! The scan: one pass that calls detectors at anchors, looks behind encodings, and merges what was found.
 
+use super::anchor::Windows;
 use super::decode::plain;
-use super::detect::number::Number;
+use super::detect::number::{Number, starts_clean};
 use super::detect::{Hit, Scan, identity, mail, national, network, payment, person, phone, secret, token};
 use super::detector::placeholder_len;
-use super::lexicon::{Cue, Lead, Lexicon, lexicon, secret_suffix};
+use super::lexicon::{Cue, Lead, lexicon, secret_suffix};
 use super::rule::Rules;
-use super::text::{BASE64, DIGIT, HEX, HIGH, LETTER, LOWER, Text, UPPER, WORD, class};
+use super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
 
 /// How deep encodings may be nested before the text is dropped instead of passed.
 pub(crate) const MAX_DEPTH: u8 = 4;
-
-/// Base64 shorter than this hides nothing the other detectors would find.
-const MIN_HIDDEN: usize = 12;
 
 /// Text whose encodings are nested deeper than is looked.
 #[derive(Debug)]
 pub(crate) struct TooDeep;
 
-/// What the pass noticed beside anchors.
-#[derive(Clone, Copy, Default)]
-struct Noticed {
-    /// A percent sign, backslash, ampersand or character outside ASCII that may stand for another.
-    encoded: bool,
-}
-
 /// Finds everything in `text` and appends it to `hits`, in no order.
 pub(crate) fn find(text: &str, field: &[Cue], depth: u8, hits: &mut Vec<Hit>) -> Result<(), TooDeep> {
     let mut hidden = Vec::new();
     let mut scan = Scan::new(text, field, hits);
-    let noticed = pass(&mut scan, &mut hidden);
+    let encoded = pass(&mut scan, &mut hidden);
     for (start, end) in hidden {
         base64(text, (start, end), depth, hits)?;
     }
-    if noticed.encoded
-        && let Some(plain) = plain(text)
-    {
+    if encoded && let Some(plain) = plain(text) {
         if depth == 0 {
             return Err(TooDeep);
         }
@@ -70,80 +59,75 @@ fn base64(text: &str, (start, end): (usize, usize), depth: u8, hits: &mut Vec<Hi
     Ok(())
 }
 
-/// One pass over the bytes. Each byte is classed once; detectors run where a class or a byte asks for one.
-fn pass(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>) -> Noticed {
-    let text = scan.text;
-    let lexicon = lexicon();
-    let mut noticed = Noticed::default();
-    let mut before = 0_u8;
-    let mut at = 0;
+/// One pass over the bytes: detectors run at anchors. Tells whether anything may be encoded: a percent sign, backslash,
+/// ampersand or character outside ASCII that may stand for another.
+fn pass(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>) -> bool {
+    let mut windows = Windows::new(scan.text, lexicon());
+    let mut encoded = false;
     let mut looked = 0;
-    while let Some(byte) = text.bytes().get(at).copied() {
-        let classes = class(byte);
-        if classes & LETTER != 0 {
-            if before & WORD == 0 || (classes & UPPER != 0 && before & LOWER != 0) {
-                word(scan, lexicon, at);
-                if at >= looked {
-                    looked = hides(text, at, hidden);
-                }
+    let mut passed = 0;
+    while let Some(anchors) = windows.next() {
+        let mut announced = scan.has_cues();
+        let mut left = anchors.all | if announced { anchors.numbers } else { 0 };
+        while left != 0 {
+            let one = left & left.wrapping_neg();
+            left ^= one;
+            let at = anchors.start.wrapping_add(one.trailing_zeros() as usize);
+            if at < passed {
+                continue;
             }
-            if classes & HIGH != 0 && matches!(byte, 0xc2 | 0xcd | 0xd8..=0xdf | 0xe0..=0xe3 | 0xea | 0xef..)
-            {
-                noticed.encoded = true;
+            if anchors.runs & one != 0 && at >= looked {
+                looked = hides(scan.text, at, looked, hidden);
             }
-        } else if classes & DIGIT != 0 {
-            if before & WORD == 0 {
-                number(scan, at);
-                if at >= looked {
-                    looked = hides(text, at, hidden);
-                }
-            }
-        } else {
+            let byte = scan.text.at(at);
             match byte {
-                b'@' => mail::at_sign(scan, at),
-                b':' => colon(scan, at),
-                b'-' => dash(scan, at),
-                b'.' if text.is(at.wrapping_add(4), HEX) && text.at(at.wrapping_add(5)) == b'.' => {
-                    network::mac(scan, at)
-                }
-                b'=' => suffixed(scan, at),
-                b'%' | b'\\' | b'&' => noticed.encoded |= encodes(text, at, byte),
+                b'0'..=b'9' => number(scan, at),
                 b'[' => {
-                    if let Some(length) =
-                        placeholder_len(text.slice(at, text.len().min(at.saturating_add(24))))
-                    {
-                        at = at.wrapping_add(length);
-                        before = 0;
-                        continue;
+                    let inside = scan.text.slice(at, scan.text.len().min(at.saturating_add(24)));
+                    passed = at.wrapping_add(placeholder_len(inside).unwrap_or(0));
+                }
+                b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => {
+                    encoded |= byte >= 0x80;
+                    if anchors.lettered & one != 0 {
+                        lettered(scan, at);
+                    }
+                    if anchors.words & one != 0 {
+                        lexicon().found(scan.text, at, |found| lead(scan, at, found.lead, found.end));
+                    }
+                    if !announced && scan.has_cues() {
+                        // From here on short numbers count.
+                        announced = true;
+                        left |= anchors.numbers & !(one | one.wrapping_sub(1));
                     }
                 }
-                _ => {}
+                _ => encoded |= sign(scan, at, byte),
             }
         }
-        before = classes;
-        at = at.wrapping_add(1);
     }
-    noticed
+    encoded
 }
 
-/// A letter after none, or a capital after a small letter.
-fn word(scan: &mut Scan<'_, '_>, lexicon: &'static Lexicon, at: usize) {
-    let text = scan.text;
-    if text.is(at.wrapping_add(2), DIGIT) && text.is(at.wrapping_add(3), DIGIT) {
+/// A byte that is neither letter nor digit. Tells whether it may begin an encoded character.
+fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
+    match byte {
+        b'@' => mail::at_sign(scan, at),
+        b':' => colon(scan, at),
+        b'-' => dash(scan, at),
+        b'.' => network::mac(scan, at),
+        b'=' => suffixed(scan, at),
+        b'+' | b'(' => dialled(scan, at),
+        b'%' | b'\\' | b'&' => return encodes(scan.text, at, byte),
+        _ => {}
+    }
+    false
+}
+
+/// Letters that go over into digits: an account or an identifier.
+fn lettered(scan: &mut Scan<'_, '_>, at: usize) {
+    if scan.text.is(at.wrapping_add(2), DIGIT) && scan.text.is(at.wrapping_add(3), DIGIT) {
         payment::iban(scan, at);
     }
-    if text.is(at, UPPER | LOWER) {
-        let letters = text.run_end(at, UPPER | LOWER, 7);
-        let space = letters.wrapping_sub(at) == 2 && matches!(text.at(letters), b' ' | b'-');
-        if letters.wrapping_sub(at) < 7 && text.is(letters.wrapping_add(usize::from(space)), DIGIT)
-            || text.at(letters) == b'-' && letters.wrapping_sub(at) == 1
-        {
-            identity::lettered(scan, at);
-        }
-    }
-    if lexicon.may_start(text, at) {
-        lexicon.found(text, at, |found| lead(scan, at, found.lead, found.end));
-    }
+    identity::lettered(scan, at);
 }
 
 /// A word of the table.
@@ -175,11 +159,20 @@ fn number(scan: &mut Scan<'_, '_>, at: usize) {
     if text.at(end) == b'.' && end.wrapping_sub(at) <= 3 {
         network::ipv4(scan, at);
     }
-    if end.wrapping_sub(at) >= 6 && (text.is(end, UPPER) || matches!(text.at(end), b'-' | b'+')) {
+    if end.wrapping_sub(at) >= 6 && (text.is(end, UPPER | LOWER) || matches!(text.at(end), b'-' | b'+')) {
         identity::numbered(scan, at);
     }
-    if text.is(end, LETTER) && end.wrapping_sub(at) < 7 {
+    // What follows a plus sign is looked at from there.
+    if (text.is(end, LETTER) && end.wrapping_sub(at) < 7) || text.before(at) == b'+' {
         return;
+    }
+    if !scan.has_cues() {
+        let grouped =
+            matches!(text.at(end), b' ' | b'-' | b'.' | b'/') && text.is(end.wrapping_add(1), DIGIT);
+        // Unannounced and in one run, only these lengths carry a check worth its name.
+        if !(grouped || matches!(end.wrapping_sub(at), 11 | 13..=19)) || !starts_clean(text, at) {
+            return;
+        }
     }
     let found = Number::read(text, at);
     payment::card(scan, &found);
@@ -218,6 +211,19 @@ fn dash(scan: &mut Scan<'_, '_>, at: usize) {
     }
 }
 
+/// A plus sign or bracket: before a telephone number, or in a Finnish code of the nineteenth century.
+fn dialled(scan: &mut Scan<'_, '_>, at: usize) {
+    let text = scan.text;
+    let next = at.wrapping_add(1);
+    let bracket = usize::from(text.at(next) == b'(');
+    if text.is(next.wrapping_add(bracket), DIGIT) {
+        phone::phone(scan, next.wrapping_add(bracket));
+    }
+    if text.at(at) == b'+' && text.run_start(at, DIGIT, 7) == at.wrapping_sub(6) {
+        identity::numbered(scan, at.wrapping_sub(6));
+    }
+}
+
 /// An equals sign behind an identifier that ends in a secret's name: `dbpassword=`.
 fn suffixed(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
@@ -239,15 +245,16 @@ fn encodes(text: Text<'_>, at: usize, byte: u8) -> bool {
     }
 }
 
-/// Notes the run of base64 at `at` if it may hide text; returns where the next may start.
-fn hides(text: Text<'_>, at: usize, hidden: &mut Vec<(usize, usize)>) -> usize {
-    let probe = text.run_end(at, UPPER | LOWER | DIGIT, MIN_HIDDEN);
-    if probe.wrapping_sub(at) < MIN_HIDDEN {
-        return at;
-    }
+/// Notes the run of base64 around `at` if it may hide text; returns where the next may start.
+fn hides(text: Text<'_>, at: usize, looked: usize, hidden: &mut Vec<(usize, usize)>) -> usize {
     let end = text.run_end(at, BASE64, usize::MAX);
     if token::may_hide_text(text.slice(at, end)) {
         hidden.push((at, end));
+        // A slash or dash before it may belong to it, or to a path.
+        let start = text.run_start(at, BASE64, at.saturating_sub(looked));
+        if start < at {
+            hidden.push((start, end));
+        }
     }
     end
 }

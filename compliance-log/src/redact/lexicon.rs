@@ -44,8 +44,6 @@ pub(crate) enum Cue {
     Pesel,
     Phone,
     Personnummer,
-    /// A technical number follows: an order, a parcel, a version. Nobody's number.
-    Reference,
     RodneCislo,
     Rvnr,
     Sin,
@@ -91,6 +89,12 @@ struct Entry {
 pub(crate) struct Lexicon {
     /// By the first three letters: one more than the index of the first entry, 0 for none.
     first: Box<[u16]>,
+    /// By the first four letters: one bit for each hash that some entry has.
+    heads: Hashes,
+    /// By the first eight letters: the same for words.
+    words: Hashes,
+    /// By the first four letters: the same for prefixes. Letters may follow those without end.
+    prefixes: Hashes,
     entries: Vec<(usize, Entry)>,
 }
 
@@ -122,6 +126,62 @@ fn slot(first: u8, second: u8, third: u8) -> usize {
 
 const SLOTS: usize = 27 * 27 * 27;
 
+/// Bits in the table of hashes.
+const HASHES: usize = 1 << 15;
+
+/// A set of hashes: one bit each, so that a word that is in nobody's table is told in one read.
+struct Hashes(Box<[u64; HASHES / 64]>);
+
+impl Hashes {
+    fn new() -> Self {
+        Self(Box::new([0; HASHES / 64]))
+    }
+
+    #[inline]
+    fn place(word: u64) -> (usize, u64) {
+        let hash = word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 49;
+        ((hash >> 6) as usize, 1 << (hash & 63))
+    }
+
+    fn add(&mut self, word: u64) {
+        let (cell, bit) = Self::place(word);
+        if let Some(cell) = self.0.get_mut(cell) {
+            *cell |= bit;
+        }
+    }
+
+    #[inline]
+    fn has(&self, word: u64) -> bool {
+        let (cell, bit) = Self::place(word);
+        self.0.get(cell).is_some_and(|cell| cell & bit != 0)
+    }
+}
+
+/// The first `letters` bytes at `at`, one to eight, whatever their case.
+#[inline]
+fn head(text: Text<'_>, at: usize, letters: u32) -> u64 {
+    let head = match text.bytes().get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        Some(head) => *head,
+        None => std::array::from_fn(|offset| text.at(at.wrapping_add(offset))),
+    };
+    let dropped = 64_u32.wrapping_sub(letters.min(8).wrapping_mul(8));
+    (u64::from_le_bytes(head) | 0x2020_2020_2020_2020) & (u64::MAX >> (dropped & 63))
+}
+
+/// How many letters the first word of a table's word has, as the scan counts them; none when it starts outside ASCII.
+fn leading_letters(text: Text<'_>) -> u32 {
+    let mut letters = 0_u32;
+    let mut before = 0_u8;
+    for byte in text.bytes() {
+        if !is(*byte, UPPER | LOWER) || (is(*byte, UPPER) && is(before, LOWER)) {
+            break;
+        }
+        before = *byte;
+        letters = letters.wrapping_add(1);
+    }
+    letters
+}
+
 impl Lexicon {
     fn build() -> Self {
         let mut entries = Vec::new();
@@ -150,13 +210,29 @@ impl Lexicon {
                 *cell = index.saturating_add(1);
             }
         }
-        Self { first, entries }
+        let (mut heads, mut words, mut prefixes) = (Hashes::new(), Hashes::new(), Hashes::new());
+        for (_, entry) in &entries {
+            let text = Text::new(entry.word);
+            if text.is(0, HIGH) {
+                continue;
+            }
+            let letters = leading_letters(text);
+            heads.add(head(text, 0, letters.min(4)));
+            match entry.lead {
+                Lead::Prefix(_) => prefixes.add(head(text, 0, letters.min(4))),
+                _ => words.add(head(text, 0, letters)),
+            }
+        }
+        Self { first, heads, words, prefixes, entries }
     }
 
-    /// Whether any word may start with the three bytes at `at`. The fast no of the scan.
+    /// Whether any word of the table may start at `at`, where a word starts whose first `letters` bytes, one at least,
+    /// are ASCII letters. The fast no of the scan.
     #[inline]
-    pub(crate) fn may_start(&self, text: Text<'_>, at: usize) -> bool {
-        self.index(text, at) != 0
+    pub(crate) fn may_start(&self, text: Text<'_>, at: usize, letters: u32) -> bool {
+        let word = head(text, at, letters);
+        let start = word & 0xffff_ffff;
+        self.heads.has(start) && (self.words.has(word) || self.prefixes.has(start))
     }
 
     #[inline]
@@ -403,15 +479,6 @@ const CUES: &[(Cue, &str)] = &[
          телефон тел звонок мобильный τηλέφωνο κινητό τηλ 电话 手机 電話 携帯 전화 هاتف फोन טלפון ruf tél",
     ),
     (Cue::Personnummer, "personnummer personnr pnr samordningsnummer"),
-    (
-        Cue::Reference,
-        "tracking track trackingnr order orders ord shipment shipped parcel invoice inv bestellung bestellnummer \
-         rechnung rechnungsnummer sendung sendungsnummer commande facture colis pedido factura envío ordine fattura \
-         bestelling factuur zending zamówienie objednávka faktura ticket case issue version ver build release rev \
-         commit sku ref reference referenz epoch timestamp ts time size rows offset bytes count seq sequence block blk \
-         txn transaction trace span port pid tid thread epochms duration job run batch isbn ean gtin upc barcode \
-         serial imei uptime nonce checksum crc hash index length line checkpoint partition revision counter",
-    ),
     (Cue::RodneCislo, "rodné rodne rč rc rodného číslo cislo"),
     (Cue::Rvnr, "rvnr sozialversicherungsnummer rentenversicherungsnummer svnr"),
     (Cue::Sin, "sin nas"),
@@ -499,4 +566,100 @@ pub(crate) fn secret_suffix(word: &[u8]) -> Option<Key> {
         let start = word.len().checked_sub(suffix.len())?;
         word.get(start..)?.eq_ignore_ascii_case(suffix.as_bytes()).then_some(*key)
     })
+}
+
+/// Whether a technical number follows the word: an order, a parcel, a version. Nobody's number.
+pub(crate) fn is_reference(word: &[u8]) -> bool {
+    const WORDS: &[&str] = &[
+        "tracking",
+        "track",
+        "trackingnr",
+        "order",
+        "orders",
+        "ord",
+        "shipment",
+        "shipped",
+        "parcel",
+        "invoice",
+        "inv",
+        "bestellung",
+        "bestellnummer",
+        "rechnung",
+        "rechnungsnummer",
+        "sendung",
+        "sendungsnummer",
+        "commande",
+        "facture",
+        "colis",
+        "pedido",
+        "factura",
+        "envío",
+        "ordine",
+        "fattura",
+        "bestelling",
+        "factuur",
+        "zending",
+        "zamówienie",
+        "objednávka",
+        "faktura",
+        "ticket",
+        "case",
+        "issue",
+        "version",
+        "ver",
+        "build",
+        "release",
+        "rev",
+        "commit",
+        "sku",
+        "ref",
+        "reference",
+        "referenz",
+        "epoch",
+        "timestamp",
+        "ts",
+        "time",
+        "size",
+        "rows",
+        "offset",
+        "bytes",
+        "count",
+        "seq",
+        "sequence",
+        "block",
+        "blk",
+        "txn",
+        "transaction",
+        "trace",
+        "span",
+        "port",
+        "pid",
+        "tid",
+        "thread",
+        "epochms",
+        "duration",
+        "job",
+        "run",
+        "batch",
+        "isbn",
+        "ean",
+        "gtin",
+        "upc",
+        "barcode",
+        "serial",
+        "imei",
+        "uptime",
+        "nonce",
+        "checksum",
+        "crc",
+        "hash",
+        "index",
+        "length",
+        "line",
+        "checkpoint",
+        "partition",
+        "revision",
+        "counter",
+    ];
+    WORDS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word))
 }

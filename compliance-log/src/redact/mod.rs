@@ -1,5 +1,6 @@
 //! Finds personal data and secrets in text and takes them out.
 
+mod anchor;
 mod decode;
 mod detect;
 mod detector;

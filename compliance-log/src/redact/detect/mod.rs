@@ -17,8 +17,8 @@ pub(crate) mod secret;
 pub(crate) mod token;
 
 use super::detector::Detector;
-use super::lexicon::{Cue, is_filler};
-use super::text::{LETTER, Text, is};
+use super::lexicon::{Cue, is_filler, is_reference};
+use super::text::{LETTER, LOWER, Text, UPPER, is};
 
 /// A range of the text and what it is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl<'t, 'h> Scan<'t, 'h> {
         Self {
             text: Text::new(text),
             hits,
-            recent: [(Cue::Reference, 0, 0); 8],
+            recent: [(Cue::Iban, 0, 0); 8],
             recents: 0,
             open: [0; 3],
             dull: 0,
@@ -146,9 +146,35 @@ impl<'t, 'h> Scan<'t, 'h> {
         best
     }
 
-    /// Whether a technical number stands at `start`: an order, a parcel, a version.
+    /// Whether a technical number stands at `start`: an order, a parcel, a version. The word that says so stands
+    /// before it, with delimiters and filler words at most between.
     pub(crate) fn is_reference(&self, start: usize) -> bool {
-        self.recents != 0 && self.announced(Cue::Reference, start) == Announced::Adjacent
+        let text = self.text;
+        let mut at = start;
+        for _ in 0..3 {
+            let floor = at.saturating_sub(8);
+            while at > floor && is_delimiter(text.before(at)) {
+                at = at.wrapping_sub(1);
+            }
+            let end = at;
+            while end.wrapping_sub(at) < 24 && text.is_before(at, LETTER) {
+                at = at.wrapping_sub(1);
+                if text.is(at, UPPER) && text.is_before(at, LOWER) {
+                    break;
+                }
+            }
+            let word = text.slice(at, end);
+            if word.is_empty() {
+                return false;
+            }
+            if is_reference(word) {
+                return true;
+            }
+            if !is_filler(word) {
+                return false;
+            }
+        }
+        false
     }
 
     /// Whether only delimiters and at most two filler words stand between `from` and `to`.
@@ -169,26 +195,7 @@ impl<'t, 'h> Scan<'t, 'h> {
                 }
                 words = words.wrapping_add(1);
                 at = end;
-            } else if matches!(
-                byte,
-                b' ' | b':'
-                    | b'='
-                    | b'"'
-                    | b'\''
-                    | b'\\'
-                    | b'#'
-                    | b'('
-                    | b')'
-                    | b'.'
-                    | b'-'
-                    | b'>'
-                    | b'_'
-                    | b'\t'
-                    | b'/'
-                    | b'`'
-                    | b'<'
-                    | b'*'
-            ) {
+            } else if is_delimiter(byte) {
                 at = at.wrapping_add(1);
             } else {
                 return at;
@@ -201,4 +208,28 @@ impl<'t, 'h> Scan<'t, 'h> {
     pub(crate) fn value_after(&self, end: usize) -> usize {
         self.skip_gap(end, end.saturating_add(GAP))
     }
+}
+
+/// What may stand between a word and the value it announces.
+fn is_delimiter(byte: u8) -> bool {
+    matches!(
+        byte,
+        b' ' | b':'
+            | b'='
+            | b'"'
+            | b'\''
+            | b'\\'
+            | b'#'
+            | b'('
+            | b')'
+            | b'.'
+            | b'-'
+            | b'>'
+            | b'_'
+            | b'\t'
+            | b'/'
+            | b'`'
+            | b'<'
+            | b'*'
+    )
 }

@@ -10,13 +10,16 @@ use super::Scan;
 pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) {
     let text = scan.text;
     let Some((address, end)) = read_ipv4(text, start) else { return };
+    if kept_v4(address) {
+        return;
+    }
     let before = text.before(start);
     // `1.2.3.4.5` and `v1.2.3.4` are versions, `::1.2.3.4` belongs to an IPv6 address.
     let glued = (before == b'.' && text.is_before(start.wrapping_sub(1), DIGIT))
         || (before == b':' && text.before(start.wrapping_sub(1)) == b':')
         || before == b'_';
     let network = text.at(end) == b'/' && is_network(text, end, u32::from(address).trailing_zeros(), 24, 32);
-    if !glued && !scan.is_reference(start) && !kept_v4(address) && !network {
+    if !glued && !network && !scan.is_reference(start) {
         scan.hit(start, end, Detector::Ipv4);
     }
 }
@@ -69,11 +72,15 @@ fn kept_v4(address: Ipv4Addr) -> bool {
 /// An IPv6 address around the colon at `colon`.
 pub(crate) fn ipv6(scan: &mut Scan<'_, '_>, colon: usize) {
     let text = scan.text;
-    let start = text.run_start(colon, HEX, 5);
-    if colon.wrapping_sub(start) > 4
-        || text.is_before(start, LETTER | DIGIT)
-        || matches!(text.before(start), b':' | b'_')
-    {
+    let mut start = colon;
+    while colon.wrapping_sub(start) < 40 && (text.is_before(start, HEX) || text.before(start) == b':') {
+        start = start.wrapping_sub(1);
+    }
+    // `at: fe80::1`, `x::y`: a colon that belongs to something else stands before the address.
+    while text.at(start) == b':' && text.at(start.wrapping_add(1)) != b':' {
+        start = start.wrapping_add(1);
+    }
+    if text.is_before(start, LETTER | DIGIT) || text.before(start) == b'_' {
         return;
     }
     let mut end = start;

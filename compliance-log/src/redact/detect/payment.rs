@@ -15,7 +15,7 @@ pub(crate) fn card(scan: &mut Scan<'_, '_>, found: &Number) {
     }
     let start = found.start;
     let announced = scan.announced(Cue::Card, start);
-    if announced != Announced::Adjacent && (!starts_clean(scan.text, start) || scan.is_reference(start)) {
+    if announced != Announced::Adjacent && !starts_clean(scan.text, start) {
         return;
     }
     for groups in (0..found.groups().len()).rev() {
@@ -31,7 +31,7 @@ pub(crate) fn card(scan: &mut Scan<'_, '_>, found: &Number) {
             Announced::Near => luhn(digits) && issuer != Issuer::None,
             Announced::No => luhn(digits) && issuer == Issuer::Sure,
         };
-        if sound && !uniform(digits) {
+        if sound && !uniform(digits) && (announced == Announced::Adjacent || !scan.is_reference(start)) {
             scan.hit(start, end, Detector::CreditCard);
             return;
         }

@@ -113,16 +113,21 @@ pub(crate) fn phone(scan: &mut Scan<'_, '_>, start: usize) {
     }
     let announced = scan.announced(Cue::Phone, first);
     let adjacent = announced == Announced::Adjacent;
-    if !adjacent && (!starts_clean(text, first) || scan.is_reference(first)) {
+    if !adjacent && !starts_clean(text, first) {
         return;
     }
     if announced == Announced::No {
-        if let Some(stop) = laid {
+        if let Some(stop) = laid
+            && !scan.is_reference(first)
+        {
             finish(scan, first, stop);
         }
         return;
     }
-    if is_date(dialled.shape()) || (text.is_before(first, LETTER | DIGIT)) {
+    if (!adjacent && scan.is_reference(first))
+        || is_date(dialled.shape())
+        || (text.is_before(first, LETTER | DIGIT))
+    {
         return;
     }
     let zero = dialled.digit(0) == 0;

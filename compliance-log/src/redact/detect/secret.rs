@@ -292,6 +292,9 @@ fn guards(segment: &[u8]) -> bool {
 
 /// Whether a value is one the key would keep secret.
 fn is_secret(key: Key, segment: &[u8], value: &[u8], quoted: bool) -> bool {
+    if key == Key::Any && is_identifier(value) && !guards(segment) {
+        return false;
+    }
     let has = |classes: u8| value.iter().any(|byte| is(*byte, classes));
     let all = |classes: u8| value.iter().all(|byte| is(*byte, classes));
     let mixed = has(DIGIT) && has(LETTER) || has(UPPER) && has(LOWER) && value.len() >= 12;
@@ -305,7 +308,7 @@ fn is_secret(key: Key, segment: &[u8], value: &[u8], quoted: bool) -> bool {
         Key::Token => value.len() >= 8 && mixed || value.len() >= 24 || all(DIGIT) && value.len() >= 10,
         Key::Secret => value.len() >= 6 && (mixed || quoted) || value.len() >= 16,
         Key::Any if guards(segment) => value.len() >= 8 && mixed || value.len() >= 24,
-        Key::Any => value.len() >= 20 && mixed && has(UPPER) && has(LOWER) && !is_identifier(value),
+        Key::Any => value.len() >= 20 && mixed && has(UPPER) && has(LOWER),
         Key::Cookie => false,
     }
 }
@@ -337,10 +340,9 @@ fn is_blank(value: &[u8]) -> bool {
         b"\"\"",
         b"''",
     ];
-    let core = value
-        .iter()
-        .filter(|byte| !matches!(byte, b'*' | b'.' | b'x' | b'X' | b'\xe2' | b'\x80' | b'\xa6' | b'\xa2'));
-    (core.count() == 0 && (value.len() >= 3 || value.contains(&b'*')))
+    let masked =
+        |byte: &u8| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'\xe2' | b'\x80' | b'\xa6' | b'\xa2');
+    (value.iter().all(masked) && (value.len() >= 3 || value.contains(&b'*')))
         || WORDS.iter().any(|word| word.eq_ignore_ascii_case(value))
         || matches!(value, [b'<', .., b'>'] | [b'$', b'{', .., b'}'] | [b'{', b'{', ..] | [b'[', .., b']'])
 }

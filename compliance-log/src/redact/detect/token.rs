@@ -125,7 +125,6 @@ pub(crate) const PREFIXES: &[Prefix] = &[
     run("dt0c01.", Detector::ApiKey, ALNUM, b".", 60),
     run("LTAI", Detector::ApiKey, ALNUM, b"", 16),
     run("AKID", Detector::ApiKey, ALNUM, b"", 28),
-    run("SK", Detector::ApiKey, HEX, b"", 32),
     run("EAACEdEose0cBA", Detector::ApiKey, ALNUM, b"", 20),
     run("secret_", Detector::ApiKey, ALNUM, b"", 40),
     run("ntn_", Detector::ApiKey, ALNUM, b"", 40),
