@@ -475,7 +475,7 @@ const CUES: &[(Cue, &str)] = &[
          called calling caller calls dial dialed dialled rang ring rufnummer rückruf angerufen anruf kontakt contact \
          contacto contatto contato rappeler joignable joindre appeler appel appelé portable fixe belde bellen gebeld \
          bereikbaar telefonu telefonní kom komórka komórkowy puhelin puhelinnumero matkapuhelin tlf telf tfn llamar \
-         llamada llamó ligar ligou chiamare chiamato chiamata recapito numer msisdn hotline msg texted ringde \
+         llamada llamó dzwonił zadzwonił dzwoniła volal volala soitti ringte ligar ligou chiamare chiamato chiamata recapito numer msisdn hotline msg texted ringde \
          телефон тел звонок мобильный τηλέφωνο κινητό τηλ 电话 手机 電話 携帯 전화 هاتف फोन טלפון ruf tél",
     ),
     (Cue::Personnummer, "personnummer personnr pnr samordningsnummer"),
@@ -662,4 +662,12 @@ pub(crate) fn is_reference(word: &[u8]) -> bool {
         "counter",
     ];
     WORDS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word))
+}
+
+/// Whether a word announces a value: it ends a name that stands before it.
+pub(crate) fn announces(word: &str) -> bool {
+    let mut announces = false;
+    lexicon()
+        .found(Text::new(word), 0, |found| announces |= matches!(found.lead, Lead::Cue(_) | Lead::Key(_)));
+    announces
 }

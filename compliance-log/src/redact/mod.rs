@@ -132,7 +132,7 @@ impl<'t> Redaction<'t> {
 impl Redactor {
     /// The longest text that is inspected, in bytes. Longer ones are dropped, never passed: cost is linear, but a
     /// log line of this length is an accident or an attack.
-    pub const MAX_LEN: usize = 8 << 20;
+    pub const MAX_LEN: usize = 2 << 20;
 
     /// What stands in place of a text that could not be inspected.
     pub const DROPPED: &'static str = Detector::Dropped.placeholder();

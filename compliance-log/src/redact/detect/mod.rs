@@ -62,6 +62,8 @@ pub(crate) struct Scan<'t, 'h> {
     open: [usize; 3],
     /// Where the last long run ends that turned out to be nothing.
     dull: usize,
+    /// Where the last run of hexadecimal digits and colons ends that was looked at for an address.
+    pub(crate) address: usize,
     /// A field's name that announces the whole text.
     field: &'t [Cue],
 }
@@ -75,6 +77,7 @@ impl<'t, 'h> Scan<'t, 'h> {
             recents: 0,
             open: [0; 3],
             dull: 0,
+            address: 0,
             field,
         }
     }

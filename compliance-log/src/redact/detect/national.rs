@@ -128,19 +128,19 @@ fn schemes(digits: usize) -> &'static [Scheme] {
     use Detector as D;
     use Separators::{Exact, Same};
     const EIGHT: &[Scheme] = &[
-        scheme(D::NlBsn, &[Cue::Bsn], (&[4, 4], Same(b" .")), |_| true, Never, false),
-        scheme(D::AuTfn, &[Cue::Tfn], (&[2, 3, 3], Same(b" -")), |_| true, Never, false),
+        scheme(D::NlBsn, &[Cue::Bsn], (&[4, 4], Same(b" .")), unchecked, Never, false),
+        scheme(D::AuTfn, &[Cue::Tfn], (&[2, 3, 3], Same(b" -")), unchecked, Never, false),
     ];
     const NINE: &[Scheme] = &[
         scheme(D::UsSsn, &[Cue::Ssn], (&[3, 2, 4], Same(b"-")), us_ssn, Laid, false),
         scheme(D::UsItin, &[Cue::Itin, Cue::Ssn, Cue::Tax], (&[3, 2, 4], Same(b"-")), us_itin, Laid, true),
         scheme(D::UsItin, &[Cue::Itin], (&[3, 2, 4], Same(b"-")), us_itin, Never, false),
-        scheme(D::UsEin, &[Cue::Ein], (&[2, 7], Same(b"-")), |_| true, Never, false),
+        scheme(D::UsEin, &[Cue::Ein], (&[2, 7], Same(b"-")), unchecked, Never, false),
         scheme(D::NlBsn, &[Cue::Bsn], (&[4, 2, 3], Same(b" .")), nl_bsn, Never, false),
         scheme(D::PtNif, &[Cue::Nif], (&[3, 3, 3], Same(b" ")), pt_nif, Never, false),
         scheme(D::AuTfn, &[Cue::Tfn], (&[3, 3, 3], Same(b" -")), au_tfn, Never, false),
         scheme(D::CaSin, &[Cue::Sin], (&[3, 3, 3], Same(b" -")), luhn, Never, true),
-        scheme(D::CzRc, &[Cue::RodneCislo], (&[6, 3], Same(b"/")), |_| true, Never, false),
+        scheme(D::CzRc, &[Cue::RodneCislo], (&[6, 3], Same(b"/")), unchecked, Never, false),
         scheme(D::DeVat, &[Cue::Vat], (&[9], Same(b"")), mod_11_10, Never, true),
     ];
     const TEN: &[Scheme] = &[
@@ -182,6 +182,11 @@ fn schemes(digits: usize) -> &'static [Scheme] {
         15 => FIFTEEN,
         _ => &[],
     }
+}
+
+/// For identifiers without a check digit: they count next to their word only.
+fn unchecked(_: &[u8]) -> bool {
+    false
 }
 
 /// The digits from `start` to `end` as a number.

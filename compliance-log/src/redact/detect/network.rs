@@ -72,6 +72,9 @@ fn kept_v4(address: Ipv4Addr) -> bool {
 /// An IPv6 address around the colon at `colon`.
 pub(crate) fn ipv6(scan: &mut Scan<'_, '_>, colon: usize) {
     let text = scan.text;
+    if colon < scan.address {
+        return;
+    }
     let mut start = colon;
     while colon.wrapping_sub(start) < 40 && (text.is_before(start, HEX) || text.before(start) == b':') {
         start = start.wrapping_sub(1);
@@ -87,6 +90,7 @@ pub(crate) fn ipv6(scan: &mut Scan<'_, '_>, colon: usize) {
     while end.wrapping_sub(start) < 46 && (text.is(end, HEX) || matches!(text.at(end), b':' | b'.')) {
         end = end.wrapping_add(1);
     }
+    scan.address = end;
     // A point or colon behind the address is punctuation, a port, or a reason.
     let run = text.str(start, end);
     let Some((address, length)) = longest_ipv6(run) else { return };

@@ -1,7 +1,7 @@
 //! Names behind a word that announces one: a form of address, a role, a key.
 
 use super::super::detector::{Detector, placeholder_len};
-use super::super::lexicon::Naming;
+use super::super::lexicon::{Naming, announces};
 use super::super::text::{DIGIT, HIGH, LETTER, LOWER, Text, UPPER, is};
 use super::Scan;
 
@@ -256,7 +256,7 @@ fn name_end(text: Text<'_>, from: usize) -> Option<(usize, usize)> {
                 if words == 0 && is_technical(text.slice(at, stop)) {
                     return None;
                 }
-                if is_technical(text.slice(at, stop)) {
+                if is_technical(text.slice(at, stop)) || (words > 0 && announces(text.str(at, stop))) {
                     break;
                 }
                 words = words.wrapping_add(1);
