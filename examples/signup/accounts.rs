@@ -5,9 +5,10 @@ use std::sync::Arc;
 use compliance_auth::password::PasswordHash;
 use compliance_core::class::Personal;
 use compliance_core::clock::Clock;
-use compliance_core::event::{Durability, Event, Sink};
+use compliance_core::event::{Actor, Durability, Event, EventKind, Sink};
+use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, TenantId};
-use compliance_core::purpose;
+use compliance_core::{purpose, reason_code};
 use compliance_geo::embargo::ServablePlace;
 use compliance_webhook::outbox::{EndpointId, NewMessage, SqliteOutbox};
 use sqlx::SqlitePool;
@@ -47,10 +48,11 @@ impl Accounts {
         sqlx::raw_sql(SCHEMA).execute(pool).await.map(drop)
     }
 
-    /// Creates an account, its audit record and its webhook: all of them, or none.
+    /// Creates an account and its webhook, which commit together, after their audit record is on disk.
     ///
-    /// `created` is the audit event for it. The record is durable before the transaction commits; when the
-    /// trail cannot take it, there is no account.
+    /// `created` is that record. When the trail cannot take it, there is no account. When the commit fails, the trail
+    /// says so in a second record; only a crash in between leaves a record for an account that is not there, never
+    /// the other way round.
     pub(crate) async fn create(
         &self,
         place: &ServablePlace,
@@ -86,9 +88,32 @@ impl Accounts {
         let receipt = self.trail.record(created.clone()).await.map_err(failed)?;
         receipt.redeem(&created, Durability::Disk).map_err(failed)?;
 
-        transaction.commit().await.map_err(failed)?;
-        self.outbox.confirm(message).await.map_err(failed)?;
+        if let Err(error) = transaction.commit().await {
+            self.record_not_committed(id).await;
+            return Err(failed(error));
+        }
+        // It only wakes the dispatcher, which looks by itself a moment later anyway.
+        if let Err(error) = self.outbox.confirm(message).await {
+            tracing::warn!(code = error.code(), "the dispatcher was not woken");
+        }
         Ok(())
+    }
+
+    async fn record_not_committed(&self, id: &ActorId) {
+        let event = Event::builder(
+            EventKind::AccountCreated,
+            Outcome::Refused,
+            Actor::Person(id.clone()),
+            self.clock.now(),
+        )
+        .tenant(self.tenant.clone())
+        .reason(reason_code!("signup.not_committed"))
+        .build();
+        if let Ok(event) = event
+            && let Err(error) = self.trail.record(event).await
+        {
+            tracing::error!(code = error.code(), "the trail has a record too many");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use compliance_log::layer::redacting;
+use compliance_log::layer::{install_panic_hook, redacting};
 use compliance_log::redact::Redactor;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -31,6 +31,7 @@ impl Logging {
         let subscriber =
             tracing_subscriber::registry().with(LevelFilter::INFO).with(fmt.with_writer(logging.clone()));
         redacting(subscriber, Redactor::new()).try_init()?;
+        install_panic_hook(Redactor::new());
         Ok(logging)
     }
 

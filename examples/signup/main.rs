@@ -28,8 +28,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
-use compliance_core::clock::{ManualClock, SystemClock};
+use compliance_core::clock::{Clock, ManualClock, SystemClock, Timestamp};
 
 use crate::logging::Logging;
 use crate::service::{Service, ServiceConfig};
@@ -41,12 +42,14 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 const DAY_OF_THE_ROUND: &str = "2026-11-21T12:00:00Z";
 
 const USAGE: &str = "\
-usage: signup [--once] [--data DIR] [--listen ADDRESS:PORT] [--visitor ADDRESS]
+usage: signup [--once] [--data DIR] [--listen ADDRESS:PORT] [--visitor ADDRESS] [--at TIME]
 
   --once     play the scripted round and exit: 0 when everything went as it should, 1 when not
   --data     keep accounts, outbox and audit trail in DIR (default: a folder that goes with the program)
   --listen   where the page is served (default 127.0.0.1:8080, or a free port when that is taken)
-  --visitor  where your browser pretends to be, since 127.0.0.1 is nowhere (default 1.1.1.1; try 5.22.4.4)
+  --visitor  where your browser pretends to be, since 127.0.0.1 is nowhere (default 1.1.1.1; 5.22.4.4 is in Iran)
+  --at       the time at which the service starts (default: now with --data, else the day of the round, for which
+             the embedded data is young enough)
 ";
 
 /// Somebody in Australia.
@@ -57,15 +60,17 @@ struct Options {
     data: Option<PathBuf>,
     listen: Option<SocketAddr>,
     visitor: IpAddr,
+    at: Option<Timestamp>,
 }
 
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Self> {
-        let mut options = Self { once: false, data: None, listen: None, visitor: VISITOR };
+        let mut options = Self { once: false, data: None, listen: None, visitor: VISITOR, at: None };
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--once" => options.once = true,
                 "--data" => options.data = Some(args.next()?.into()),
+                "--at" => options.at = Some(args.next()?.parse().ok()?),
                 "--visitor" => options.visitor = args.next()?.parse().ok()?,
                 "--listen" => options.listen = Some(args.next()?.parse().ok()?),
                 _ => return None,
@@ -102,19 +107,43 @@ async fn run(options: Options) -> Result<bool, Failure> {
         let mut service = Service::start(config).await?;
         let played = round::play(&mut service, &logging).await?;
         let closed = service.stop().await?;
-        let went_well = round::report(&played, scratch.path(), &closed)?;
+        let went_well = round::report(&played, scratch.path(), &closed).await?;
         if options.once || !went_well {
             return Ok(went_well);
         }
     }
     logging.echo();
+    let clock: Arc<dyn Clock> = match (options.at, &options.data) {
+        (None, Some(_)) => Arc::new(SystemClock),
+        (None, None) => Arc::new(ClockFrom::start(DAY_OF_THE_ROUND.parse()?)),
+        (Some(at), _) => Arc::new(ClockFrom::start(at)),
+    };
     let scratch = tempfile::tempdir()?;
     let data = options.data.unwrap_or_else(|| scratch.path().to_owned());
     let visitor = Some(options.visitor);
-    let config = ServiceConfig { data, listen: options.listen, visitor, clock: Arc::new(SystemClock) };
+    let config = ServiceConfig { data, listen: options.listen, visitor, clock };
     let service = Service::start(config).await?;
     println!("The page: http://{}/signup   (Ctrl-C ends it)", service.address());
     tokio::signal::ctrl_c().await?;
     service.stop().await?;
     Ok(true)
+}
+
+/// A clock that runs forward from a time of our choosing.
+#[derive(Debug)]
+struct ClockFrom {
+    at: Timestamp,
+    since: Instant,
+}
+
+impl ClockFrom {
+    fn start(at: Timestamp) -> Self {
+        Self { at, since: Instant::now() }
+    }
+}
+
+impl Clock for ClockFrom {
+    fn now(&self) -> Timestamp {
+        self.at.saturating_add(self.since.elapsed())
+    }
 }

@@ -71,9 +71,17 @@ pub(crate) fn dashboard() -> Response {
 }
 
 /// Quotes neither data nor law: what exactly decided is between the operator and the trail.
-pub(crate) fn unavailable_here(refusal: &Refusal) -> Response {
+pub(crate) fn refused(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
+    if refusal.verdict().is_none() {
+        return problem(
+            status,
+            "We could not serve this request",
+            "It did not reach us the way requests do.",
+        );
+    }
     page(
-        StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN),
+        status,
         "Not available where you are",
         html! {
             h1 { "Not available where you are" }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -18,25 +19,32 @@ use rustls::crypto::ring;
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::Failure;
+
+/// How many verified bodies are kept for whoever looks.
+const KEPT: usize = 16;
+
+/// How long a sender may take for its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// A running receiver: where it listens, whom it trusts, and what it verified.
 pub(crate) struct Receiver {
     pub(crate) url: String,
     pub(crate) port: u16,
     pub(crate) ca_pem: String,
-    /// The body of every message whose signature held, in the order of arrival.
-    pub(crate) verified: mpsc::UnboundedReceiver<Bytes>,
+    /// The bodies of the first messages whose signature held, in the order of arrival.
+    pub(crate) verified: mpsc::Receiver<Bytes>,
 }
 
 #[derive(Clone)]
 struct Inbox {
     verifier: Arc<Verifier>,
     clock: Arc<dyn Clock>,
-    verified: mpsc::UnboundedSender<Bytes>,
+    verified: mpsc::Sender<Bytes>,
 }
 
 impl Receiver {
@@ -46,7 +54,7 @@ impl Receiver {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = tcp.local_addr()?.port();
         let url = format!("https://localhost:{port}/hooks");
-        let (sender, verified) = mpsc::unbounded_channel();
+        let (sender, verified) = mpsc::channel(KEPT);
         let inbox = Inbox { verifier: Arc::new(Verifier::new(key)), clock, verified: sender };
         let app = Router::new().route("/hooks", post(receive)).with_state(inbox);
         let listener = TlsListener { tcp, tls: TlsAcceptor::from(Arc::new(tls)) };
@@ -59,8 +67,8 @@ impl Receiver {
 async fn receive(State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes) -> StatusCode {
     match inbox.verifier.verify(&headers, body, inbox.clock.now()) {
         Ok(message) => {
-            // The round may have stopped listening; the message is verified all the same.
-            drop(inbox.verified.send(message.into_body()));
+            // Nobody may be looking, or enough have been kept; the message is verified all the same.
+            drop(inbox.verified.try_send(message.into_body()));
             StatusCode::NO_CONTENT
         }
         Err(error) => {
@@ -99,7 +107,7 @@ impl axum::serve::Listener for TlsListener {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             if let Ok((tcp, peer)) = self.tcp.accept().await
-                && let Ok(tls) = self.tls.accept(tcp).await
+                && let Ok(Ok(tls)) = timeout(HANDSHAKE, self.tls.accept(tcp)).await
             {
                 return (tls, peer);
             }

@@ -10,10 +10,12 @@ use compliance_log::audit::checkpoint::CheckpointNote;
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::{VerifyOptions, verify};
 use compliance_log::correlation::REQUEST_ID;
+use compliance_webhook::outbox::sqlite::durable_options;
+use sqlx::SqlitePool;
 
 use crate::Failure;
 use crate::logging::Logging;
-use crate::service::{ClosedTrail, Service};
+use crate::service::{ClosedTrail, DATABASE, Service};
 use crate::visitor::Visitor;
 
 /// Somebody in Australia, as the proxy reports them.
@@ -94,7 +96,7 @@ pub(crate) async fn play(service: &mut Service, logging: &Logging) -> Result<Pla
 }
 
 /// Reads the closed trail, prints each outcome, and says whether all went as it should.
-pub(crate) fn report(played: &Played, data: &Path, closed: &ClosedTrail) -> Result<bool, Failure> {
+pub(crate) async fn report(played: &Played, data: &Path, closed: &ClosedTrail) -> Result<bool, Failure> {
     let dir = data.join("trail");
     let events: Vec<Event> =
         records(&dir)?.map(|record| record.map(|record| record.event().clone())).collect::<Result<_, _>>()?;
@@ -115,11 +117,13 @@ pub(crate) fn report(played: &Played, data: &Path, closed: &ClosedTrail) -> Resu
             told.map_or("nothing in the trail", |event| event.reason().unwrap_or(event.kind().code()));
         line(told.is_some() && answer == expected.answer, title, answer, found);
     }
-    line(played.log_is_clean, "personal data in a log", "redacted before any sink saw it", "");
+    let redacted = if played.log_is_clean { "redacted before any sink saw it" } else { "reached the sink" };
+    line(played.log_is_clean, "personal data in a log", redacted, "redact.email redact.credit_card");
     println!("    {:<24} {}", "", played.log_line);
     let body = played.webhook.as_deref().map(String::from_utf8_lossy);
     let delivered = body.as_ref().is_some_and(|body| body.contains("account.created"));
-    line(delivered, "a webhook over HTTPS", "signature verified by the receiver", "webhook.delivered");
+    let arrived = if delivered { "signature verified by the receiver" } else { "did not arrive" };
+    line(delivered, "a webhook over HTTPS", arrived, &delivery_code(data).await?);
 
     // Against the key and the closing checkpoint, which in earnest lie on another machine.
     let options =
@@ -130,4 +134,12 @@ pub(crate) fn report(played: &Played, data: &Path, closed: &ClosedTrail) -> Resu
     line(whole, "the audit trail", &answer, "");
     println!();
     Ok(went_well)
+}
+
+/// What the outbox noted of the first delivery.
+async fn delivery_code(data: &Path) -> Result<String, Failure> {
+    let pool = SqlitePool::connect_with(durable_options(&data.join(DATABASE))).await?;
+    let row: Option<(Option<String>,)> =
+        sqlx::query_as("SELECT last_code FROM webhook_delivery ORDER BY seq").fetch_optional(&pool).await?;
+    Ok(row.and_then(|(code,)| code).unwrap_or_default())
 }

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::HeaderValue;
-use axum::middleware;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{Redirect, Response};
 use axum::routing::get;
 use compliance_auth::password::{PasswordHasher, PasswordPolicy, PasswordProfile};
@@ -35,10 +36,20 @@ use sqlx::SqlitePool;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::accounts::Accounts;
 use crate::receiver::Receiver;
 use crate::{Failure, keys, pages, signup};
+
+/// Accounts and outbox, in the data folder.
+pub(crate) const DATABASE: &str = "lantern.sqlite";
+
+/// How long requests under way may take when the service stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a request may take to arrive: a client that drips holds a connection, no more.
+const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// A sign-up form is small; nothing larger is read.
 const MAX_BODY_LEN: usize = 16 * 1024;
@@ -84,7 +95,7 @@ pub(crate) struct ClosedTrail {
 impl Service {
     pub(crate) async fn start(config: ServiceConfig) -> Result<Self, Failure> {
         let ServiceConfig { data, listen, visitor, clock } = config;
-        std::fs::create_dir_all(&data)?;
+        keys::create_private_dir(&data)?;
         let tenant = TenantId::new("lantern")?;
 
         // What happened, on disk before anybody is told that it did.
@@ -98,13 +109,13 @@ impl Service {
         // The customer's endpoint. It is on this very machine, and somebody has to answer for that.
         let signing_key = SigningKey::generate(&SystemRandom)?;
         let receiver = Receiver::start(signing_key.clone(), Arc::clone(&clock)).await?;
-        let until = clock.now().saturating_add(std::time::Duration::from_secs(24 * 60 * 60));
+        let until = clock.now().saturating_add(Duration::from_secs(24 * 60 * 60));
         let accepted = RiskAcceptance::new("demo-owner", "the bundled receiver runs on this host", until)?;
         let endpoints =
             EndpointPolicy::new().with_ports(&[receiver.port])?.dangerous(accepted).allow_loopback().build();
 
         // One SQLite file for accounts and outbox: they commit together.
-        let pool = SqlitePool::connect_with(durable_options(&data.join("lantern.sqlite"))).await?;
+        let pool = SqlitePool::connect_with(durable_options(&data.join(DATABASE))).await?;
         Accounts::migrate(&pool).await?;
         let outbox =
             SqliteOutbox::open(&pool, OutboxOptions::default().with_clock(Arc::clone(&clock))).await?;
@@ -151,14 +162,22 @@ impl Service {
         self.address
     }
 
-    /// Finishes what is under way, hands back what is not, and closes the trail.
+    /// Finishes what is under way within a grace, hands back what is not, and closes the trail.
     pub(crate) async fn stop(self) -> Result<ClosedTrail, Failure> {
         drop(self.stop);
-        self.server.await??;
+        let mut server = self.server;
+        if timeout(GRACE, &mut server).await.is_err() {
+            // Somebody keeps a connection open and says nothing.
+            server.abort();
+        }
         self.dispatcher.shutdown().await?;
-        let trail = Arc::into_inner(self.trail).ok_or("the trail is still in use")?;
-        let key = trail.verifying_key().clone();
-        Ok(ClosedTrail { key, anchor: trail.close()? })
+        let key = self.trail.verifying_key().clone();
+        let anchor = match Arc::try_unwrap(self.trail) {
+            Ok(trail) => trail.close()?,
+            // A request that outlived the grace still holds it; what is in it is signed all the same.
+            Err(shared) => shared.checkpoint()?,
+        };
+        Ok(ClosedTrail { key, anchor })
     }
 }
 
@@ -201,6 +220,7 @@ fn router(
         .route("/dashboard", get(|| async { pages::dashboard() }))
         .fallback(|| async { pages::not_found() })
         .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
+        .layer(middleware::from_fn(arrive_in_time))
         // The layer added last sees the request first.
         .layer(EmbargoLayer::recording(embargo, clock, recorder))
         .layer(ClientIpLayer::new(behind_proxy, peer))
@@ -210,10 +230,17 @@ fn router(
         .with_state(app))
 }
 
+/// Gives up on a request whose body does not arrive.
+async fn arrive_in_time(request: Request, next: Next) -> Response {
+    timeout(ARRIVAL, next.run(request))
+        .await
+        .unwrap_or_else(|_| pages::form_not_whole(StatusCode::REQUEST_TIMEOUT))
+}
+
 /// Shows a page where a layer refused.
 async fn show_refusal(response: Response) -> Response {
     match response.extensions().get::<Refusal>() {
-        Some(refusal) => pages::unavailable_here(refusal),
+        Some(refusal) => pages::refused(refusal),
         None => response,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::rejection::FormRejection;
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -37,10 +37,26 @@ pub(crate) struct Arrival {
     next: Option<String>,
 }
 
-/// Shows the form. A `next` that is not ours does not even get into it.
-pub(crate) async fn show(State(app): State<Arc<App>>, Query(arrival): Query<Arrival>) -> Response {
-    let next = arrival.next.filter(|next| app.redirects.check(next).is_ok());
-    pages::signup(StatusCode::OK, &FormState { next, ..FormState::default() })
+/// Shows the form. A `next` that is not ours does not even get into it; what does is checked again when it comes back.
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Extension(client): Extension<ClientAddress>,
+    Extension(correlation): Extension<Correlation>,
+    arrival: Result<Query<Arrival>, QueryRejection>,
+) -> Response {
+    let Ok(Query(Arrival { next })) = arrival else {
+        return pages::form_not_whole(StatusCode::BAD_REQUEST);
+    };
+    let mut state = FormState::default();
+    if let Some(next) = next {
+        let decision = app.redirects.decide(&next);
+        let report = Reporter { app: &app, client, correlation };
+        if report.finding(&decision.finding()).await.is_err() {
+            return pages::busy();
+        }
+        state.next = decision.refusal().is_none().then_some(next);
+    }
+    pages::signup(StatusCode::OK, &state)
 }
 
 /// Takes the form. That the visitor may be served is settled: without `Servable` this is not called.
@@ -51,7 +67,7 @@ pub(crate) async fn submit(
     Extension(correlation): Extension<Correlation>,
     form: Result<Form<SignupForm>, FormRejection>,
 ) -> Response {
-    let trail = Reporter { app: &app, client, correlation };
+    let report = Reporter { app: &app, client, correlation };
     let form = match form {
         Ok(Form(form)) => form,
         Err(rejection) => return pages::form_not_whole(rejection.status()),
@@ -59,7 +75,7 @@ pub(crate) async fn submit(
 
     // Where do they want to go? A target that is not ours becomes the welcome page.
     let next = app.redirects.decide(form.next.as_deref().unwrap_or("/welcome"));
-    if trail.report(&next.finding()).await.is_err() {
+    if report.finding(&next.finding()).await.is_err() {
         return pages::busy();
     }
     let target = next.target().unwrap_or(app.redirects.default_target()).clone();
@@ -81,7 +97,7 @@ pub(crate) async fn submit(
     let accepted = match app.passwords.check(&form.password, &context) {
         Ok(accepted) => accepted,
         Err(refusal) => {
-            if trail.report(&refusal.finding()).await.is_err() {
+            if report.finding(&refusal.finding()).await.is_err() {
                 return pages::busy();
             }
             let password_problems = refusal.messages(Language::En).collect();
@@ -101,12 +117,18 @@ pub(crate) async fn submit(
         return pages::busy();
     };
 
-    // Account, audit record and webhook: all of them, or none.
-    let Ok((id, created)) = trail.account_created() else {
+    // The audit record first, then account and webhook in one transaction. A visitor who hangs up meanwhile does not
+    // stop it half-way: it runs on its own.
+    let Ok((id, created)) = report.account_created() else {
         return pages::busy();
     };
-    match app.accounts.create(&place, &id, &email, &hash, created).await {
-        Ok(()) => {
+    let (creating, of_account) = (Arc::clone(&app), id.clone());
+    let creation = tokio::spawn(async move {
+        let done = creating.accounts.create(&place, &of_account, &email, &hash, created).await;
+        done.map(|()| email)
+    });
+    match creation.await.unwrap_or(Err(AccountError::Unavailable)) {
+        Ok(email) => {
             // `Personal` prints its class only.
             tracing::info!(account = %id, ?email, "account created");
             target.into_response()
@@ -114,7 +136,7 @@ pub(crate) async fn submit(
         // The same answer as for a new account: who has one is nobody else's business. A letter tells the owner.
         Err(AccountError::AlreadyRegistered) => {
             let refused = reason_code!("signup.already_registered");
-            if trail.report_failure(refused).await.is_err() { pages::busy() } else { target.into_response() }
+            if report.failure(refused).await.is_err() { pages::busy() } else { target.into_response() }
         }
         Err(AccountError::PlaceLapsed | AccountError::Unavailable) => pages::busy(),
     }
@@ -129,7 +151,7 @@ struct Reporter<'a> {
 
 impl Reporter<'_> {
     /// Records a finding. A refusal is on disk when this returns; passes are counted.
-    async fn report(&self, finding: &Finding) -> Result<(), Failure> {
+    async fn finding(&self, finding: &Finding) -> Result<(), Failure> {
         let event = Event::builder(
             EventKind::CheckDecided,
             finding.outcome(),
@@ -143,7 +165,7 @@ impl Reporter<'_> {
         self.keep(event).await
     }
 
-    async fn report_failure(&self, code: ReasonCode) -> Result<(), Failure> {
+    async fn failure(&self, code: ReasonCode) -> Result<(), Failure> {
         let now = self.app.clock.now();
         let event = Event::builder(EventKind::AccountCreated, Outcome::Refused, Actor::Anonymous, now)
             .client(&self.client)

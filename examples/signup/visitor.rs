@@ -37,7 +37,6 @@ impl Visitor {
             .header(header::HOST, self.service.to_string())
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header("x-forwarded-for", self.address)
-            .header("x-forwarded-proto", "https")
             .body(Full::new(Bytes::from(form)))?;
         let (parts, body) = sender.send_request(request).await?.into_parts();
         Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))

@@ -18,9 +18,10 @@ struct Running {
 }
 
 impl Running {
-    fn start(data: &Path) -> Self {
+    /// `hour` of the day for which the embedded data is young, so that the test outlives the data.
+    fn start(data: &Path, hour: usize) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_signup"))
-            .args(["--listen", "127.0.0.1:0", "--data"])
+            .args(["--listen", "127.0.0.1:0", "--at", &format!("2026-11-21T{hour:02}:00:00Z"), "--data"])
             .arg(data)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -92,7 +93,7 @@ fn wrong_arguments_are_told_and_exit_2() {
 #[test]
 fn hostile_requests_get_4xx_and_the_service_goes_on() {
     let data = tempfile::tempdir().unwrap();
-    let service = Running::start(data.path());
+    let service = Running::start(data.path(), 12);
     #[track_caller]
     fn check(answer: Option<String>, expected: &[u16]) {
         let found = status(answer.as_deref());
@@ -140,7 +141,7 @@ fn hostile_requests_get_4xx_and_the_service_goes_on() {
 #[test]
 fn somebody_who_has_an_account_gets_the_same_answer_as_somebody_who_has_none() {
     let data = tempfile::tempdir().unwrap();
-    let service = Running::start(data.path());
+    let service = Running::start(data.path(), 12);
     let sign_up = || {
         let answer = service.post(b"email=anna@example.com&password=ein+Wal+kennt+keinen+Bahnsteig").unwrap();
         let kept =
@@ -158,7 +159,7 @@ fn a_kill_loses_no_acknowledged_sign_up_audit_record_or_webhook() {
     let data = tempfile::tempdir().unwrap();
     let mut acknowledged = 0_usize;
     for round in 0..KILLS {
-        let service = Running::start(data.path());
+        let service = Running::start(data.path(), round);
         let deadline = Instant::now() + Duration::from_millis(1_500);
         let answered = std::thread::scope(|scope| {
             let clients: Vec<_> = (0..4)
@@ -197,7 +198,7 @@ fn a_kill_loses_no_acknowledged_sign_up_audit_record_or_webhook() {
         acknowledged += answered;
     }
 
-    let service = Running::start(data.path());
+    let service = Running::start(data.path(), KILLS);
     let counts =
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
             let file = SqliteConnectOptions::new().filename(data.path().join("lantern.sqlite"));
