@@ -51,7 +51,8 @@ const MAX_FILE_LEN: u64 = 4096;
 
 /// A [`KeyStore`] in a folder. One process has it open at a time.
 ///
-/// Answers `Ok` only when the change is synchronised, file and folder. Every key is read into memory on opening,
+/// Answers `Ok` only when the change is synchronised, file and folder. After a change that failed it takes no further
+/// one until it is opened again; what is there goes on opening values. Every key is read into memory on opening,
 /// wrapped as it is on disk: some 500 bytes each.
 ///
 /// # Security
@@ -74,6 +75,8 @@ struct State {
     living: HashMap<KeyId, (KeyOwner, WrappedKey)>,
     by_owner: HashMap<KeyOwner, KeyId>,
     destroyed: HashMap<KeyId, DestroyReceipt>,
+    /// A write failed: what the disk holds is known only after opening again.
+    is_poisoned: bool,
 }
 
 /// A folder could not be opened as a key store.
@@ -158,6 +161,13 @@ impl FileKeyStore {
         self.dir.join(format!("{key}.{extension}"))
     }
 
+    /// For changes: refused once one has failed half-way, so that no retry makes a second key for an owner who has one
+    /// on disk already. Opening the folder again finds out.
+    fn state_to_change(&self) -> Result<MutexGuard<'_, State>, KeyStoreError> {
+        let state = self.state();
+        if state.is_poisoned { Err(KeyStoreErrorKind::Unavailable.into()) } else { Ok(state) }
+    }
+
     /// Replaces or creates a file: the old or the new content is there at any time, never half of one.
     fn write(&self, key: KeyId, extension: &str, content: &[u8]) -> io::Result<()> {
         let unfinished = self.path(key, UNFINISHED);
@@ -172,7 +182,7 @@ impl FileKeyStore {
 
 impl KeyStore for FileKeyStore {
     fn create(&self, owner: &KeyOwner, random: &dyn SecureRandom) -> Result<DataKey, KeyStoreError> {
-        let mut state = self.state();
+        let mut state = self.state_to_change()?;
         if state.by_owner.contains_key(owner) {
             return Err(KeyStoreErrorKind::AlreadyExists.into());
         }
@@ -181,7 +191,8 @@ impl KeyStore for FileKeyStore {
         if state.living.contains_key(&key.id()) || state.destroyed.contains_key(&key.id()) {
             return Err(KeyStoreErrorKind::Random.into());
         }
-        self.write(key.id(), LIVING, &encode_living(owner, &wrapped)).map_err(unavailable)?;
+        self.write(key.id(), LIVING, &encode_living(owner, &wrapped))
+            .map_err(|_| poison(&mut state.is_poisoned))?;
         state.living.insert(key.id(), (owner.clone(), wrapped));
         state.by_owner.insert(owner.clone(), key.id());
         Ok(key)
@@ -201,11 +212,12 @@ impl KeyStore for FileKeyStore {
     }
 
     fn destroy(&self, key: KeyId, at: Timestamp) -> Result<DestroyReceipt, KeyStoreError> {
-        let mut state = self.state();
+        let mut state = self.state_to_change()?;
         if let Some(receipt) = state.destroyed.get(&key) {
             // An earlier call may have failed between tombstone and removal.
-            remove_living(&self.dir, &self.path(key, LIVING)).map_err(unavailable)?;
-            return Ok(*receipt);
+            let receipt = *receipt;
+            remove_living(&self.dir, &self.path(key, LIVING)).map_err(|_| poison(&mut state.is_poisoned))?;
+            return Ok(receipt);
         }
         if !state.living.contains_key(&key) {
             return Err(KeyStoreErrorKind::UnknownKey.into());
@@ -216,20 +228,21 @@ impl KeyStore for FileKeyStore {
             self.backup_retention.map(|retention| at.saturating_add(retention)),
         );
         // The tombstone first: after a crash in between, opening finishes the removal.
-        self.write(key, DESTROYED, &encode_destroyed(&receipt)).map_err(unavailable)?;
+        self.write(key, DESTROYED, &encode_destroyed(&receipt))
+            .map_err(|_| poison(&mut state.is_poisoned))?;
         if let Some((owner, _)) = state.living.remove(&key) {
             state.by_owner.remove(&owner);
         }
         state.destroyed.insert(key, receipt);
-        remove_living(&self.dir, &self.path(key, LIVING)).map_err(unavailable)?;
+        remove_living(&self.dir, &self.path(key, LIVING)).map_err(|_| poison(&mut state.is_poisoned))?;
         Ok(receipt)
     }
 
     /// As the trait says, but for a disk that fails half-way: then some keys are wrapped under `to` and some under
-    /// the earlier key, this store goes on with both, and the next process must [`open`](Self::open) it with both.
+    /// the earlier key, and the store must be [opened](Self::open) again with both.
     fn rotate(&self, to: KeyEncryptionKey, random: &dyn SecureRandom) -> Result<usize, KeyStoreError> {
-        let mut state = self.state();
-        let State { ring, living, .. } = &mut *state;
+        let mut state = self.state_to_change()?;
+        let State { ring, living, is_poisoned, .. } = &mut *state;
         // Whoever cannot be unwrapped stops the rotation before anything is written.
         for (owner, wrapped) in living.values() {
             ring.unwrap_key(owner, wrapped)?;
@@ -237,7 +250,7 @@ impl KeyStore for FileKeyStore {
         ring.rotate(to);
         for (id, (owner, wrapped)) in living.iter_mut() {
             let rewrapped = ring.rewrap(owner, wrapped, random)?;
-            self.write(*id, LIVING, &encode_living(owner, &rewrapped)).map_err(unavailable)?;
+            self.write(*id, LIVING, &encode_living(owner, &rewrapped)).map_err(|_| poison(is_poisoned))?;
             *wrapped = rewrapped;
         }
         ring.forget_previous();
@@ -245,7 +258,8 @@ impl KeyStore for FileKeyStore {
     }
 }
 
-fn unavailable(_: io::Error) -> KeyStoreError {
+fn poison(is_poisoned: &mut bool) -> KeyStoreError {
+    *is_poisoned = true;
     KeyStoreErrorKind::Unavailable.into()
 }
 
@@ -308,7 +322,8 @@ fn read_all(dir: &Path, ring: KeyRing) -> Result<State, FileKeyStoreError> {
             destroyed.insert(key, decode_destroyed(key, &content).ok_or_else(damaged)?);
         }
     }
-    let mut state = State { ring, living: HashMap::new(), by_owner: HashMap::new(), destroyed };
+    let mut state =
+        State { ring, living: HashMap::new(), by_owner: HashMap::new(), destroyed, is_poisoned: false };
     for (key, content) in living {
         if state.destroyed.contains_key(&key) {
             remove_living(dir, &dir.join(format!("{key}.{LIVING}")))?;

@@ -103,6 +103,23 @@ fn rotation_leaves_sealed_values_alone_and_the_old_key_useless() {
     assert_eq!(keys.open(CONTEXT, &sealed).unwrap().as_bytes(), b"value");
 }
 
+#[cfg(unix)]
+#[test]
+fn after_a_failed_write_nothing_is_changed_until_it_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = open(dir.path());
+    let sealed = keys.seal(&owner("anna"), CONTEXT, b"value", &SystemRandom).unwrap();
+    // The folder is gone from under the store: every write fails, for root too.
+    let aside = dir.path().with_extension("aside");
+    fs::rename(dir.path(), &aside).unwrap();
+    assert_eq!(keys.create(&owner("max"), &SystemRandom).unwrap_err().code(), "seal.store_unavailable");
+    fs::rename(&aside, dir.path()).unwrap();
+    assert_eq!(keys.create(&owner("max"), &SystemRandom).unwrap_err().code(), "seal.store_unavailable");
+    assert_eq!(keys.open(CONTEXT, &sealed).unwrap().as_bytes(), b"value");
+    drop(keys);
+    open(dir.path()).create(&owner("max"), &SystemRandom).unwrap();
+}
+
 #[test]
 fn one_process_at_a_time() {
     let dir = tempfile::tempdir().unwrap();

@@ -81,6 +81,13 @@ fn own_addresses_are_refused_in_every_form() {
     check_with(&guard, &endpoint(), &["::ffff:93.184.216.34"], Err("guard.own_address"));
     check_with(&guard, &endpoint(), &["2606:2800:220:1::1"], Err("guard.own_address"));
     check_with(&guard, &endpoint(), &["93.184.216.35"], Ok(&["93.184.216.35"]));
+    // A translator would deliver it to our own address.
+    check_with(&guard, &endpoint(), &["64:ff9b::93.184.216.34"], Err("guard.own_address"));
+    let translating = guard.clone().with_nat64_prefix("2a00:1:2::/96".parse().unwrap());
+    check_with(&translating, &endpoint(), &["2a00:1:2::93.184.216.34"], Err("guard.own_address"));
+    let mapped = Guard::new().with_own_network("::ffff:93.184.216.0".parse().unwrap(), 120).unwrap();
+    check_with(&mapped, &endpoint(), &["93.184.216.34"], Err("guard.own_address"));
+    assert!(Guard::new().with_own_network("::ffff:93.184.216.0".parse().unwrap(), 95).is_err());
     assert_eq!(
         Guard::new().with_own_network("::".parse().unwrap(), 129).unwrap_err().code(),
         "guard.network"

@@ -69,6 +69,7 @@ impl Options {
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--once" => options.once = true,
+                "--help" => return None,
                 "--data" => options.data = Some(args.next()?.into()),
                 "--at" => options.at = Some(args.next()?.parse().ok()?),
                 "--visitor" => options.visitor = args.next()?.parse().ok()?,

@@ -35,7 +35,7 @@ fn judge_redirect(line: &Redirect) -> Result<String, &'static str> {
         _ => None,
     });
     let schemes: Option<Vec<_>> = schemes.collect();
-    let mut policy = RedirectPolicy::builder(&line.base).schemes(schemes.ok_or("redirect_policy.scheme")?);
+    let mut policy = RedirectPolicy::builder(&line.base).schemes(schemes.ok_or("toolbox.scheme")?);
     for origin in &line.allow_origins {
         policy = policy.allow(OriginPattern::parse(origin).map_err(|e| e.code())?);
     }
@@ -85,7 +85,7 @@ pub(crate) struct Password {
 /// `profile` is `nist` (the default; single factor), `nist-mfa`, `asvs` or `pci`.
 pub(crate) fn password(line: Password) -> Value {
     let Some(profile) = PasswordProfile::parse(line.profile.as_deref().unwrap_or("nist")) else {
-        return json!({"verdict": "refuse", "reasons": ["password_policy.unknown_profile"]});
+        return json!({"verdict": "refuse", "reasons": ["toolbox.profile"]});
     };
     let context = line.context.iter().fold(PasswordContext::new(), |context, text| context.user(text));
     let (verdict, reasons, strength) = match PasswordPolicy::of(profile).check(&line.password, &context) {

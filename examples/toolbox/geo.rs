@@ -33,7 +33,7 @@ pub(crate) fn client_ip(line: Request) -> Value {
 }
 
 fn find_client(line: &Request) -> Result<IpAddr, &'static str> {
-    let peer = line.peer.parse().map_err(|_| "client_ip.peer")?;
+    let peer = line.peer.parse().map_err(|_| "toolbox.peer")?;
     // On a command line there is no edge to prove anything: the caller vouches.
     let source = match line.source.as_deref().unwrap_or("x-forwarded-for") {
         "cf-connecting-ip" => Source::CfConnectingIp(OriginProof::Tunnel),
@@ -44,7 +44,7 @@ fn find_client(line: &Request) -> Result<IpAddr, &'static str> {
         "x-real-ip" => Source::XRealIp,
         other => {
             let hops = other.strip_prefix("hops:").and_then(|hops| hops.parse().ok());
-            Source::XForwardedForHops(hops.ok_or("client_ip.unknown_source")?)
+            Source::XForwardedForHops(hops.ok_or("toolbox.source")?)
         }
     };
     let proxies = TrustedProxies::parse(&line.trusted).map_err(|e| e.code())?;
@@ -93,7 +93,7 @@ fn screen(
     line: &Visit,
 ) -> Result<Value, &'static str> {
     let policy: Policy = line.policy.parse().map_err(|_| "embargo.unknown_policy")?;
-    let ip = line.ip.parse().map_err(|_| "embargo.malformed_address")?;
+    let ip = line.ip.parse().map_err(|_| "toolbox.address")?;
     let now = match &line.now {
         Some(now) => now.parse().map_err(|_| "time.timestamp")?,
         None => SystemClock.now(),

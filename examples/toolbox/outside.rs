@@ -18,7 +18,7 @@ pub(crate) struct Address {
 /// `{"input":"ip"}` → `{"verdict":"allow"|"deny","reason"?}`
 pub(crate) fn address(line: Address) -> Value {
     let Ok(ip) = line.input.parse() else {
-        return json!({"verdict": "deny", "reason": "address.malformed"});
+        return json!({"verdict": "deny", "reason": "toolbox.address"});
     };
     match address::outside(ip) {
         Ok(_) => json!({"verdict": "allow"}),

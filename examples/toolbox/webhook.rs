@@ -29,8 +29,8 @@ impl Payload {
     fn bytes(self) -> Result<Vec<u8>, &'static str> {
         match (self.payload, self.payload_base64) {
             (Some(text), None) => Ok(text.into_bytes()),
-            (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|_| "payload.base64"),
-            _ => Err("payload.one_of"),
+            (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|_| "toolbox.payload_base64"),
+            _ => Err("toolbox.payload"),
         }
     }
 }
@@ -47,7 +47,7 @@ fn make_signature(line: Unsigned) -> Result<Value, &'static str> {
     let payload = line.payload.bytes()?;
     let id = MessageId::parse(&line.id).map_err(|e| e.code())?;
     let signer = Signer::new(SigningKey::parse(&line.secret).map_err(|e| e.code())?);
-    let now = time(line.timestamp).ok_or("sign.timestamp")?;
+    let now = time(line.timestamp).ok_or("toolbox.timestamp")?;
     let signed = signer.sign(&id, now, &payload).map_err(|e| e.code())?;
     Ok(signed.pairs().into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect())
 }
@@ -72,12 +72,12 @@ pub(crate) fn verify(line: Signed) -> Value {
 fn check_signature(line: Signed) -> Result<(), &'static str> {
     let payload = line.payload.bytes()?;
     let mut keys = line.secrets.iter().map(|secret| SigningKey::parse(secret));
-    let first = keys.next().ok_or("verifier.no_key")?.map_err(|e| e.code())?;
+    let first = keys.next().ok_or("toolbox.secrets")?.map_err(|e| e.code())?;
     let mut verifier = Verifier::new(first);
     for key in keys {
         verifier = verifier.with_key(key.map_err(|e| e.code())?).map_err(|e| e.code())?;
     }
-    let now = time(line.now).ok_or("verify.now")?;
+    let now = time(line.now).ok_or("toolbox.now")?;
     verifier.verify(&line.headers, payload, now).map(drop).map_err(|e| e.code())
 }
 

@@ -14,7 +14,7 @@ mod resolve;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use compliance_core::address::{AddressReason, Nat64Prefix, canonical, outside_with};
+use compliance_core::address::{AddressReason, Nat64Prefix, canonical, embedded_ipv4, outside_with};
 use compliance_core::clock::Timestamp;
 use compliance_core::finding::PolicyVersion;
 use ipnet::IpNet;
@@ -86,12 +86,21 @@ impl Guard {
         self
     }
 
-    /// Refuses a whole own network.
+    /// Refuses a whole own network, also where an IPv6 address carries one of its IPv4 addresses.
     ///
     /// # Errors
-    /// `guard.network` when the prefix is longer than the address.
+    /// `guard.network` when the prefix is longer than the address, or shorter than the part that maps IPv4 into IPv6:
+    /// such a network could never match an address in canonical form.
     pub fn with_own_network(mut self, network: IpAddr, prefix_len: u8) -> Result<Self, GuardError> {
-        self.own_networks.push(IpNet::new(network, prefix_len).map_err(|_| GuardReason::Network)?);
+        /// How many bits in front of the IPv4 address make a mapped address (RFC 4291 §2.5.5.2).
+        const MAPPED_LEN: u8 = 96;
+        let plain = canonical(network);
+        let prefix_len = if plain == network {
+            prefix_len
+        } else {
+            prefix_len.checked_sub(MAPPED_LEN).ok_or(GuardReason::Network)?
+        };
+        self.own_networks.push(IpNet::new(plain, prefix_len).map_err(|_| GuardReason::Network)?);
         Ok(self)
     }
 
@@ -146,6 +155,17 @@ impl Guard {
         answers.iter().map(guarded).collect()
     }
 
+    /// Whether the address, or an IPv4 address that a translator takes out of it, is one of our own.
+    fn is_own(&self, plain: IpAddr) -> bool {
+        let ours = |ip: IpAddr| self.own_networks.iter().any(|network| network.contains(&ip));
+        let carries_ours = |v6| {
+            let translated = self.nat64_prefixes.iter().filter_map(|prefix| prefix.decode(v6));
+            let known = embedded_ipv4(v6).map(|embedded| embedded.address);
+            translated.chain(known).any(|v4| ours(IpAddr::V4(v4)))
+        };
+        ours(plain) || matches!(plain, IpAddr::V6(v6) if carries_ours(v6))
+    }
+
     /// The address to dial, in canonical form.
     fn check_address(
         &self,
@@ -154,7 +174,7 @@ impl Guard {
         now: Timestamp,
     ) -> Result<IpAddr, GuardReason> {
         let plain = canonical(address);
-        if self.own_networks.iter().any(|network| network.contains(&plain)) {
+        if self.is_own(plain) {
             return Err(GuardReason::OwnAddress);
         }
         match outside_with(address, &self.nat64_prefixes) {
