@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::io::{self, BufRead as _, Write as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let engine = builder.allow_insecure_urls().build().await?;
         engine.migrate().await?;
         let endpoint = engine.register(url, "a secret of at least 16 bytes").await?;
-        Ok::<_, webhooksmith::HooksmithError>((engine, endpoint.id))
+        Ok::<_, webhooksmith::HooksmithError>((Arc::new(engine), endpoint.id))
     })?;
     let mut delivered = 0;
     for line in io::stdin().lock().lines() {
@@ -37,7 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
                 engine.send("invoice.paid", payload(sequence), endpoint).await?;
             }
             let started = Instant::now();
-            engine.run_graceful(all_delivered(&engine, delivered)).await;
+            // In a task of its own: the engine has one connection, which a question asked here would keep.
+            let done = tokio::spawn(all_delivered(Arc::clone(&engine), delivered));
+            engine.run_graceful(async { drop(done.await) }).await;
             Ok::<_, webhooksmith::HooksmithError>(count as f64 / started.elapsed().as_secs_f64())
         })?;
         println!("{rate}");
@@ -46,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn all_delivered(engine: &SqliteEngine, count: i64) {
+async fn all_delivered(engine: Arc<SqliteEngine>, count: i64) {
     while engine.queue_stats().await.map_or(0, |stats| stats.delivered) < count {
         tokio::time::sleep(POLL).await;
     }
