@@ -10,6 +10,7 @@ use compliance_log::audit::checkpoint::CheckpointNote;
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::{VerifyOptions, verify};
 use compliance_log::correlation::REQUEST_ID;
+use compliance_webhook::deliver::{Answer, Outcome as Delivery};
 use compliance_webhook::outbox::sqlite::durable_options;
 use sqlx::SqlitePool;
 
@@ -136,10 +137,11 @@ pub(crate) async fn report(played: &Played, data: &Path, closed: &ClosedTrail) -
     Ok(went_well)
 }
 
-/// What the outbox noted of the first delivery.
+/// The operator code of the first delivery, by the status the outbox noted.
 async fn delivery_code(data: &Path) -> Result<String, Failure> {
     let pool = SqlitePool::connect_with(durable_options(&data.join(DATABASE))).await?;
-    let row: Option<(Option<String>,)> =
-        sqlx::query_as("SELECT last_code FROM webhook_delivery ORDER BY seq").fetch_optional(&pool).await?;
-    Ok(row.and_then(|(code,)| code).unwrap_or_default())
+    let noted: Option<(Option<u16>,)> =
+        sqlx::query_as("SELECT last_status FROM webhook_delivery ORDER BY seq").fetch_optional(&pool).await?;
+    let status = noted.and_then(|(status,)| status);
+    Ok(status.map_or_else(String::new, |status| Delivery::Answered(Answer::new(status)).code().to_string()))
 }
