@@ -37,8 +37,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (name, effort) = match args.as_slice() {
-        // The other process of the webhook block.
-        ["receiver", scheme] => return served(webhook::receiver::serve(scheme)),
+        // The other processes of the webhook block.
+        ["backlog"] => return ended(webhook::measure_backlog()),
+        ["receiver", scheme] => return ended(webhook::receiver::serve(scheme)),
         [name] => (*name, Effort::FULL),
         [name, "--quick"] | ["--quick", name] => (*name, Effort::QUICK),
         _ => return usage(),
@@ -51,11 +52,11 @@ fn main() -> ExitCode {
     if bench.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn served(ended: Result<(), Failure>) -> ExitCode {
-    match ended {
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("compliance-peers: receiver: {error}");
+            eprintln!("compliance-peers: {error}");
             ExitCode::FAILURE
         }
     }

@@ -27,6 +27,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::measure::Failure;
 
+/// The receiver is `localhost`, and `h0.localhost` to `h99.localhost`.
+pub(super) const NAMES: usize = 100;
+
 /// A running receiver. Dropping it ends the process.
 pub(super) struct Receiver {
     child: Child,
@@ -117,15 +120,16 @@ async fn respond(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, I
     Ok(response)
 }
 
-/// An authority made for this run, in PEM, and a server with a certificate of it for `localhost`.
+/// An authority made for this run, in PEM, and a server with a certificate of it.
 fn certificate() -> Result<(String, ServerConfig), Failure> {
     let ca_key = KeyPair::generate()?;
     let mut ca = CertificateParams::new(Vec::new())?;
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let pem = ca.self_signed(&ca_key)?.pem();
     let key = KeyPair::generate()?;
-    let leaf =
-        CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &Issuer::new(ca, ca_key))?;
+    let below = (0..NAMES).map(|n| format!("h{n}.localhost"));
+    let names: Vec<String> = std::iter::once("localhost".to_owned()).chain(below).collect();
+    let leaf = CertificateParams::new(names)?.signed_by(&key, &Issuer::new(ca, ca_key))?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])?
