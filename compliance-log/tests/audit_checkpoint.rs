@@ -66,6 +66,10 @@ fn other_forms_of_the_same_statement_are_refused() {
     }
     let checkpoint = checkpoint();
     let note = checkpoint.note();
+    for origin in ["", "test.example/audit\r", "test.example/audit ", "test.example+audit", "a\u{7f}b"] {
+        check(note, "test.example/audit", origin);
+    }
+    check(note, "\u{2014} test.example/audit ", "\u{2014} test.example/audit\r ");
     check(note, "\n3\n", "\n03\n");
     check(note, "\n3\n", "\n+3\n");
     check(note, "\n3\n", "\n3 \n");

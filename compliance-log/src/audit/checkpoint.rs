@@ -228,9 +228,7 @@ pub struct VerifyingKey {
 
 impl VerifyingKey {
     fn new(name: &str, key: ed25519_dalek::VerifyingKey) -> Result<Self, CheckpointError> {
-        let is_name = (1..=MAX_KEY_NAME_LEN).contains(&name.len())
-            && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+');
-        if !is_name {
+        if !is_key_name(name) {
             return Err(CheckpointError(CheckpointErrorKind::KeyName));
         }
         let hash = Sha256::new_with_prefix(name).chain_update([b'\n', ED25519]).chain_update(key.as_bytes());
@@ -243,6 +241,12 @@ impl VerifyingKey {
     pub fn name(&self) -> &str {
         &self.name
     }
+}
+
+/// C2SP signed-note: no Unicode spaces, no plus signs. Control characters would hide in what people compare.
+fn is_key_name(name: &str) -> bool {
+    (1..=MAX_KEY_NAME_LEN).contains(&name.len())
+        && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
 impl fmt::Display for VerifyingKey {
@@ -338,7 +342,7 @@ impl CheckpointNote {
         }
         let (text, signatures) = note.rsplit_once("\n\n").ok_or(CheckpointError::form(1))?;
         let mut lines = text.split('\n');
-        let origin = lines.next().unwrap_or_default();
+        let origin = lines.next().filter(|origin| is_key_name(origin)).ok_or(CheckpointError::form(1))?;
         let statement = Statement::parse(lines).map_err(CheckpointError::form)?;
         // One form for one statement: whatever is not written back byte for byte was not of the form.
         if statement.text(origin).strip_suffix('\n') != Some(text) {
@@ -363,7 +367,7 @@ impl CheckpointNote {
         let refused = CheckpointError(CheckpointErrorKind::Signature);
         let (text, signatures) = self.note.rsplit_once("\n\n").ok_or(refused)?;
         let mut is_signed = false;
-        for signature in signatures.lines().filter_map(SignatureLine::parse) {
+        for signature in signatures.split('\n').filter_map(SignatureLine::parse) {
             if signature.name == &*key.name && signature.key_id == key.id {
                 let bytes = <[u8; 64]>::try_from(&*signature.bytes).map_err(|_| refused)?;
                 let signed = [text, "\n"].concat();
@@ -407,8 +411,7 @@ impl<'a> SignatureLine<'a> {
         let (name, signature) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
         let signature = BASE64.decode(signature).ok()?;
         let (key_id, bytes) = signature.split_first_chunk()?;
-        let is_name = !name.is_empty() && !name.contains(|c: char| c == '+' || c.is_control());
-        is_name.then(|| Self { name, key_id: *key_id, bytes: bytes.to_vec() })
+        is_key_name(name).then(|| Self { name, key_id: *key_id, bytes: bytes.to_vec() })
     }
 }
 
