@@ -4,13 +4,15 @@
 //! happen again. So it is refused, and browsers are told with HSTS (RFC 6797) not to try.
 //!
 //! ```
+//! use std::net::IpAddr;
+//!
 //! use compliance_core::request::Transport;
 //! use compliance_geo::client_ip::TrustedProxies;
 //! use compliance_geo::transport::{SchemeSource, TransportRule};
 //!
 //! let rule = TransportRule::new(TrustedProxies::parse(["10.0.0.0/8"])?, SchemeSource::XForwardedProto)?;
 //! let said_https = [("X-Forwarded-Proto", "https")];
-//! let (proxy, stranger) = ("10.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+//! let (proxy, stranger): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
 //!
 //! assert!(rule.require_tls(proxy, Transport::Plaintext, &said_https).is_ok());
 //! // Anybody can write the header; only our proxies are believed.
@@ -19,14 +21,12 @@
 //! # Ok::<(), compliance_geo::client_ip::ClientIpConfigError>(())
 //! ```
 
-use std::net::IpAddr;
-
 use compliance_core::finding::{Reason, ReasonCode};
 use compliance_core::reason_code;
 use compliance_core::request::Transport;
 
 use crate::client_ip::forwarded::{self, Node, Proto};
-use crate::client_ip::{ClientIpConfigError, FieldName, Headers, TrustedProxies, trim};
+use crate::client_ip::{ClientIpConfigError, FieldName, Headers, Peer, TrustedProxies, trim};
 
 /// How our proxies say over what they received a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,12 +75,23 @@ impl TransportRule {
         Ok(Self { proxies, said })
     }
 
+    /// The proxies.
+    #[must_use]
+    pub fn proxies(&self) -> &TrustedProxies {
+        &self.proxies
+    }
+
     /// Says how the request reached our edge. `connection` is how it reached this process.
     ///
     /// From a proxy of ours its word counts, even when the connection from it is encrypted; from anybody else
     /// only the connection does. Missing, repeated or unreadable words mean [`Transport::Plaintext`].
-    pub fn find(&self, peer: IpAddr, connection: Transport, headers: &(impl Headers + ?Sized)) -> Transport {
-        if !self.proxies.contains(peer) {
+    pub fn find(
+        &self,
+        peer: impl Into<Peer>,
+        connection: Transport,
+        headers: &(impl Headers + ?Sized),
+    ) -> Transport {
+        if !self.proxies.contains_peer(peer.into()) {
             return connection;
         }
         let tls = match &self.said {
@@ -103,7 +114,7 @@ impl TransportRule {
     /// [`PlaintextRefused`] for [`Transport::Plaintext`].
     pub fn require_tls(
         &self,
-        peer: IpAddr,
+        peer: impl Into<Peer>,
         connection: Transport,
         headers: &(impl Headers + ?Sized),
     ) -> Result<(), PlaintextRefused> {

@@ -2,11 +2,20 @@
 
 use std::net::IpAddr;
 
+use compliance_core::country::CountryCode;
 use compliance_core::request::AddressSource;
-use compliance_geo::client_ip::{ClientIp, FieldName, OriginProof, Source, TrustedProxies};
+use compliance_geo::client_ip::{
+    ClientIp, EdgeCountry, FieldName, OriginProof, Peer, Source, TrustedProxies,
+};
 use proptest::prelude::*;
 
-const PROXY: &str = "10.0.0.1";
+fn proxy() -> IpAddr {
+    "10.0.0.1".parse().unwrap()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
 
 fn rule(source: Source) -> ClientIp {
     let proxies = TrustedProxies::parse(["10.0.0.0/8", "fd00::/8", "2a06:98c0::/29"]).unwrap();
@@ -15,7 +24,7 @@ fn rule(source: Source) -> ClientIp {
 
 #[track_caller]
 fn check_with(source: Source, headers: &[(&str, &str)], expected: Result<&str, &str>) {
-    let found = rule(source).find(PROXY.parse().unwrap(), headers);
+    let found = rule(source).find(proxy(), headers);
     let found = found.map(|client| {
         assert_eq!(client.source(), AddressSource::Header);
         client.ip().to_string()
@@ -105,11 +114,11 @@ fn without_an_answer_there_is_no_guess() {
 #[test]
 fn a_stranger_is_the_client_whatever_it_says() {
     let headers = [("X-Forwarded-For", "1.1.1.1"), ("X-Real-IP", "1.1.1.1"), ("Forwarded", "for=1.1.1.1")];
-    for source in [Source::XForwardedFor, Source::Forwarded, Source::XRealIp, Source::Peer] {
-        let found = rule(source).find("::ffff:9.9.9.9".parse().unwrap(), &headers).unwrap();
+    for source in [Source::XForwardedFor, Source::Forwarded, Source::XRealIp] {
+        let found = rule(source).find(ip("::ffff:9.9.9.9"), &headers).unwrap();
         assert_eq!((found.ip().to_string().as_str(), found.source()), ("9.9.9.9", AddressSource::Peer));
     }
-    assert_eq!(ClientIp::peer().find(PROXY.parse().unwrap(), &headers).unwrap().ip().to_string(), PROXY);
+    assert_eq!(ClientIp::peer().find(proxy(), &headers).unwrap().ip(), proxy());
 }
 
 #[test]
@@ -152,7 +161,99 @@ fn cloudflare_peculiarities_are_refused() {
         &[("True-Client-IP", "1.1.1.1"), ("CF-Connecting-IP", "6.6.6.6")],
         Ok("1.1.1.1"),
     );
-    assert!(TrustedProxies::cloudflare().unwrap().contains("173.245.48.1".parse().unwrap()));
+}
+
+/// `CF-Connecting-IP` was overwritten; the address it stands for is beside it.
+#[test]
+fn a_made_up_ipv4_gives_way_to_the_address_it_stands_for() {
+    let source = || Source::CfConnectingIp(OriginProof::Tunnel);
+    let fake = ("CF-Connecting-IP", "246.1.2.3");
+    check_with(source(), &[fake, ("CF-Connecting-IPv6", "2001:db8::7")], Ok("2001:db8::7"));
+    check_with(source(), &[fake, ("CF-Connecting-IPv6", "1.1.1.1")], Err("client_ip.malformed"));
+    check_with(source(), &[fake, ("CF-Connecting-IPv6", "x")], Err("client_ip.malformed"));
+    check_with(
+        source(),
+        &[fake, ("CF-Connecting-IPv6", "2a06:98c0:3600::103")],
+        Err("client_ip.cloudflare_worker"),
+    );
+    let twice = [fake, ("CF-Connecting-IPv6", "2001:db8::7"), ("CF-Connecting-IPv6", "2001:db8::8")];
+    check_with(source(), &twice, Err("client_ip.duplicate"));
+    // Where the edge did not make an address up, the second header is the client's own.
+    let own = [("CF-Connecting-IP", "1.1.1.1"), ("CF-Connecting-IPv6", "2001:db8::7")];
+    check_with(source(), &own, Ok("1.1.1.1"));
+    // Another edge knows no such header.
+    let other = [("True-Client-IP", "246.1.2.3"), ("CF-Connecting-IPv6", "2001:db8::7")];
+    check_with(Source::TrueClientIp(OriginProof::Tunnel), &other, Err("client_ip.pseudo_ipv4"));
+}
+
+#[test]
+fn cloudflares_ranges_are_dated_and_whole() {
+    let edge = TrustedProxies::cloudflare().unwrap();
+    for inside in ["173.245.48.1", "104.27.255.255", "2606:4700::1", "2a06:98c7:ffff::1"] {
+        assert!(edge.contains(ip(inside)), "{inside}");
+    }
+    for outside in ["104.15.255.255", "104.28.0.0", "2606:4701::", "1.1.1.1"] {
+        assert!(!edge.contains(ip(outside)), "{outside}");
+    }
+    assert_eq!(TrustedProxies::CLOUDFLARE_UPDATED, "2023-09-28");
+}
+
+#[test]
+fn cloudflares_word_counts_only_with_a_proof() {
+    let code = |proxies, source| ClientIp::new(proxies, source).unwrap_err().code();
+    let edge = || TrustedProxies::cloudflare().unwrap();
+    let both = || edge().and(TrustedProxies::parse(["10.0.0.0/8"]).unwrap()).unwrap();
+    for source in [Source::XForwardedFor, Source::Forwarded, Source::XRealIp, Source::XForwardedForHops(1)] {
+        assert_eq!(code(edge(), source.clone()), "client_ip.no_origin_proof");
+        assert_eq!(code(both(), source), "client_ip.no_origin_proof");
+    }
+    for name in ["CF-Connecting-IP", "cf-connecting-ipv6", "CF-Pseudo-IPv4", "True-Client-IP"] {
+        let source = Source::SingleHeader(FieldName::parse(name).unwrap());
+        assert_eq!(code(TrustedProxies::parse(["10.0.0.0/8"]).unwrap(), source), "client_ip.no_origin_proof");
+    }
+    // Requests through a tunnel come from its local end.
+    assert_eq!(code(edge(), Source::CfConnectingIp(OriginProof::Tunnel)), "client_ip.tunnel_peer");
+    assert!(ClientIp::new(both(), Source::CfConnectingIp(OriginProof::Tunnel)).is_ok());
+    assert!(ClientIp::new(edge(), Source::CfConnectingIp(OriginProof::ClientCertificate)).is_ok());
+}
+
+#[test]
+fn the_edges_country_is_read_where_it_is_configured() {
+    let plain = rule(Source::CfConnectingIp(OriginProof::Tunnel));
+    let with_country = plain.clone().with_edge_country().unwrap();
+    let check = |value: &str, expected| {
+        let headers = [("CF-IPCountry", value)];
+        assert_eq!(with_country.edge_country(proxy(), &headers), Some(expected), "{value}");
+        assert_eq!(with_country.edge_country(ip("9.9.9.9"), &headers), None);
+        assert_eq!(plain.edge_country(proxy(), &headers), None);
+    };
+    check("DE", EdgeCountry::Country(CountryCode::parse("DE").unwrap()));
+    check(" IR ", EdgeCountry::Country(CountryCode::parse("IR").unwrap()));
+    check("T1", EdgeCountry::Tor);
+    for unknown in ["XX", "", "de,fr", "EU", "t1", "\u{e9}"] {
+        check(unknown, EdgeCountry::Unknown);
+    }
+    let twice = [("CF-IPCountry", "DE"), ("cf-ipcountry", "DE")];
+    assert_eq!(with_country.edge_country(proxy(), &twice), Some(EdgeCountry::Unknown));
+    let none: [(&str, &str); 0] = [];
+    assert_eq!(with_country.edge_country(proxy(), &none), None);
+    for source in [Source::XForwardedFor, Source::TrueClientIp(OriginProof::Tunnel)] {
+        assert_eq!(rule(source).with_edge_country().unwrap_err().code(), "client_ip.no_origin_proof");
+    }
+}
+
+#[test]
+fn a_unix_socket_is_a_proxy_or_nobody() {
+    let headers = [("X-Forwarded-For", "6.6.6.6, 1.1.1.1")];
+    let trusting = TrustedProxies::parse(["unix:"]).unwrap();
+    let rule = ClientIp::new(trusting.clone(), Source::XForwardedFor).unwrap();
+    assert_eq!(rule.find(Peer::UnixSocket, &headers).unwrap().ip(), ip("1.1.1.1"));
+    assert_eq!(rule.find(ip("127.0.0.1"), &headers).unwrap().ip(), ip("127.0.0.1"));
+    let networks = TrustedProxies::parse(["127.0.0.1"]).unwrap();
+    for rule in [ClientIp::new(networks, Source::XForwardedFor).unwrap(), ClientIp::peer()] {
+        assert_eq!(rule.find(Peer::UnixSocket, &headers).unwrap_err().code(), "client_ip.unix_socket");
+    }
+    assert_eq!(ClientIp::new(trusting, Source::Peer).unwrap_err().code(), "client_ip.unused_proxies");
 }
 
 #[track_caller]
@@ -216,7 +317,7 @@ fn quotes_do_not_span_lines() {
 #[test]
 fn errors_say_which_entry_but_not_what_it_held() {
     let error = rule(Source::XForwardedFor)
-        .find(PROXY.parse().unwrap(), &[("X-Forwarded-For", "1.1.1.1, secret, 10.0.0.2")])
+        .find(proxy(), &[("X-Forwarded-For", "1.1.1.1, secret, 10.0.0.2")])
         .unwrap_err();
     assert_eq!(error.place(), 2);
     assert_eq!(
@@ -224,10 +325,7 @@ fn errors_say_which_entry_but_not_what_it_held() {
         "client address not established: an entry is no IP address (entry 2 from the right)"
     );
     let error = rule(Source::Forwarded)
-        .find(
-            PROXY.parse().unwrap(),
-            &[("Forwarded", "for=x, for=10.1.1.1"), ("Forwarded", "for=10.0.0.2, for=10.0.0.3")],
-        )
+        .find(proxy(), &[("Forwarded", "for=x, for=10.1.1.1"), ("Forwarded", "for=10.0.0.2, for=10.0.0.3")])
         .unwrap_err();
     assert_eq!(error.place(), 4);
 }
@@ -240,6 +338,8 @@ fn rules_that_can_never_match_are_refused() {
     assert_eq!(code(none(), Source::XForwardedForHops(0)), "client_ip.hops");
     assert_eq!(code(none(), Source::XForwardedForHops(33)), "client_ip.hops");
     assert!(ClientIp::new(none(), Source::Peer).is_ok());
+    let some = TrustedProxies::parse(["10.0.0.0/8"]).unwrap();
+    assert_eq!(code(some, Source::Peer), "client_ip.unused_proxies");
     assert_eq!(FieldName::parse(""), None);
     assert_eq!(FieldName::parse("X Real IP"), None);
 }
@@ -282,7 +382,7 @@ proptest! {
             .prop_map(|entries| entries.join(",")), 0..4)
     ) {
         let headers: Vec<(&str, &String)> = lines.iter().map(|line| ("x-forwarded-for", line)).collect();
-        let found = rule(Source::XForwardedFor).find(PROXY.parse().unwrap(), &headers).ok().map(|client| client.ip());
+        let found = rule(Source::XForwardedFor).find(proxy(), &headers).ok().map(|client| client.ip());
         prop_assert_eq!(found, reference(&lines));
     }
 
@@ -290,18 +390,18 @@ proptest! {
     #[test]
     fn nothing_left_of_the_answer_changes_it(prefix in "[ -~]{0,40}") {
         let headers = [("forwarded", format!("{prefix}, for=\"[2001:db8::7]\";proto=https"))];
-        if let Ok(client) = rule(Source::Forwarded).find(PROXY.parse().unwrap(), &headers) {
+        if let Ok(client) = rule(Source::Forwarded).find(proxy(), &headers) {
             prop_assert_eq!(client.ip(), "2001:db8::7".parse::<IpAddr>().unwrap());
         }
         let headers = [("x-forwarded-for", format!("{prefix}, 1.1.1.1"))];
-        let client = rule(Source::XForwardedFor).find(PROXY.parse().unwrap(), &headers).unwrap();
+        let client = rule(Source::XForwardedFor).find(proxy(), &headers).unwrap();
         prop_assert_eq!(client.ip(), "1.1.1.1".parse::<IpAddr>().unwrap());
     }
 
     /// The reader of dotted quads and the standard library's agree on everything near one.
     #[test]
     fn dotted_quads_are_read_as_std_reads_them(text in "[0-9]{0,4}\\.[0-9]{1,3}\\.[0-3]{1,3}\\.[0-9]{1,3}[.0-9]{0,2}") {
-        let found = rule(Source::XForwardedForHops(1)).find(PROXY.parse().unwrap(), &[("x-forwarded-for", &text)]);
+        let found = rule(Source::XForwardedForHops(1)).find(proxy(), &[("x-forwarded-for", &text)]);
         prop_assert_eq!(found.ok().map(|client| client.ip()), text.parse::<IpAddr>().ok());
     }
 
@@ -309,7 +409,7 @@ proptest! {
     fn any_bytes_get_an_answer(value in prop::collection::vec(any::<u8>(), 0..80)) {
         for source in [Source::XForwardedFor, Source::Forwarded, Source::XRealIp] {
             for name in ["x-forwarded-for", "forwarded", "x-real-ip"] {
-                let _ = rule(source.clone()).find(PROXY.parse().unwrap(), &[(name, &value)]);
+                let _ = rule(source.clone()).find(proxy(), &[(name, &value)]);
             }
         }
     }
@@ -321,6 +421,6 @@ fn header_maps_are_read() {
     let mut headers = http::HeaderMap::new();
     headers.append("x-forwarded-for", "6.6.6.6, 1.1.1.1".parse().unwrap());
     headers.append("x-forwarded-for", "10.0.0.2".parse().unwrap());
-    let found = rule(Source::XForwardedFor).find(PROXY.parse().unwrap(), &headers).unwrap();
+    let found = rule(Source::XForwardedFor).find(proxy(), &headers).unwrap();
     assert_eq!(found.ip().to_string(), "1.1.1.1");
 }

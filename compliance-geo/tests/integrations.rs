@@ -4,15 +4,19 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
 use compliance_core::clock::{Clock, ManualClock};
-use compliance_core::event::{PassPolicy, Recorder, Sink};
-use compliance_core::finding::{Enforcement, Outcome, Reason};
+use compliance_core::event::{
+    AuditReceipt, Completion, Durability, Event, EventKind, PassPolicy, RecordErrorKind, Recorder, Recording,
+    Sink,
+};
+use compliance_core::finding::{Enforcement, Outcome, Reason, RiskAcceptance};
 use compliance_core::request::{ClientAddress, Transport};
 use compliance_core::testing::{MemorySink, block_on};
-use compliance_geo::client_ip::{ClientIp, Source, TrustedProxies};
+use compliance_geo::client_ip::{ClientIp, OriginProof, Peer, Source, TrustedProxies};
 use compliance_geo::embargo::{Embargo, Policy, ServablePlace};
 use compliance_geo::integrations::Refusal;
 use compliance_geo::integrations::tower::{ClientIpLayer, EmbargoLayer, TransportLayer};
@@ -45,8 +49,8 @@ impl Service<Request<()>> for Echo {
     }
 }
 
-fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<IpAddr>().copied()
+fn peer(extensions: &Extensions) -> Option<Peer> {
+    extensions.get::<IpAddr>().copied().map(Peer::Ip)
 }
 
 fn clock() -> Arc<dyn Clock> {
@@ -68,7 +72,7 @@ fn proxies() -> TrustedProxies {
     TrustedProxies::parse(["10.0.0.0/8"]).unwrap()
 }
 
-fn client_ip() -> ClientIpLayer<fn(&Extensions) -> Option<IpAddr>> {
+fn client_ip() -> ClientIpLayer {
     ClientIpLayer::new(ClientIp::new(proxies(), Source::XForwardedFor).unwrap(), peer)
 }
 
@@ -120,11 +124,25 @@ fn what_was_not_established_is_refused() {
     check(&mut service, request(Some("1.1.1.1"), &[]), 403, Refusal::BODY, Some("client_ip.not_established"));
 }
 
+type SharedRecorder = Arc<Recorder<Arc<dyn Sink>>>;
+
+fn recorder(passes: PassPolicy) -> (Arc<MemorySink>, SharedRecorder) {
+    let sink = Arc::new(MemorySink::default());
+    let recorder = Recorder::new(Arc::clone(&sink) as Arc<dyn Sink>, passes);
+    (sink, Arc::new(recorder))
+}
+
+fn codes(sink: &MemorySink) -> Vec<(Outcome, String)> {
+    sink.events()
+        .iter()
+        .map(|event| (event.outcome(), event.reason().unwrap_or_default().to_owned()))
+        .collect()
+}
+
 #[test]
 fn refusals_are_recorded_and_passes_counted() {
-    let sink = Arc::new(MemorySink::default());
-    let recorder = Arc::new(Recorder::new(Arc::clone(&sink) as Arc<dyn Sink>, PassPolicy::default()));
-    let layer = EmbargoLayer::recording(embargo(), clock(), Arc::clone(&recorder));
+    let (sink, recorder) = recorder(PassPolicy::default());
+    let layer = EmbargoLayer::new(embargo(), clock()).recording(Arc::clone(&recorder));
     let mut service = ClientIpLayer::new(ClientIp::peer(), peer).layer(layer.layer(Echo));
     for ip in ["1.1.1.1", "5.22.4.4", "8.8.8.8", "127.0.0.1"] {
         block_on(service.call(request(Some(ip), &[]))).unwrap();
@@ -141,10 +159,9 @@ fn refusals_are_recorded_and_passes_counted() {
 
 #[test]
 fn report_only_records_and_lets_pass_without_a_proof() {
-    let sink = Arc::new(MemorySink::default());
-    let recorder = Arc::new(Recorder::new(Arc::clone(&sink) as Arc<dyn Sink>, PassPolicy::Each));
+    let (sink, recorder) = recorder(PassPolicy::Each);
     let embargo = Embargo::builder().policy(Policy::Us).report_only().build().unwrap();
-    let layer = EmbargoLayer::recording(embargo, clock(), recorder);
+    let layer = EmbargoLayer::new(embargo, clock()).recording(recorder);
     let mut service = ClientIpLayer::new(ClientIp::peer(), peer).layer(layer.layer(Echo));
     check(&mut service, request(Some("5.22.4.4"), &[]), 200, "5.22.4.4 proof=false tls=false", None);
     let [event] = &sink.events()[..] else { panic!() };
@@ -171,4 +188,203 @@ fn plaintext_is_refused_and_tls_gets_hsts() {
     assert!(response.headers().get("location").is_none());
     let stranger = request(Some("1.1.1.1"), &[("x-forwarded-proto", "https")]);
     check(&mut service, stranger, 403, Refusal::BODY, Some("transport.plaintext"));
+}
+
+fn text(event: &Event, name: &str) -> String {
+    let field = event.fields().iter().find(|field| field.name() == name).unwrap();
+    format!("{:?}", field.value())
+}
+
+#[test]
+fn events_say_which_programmes_and_who_said_what() {
+    let (sink, recorder) = recorder(PassPolicy::default());
+    let layer = EmbargoLayer::new(embargo(), clock()).recording(recorder);
+    let mut service = ClientIpLayer::new(ClientIp::peer(), peer).layer(layer.layer(Echo));
+    block_on(service.call(request(Some("5.22.4.4"), &[]))).unwrap();
+    let [event] = &sink.events()[..] else { panic!() };
+    assert!(text(event, "programmes").contains("ofac.iran,ear.iran"));
+    assert!(text(event, "voices").contains("iptoasn") && text(event, "voices").contains("=IR"));
+    assert!(text(event, "reasons").contains("embargo.country"));
+}
+
+#[test]
+fn refusals_of_client_address_and_transport_are_recorded() {
+    let (sink, recorder) = recorder(PassPolicy::default());
+    let rule = TransportRule::new(proxies(), SchemeSource::XForwardedProto).unwrap();
+    let transport =
+        TransportLayer::new(rule, Transport::Plaintext, peer).recording(Arc::clone(&recorder), clock());
+    let mut service = client_ip().recording(Arc::clone(&recorder), clock()).layer(transport.layer(Echo));
+    let mut ask = |peer, headers: &[(&'static str, &'static str)], code| {
+        check(&mut service, request(peer, headers), 403, Refusal::BODY, Some(code));
+    };
+    ask(None, &[], "client_ip.no_peer");
+    ask(Some(PROXY), &[("x-forwarded-for", "x")], "client_ip.malformed");
+    ask(Some("198.51.100.7"), &[], "transport.plaintext");
+    let events = sink.events();
+    assert_eq!(
+        codes(&sink),
+        [
+            (Outcome::Refused, "client_ip.no_peer".to_owned()),
+            (Outcome::Refused, "client_ip.malformed".to_owned()),
+            (Outcome::Refused, "transport.plaintext".to_owned()),
+        ]
+    );
+    assert_eq!(events[1].client(), None);
+    assert_eq!(events[2].client().unwrap().to_string(), "198.51.100.0/24");
+    // What passed is counted: the third request's client address.
+    recorder.flush("2026-07-01T00:01:00Z".parse().unwrap());
+    let aggregated = sink.events().split_off(3);
+    assert!(aggregated.iter().all(|event| event.kind() == EventKind::SystemPassesAggregated));
+    assert_eq!(aggregated.len(), 1);
+}
+
+#[test]
+fn without_a_record_a_refusal_is_no_statement() {
+    let (sink, recorder) = recorder(PassPolicy::default());
+    sink.fail_with(Some(RecordErrorKind::Full));
+    let layer = EmbargoLayer::new(embargo(), clock()).recording(Arc::clone(&recorder));
+    let mut service = client_ip().recording(recorder, clock()).layer(layer.layer(Echo));
+    let mut ask = |forwarded, status, body, code| {
+        check(&mut service, request(Some(PROXY), &[("x-forwarded-for", forwarded)]), status, body, code);
+    };
+    ask("5.22.4.4", 503, Refusal::BODY, Some("refusal.unrecorded"));
+    ask("192.168.1.1", 503, Refusal::BODY, Some("refusal.unrecorded"));
+    ask("nonsense", 503, Refusal::BODY, Some("refusal.unrecorded"));
+    // Passes do not depend on the trail.
+    ask("1.1.1.1", 200, "1.1.1.1 proof=true tls=false", None);
+}
+
+/// Keeps nothing until it is told to.
+#[derive(Default)]
+struct SlowSink(Mutex<Vec<(Event, Completion)>>);
+
+impl Sink for SlowSink {
+    fn record(&self, event: Event) -> Recording {
+        let (completion, recording) = Recording::pending();
+        self.0.lock().unwrap().push((event, completion));
+        recording
+    }
+}
+
+#[test]
+fn a_refusal_is_answered_only_once_it_is_kept() {
+    let sink = Arc::new(SlowSink::default());
+    let recorder = Recorder::new(Arc::clone(&sink) as Arc<dyn Sink>, PassPolicy::default());
+    let layer = EmbargoLayer::new(embargo(), clock()).recording(Arc::new(recorder));
+    let mut service = ClientIpLayer::new(ClientIp::peer(), peer).layer(layer.layer(Echo));
+    let mut ask = |answer: fn(Event, Completion)| {
+        let mut response = pin!(service.call(request(Some("5.22.4.4"), &[])));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(response.as_mut().poll(&mut context).is_pending());
+        let (event, completion) = sink.0.lock().unwrap().pop().unwrap();
+        answer(event, completion);
+        let Poll::Ready(Ok(response)) = response.poll(&mut context) else { panic!() };
+        response.status().as_u16()
+    };
+    assert_eq!(
+        ask(|event, completion| completion.complete(Ok(AuditReceipt::attest(
+            event.digest(),
+            1,
+            Durability::Disk
+        )))),
+        451
+    );
+    assert_eq!(ask(|_, completion| drop(completion)), 503);
+    // Another event's receipt says nothing of this one.
+    assert_eq!(
+        ask(|event, completion| {
+            let other = Event::builder(event.kind(), event.outcome(), event.actor().clone(), event.at());
+            let receipt = AuditReceipt::attest(other.build().unwrap().digest(), 1, Durability::Disk);
+            completion.complete(Ok(receipt));
+        }),
+        503
+    );
+}
+
+#[test]
+fn every_check_can_only_report() {
+    let (sink, recorder) = recorder(PassPolicy::Each);
+    let rule = TransportRule::new(proxies(), SchemeSource::XForwardedProto).unwrap();
+    let embargo = Embargo::builder().policy(Policy::Us).report_only().build().unwrap();
+    let embargo = EmbargoLayer::new(embargo, clock()).recording(Arc::clone(&recorder));
+    let transport = TransportLayer::new(rule, Transport::Plaintext, peer).report_only();
+    let transport = transport.recording(Arc::clone(&recorder), clock());
+    let client_ip = client_ip().report_only().recording(recorder, clock());
+    let mut service = client_ip.layer(transport.layer(embargo.layer(Echo)));
+    let broken = request(Some(PROXY), &[("x-forwarded-for", "x")]);
+    let response = check(&mut service, broken, 200, " proof=false tls=false", None);
+    assert!(response.headers().get("strict-transport-security").is_none());
+    let events = sink.events();
+    assert_eq!(
+        events.iter().map(|event| event.reason().unwrap_or_default().to_owned()).collect::<Vec<_>>(),
+        ["client_ip.malformed", "transport.plaintext", "client_ip.not_established"]
+    );
+    assert!(events.iter().all(|event| event.enforcement() == Enforcement::ReportOnly));
+}
+
+#[test]
+fn an_accepted_risk_is_recorded_each_time_with_who_accepted_it() {
+    let (sink, recorder) = recorder(PassPolicy::default());
+    let accepted =
+        RiskAcceptance::new("head-of-compliance", "text only", "2026-08-01T00:00:00Z".parse().unwrap());
+    let embargo = Embargo::builder()
+        .policy(Policy::Us)
+        .dangerous(accepted.unwrap())
+        .serve_unknown_regions()
+        .build()
+        .unwrap();
+    let layer = EmbargoLayer::new(embargo, clock()).recording(recorder);
+    let mut service = ClientIpLayer::new(ClientIp::peer(), peer).layer(layer.layer(Echo));
+    for _ in 0..2 {
+        let body = "194.0.200.1 proof=true tls=false";
+        check(&mut service, request(Some("194.0.200.1"), &[]), 200, body, None);
+    }
+    let events = sink.events();
+    assert_eq!(events.len(), 2);
+    assert!(events.iter().all(|event| event.kind() == EventKind::CheckRiskAccepted));
+    assert!(text(&events[0], "approver").contains("head-of-compliance"));
+}
+
+#[test]
+fn the_edges_word_reaches_the_embargo_check() {
+    let source = Source::CfConnectingIp(OriginProof::ClientCertificate);
+    let rule = ClientIp::new(TrustedProxies::cloudflare().unwrap(), source).unwrap();
+    let layer = ClientIpLayer::new(rule.with_edge_country().unwrap(), peer);
+    let mut service = layer.layer(EmbargoLayer::new(embargo(), clock()).layer(Echo));
+    let mut ask = |country, status, code| {
+        let headers = [("cf-connecting-ip", "1.1.1.1"), ("cf-ipcountry", country)];
+        let body = if status == 200 { "1.1.1.1 proof=true tls=false" } else { Refusal::BODY };
+        check(&mut service, request(Some("172.64.0.1"), &headers), status, body, code);
+    };
+    ask("AU", 200, None);
+    ask("XX", 200, None);
+    ask("T1", 403, Some("embargo.tor"));
+    ask("IR", 451, Some("embargo.country"));
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn axum_reads_the_peer_and_hands_out_the_proof() {
+    use axum::extract::ConnectInfo;
+    use axum::routing::get;
+    use compliance_geo::integrations::axum::{Servable, peer};
+
+    async fn whoami(Servable(place): Servable) -> String {
+        place.country().map(|country| country.to_string()).unwrap_or_default()
+    }
+    let guarded = || axum::Router::new().route("/", get(whoami));
+    let layered = guarded()
+        .layer(EmbargoLayer::new(embargo(), clock()))
+        .layer(ClientIpLayer::new(ClientIp::peer(), peer));
+    let ask = |mut app: axum::Router, from: &str| {
+        let mut request = Request::new(axum::body::Body::empty());
+        let address: std::net::SocketAddr = from.parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(address));
+        block_on(Service::<Request<_>>::call(&mut app, request)).unwrap().status().as_u16()
+    };
+    assert_eq!(ask(layered.clone(), "1.1.1.1:443"), 200);
+    assert_eq!(ask(layered.clone(), "5.22.4.4:443"), 451);
+    assert_eq!(ask(layered, "[::1]:443"), 403);
+    // Without the layer there is no proof.
+    assert_eq!(ask(guarded(), "1.1.1.1:443"), 403);
 }

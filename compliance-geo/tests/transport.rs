@@ -1,17 +1,19 @@
 //! Whether a request came over TLS.
 
+use std::net::IpAddr;
+
 use compliance_core::request::Transport;
-use compliance_geo::client_ip::TrustedProxies;
+use compliance_geo::client_ip::{Peer, TrustedProxies};
 use compliance_geo::transport::{SchemeSource, TransportRule};
 
 #[track_caller]
 fn check(source: SchemeSource, headers: &[(&str, &str)], expected: Transport) {
     let rule = TransportRule::new(TrustedProxies::parse(["10.0.0.0/8"]).unwrap(), source).unwrap();
-    let proxy = "10.0.0.1".parse().unwrap();
+    let proxy: IpAddr = "10.0.0.1".parse().unwrap();
     assert_eq!(rule.find(proxy, Transport::Plaintext, headers), expected, "{headers:?}");
     assert_eq!(rule.require_tls(proxy, Transport::Plaintext, headers).is_ok(), expected == Transport::Tls);
     // A stranger's headers never count, in either direction.
-    let stranger = "192.0.2.1".parse().unwrap();
+    let stranger: IpAddr = "192.0.2.1".parse().unwrap();
     for connection in [Transport::Plaintext, Transport::Tls] {
         assert_eq!(rule.find(stranger, connection, headers), connection, "{headers:?}");
     }
@@ -52,7 +54,19 @@ fn the_connection_alone_can_count() {
     check(SchemeSource::Connection, &[("X-Forwarded-Proto", "https")], Transport::Plaintext);
     let rule = TransportRule::new(TrustedProxies::default(), SchemeSource::Connection).unwrap();
     let none: [(&str, &str); 0] = [];
-    assert!(rule.require_tls("10.0.0.1".parse().unwrap(), Transport::Tls, &none).is_ok());
+    assert!(rule.require_tls(IpAddr::from([10, 0, 0, 1]), Transport::Tls, &none).is_ok());
     let error = TransportRule::new(TrustedProxies::default(), SchemeSource::Forwarded).unwrap_err();
     assert_eq!(error.code(), "client_ip.no_proxies");
+}
+
+#[test]
+fn a_trusted_unix_socket_speaks_for_the_client() {
+    let said = [("X-Forwarded-Proto", "https")];
+    let check = |trusted: &str, expected| {
+        let proxies = TrustedProxies::parse([trusted]).unwrap();
+        let rule = TransportRule::new(proxies, SchemeSource::XForwardedProto).unwrap();
+        assert_eq!(rule.find(Peer::UnixSocket, Transport::Plaintext, &said), expected);
+    };
+    check("unix:", Transport::Tls);
+    check("10.0.0.0/8", Transport::Plaintext);
 }

@@ -222,8 +222,8 @@ fn router(
         .layer(DefaultBodyLimit::max(MAX_BODY_LEN))
         .layer(middleware::from_fn(arrive_in_time))
         // The layer added last sees the request first.
-        .layer(EmbargoLayer::recording(embargo, clock, recorder))
-        .layer(ClientIpLayer::new(behind_proxy, peer))
+        .layer(EmbargoLayer::new(embargo, Arc::clone(&clock)).recording(Arc::clone(&recorder)))
+        .layer(ClientIpLayer::new(behind_proxy, peer).recording(recorder, clock))
         .layer(middleware::map_response(show_refusal))
         .layer(CorrelationLayer::new(SystemRandom))
         .layer(middleware::map_response(pages::secure_headers))

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use compliance_core::clock::{Clock, SystemClock};
-use compliance_geo::client_ip::{ClientIp, OriginProof, Source, TrustedProxies};
+use compliance_geo::client_ip::{ClientIp, OriginProof, Peer, Source, TrustedProxies};
 use compliance_geo::database::Database;
 use compliance_geo::embargo::{Embargo, EmbargoBuilder, Policy, VerdictClass};
 use serde::Deserialize;
@@ -23,7 +23,7 @@ pub(crate) struct Request {
 
 /// `{"peer","headers":[[name,value]],"trusted":[cidr],"source"?}` → `{"verdict":"found"|"refused","ip"?,"reason"?}`
 ///
-/// `source` is one of `x-forwarded-for` (the default), `forwarded`, `cf-connecting-ip`, `true-client-ip`,
+/// `peer` is an address or `unix:`. `source` is one of `x-forwarded-for` (the default), `forwarded`, `cf-connecting-ip`, `true-client-ip`,
 /// `x-real-ip`, `peer` or `hops:N`.
 pub(crate) fn client_ip(line: Request) -> Value {
     match find_client(&line) {
@@ -33,12 +33,16 @@ pub(crate) fn client_ip(line: Request) -> Value {
 }
 
 fn find_client(line: &Request) -> Result<IpAddr, &'static str> {
-    let peer = line.peer.parse().map_err(|_| "toolbox.peer")?;
+    let peer = match line.peer.as_str() {
+        "unix:" => Peer::UnixSocket,
+        address => Peer::Ip(address.parse().map_err(|_| "toolbox.peer")?),
+    };
     // On a command line there is no edge to prove anything: the caller vouches.
     let source = match line.source.as_deref().unwrap_or("x-forwarded-for") {
         "cf-connecting-ip" => Source::CfConnectingIp(OriginProof::Tunnel),
         "forwarded" => Source::Forwarded,
-        "peer" => Source::Peer,
+        // Who is trusted does not matter then.
+        "peer" => return found(&ClientIp::peer(), peer, line),
         "true-client-ip" => Source::TrueClientIp(OriginProof::Tunnel),
         "x-forwarded-for" => Source::XForwardedFor,
         "x-real-ip" => Source::XRealIp,
@@ -49,6 +53,10 @@ fn find_client(line: &Request) -> Result<IpAddr, &'static str> {
     };
     let proxies = TrustedProxies::parse(&line.trusted).map_err(|e| e.code())?;
     let rule = ClientIp::new(proxies, source).map_err(|e| e.code())?;
+    found(&rule, peer, line)
+}
+
+fn found(rule: &ClientIp, peer: Peer, line: &Request) -> Result<IpAddr, &'static str> {
     rule.find(peer, line.headers.as_slice()).map(|client| client.ip()).map_err(|e| e.code())
 }
 

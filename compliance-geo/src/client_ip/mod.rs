@@ -9,38 +9,65 @@
 //!    the second line of a header that can have only one.
 //!
 //! ```
+//! use std::net::IpAddr;
+//!
 //! use compliance_geo::client_ip::{ClientIp, Source, TrustedProxies};
 //!
 //! let behind_proxy = ClientIp::new(TrustedProxies::parse(["10.0.0.0/8"])?, Source::XForwardedFor)?;
 //!
+//! let (proxy, stranger): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "192.0.2.9".parse().unwrap());
 //! let headers = [("X-Forwarded-For", "1.1.1.1, 198.51.100.7"), ("X-Forwarded-For", "10.0.0.2:4711")];
-//! let client = behind_proxy.find("10.0.0.1".parse().unwrap(), &headers).unwrap();
+//! let client = behind_proxy.find(proxy, &headers).unwrap();
 //! assert_eq!(client.ip().to_string(), "198.51.100.7");
 //!
 //! // Not from a proxy of ours: the headers are the client's own words.
-//! let client = behind_proxy.find("192.0.2.9".parse().unwrap(), &headers).unwrap();
+//! let client = behind_proxy.find(stranger, &headers).unwrap();
 //! assert_eq!(client.ip().to_string(), "192.0.2.9");
 //!
 //! let headers = [("X-Forwarded-For", "198.51.100.7, oops, 10.0.0.2")];
-//! let error = behind_proxy.find("10.0.0.1".parse().unwrap(), &headers).unwrap_err();
+//! let error = behind_proxy.find(proxy, &headers).unwrap_err();
 //! assert_eq!(error.code(), "client_ip.malformed");
 //! # Ok::<(), compliance_geo::client_ip::ClientIpConfigError>(())
 //! ```
 
+mod address;
+mod cloudflare;
+mod error;
 pub(crate) mod forwarded;
 mod header;
 mod proxies;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use compliance_core::finding::{Reason, ReasonCode};
-use compliance_core::reason_code;
 use compliance_core::request::{AddressSource, ClientAddress};
 
+use address::{address, ipv4};
+use cloudflare::Edge;
+pub use cloudflare::EdgeCountry;
+pub use error::{ClientIpConfigError, ClientIpError, ClientIpErrorKind};
 use forwarded::Node;
 pub(crate) use header::trim;
 pub use header::{FieldName, Headers};
-pub use proxies::{ClientIpConfigError, TrustedProxies};
+pub use proxies::TrustedProxies;
+
+/// Who made the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "whoever asks about a peer must say what a socket without address means"
+)]
+pub enum Peer {
+    /// Somebody at this address.
+    Ip(IpAddr),
+    /// Somebody on this machine, over a Unix socket: there is no address.
+    UnixSocket,
+}
+
+impl From<IpAddr> for Peer {
+    fn from(ip: IpAddr) -> Self {
+        Self::Ip(ip)
+    }
+}
 
 /// Who says what the client's address is. Exactly one does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,22 +116,13 @@ pub struct ClientIp {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
+    Edge(Box<Edge>),
     Forwarded(FieldName),
     Hops(FieldName, u8),
     Peer,
     Rightmost(FieldName),
-    Single(FieldName, Edge),
+    Single(FieldName),
 }
-
-/// Whose peculiarities to look for in a single-value header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Edge {
-    Cloudflare,
-    Other,
-}
-
-/// The address from which one Cloudflare zone's Worker reaches another zone: no client at all.
-const CLOUDFLARE_WORKER: Ipv6Addr = Ipv6Addr::new(0x2a06, 0x98c0, 0x3600, 0, 0, 0, 0, 0x103);
 
 impl ClientIp {
     /// The largest place for [`Source::XForwardedForHops`].
@@ -113,27 +131,47 @@ impl ClientIp {
     /// A rule for requests that come through `proxies`.
     ///
     /// # Errors
-    /// [`ClientIpConfigError`] for a rule that could never match: `client_ip.no_proxies` when a header is to be
-    /// read but nobody may set it, `client_ip.hops` outside 1 to [`MAX_HOPS`](Self::MAX_HOPS).
+    /// [`ClientIpConfigError`] for a rule that could never match, or would believe anybody:
+    ///
+    /// - `client_ip.no_proxies`: a header is to be read, but nobody may set it;
+    /// - `client_ip.unused_proxies`: proxies are named, but [`Source::Peer`] makes each of them the client;
+    /// - `client_ip.no_origin_proof`: Cloudflare's networks are trusted, or one of its headers is read, under a
+    ///   source that names no [`OriginProof`];
+    /// - `client_ip.tunnel_peer`: a tunnel is the proof, but only Cloudflare's networks are trusted, from which a
+    ///   tunnel's requests never come;
+    /// - `client_ip.hops`: outside 1 to [`MAX_HOPS`](Self::MAX_HOPS).
     pub fn new(proxies: TrustedProxies, source: Source) -> Result<Self, ClientIpConfigError> {
         let name = |text: &'static str| FieldName::parse(text).ok_or(ClientIpConfigError::HeaderName);
+        let edge = |edge: Option<Edge>| edge.map(Box::new).ok_or(ClientIpConfigError::HeaderName);
+        let proof = match source {
+            Source::CfConnectingIp(proof) | Source::TrueClientIp(proof) => Some(proof),
+            _ => None,
+        };
         let rule = match source {
-            Source::CfConnectingIp(_) => Rule::Single(name("cf-connecting-ip")?, Edge::Cloudflare),
+            Source::CfConnectingIp(_) => Rule::Edge(edge(Edge::cloudflare())?),
             Source::Forwarded => Rule::Forwarded(name("forwarded")?),
             Source::Peer => Rule::Peer,
-            Source::SingleHeader(name) => Rule::Single(name, Edge::Other),
-            Source::TrueClientIp(_) => Rule::Single(name("true-client-ip")?, Edge::Cloudflare),
+            Source::SingleHeader(name) => {
+                cloudflare::check_name(&name)?;
+                Rule::Single(name)
+            }
+            Source::TrueClientIp(_) => Rule::Edge(edge(Edge::true_client())?),
             Source::XForwardedFor => Rule::Rightmost(name("x-forwarded-for")?),
             Source::XForwardedForHops(hops) if (1..=Self::MAX_HOPS).contains(&hops) => {
                 Rule::Hops(name("x-forwarded-for")?, hops)
             }
             Source::XForwardedForHops(found) => return Err(ClientIpConfigError::Hops { found }),
-            Source::XRealIp => Rule::Single(name("x-real-ip")?, Edge::Other),
+            Source::XRealIp => Rule::Single(name("x-real-ip")?),
         };
-        if proxies.is_empty() && rule != Rule::Peer {
-            return Err(ClientIpConfigError::NoProxies);
+        match (proxies.is_empty(), rule == Rule::Peer, proof) {
+            (true, false, _) => Err(ClientIpConfigError::NoProxies),
+            (false, true, _) => Err(ClientIpConfigError::UnusedProxies),
+            (_, _, None) if proxies.has_shared_edge() => Err(ClientIpConfigError::NoOriginProof),
+            (_, _, Some(OriginProof::Tunnel)) if proxies.only_shared_edge() => {
+                Err(ClientIpConfigError::TunnelPeer)
+            }
+            _ => Ok(Self { proxies, rule }),
         }
-        Ok(Self { proxies, rule })
     }
 
     /// A rule for a service without any proxy: the peer is the client.
@@ -150,7 +188,9 @@ impl ClientIp {
 
     /// Finds the client of a request that `peer` made.
     ///
-    /// IPv4-mapped addresses become IPv4; ports and zone ids are read and dropped. Allocates nothing.
+    /// IPv4-mapped addresses become IPv4; ports and zone ids are read and dropped. Under
+    /// [`Source::CfConnectingIp`], an address that Cloudflare made up (*Pseudo IPv4*) gives way to the one it stands
+    /// for, from `CF-Connecting-IPv6`. Allocates nothing.
     ///
     /// # Errors
     /// [`ClientIpError`] when a proxy of ours made the request, but what it says cannot be used.
@@ -162,20 +202,70 @@ impl ClientIp {
     #[inline]
     pub fn find(
         &self,
-        peer: IpAddr,
+        peer: impl Into<Peer>,
         headers: &(impl Headers + ?Sized),
     ) -> Result<ClientAddress, ClientIpError> {
-        if matches!(self.rule, Rule::Peer) || !self.proxies.contains(peer) {
-            return Ok(ClientAddress::new(peer, AddressSource::Peer));
+        let no_address = ClientIpError::new(ClientIpErrorKind::UnixSocket, 0);
+        match peer.into() {
+            Peer::Ip(ip) if matches!(self.rule, Rule::Peer) || !self.proxies.contains(ip) => {
+                return Ok(ClientAddress::new(ip, AddressSource::Peer));
+            }
+            Peer::UnixSocket if !self.proxies.trusts_unix_socket() => return Err(no_address),
+            Peer::Ip(_) | Peer::UnixSocket => {}
         }
         let found = match &self.rule {
+            Rule::Edge(edge) => edge.client(headers),
             Rule::Forwarded(name) => self.in_forwarded(name, headers),
             Rule::Hops(name, hops) => self.in_list(name, headers, Some(*hops)),
-            Rule::Peer => Ok(peer),
+            // A rule that looks at the peer trusts nobody, so nobody gets here.
+            Rule::Peer => Err(no_address),
             Rule::Rightmost(name) => self.in_list(name, headers, None),
-            Rule::Single(name, edge) => in_single(name, headers, *edge),
+            Rule::Single(name) => single(name, headers),
         };
         Ok(ClientAddress::new(found?, AddressSource::Header))
+    }
+
+    /// Reads Cloudflare's `CF-IPCountry`, too, for [`edge_country`](Self::edge_country).
+    ///
+    /// # Errors
+    /// [`ClientIpConfigError`] `client_ip.no_origin_proof` for any source but [`Source::CfConnectingIp`].
+    ///
+    /// # Security
+    /// Switch it on only where the zone adds the header (*IP geolocation*): where it does not, a client's own may
+    /// come through.
+    pub fn with_edge_country(self) -> Result<Self, ClientIpConfigError> {
+        let Rule::Edge(edge) = self.rule else { return Err(ClientIpConfigError::NoOriginProof) };
+        let edge = edge.with_country().ok_or(ClientIpConfigError::NoOriginProof)?;
+        Ok(Self { proxies: self.proxies, rule: Rule::Edge(Box::new(edge)) })
+    }
+
+    /// What the edge says of the client's country: only after [`with_edge_country`](Self::with_edge_country), from
+    /// a trusted peer, and where the header is there.
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    ///
+    /// use compliance_geo::client_ip::{ClientIp, EdgeCountry, OriginProof, Source, TrustedProxies};
+    ///
+    /// let source = Source::CfConnectingIp(OriginProof::ClientCertificate);
+    /// let rule = ClientIp::new(TrustedProxies::cloudflare()?, source)?.with_edge_country()?;
+    /// let headers = [("CF-Connecting-IP", "198.51.100.7"), ("CF-IPCountry", "T1")];
+    /// let (edge, stranger): (IpAddr, IpAddr) = ("172.64.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
+    ///
+    /// assert_eq!(rule.edge_country(edge, &headers), Some(EdgeCountry::Tor));
+    /// assert_eq!(rule.edge_country(stranger, &headers), None);
+    /// # Ok::<(), compliance_geo::client_ip::ClientIpConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn edge_country(
+        &self,
+        peer: impl Into<Peer>,
+        headers: &(impl Headers + ?Sized),
+    ) -> Option<EdgeCountry> {
+        match &self.rule {
+            Rule::Edge(edge) if self.proxies.contains_peer(peer.into()) => edge.country(headers),
+            _ => None,
+        }
     }
 
     #[inline]
@@ -204,7 +294,7 @@ impl ClientIp {
                 let (ip, ours) = match ipv4(entry) {
                     Some((ip, [])) => (Ok(ip), self.proxies.contains_v4(ip)),
                     _ => {
-                        let ip = address(entry).map_err(|kind| ClientIpError { kind, place })?;
+                        let ip = address(entry).map_err(|kind| ClientIpError::new(kind, place))?;
                         (Err(ip), self.proxies.contains(ip))
                     }
                 };
@@ -218,7 +308,7 @@ impl ClientIp {
             (_, None) => ClientIpErrorKind::OnlyProxies,
             (_, Some(_)) => ClientIpErrorKind::TooFewHops,
         };
-        Err(ClientIpError { kind, place })
+        Err(ClientIpError::new(kind, place))
     }
 
     fn in_forwarded(
@@ -245,189 +335,22 @@ impl ClientIp {
             }
             if let Some(found) = answer {
                 let place = before.saturating_add(after).saturating_add(1);
-                return found.map_err(|kind| ClientIpError { kind, place });
+                return found.map_err(|kind| ClientIpError::new(kind, place));
             }
             before = before.saturating_add(after);
         }
         let kind = if before == 0 { ClientIpErrorKind::Missing } else { ClientIpErrorKind::OnlyProxies };
-        Err(ClientIpError { kind, place: before })
+        Err(ClientIpError::new(kind, before))
     }
 }
 
-fn in_single(
-    name: &FieldName,
-    headers: &(impl Headers + ?Sized),
-    edge: Edge,
-) -> Result<IpAddr, ClientIpError> {
-    let error = |kind| ClientIpError { kind, place: 1 };
+/// The address in a header that has one line with one address.
+fn single(name: &FieldName, headers: &(impl Headers + ?Sized)) -> Result<IpAddr, ClientIpError> {
+    let error = |kind| ClientIpError::new(kind, 1);
     let mut lines = headers.lines(name);
-    let line = lines.next().ok_or(ClientIpError { kind: ClientIpErrorKind::Missing, place: 0 })?;
+    let line = lines.next().ok_or(ClientIpError::new(ClientIpErrorKind::Missing, 0))?;
     if lines.next().is_some() {
         return Err(error(ClientIpErrorKind::Duplicate));
     }
-    let ip = address(trim(line)).map_err(error)?.to_canonical();
-    match (edge, ip) {
-        (Edge::Cloudflare, IpAddr::V6(CLOUDFLARE_WORKER)) => Err(error(ClientIpErrorKind::CloudflareWorker)),
-        (Edge::Cloudflare, IpAddr::V4(v4)) if v4.octets() >= [240, 0, 0, 0] => {
-            Err(error(ClientIpErrorKind::PseudoIpv4))
-        }
-        _ => Ok(ip),
-    }
-}
-
-/// An address as proxies write it: plain, with a port, in brackets, with a zone.
-#[inline]
-fn address(text: &[u8]) -> Result<IpAddr, ClientIpErrorKind> {
-    match ipv4(text) {
-        Some((ip, [])) => Ok(IpAddr::V4(ip)),
-        Some((ip, [b':', port @ ..])) if is_port(port) => Ok(IpAddr::V4(ip)),
-        _ => other_address(text),
-    }
-}
-
-fn other_address(text: &[u8]) -> Result<IpAddr, ClientIpErrorKind> {
-    let malformed = ClientIpErrorKind::Malformed;
-    if text.eq_ignore_ascii_case(b"unknown") {
-        return Err(ClientIpErrorKind::Unknown);
-    }
-    let text = str::from_utf8(text).map_err(|_| malformed)?;
-    let address = match text.strip_prefix('[') {
-        None => text,
-        Some(rest) => {
-            let (address, port) = rest.split_once(']').ok_or(malformed)?;
-            if !port.is_empty() {
-                port.strip_prefix(':').filter(|port| is_port(port.as_bytes())).ok_or(malformed)?;
-            }
-            address
-        }
-    };
-    // The zone says which of our own links an address is on; it is no part of who the client is.
-    let (address, zone) = address.split_once('%').unwrap_or((address, "-"));
-    let address = address.parse::<Ipv6Addr>().ok().filter(|_| is_zone(zone));
-    address.map(IpAddr::V6).ok_or(malformed)
-}
-
-/// A `ZoneID` of RFC 6874 §2 without percent-encoding: `unreserved` characters.
-fn is_zone(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
-}
-
-/// A dotted quad (RFC 3986 §3.2.2: no leading zeros) and what follows it.
-#[inline]
-fn ipv4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
-    let (a, [b'.', rest @ ..]) = octet(text)? else { return None };
-    let (b, [b'.', rest @ ..]) = octet(rest)? else { return None };
-    let (c, [b'.', rest @ ..]) = octet(rest)? else { return None };
-    let (d, rest) = octet(rest)?;
-    Some((Ipv4Addr::new(a, b, c, d), rest))
-}
-
-/// One to three digits without a leading zero, up to 255, and what follows them.
-#[inline]
-fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
-    let digit = |byte: u8| byte.wrapping_sub(b'0');
-    let (a, rest) = text.split_first()?;
-    let a = digit(*a);
-    if a > 9 {
-        return None;
-    }
-    let Some((b, tail)) = rest.split_first().map(|(b, tail)| (digit(*b), tail)).filter(|(b, _)| *b < 10)
-    else {
-        return Some((a, rest));
-    };
-    if a == 0 {
-        return None;
-    }
-    let two = a.wrapping_mul(10).wrapping_add(b);
-    let Some((c, rest)) = tail.split_first().map(|(c, rest)| (digit(*c), rest)).filter(|(c, _)| *c < 10)
-    else {
-        return Some((two, tail));
-    };
-    Some((two.checked_mul(10)?.checked_add(c)?, rest))
-}
-
-fn is_port(text: &[u8]) -> bool {
-    let port = str::from_utf8(text).ok().filter(|text| text.len() <= 5 && !text.starts_with('+'));
-    port.is_some_and(|port| port.parse::<u16>().is_ok())
-}
-
-/// The client's address could not be established.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("client address not established: {kind} (entry {place} from the right)")]
-pub struct ClientIpError {
-    kind: ClientIpErrorKind,
-    place: usize,
-}
-
-/// Why the client's address could not be established.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientIpErrorKind {
-    /// The request was made by another Cloudflare customer's Worker.
-    #[error("the header holds the address that stands for another zone's Cloudflare Worker")]
-    CloudflareWorker,
-    /// The header can have one line, and has more.
-    #[error("the header occurs more than once")]
-    Duplicate,
-    /// An entry that had to be read is no address.
-    #[error("an entry is no IP address")]
-    Malformed,
-    /// The proxy did not set the header.
-    #[error("the trusted proxy sent no such header")]
-    Missing,
-    /// A proxy hides whom it saw (RFC 7239 §6.3).
-    #[error("an entry is obfuscated")]
-    Obfuscated,
-    /// Every entry is one of our own proxies.
-    #[error("every entry is a trusted proxy")]
-    OnlyProxies,
-    /// Cloudflare replaced an IPv6 address by one from 240.0.0.0/4 (*Pseudo IPv4*).
-    #[error("the header holds a made-up address from 240.0.0.0/4")]
-    PseudoIpv4,
-    /// Fewer entries than hops.
-    #[error("there are fewer entries than hops")]
-    TooFewHops,
-    /// A proxy does not know, or does not say, whom it saw (RFC 7239 §6.2).
-    #[error("an entry says that the address is unknown")]
-    Unknown,
-}
-
-impl ClientIpError {
-    /// Why.
-    #[must_use]
-    pub fn kind(&self) -> ClientIpErrorKind {
-        self.kind
-    }
-
-    /// Which entry, counted from the right, from 1; 0 when there was none to blame.
-    #[must_use]
-    pub fn place(&self) -> usize {
-        self.place
-    }
-
-    /// The stable code.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        self.kind.code().as_str()
-    }
-}
-
-impl Reason for ClientIpErrorKind {
-    fn code(&self) -> ReasonCode {
-        match self {
-            Self::CloudflareWorker => reason_code!("client_ip.cloudflare_worker"),
-            Self::Duplicate => reason_code!("client_ip.duplicate"),
-            Self::Malformed => reason_code!("client_ip.malformed"),
-            Self::Missing => reason_code!("client_ip.missing"),
-            Self::Obfuscated => reason_code!("client_ip.obfuscated"),
-            Self::OnlyProxies => reason_code!("client_ip.only_proxies"),
-            Self::PseudoIpv4 => reason_code!("client_ip.pseudo_ipv4"),
-            Self::TooFewHops => reason_code!("client_ip.too_few_hops"),
-            Self::Unknown => reason_code!("client_ip.unknown"),
-        }
-    }
-
-    fn public_code(&self) -> ReasonCode {
-        reason_code!("client_ip.refused")
-    }
+    address(trim(line)).map(|ip| ip.to_canonical()).map_err(error)
 }

@@ -4,6 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::cloudflare::RANGES;
+use super::{ClientIpConfigError, Peer};
+
 /// The networks in which our own proxies are. Headers count only when the peer is in one of them.
 ///
 /// Ranges go stale both ways: a proxy that moved out of them is treated as the client, and a range that was given
@@ -24,40 +27,18 @@ pub struct TrustedProxies {
     // First and last addresses, ascending, not touching.
     v4: Vec<(u32, u32)>,
     v6: Vec<(u128, u128)>,
+    unix_socket: bool,
+    // Whether an edge that others use too is among them, and whether anything else is.
+    shared_edge: bool,
+    own: bool,
 }
-
-/// Networks that Cloudflare publishes for its edge, <https://www.cloudflare.com/ips/>.
-const CLOUDFLARE: [&str; 22] = [
-    "103.21.244.0/22",
-    "103.22.200.0/22",
-    "103.31.4.0/22",
-    "104.16.0.0/13",
-    "104.24.0.0/14",
-    "108.162.192.0/18",
-    "131.0.72.0/22",
-    "141.101.64.0/18",
-    "162.158.0.0/15",
-    "172.64.0.0/13",
-    "173.245.48.0/20",
-    "188.114.96.0/20",
-    "190.93.240.0/20",
-    "197.234.240.0/22",
-    "198.41.128.0/17",
-    "2400:cb00::/32",
-    "2405:8100::/32",
-    "2405:b500::/32",
-    "2606:4700::/32",
-    "2803:f800::/32",
-    "2a06:98c0::/29",
-    "2c0f:f248::/32",
-];
 
 impl TrustedProxies {
     /// Day of Cloudflare's last change to the list behind [`cloudflare`](Self::cloudflare).
     pub const CLOUDFLARE_UPDATED: &str = "2023-09-28";
 
     /// Reads networks in CIDR form (RFC 4632 §3.1, RFC 4291 §2.3) and single addresses. IPv4-mapped IPv6 networks
-    /// become IPv4.
+    /// become IPv4. `unix:`, as nginx spells it, stands for peers that connect over a Unix socket of this machine.
     ///
     /// # Errors
     /// [`ClientIpConfigError`]: `client_ip.network` for anything else, bits set behind the prefix included;
@@ -66,13 +47,9 @@ impl TrustedProxies {
         let mut proxies = Self::default();
         for (position, text) in networks.into_iter().enumerate() {
             proxies.add(text.as_ref()).ok_or(ClientIpConfigError::Network { position })?;
+            proxies.own = true;
         }
-        merge(&mut proxies.v4, |last| last.checked_add(1));
-        merge(&mut proxies.v6, |last| last.checked_add(1));
-        if proxies.v4.contains(&(0, u32::MAX)) || proxies.v6.contains(&(0, u128::MAX)) {
-            return Err(ClientIpConfigError::TrustsEveryone);
-        }
-        Ok(proxies)
+        proxies.merged()
     }
 
     /// Cloudflare's edge, as of [`CLOUDFLARE_UPDATED`](Self::CLOUDFLARE_UPDATED).
@@ -83,9 +60,31 @@ impl TrustedProxies {
     /// [`OriginProof`](super::OriginProof).
     ///
     /// # Errors
-    /// None; the list is well formed.
+    /// None; the list is well formed. [`ClientIp::new`](super::ClientIp::new) takes it only together with a proof.
     pub fn cloudflare() -> Result<Self, ClientIpConfigError> {
-        Self::parse(CLOUDFLARE)
+        Ok(Self { shared_edge: true, own: false, ..Self::parse(RANGES)? })
+    }
+
+    /// Trusts what either trusts: `cloudflare()?.and(parse(["10.0.0.0/8"])?)?` for an own load balancer behind the edge.
+    ///
+    /// # Errors
+    /// [`ClientIpConfigError`] `client_ip.trusts_everyone` when together they cover all of IPv4 or all of IPv6.
+    pub fn and(mut self, other: Self) -> Result<Self, ClientIpConfigError> {
+        self.v4.extend(other.v4);
+        self.v6.extend(other.v6);
+        self.unix_socket |= other.unix_socket;
+        self.shared_edge |= other.shared_edge;
+        self.own |= other.own;
+        self.merged()
+    }
+
+    fn merged(mut self) -> Result<Self, ClientIpConfigError> {
+        merge(&mut self.v4, |last| last.checked_add(1));
+        merge(&mut self.v6, |last| last.checked_add(1));
+        if self.v4.contains(&(0, u32::MAX)) || self.v6.contains(&(0, u128::MAX)) {
+            return Err(ClientIpConfigError::TrustsEveryone);
+        }
+        Ok(self)
     }
 
     /// Whether this address is one of our proxies. Allocates nothing; a binary search over the networks.
@@ -101,6 +100,14 @@ impl TrustedProxies {
         }
     }
 
+    /// As [`contains`](Self::contains), for a peer that may have no address.
+    pub(crate) fn contains_peer(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Ip(ip) => self.contains(ip),
+            Peer::UnixSocket => self.unix_socket,
+        }
+    }
+
     #[inline]
     pub(crate) fn contains_v4(&self, ip: Ipv4Addr) -> bool {
         within(&self.v4, ip.to_bits())
@@ -109,10 +116,30 @@ impl TrustedProxies {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.v4.is_empty() && self.v6.is_empty()
+        self.v4.is_empty() && self.v6.is_empty() && !self.unix_socket
+    }
+
+    /// Whether peers that connect over a Unix socket are proxies of ours.
+    #[must_use]
+    pub fn trusts_unix_socket(&self) -> bool {
+        self.unix_socket
+    }
+
+    /// Whether an edge is among them that serves other people's zones too.
+    pub(super) fn has_shared_edge(&self) -> bool {
+        self.shared_edge
+    }
+
+    /// Whether such an edge is all there is.
+    pub(super) fn only_shared_edge(&self) -> bool {
+        self.shared_edge && !self.own
     }
 
     fn add(&mut self, text: &str) -> Option<()> {
+        if text == UNIX_SOCKET {
+            self.unix_socket = true;
+            return Some(());
+        }
         let network = match text.parse::<IpAddr>() {
             Ok(ip) => IpNet::from(ip),
             Err(_) => text.parse().ok()?,
@@ -132,6 +159,9 @@ impl TrustedProxies {
         Some(())
     }
 }
+
+/// Stands for every peer that connects over a Unix socket.
+const UNIX_SOCKET: &str = "unix:";
 
 fn bits_v4(ip: Ipv4Addr) -> u32 {
     ip.to_bits()
@@ -161,47 +191,4 @@ fn merge<A: Copy + Ord>(ranges: &mut Vec<(A, A)>, next: impl Fn(A) -> Option<A>)
         }
     }
     *ranges = merged;
-}
-
-/// A configuration that can never work, or not safely.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientIpConfigError {
-    /// Not a header name.
-    #[error("expected a header name of 1 to {max} token characters", max = super::FieldName::MAX_LEN)]
-    HeaderName,
-    /// Zero hops, or more than anybody has.
-    #[error("expected 1 to {max} hops, found {found}", max = super::ClientIp::MAX_HOPS)]
-    Hops {
-        /// How many were asked for.
-        found: u8,
-    },
-    /// Not a network.
-    #[error(
-        "expected a network like `10.0.0.0/8` with no bits behind the prefix, or an address, at position {position}"
-    )]
-    Network {
-        /// Its position, from 0.
-        position: usize,
-    },
-    /// A header is to be read, but no proxy is trusted to set it: it would never be.
-    #[error("a header is configured as the source, but no proxy is trusted to set it")]
-    NoProxies,
-    /// Every address is trusted: whoever asks first could name any client.
-    #[error("the trusted networks cover every IPv4 or every IPv6 address")]
-    TrustsEveryone,
-}
-
-impl ClientIpConfigError {
-    /// The stable code.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::HeaderName => "client_ip.header_name",
-            Self::Hops { .. } => "client_ip.hops",
-            Self::Network { .. } => "client_ip.network",
-            Self::NoProxies => "client_ip.no_proxies",
-            Self::TrustsEveryone => "client_ip.trusts_everyone",
-        }
-    }
 }

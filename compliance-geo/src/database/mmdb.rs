@@ -218,6 +218,7 @@ impl Networks {
 /// A decoded record, as far as we look at it.
 enum Value<'de> {
     Bool(bool),
+    Count(u16),
     List(Vec<Value<'de>>),
     Map(Vec<(&'de str, Value<'de>)>),
     Other,
@@ -229,7 +230,7 @@ impl Value<'_> {
         match self {
             Self::List(list) => list.iter().map(Self::count).fold(1, usize::saturating_add),
             Self::Map(map) => map.iter().map(|(_, value)| value.count()).fold(1, usize::saturating_add),
-            Self::Bool(_) | Self::Other | Self::Text(_) => 1,
+            Self::Bool(_) | Self::Count(_) | Self::Other | Self::Text(_) => 1,
         }
     }
 
@@ -276,20 +277,33 @@ impl Value<'_> {
             country.zip(largest).and_then(|(country, part)| SubdivisionCode::from_parts(country, &part).ok());
         let registered_country =
             country_of(code("registered_country")?).filter(|code| country != Some(*code));
-        Ok(Place { country, subdivision, registered_country, anonymity: self.anonymity()? })
+        let represented_country =
+            country_of(code("represented_country")?).filter(|code| country != Some(*code));
+        let anonymity = self.anonymity()?;
+        Ok(Place { country, subdivision, registered_country, represented_country, anonymity })
     }
 
-    /// The flags stand in the record itself (Anonymous-IP) or under `traits` (Enterprise).
+    /// The flags stand in the record itself (Anonymous-IP, Anonymous-Plus) or under `traits` (Enterprise).
     fn anonymity(&self) -> Result<Anonymity, DatabaseError> {
         let traits = self.field("traits");
-        let flag =
-            |name: &str| match self.field(name).or_else(|| traits.and_then(|traits| traits.field(name))) {
-                None => Ok(false),
-                Some(Value::Bool(flag)) => Ok(*flag),
-                Some(_) => Err(DatabaseError::from(DatabaseErrorKind::Schema)),
-            };
+        let schema = || DatabaseError::from(DatabaseErrorKind::Schema);
+        let field = |name: &str| self.field(name).or_else(|| traits.and_then(|traits| traits.field(name)));
+        let flag = |name: &str| match field(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(schema()),
+        };
+        let confidence = match field("anonymizer_confidence") {
+            None => None,
+            Some(Value::Count(percent)) => {
+                Some(u8::try_from(*percent).ok().filter(|percent| *percent <= 100).ok_or_else(schema)?)
+            }
+            Some(_) => return Err(schema()),
+        };
         Ok(Anonymity {
-            anonymous: flag("is_anonymous")?,
+            // Older files know the second name only.
+            anonymous: flag("is_anonymous")? || flag("is_anonymous_proxy")?,
+            confidence,
             hosting_provider: flag("is_hosting_provider")?,
             public_proxy: flag("is_public_proxy")?,
             residential_proxy: flag("is_residential_proxy")?,
@@ -330,8 +344,12 @@ impl<'de> Visitor<'de> for ValueVisitor {
         Ok(Value::Text(text))
     }
 
+    fn visit_u16<E>(self, count: u16) -> Result<Value<'de>, E> {
+        Ok(Value::Count(count))
+    }
+
     other!(visit_borrowed_bytes: &'de [u8], visit_bytes: &[u8], visit_f32: f32, visit_f64: f64, visit_i32: i32,
-        visit_i64: i64, visit_u16: u16, visit_u32: u32, visit_u64: u64, visit_u128: u128);
+        visit_i64: i64, visit_u32: u32, visit_u64: u64, visit_u128: u128);
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value<'de>, A::Error> {
         let mut list = Vec::new();

@@ -15,20 +15,26 @@
 //! ```
 
 mod country_table;
+mod error;
+#[cfg(feature = "manifest")]
+pub mod manifest;
 #[cfg(feature = "maxminddb")]
 mod mmdb;
+mod place;
 mod quorum;
 mod runs;
 mod table;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use compliance_core::country::{CountryCode, SubdivisionCode};
+use compliance_core::country::CountryCode;
 use compliance_core::snapshot::Snapshot;
 
+pub use error::{DatabaseError, DatabaseErrorKind};
+pub use place::{Anonymity, Place};
 pub use quorum::Quorum;
 
 pub(crate) use quorum::{Combined, combine};
@@ -61,6 +67,20 @@ struct Coverage {
     countries: bool,
     subdivisions: bool,
     anonymity: bool,
+}
+
+impl Coverage {
+    fn of<'p>(places: impl IntoIterator<Item = &'p Place>) -> Self {
+        places.into_iter().fold(Self::default(), |seen, place| Self {
+            countries: seen.countries || place.country.is_some(),
+            subdivisions: seen.subdivisions || place.subdivision.is_some(),
+            anonymity: seen.anonymity || place.anonymity != Anonymity::default(),
+        })
+    }
+
+    fn says_anything(self) -> bool {
+        self.countries || self.anonymity
+    }
 }
 
 /// What a database says of an address.
@@ -143,12 +163,21 @@ impl Database {
         places: Places,
         snapshot: Snapshot,
     ) -> Result<Self, DatabaseError> {
-        let coverage = places.coverage();
-        if !(coverage.countries || coverage.anonymity) {
+        if !Coverage::of(&places.list).says_anything() {
             return Err(DatabaseErrorKind::Schema.into());
         }
-        let table = Table::new(&without_special_v4(v4), &without_special_v6(v6));
-        let table = Arc::new(table);
+        let (v4, v6) = (without_special_v4(v4), without_special_v6(v6));
+        // What a file says of special-purpose blocks only, it says of nobody.
+        let values: HashSet<u16> =
+            v4.iter().map(|(_, value)| *value).chain(v6.iter().map(|(_, value)| *value)).collect();
+        let present = (FIRST_PLACE..)
+            .zip(&places.list)
+            .filter(|(value, _)| u16::try_from(*value).is_ok_and(|value| values.contains(&value)));
+        let coverage = Coverage::of(present.map(|(_, place)| place));
+        if !coverage.says_anything() {
+            return Err(DatabaseErrorKind::Empty.into());
+        }
+        let table = Arc::new(Table::new(&v4, &v6));
         Ok(Self { inner: Arc::new(Inner { table, places: places.list, snapshot, coverage }) })
     }
 
@@ -205,176 +234,5 @@ impl Places {
         self.list.push(place);
         self.values.insert(place, value);
         Ok(value)
-    }
-
-    fn coverage(&self) -> Coverage {
-        Coverage {
-            countries: self.list.iter().any(|place| place.country.is_some()),
-            subdivisions: self.list.iter().any(|place| place.subdivision.is_some()),
-            anonymity: self.list.iter().any(|place| place.anonymity != Anonymity::default()),
-        }
-    }
-}
-
-/// Where a network is, and whether it hides its users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
-    country: Option<CountryCode>,
-    subdivision: Option<SubdivisionCode>,
-    registered_country: Option<CountryCode>,
-    anonymity: Anonymity,
-}
-
-impl Place {
-    /// The country the network is in.
-    #[must_use]
-    pub fn country(&self) -> Option<CountryCode> {
-        self.country
-    }
-
-    /// The part of the country it is in: the largest one the database names.
-    #[must_use]
-    pub fn subdivision(&self) -> Option<SubdivisionCode> {
-        self.subdivision
-    }
-
-    /// The country in whose registry the network is, where it differs from [`country`](Self::country) or that is
-    /// unknown.
-    #[must_use]
-    pub fn registered_country(&self) -> Option<CountryCode> {
-        self.registered_country
-    }
-
-    /// Whether the network hides its users.
-    #[must_use]
-    pub fn anonymity(&self) -> Anonymity {
-        self.anonymity
-    }
-}
-
-/// How a network hides where its users are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Anonymity {
-    anonymous: bool,
-    hosting_provider: bool,
-    public_proxy: bool,
-    residential_proxy: bool,
-    tor_exit_node: bool,
-    vpn: bool,
-}
-
-impl Anonymity {
-    /// Belongs to some service that hides its users, the ones below included.
-    #[must_use]
-    pub fn is_anonymous(&self) -> bool {
-        self.anonymous || self.public_proxy || self.residential_proxy || self.tor_exit_node || self.vpn
-    }
-
-    /// Belongs to a hosting provider. Says little by itself: servers are clients too.
-    #[must_use]
-    pub fn is_hosting_provider(&self) -> bool {
-        self.hosting_provider
-    }
-
-    /// An open proxy.
-    #[must_use]
-    pub fn is_public_proxy(&self) -> bool {
-        self.public_proxy
-    }
-
-    /// A proxy in a home network, usually without its owner's knowledge.
-    #[must_use]
-    pub fn is_residential_proxy(&self) -> bool {
-        self.residential_proxy
-    }
-
-    /// A Tor exit node.
-    #[must_use]
-    pub fn is_tor_exit_node(&self) -> bool {
-        self.tor_exit_node
-    }
-
-    /// A VPN service.
-    #[must_use]
-    pub fn is_vpn(&self) -> bool {
-        self.vpn
-    }
-}
-
-/// A database was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("database refused: {0}")]
-pub struct DatabaseError(DatabaseErrorKind);
-
-/// Why a database was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DatabaseErrorKind {
-    /// The content is not what the file's own digest says.
-    #[error("the content does not match the digest in its header")]
-    Digest,
-    /// It names no network at all.
-    #[error("it has no records")]
-    Empty,
-    /// Not a file of the expected format, or cut off.
-    #[error("expected a {expected} file, found something else or only part of one")]
-    Format {
-        /// Which format was expected.
-        expected: &'static str,
-    },
-    /// It could not be read.
-    #[error("reading failed: {kind}")]
-    Io {
-        /// The kind of I/O error.
-        kind: std::io::ErrorKind,
-    },
-    /// It says neither countries nor anonymity in a form we know, or in fields of the wrong type.
-    #[error("found neither `country.iso_code`, `country_code` nor anonymity flags of the expected types")]
-    Schema,
-    /// The search tree or the records are damaged, cyclic or cost more to read than their size explains.
-    #[error("the search tree or a record is damaged")]
-    Structure,
-    /// Larger than the limit.
-    #[error("it has {found} bytes, at most {limit} are read")]
-    TooLarge {
-        /// The limit in bytes.
-        limit: usize,
-        /// The size found, in bytes, as far as it was read.
-        found: usize,
-    },
-    /// More distinct places than a table can hold.
-    #[error("it tells more than {limit} places apart")]
-    TooManyPlaces {
-        /// The limit.
-        limit: usize,
-    },
-}
-
-impl From<DatabaseErrorKind> for DatabaseError {
-    fn from(kind: DatabaseErrorKind) -> Self {
-        Self(kind)
-    }
-}
-
-impl DatabaseError {
-    /// Why.
-    #[must_use]
-    pub fn kind(&self) -> &DatabaseErrorKind {
-        &self.0
-    }
-
-    /// The stable code, `database.` and the kind.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self.0 {
-            DatabaseErrorKind::Digest => "database.digest",
-            DatabaseErrorKind::Empty => "database.empty",
-            DatabaseErrorKind::Format { .. } => "database.format",
-            DatabaseErrorKind::Io { .. } => "database.io",
-            DatabaseErrorKind::Schema => "database.schema",
-            DatabaseErrorKind::Structure => "database.structure",
-            DatabaseErrorKind::TooLarge { .. } => "database.too_large",
-            DatabaseErrorKind::TooManyPlaces { .. } => "database.too_many_places",
-        }
     }
 }

@@ -11,12 +11,15 @@ use compliance_core::country::CountryCode;
 use compliance_core::finding::{Enforcement, PolicyVersion, RiskAcceptance};
 use compliance_core::snapshot::{Freshness, Snapshot, Staleness};
 
+use super::list::ProgrammeList;
 use super::map::{COMMON, Map};
-use super::programme::{Policy, Programme, ProgrammeList};
+use super::policy::Policy;
+use super::programme::Programme;
 use super::reason::{EmbargoReason, Reasons, of_opinions};
 use super::verdict::VerdictClass;
-use super::{EmbargoError, EmbargoErrorKind, Settings};
-use crate::database::{Combined, Database, Located, Place, Table, combine};
+use super::{Embargo, EmbargoError, EmbargoErrorKind, Settings};
+use crate::client_ip::EdgeCountry;
+use crate::database::{Combined, Database, Located, Place, Quorum, Table, combine};
 
 pub(super) struct Compiled {
     policy: PolicyVersion,
@@ -30,6 +33,9 @@ pub(super) struct Compiled {
     lists: Vec<Snapshot>,
     staleness: Staleness,
     validity: Duration,
+    quorum: Quorum,
+    review_conflicts: bool,
+    refused_reviews: Reasons,
     unknown_regions: Option<RiskAcceptance>,
     // What holds from when on, in order; the first from the beginning of time.
     spans: Vec<Span>,
@@ -102,6 +108,10 @@ impl Compiled {
         if !databases.iter().any(Database::knows_countries) {
             return Err(EmbargoErrorKind::NoCountries.into());
         }
+        let (found, limit) = (databases.len().saturating_add(lists.len()), Embargo::MAX_SNAPSHOTS);
+        if found > limit {
+            return Err(EmbargoErrorKind::TooManySnapshots { found, limit }.into());
+        }
         let combined = combine(&databases)?;
         let values = match (&combined, databases.first()) {
             (Some(combined), _) => combined.values(),
@@ -136,6 +146,9 @@ impl Compiled {
             lists,
             staleness: settings.staleness,
             validity: settings.validity,
+            quorum: settings.quorum,
+            review_conflicts: settings.review_conflicts,
+            refused_reviews: settings.refused_reviews,
             unknown_regions: settings.unknown_regions,
             spans,
             table,
@@ -177,11 +190,34 @@ impl Compiled {
 
     #[inline]
     pub(super) fn judge(&self, ip: IpAddr, now: Timestamp) -> Judged {
+        self.settle(self.by_place(ip, now), now)
+    }
+
+    /// As [`judge`](Self::judge), with one more voice in the quorum: the last one asked.
+    pub(super) fn judge_with_edge(&self, ip: IpAddr, edge: &Place, now: Timestamp) -> Judged {
+        let judged = self.by_place(ip, now);
+        let carries = matches!(ip, IpAddr::V6(ip) if may_carry_ipv4(ip));
+        if carries && judged.reasons.embargoed() {
+            // An end of a tunnel is embargoed: whom the edge saw at the other end changes nothing.
+            return self.settle(judged, now);
+        }
+        let in_force = self.programmes.iter().filter(|programme| programme.in_force(now));
+        let mut said = self.opinions(judged.value);
+        said.push(Located::Place(edge));
+        let together = of_opinions(&said, self.quorum, &in_force, self.review_conflicts);
+        // Of the address itself, not of its place.
+        let own = judged.reasons.within(NOT_PUBLIC.and(Reasons::of(EmbargoReason::TunnelDisagrees)));
+        let reasons = if together.embargoed() { together } else { together.and(own) };
+        self.settle(Judged { reasons, ..judged }, now)
+    }
+
+    #[inline]
+    fn by_place(&self, ip: IpAddr, now: Timestamp) -> Judged {
         let span = self.span(now);
         match ip {
-            IpAddr::V4(ip) => self.settle(self.v4(ip, span), now),
-            IpAddr::V6(ip) if may_carry_ipv4(ip) => self.settle(self.carrying(ip, span), now),
-            IpAddr::V6(ip) => self.settle(self.v6(ip, span), now),
+            IpAddr::V4(ip) => self.v4(ip, span),
+            IpAddr::V6(ip) if may_carry_ipv4(ip) => self.carrying(ip, span),
+            IpAddr::V6(ip) => self.v6(ip, span),
         }
     }
 
@@ -291,14 +327,28 @@ impl Compiled {
         self.countries.get(usize::from(value)).copied().flatten()
     }
 
-    /// The programmes in force at `now` that say something of the places under a value.
-    pub(super) fn touching(&self, value: u16, now: Timestamp) -> impl Iterator<Item = &Programme> {
-        let opinions = self.opinions(value);
-        self.programmes.iter().filter(move |programme| {
-            let touches =
-                |said: &Located<'_>| place(*said).is_some_and(|place| programme.touches(place).is_some());
-            programme.in_force(now) && opinions.iter().any(touches)
-        })
+    /// The programmes that say something of the places under a value, or of what the edge said; in force or not.
+    pub(super) fn concerning<'c>(
+        &'c self,
+        value: u16,
+        edge: Option<&'c Place>,
+    ) -> impl Iterator<Item = &'c Programme> {
+        let places: Vec<&Place> = self.opinions(value).into_iter().filter_map(place).chain(edge).collect();
+        self.programmes.iter().filter(move |programme| places.iter().any(|place| programme.concerns(place)))
+    }
+
+    /// Whether a review for these reasons is carried out as a refusal.
+    pub(super) fn refuses(&self, reasons: Reasons) -> bool {
+        !reasons.within(self.refused_reviews).servable()
+    }
+
+    pub(super) fn databases(&self) -> &[Database] {
+        &self.databases
+    }
+
+    /// The risk that was accepted, where it made an answer servable.
+    pub(super) fn accepted_risk(&self) -> Option<&RiskAcceptance> {
+        self.unknown_regions.as_ref()
     }
 
     /// Until when a servable answer given at `now` holds.
@@ -347,8 +397,7 @@ fn opinions<'d>(databases: &'d [Database], combined: Option<&Combined>, value: u
             .map(|(database, value)| database.located(*value))
             .collect(),
         // No record and not public have the same value in every table.
-        (_, [database, ..]) => vec![database.located(value)],
-        (_, []) => Vec::new(),
+        (_, databases) => databases.iter().map(|database| database.located(value)).collect(),
     }
 }
 
@@ -399,6 +448,15 @@ fn map(runs: &[(u32, u16)], spans: &mut [Span]) -> Map {
         let code = ranked.iter().position(|(ranked, _)| ranked == number)?;
         u8::try_from(code).ok()
     })
+}
+
+/// What the edge said, as a database would say it.
+pub(super) fn place_at_edge(edge: EdgeCountry) -> Place {
+    match edge {
+        EdgeCountry::Country(country) => Place::in_country(country),
+        EdgeCountry::Tor => Place::behind_tor(),
+        EdgeCountry::Unknown => Place::default(),
+    }
 }
 
 const NOT_PUBLIC: Reasons = Reasons::of(EmbargoReason::NotPublic);

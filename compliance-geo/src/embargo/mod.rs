@@ -28,10 +28,16 @@
 //! # Ok::<(), compliance_geo::embargo::EmbargoError>(())
 //! ```
 
+mod builder;
 mod compile;
+mod error;
+mod list;
 mod map;
+mod policy;
 mod programme;
 mod reason;
+#[cfg(feature = "reload")]
+pub mod reload;
 mod verdict;
 
 use std::fmt;
@@ -40,17 +46,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
-use compliance_core::finding::{Enforcement, PolicyVersion, RiskAcceptance};
+use compliance_core::event::Event;
+use compliance_core::finding::{Enforcement, PolicyVersion};
 use compliance_core::snapshot::{Snapshot, Staleness};
 
-use crate::database::{Database, DatabaseError, Quorum};
+use crate::client_ip::EdgeCountry;
+use crate::database::Quorum;
+use builder::Settings;
+pub use builder::{Chosen, DangerousEmbargoBuilder, EmbargoBuilder, NoPolicy};
 use compile::Compiled;
-pub use programme::{
-    Authority, Effect, Extent, Policy, Programme, ProgrammeKind, ProgrammeList, ProgrammeListError, Scope,
-    UnknownPolicy,
-};
+pub use error::{EmbargoError, EmbargoErrorKind};
+pub use list::{ProgrammeList, ProgrammeListError};
+pub use policy::{Policy, UnknownPolicy};
+pub use programme::{Authority, Effect, Extent, Programme, ProgrammeKind, Scope};
 pub use reason::EmbargoReason;
-pub use verdict::{EmbargoedPlace, PlaceLapsed, ReviewPlace, ServablePlace, Verdict, VerdictClass};
+use reason::Reasons;
+pub use verdict::{EmbargoedPlace, PlaceLapsed, ReviewPlace, ServablePlace, Verdict, VerdictClass, Voice};
 
 /// The check: policy and databases, compiled. Cheap to clone and safe to share.
 #[derive(Clone)]
@@ -62,6 +73,9 @@ impl Embargo {
     /// How long a [`ServablePlace`] is valid unless the builder says otherwise: 15 minutes. Long enough for a
     /// sign-up form, short enough that the next step of a session asks again.
     pub const DEFAULT_VALIDITY: Duration = Duration::from_secs(15 * 60);
+
+    /// The most databases and programme lists one check uses: as many as an event names.
+    pub const MAX_SNAPSHOTS: usize = Event::MAX_SNAPSHOTS;
 
     /// Starts a check. It can be built once a policy is chosen: there is no default jurisdiction.
     ///
@@ -80,6 +94,7 @@ impl Embargo {
                 validity: Self::DEFAULT_VALIDITY,
                 enforcement: Enforcement::default(),
                 review_conflicts: false,
+                refused_reviews: Reasons::NONE,
                 unknown_regions: None,
             },
         }
@@ -97,7 +112,24 @@ impl Embargo {
     /// for one. Screen at every step that matters, not at sign-up only: what regulators settled over was having
     /// the address and not using it.
     pub fn screen(&self, ip: IpAddr, now: Timestamp) -> Verdict {
-        Verdict::new(&self.compiled, ip, now, self.compiled.judge(ip, now))
+        Verdict::new(&self.compiled, ip, None, now)
+    }
+
+    /// As [`screen`](Self::screen), with the word of a trusted edge as one more voice in the quorum, after the
+    /// databases: a country is a vote like theirs, Tor is a review, unknown is no vote.
+    ///
+    /// ```
+    /// use compliance_geo::client_ip::EdgeCountry;
+    /// use compliance_geo::embargo::{Embargo, Policy};
+    ///
+    /// let embargo = Embargo::builder().policy(Policy::Us).build()?;
+    /// let (ip, now) = ("1.1.1.1".parse()?, "2026-07-01T00:00:00Z".parse()?);
+    /// assert_eq!(embargo.screen(ip, now).code().as_str(), "embargo.servable");
+    /// assert_eq!(embargo.screen_with_edge(ip, EdgeCountry::Tor, now).code().as_str(), "embargo.tor");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn screen_with_edge(&self, ip: IpAddr, edge: EdgeCountry, now: Timestamp) -> Verdict {
+        Verdict::new(&self.compiled, ip, Some(edge), now)
     }
 
     /// The verdict's class alone: allocates nothing and leaves nothing to explain. For counting and shedding; a
@@ -151,213 +183,21 @@ impl fmt::Debug for Embargo {
     }
 }
 
-/// Says in the type that no policy is chosen yet.
-#[derive(Clone, Copy, Debug)]
-pub struct NoPolicy(());
-
-/// Says in the type that at least one policy is chosen.
-#[derive(Clone, Debug)]
-pub struct Chosen(Vec<Policy>);
-
-/// Builds an [`Embargo`]. See [`Embargo::builder`].
-#[derive(Clone, Debug)]
-pub struct EmbargoBuilder<P> {
-    policies: P,
-    settings: Settings,
+/// Whoever holds the check that is in force: an [`Embargo`] that never changes, or one whose databases are replaced
+/// while it is in use.
+pub trait Screening: Send + Sync {
+    /// The check in force.
+    fn current(&self) -> Embargo;
 }
 
-#[derive(Clone, Debug)]
-struct Settings {
-    databases: Vec<Database>,
-    programmes: Option<ProgrammeList>,
-    quorum: Quorum,
-    staleness: Staleness,
-    validity: Duration,
-    enforcement: Enforcement,
-    review_conflicts: bool,
-    unknown_regions: Option<RiskAcceptance>,
-}
-
-impl EmbargoBuilder<NoPolicy> {
-    /// Chooses whose programmes apply.
-    #[must_use]
-    pub fn policy(self, policy: Policy) -> EmbargoBuilder<Chosen> {
-        EmbargoBuilder { policies: Chosen(vec![policy]), settings: self.settings }
+impl Screening for Embargo {
+    fn current(&self) -> Embargo {
+        self.clone()
     }
 }
 
-impl EmbargoBuilder<Chosen> {
-    /// Adds another policy: the programmes of both apply.
-    #[must_use]
-    pub fn policy(mut self, policy: Policy) -> Self {
-        if !self.policies.0.contains(&policy) {
-            self.policies.0.push(policy);
-        }
-        self
-    }
-
-    /// Compiles policy and databases.
-    ///
-    /// # Errors
-    /// [`EmbargoError`]: `embargo.no_programmes` when the policies name none of the list's programmes,
-    /// `embargo.no_countries` when no database knows countries; those of [`ProgrammeListError`] and
-    /// [`DatabaseError`] where the embedded data is used.
-    pub fn build(self) -> Result<Embargo, EmbargoError> {
-        Ok(Embargo { compiled: Arc::new(Compiled::new(&self.policies.0, self.settings)?) })
-    }
-}
-
-impl<P> EmbargoBuilder<P> {
-    /// Adds a database. Without any, the embedded country table is used; with some, only they.
-    #[must_use]
-    pub fn database(mut self, database: Database) -> Self {
-        self.settings.databases.push(database);
-        self
-    }
-
-    /// Whose word counts when databases disagree. Default: [`Quorum::Any`].
-    #[must_use]
-    pub fn quorum(mut self, quorum: Quorum) -> Self {
-        self.settings.quorum = quorum;
-        self
-    }
-
-    /// Uses another list of programmes. Default: [`ProgrammeList::embedded`].
-    #[must_use]
-    pub fn programmes(mut self, programmes: ProgrammeList) -> Self {
-        self.settings.programmes = Some(programmes);
-        self
-    }
-
-    /// From which age data is warned about, and from which it no longer carries a servable answer. Default: 45 and
-    /// 365 days. An embargo stands however old the data is.
-    #[must_use]
-    pub fn staleness(mut self, staleness: Staleness) -> Self {
-        self.settings.staleness = staleness;
-        self
-    }
-
-    /// How long a proof is valid. Default: [`Embargo::DEFAULT_VALIDITY`]. It never outlives the data or the
-    /// programmes it rests on.
-    #[must_use]
-    pub fn validity(mut self, validity: Duration) -> Self {
-        self.settings.validity = validity;
-        self
-    }
-
-    /// Decides and leaves findings, but has the layers let everybody pass: how a check is rolled out.
-    #[must_use]
-    pub fn report_only(mut self) -> Self {
-        self.settings.enforcement = Enforcement::ReportOnly;
-        self
-    }
-
-    /// Turns embargoes that rest only on programmes with a blocking statute into a review
-    /// ([`EmbargoReason::ConflictOfLaw`]): for operators whose own law forbids them to follow US programmes on Cuba
-    /// and Iran (Council Regulation (EC) No 2271/96 and its UK counterpart).
-    #[must_use]
-    pub fn review_conflicts_of_law(mut self) -> Self {
-        self.settings.review_conflicts = true;
-        self
-    }
-
-    /// Opens what weakens the check, for as long as somebody has accepted the risk in writing.
-    pub fn dangerous(self, accepted: RiskAcceptance) -> DangerousEmbargoBuilder<P> {
-        DangerousEmbargoBuilder { builder: self, accepted }
-    }
-}
-
-/// What can be weakened. See [`EmbargoBuilder::dangerous`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct DangerousEmbargoBuilder<P> {
-    builder: EmbargoBuilder<P>,
-    accepted: RiskAcceptance,
-}
-
-impl<P> DangerousEmbargoBuilder<P> {
-    /// Serves countries of which a region is embargoed although the database does not know regions. Default: review
-    /// of every address in them.
-    ///
-    /// With a database of countries only and a policy that includes Crimea, the default sends all of Ukraine and
-    /// Russia to review. Each proof given under the acceptance says so in its finding
-    /// (`embargo.servable_region_accepted`); when it expires, the review is back.
-    ///
-    /// ```
-    /// use compliance_core::finding::RiskAcceptance;
-    /// use compliance_geo::embargo::{Embargo, Policy, Verdict};
-    ///
-    /// let accepted = RiskAcceptance::new("head-of-compliance", "no goods, text only", "2026-08-01T00:00:00Z".parse()?)?;
-    /// let embargo =
-    ///     Embargo::builder().policy(Policy::Us).dangerous(accepted).serve_unknown_regions().build()?;
-    /// let kyiv = "194.0.200.1".parse()?;
-    /// assert!(matches!(embargo.screen(kyiv, "2026-07-01T00:00:00Z".parse()?), Verdict::Servable(_)));
-    /// assert!(matches!(embargo.screen(kyiv, "2026-08-01T00:00:00Z".parse()?), Verdict::Review(_)));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn serve_unknown_regions(mut self) -> EmbargoBuilder<P> {
-        self.builder.settings.unknown_regions = Some(self.accepted);
-        self.builder
-    }
-}
-
-/// The check could not be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("embargo check not built: {0}")]
-pub struct EmbargoError(EmbargoErrorKind);
-
-/// Why the check could not be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EmbargoErrorKind {
-    /// A database was refused.
-    #[error(transparent)]
-    Database(DatabaseError),
-    /// No database says where networks are.
-    #[error("no database knows countries")]
-    NoCountries,
-    /// The chosen policies name no programme of the list: everybody would be servable.
-    #[error("the chosen policies name no programme of the list")]
-    NoProgrammes,
-    /// A programme list was refused.
-    #[error(transparent)]
-    Programmes(ProgrammeListError),
-}
-
-impl EmbargoError {
-    /// Why.
-    #[must_use]
-    pub fn kind(&self) -> &EmbargoErrorKind {
-        &self.0
-    }
-
-    /// The stable code.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match &self.0 {
-            EmbargoErrorKind::Database(error) => error.code(),
-            EmbargoErrorKind::NoCountries => "embargo.no_countries",
-            EmbargoErrorKind::NoProgrammes => "embargo.no_programmes",
-            EmbargoErrorKind::Programmes(error) => error.code(),
-        }
-    }
-}
-
-impl From<EmbargoErrorKind> for EmbargoError {
-    fn from(kind: EmbargoErrorKind) -> Self {
-        Self(kind)
-    }
-}
-
-impl From<DatabaseError> for EmbargoError {
-    fn from(error: DatabaseError) -> Self {
-        Self(EmbargoErrorKind::Database(error))
-    }
-}
-
-impl From<ProgrammeListError> for EmbargoError {
-    fn from(error: ProgrammeListError) -> Self {
-        Self(EmbargoErrorKind::Programmes(error))
+impl<S: Screening + ?Sized> Screening for Arc<S> {
+    fn current(&self) -> Embargo {
+        (**self).current()
     }
 }

@@ -29,6 +29,8 @@ pub enum EmbargoReason {
     RegionUnknown,
     /// Located elsewhere or nowhere, but registered in an embargoed country.
     RegisteredCountry,
+    /// Located elsewhere or nowhere, but used by an embargoed country's embassy or armed forces.
+    RepresentedCountry,
     /// A Tor exit node.
     Tor,
     /// A VPN, an open or a residential proxy.
@@ -42,7 +44,7 @@ pub enum EmbargoReason {
 }
 
 impl EmbargoReason {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Country,
         Self::Region,
         Self::TunnelDisagrees,
@@ -52,6 +54,7 @@ impl EmbargoReason {
         Self::Programme,
         Self::RegionUnknown,
         Self::RegisteredCountry,
+        Self::RepresentedCountry,
         Self::Tor,
         Self::Anonymiser,
         Self::Stale,
@@ -74,6 +77,7 @@ impl Reason for EmbargoReason {
             Self::Region => reason_code!("embargo.region"),
             Self::RegionUnknown => reason_code!("embargo.region_unknown"),
             Self::RegisteredCountry => reason_code!("embargo.registered_country"),
+            Self::RepresentedCountry => reason_code!("embargo.represented_country"),
             Self::Stale => reason_code!("embargo.stale"),
             Self::Tor => reason_code!("embargo.tor"),
             Self::TunnelDisagrees => reason_code!("embargo.tunnel_disagrees"),
@@ -91,10 +95,16 @@ pub(super) struct Reasons(u16);
 
 impl Reasons {
     pub(super) const NONE: Self = Self(0);
+    pub(super) const ALL: Self = Self(u16::MAX);
     const EMBARGO: u16 = Self::of(EmbargoReason::Country).0 | Self::of(EmbargoReason::Region).0;
 
     pub(super) const fn of(reason: EmbargoReason) -> Self {
         Self(1 << reason as u8)
+    }
+
+    /// Those in both sets.
+    pub(super) const fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
     }
 
     pub(super) const fn and(self, other: Self) -> Self {
@@ -145,7 +155,8 @@ pub(super) fn of_opinions<'p>(
             Located::Place(place) => {
                 anonymity = anonymity.and(of_anonymity(place));
                 // Who knows neither has no say on the place.
-                if place.country().is_some() || place.registered_country().is_some() {
+                let countries = [place.country(), place.registered_country(), place.represented_country()];
+                if countries.iter().any(Option::is_some) {
                     said.push(of_place(place, programmes.clone(), review_conflicts));
                 }
             }
@@ -182,10 +193,12 @@ fn of_place<'p>(
     if place.country().is_none() {
         reasons = reasons.and(Reasons::of(EmbargoReason::NoRecord));
     }
-    let embargoed_registry =
-        |country| programmes.clone().any(|programme: &Programme| programme.covers_country(country));
-    if place.registered_country().is_some_and(embargoed_registry) {
+    let covered = |country| programmes.clone().any(|programme: &Programme| programme.covers_country(country));
+    if place.registered_country().is_some_and(covered) {
         reasons = reasons.and(Reasons::of(EmbargoReason::RegisteredCountry));
+    }
+    if place.represented_country().is_some_and(covered) {
+        reasons = reasons.and(Reasons::of(EmbargoReason::RepresentedCountry));
     }
     reasons.settled()
 }

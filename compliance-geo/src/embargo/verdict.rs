@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use compliance_core::clock::Timestamp;
 use compliance_core::country::{CountryCode, SubdivisionCode};
-use compliance_core::finding::{Explain, Finding, Outcome, PolicyVersion, Reason, ReasonCode};
+use compliance_core::finding::{
+    Explain, Finding, Outcome, PolicyVersion, Reason, ReasonCode, RiskAcceptance,
+};
 use compliance_core::reason_code;
 use compliance_core::request::{AddressSource, ClientAddress};
 use compliance_core::snapshot::Snapshot;
 
-use super::compile::{Compiled, Judged};
+use super::compile::{Compiled, Judged, place_at_edge};
 use super::programme::Programme;
 use super::reason::{EmbargoReason, Reasons};
-use crate::database::Located;
+use crate::client_ip::EdgeCountry;
+use crate::database::{Located, Place};
 
 /// What [`Embargo::screen`](super::Embargo::screen) answers.
 #[derive(Debug)]
@@ -61,8 +64,18 @@ impl fmt::Display for VerdictClass {
 }
 
 impl Verdict {
-    pub(super) fn new(compiled: &Arc<Compiled>, ip: IpAddr, now: Timestamp, judged: Judged) -> Self {
-        let screened = Screened { compiled: Arc::clone(compiled), ip, at: now, judged };
+    pub(super) fn new(
+        compiled: &Arc<Compiled>,
+        ip: IpAddr,
+        edge: Option<EdgeCountry>,
+        now: Timestamp,
+    ) -> Self {
+        let edge = edge.map(place_at_edge);
+        let judged = match &edge {
+            Some(edge) => compiled.judge_with_edge(ip, edge, now),
+            None => compiled.judge(ip, now),
+        };
+        let screened = Screened { compiled: Arc::clone(compiled), ip, at: now, judged, edge };
         match judged.class() {
             VerdictClass::Embargoed => Self::Embargoed(EmbargoedPlace(screened)),
             VerdictClass::Review => Self::Review(ReviewPlace(screened)),
@@ -107,14 +120,105 @@ impl Verdict {
         self.screened().subdivision()
     }
 
+    /// Every reason against serving, the first one first; none when servable.
+    pub fn reasons(&self) -> impl Iterator<Item = EmbargoReason> {
+        let reasons: Reasons = self.screened().judged.reasons;
+        reasons.iter()
+    }
+
     /// The programmes in force that say something of the place.
     pub fn programmes(&self) -> impl Iterator<Item = &Programme> {
         self.screened().programmes()
     }
 
+    /// The programmes that said something of the place and have ended: why an answer is not what it used to be.
+    pub fn ended_programmes(&self) -> impl Iterator<Item = &Programme> {
+        let screened = self.screened();
+        let has_ended =
+            |programme: &&Programme| programme.effective_to().is_some_and(|end| end.start() <= screened.at);
+        screened.concerning().filter(has_ended)
+    }
+
+    /// Who said what of the address that decided: every database in its order, then the edge.
+    ///
+    /// ```
+    /// use compliance_geo::database::Located;
+    /// use compliance_geo::embargo::{Embargo, Policy};
+    ///
+    /// let embargo = Embargo::builder().policy(Policy::Us).build()?;
+    /// let verdict = embargo.screen("5.22.4.4".parse()?, "2026-07-01T00:00:00Z".parse()?);
+    /// let [voice] = &verdict.voices()[..] else { panic!() };
+    /// assert!(voice.source().contains("iptoasn"));
+    /// assert!(matches!(voice.said(), Located::Place(place) if place.country().unwrap().as_str() == "IR"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn voices(&self) -> Vec<Voice<'_>> {
+        self.screened().voices()
+    }
+
+    /// Who accepted the risk on which alone a servable answer rests.
+    #[must_use]
+    pub fn accepted_risk(&self) -> Option<&RiskAcceptance> {
+        let screened = self.screened();
+        screened.compiled.accepted_risk().filter(|_| screened.judged.at_risk)
+    }
+
     /// The databases and programme lists that were used.
     pub fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
         self.screened().compiled.snapshots()
+    }
+}
+
+/// What one source said of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voice<'v> {
+    source: &'v str,
+    said: Located<'v>,
+}
+
+impl<'v> Voice<'v> {
+    /// The source of the edge's voice.
+    pub const EDGE: &'static str = "cf-ipcountry";
+
+    /// The database's source as it names itself, or [`EDGE`](Self::EDGE).
+    #[must_use]
+    pub fn source(&self) -> &'v str {
+        self.source
+    }
+
+    /// What it said.
+    pub fn said(&self) -> Located<'v> {
+        self.said
+    }
+}
+
+impl fmt::Display for Voice<'_> {
+    /// `source=IR`, `source=UA-43`, `source=tor`, `source=nothing`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=", self.source)?;
+        let place = match self.said {
+            Located::NoRecord => return f.write_str("nothing"),
+            Located::NotPublic => return f.write_str("not_public"),
+            Located::Place(place) => place,
+        };
+        match (place.subdivision(), place.country()) {
+            (Some(part), _) => write!(f, "{part}")?,
+            (None, Some(country)) => write!(f, "{country}")?,
+            (None, None) => f.write_str("nowhere")?,
+        }
+        let others =
+            [("registered", place.registered_country()), ("represented", place.represented_country())];
+        for (how, country) in others {
+            if let Some(country) = country {
+                write!(f, "+{how}:{country}")?;
+            }
+        }
+        match place.anonymity() {
+            anonymity if anonymity.is_tor_exit_node() => f.write_str("+tor"),
+            anonymity if anonymity.is_anonymous() => f.write_str("+anonymiser"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -130,11 +234,13 @@ struct Screened {
     ip: IpAddr,
     at: Timestamp,
     judged: Judged,
+    edge: Option<Place>,
 }
 
 impl Screened {
     fn country(&self) -> Option<CountryCode> {
-        self.compiled.country(self.judged.value)
+        let at_edge = || self.edge.as_ref().and_then(Place::country);
+        self.compiled.country(self.judged.value).or_else(at_edge)
     }
 
     fn subdivision(&self) -> Option<SubdivisionCode> {
@@ -144,8 +250,19 @@ impl Screened {
         })
     }
 
+    fn concerning(&self) -> impl Iterator<Item = &Programme> {
+        self.compiled.concerning(self.judged.value, self.edge.as_ref())
+    }
+
     fn programmes(&self) -> impl Iterator<Item = &Programme> {
-        self.compiled.touching(self.judged.value, self.at)
+        self.concerning().filter(|programme| programme.in_force(self.at))
+    }
+
+    fn voices(&self) -> Vec<Voice<'_>> {
+        let databases = self.compiled.databases().iter().map(|database| database.snapshot().source());
+        let voices = databases.zip(self.compiled.opinions(self.judged.value));
+        let edge = self.edge.as_ref().map(|place| (Voice::EDGE, said_at_edge(place)));
+        voices.chain(edge).map(|(source, said)| Voice { source, said }).collect()
     }
 
     fn code(&self) -> ReasonCode {
@@ -161,6 +278,9 @@ impl Screened {
         let finding = match (self.judged.reasons.iter().next(), self.judged.reasons.embargoed()) {
             (None, _) => Finding::passed(self.code(), policy),
             (Some(reason), true) => Finding::for_reason(Outcome::Refused, &reason, policy),
+            (Some(reason), false) if self.compiled.refuses(self.judged.reasons) => {
+                Finding::for_reason(Outcome::Refused, &reason, policy)
+            }
             (Some(reason), false) => Finding::for_reason(Outcome::Review, &reason, policy),
         };
         let finding = finding.with_enforcement(self.compiled.enforcement());
@@ -171,6 +291,10 @@ impl Screened {
         let network = ClientAddress::new(self.ip, AddressSource::Peer).network();
         write!(f, "{name}({network}, {}, {})", self.code(), self.compiled.policy())
     }
+}
+
+fn said_at_edge(place: &Place) -> Located<'_> {
+    if *place == Place::default() { Located::NoRecord } else { Located::Place(place) }
 }
 
 /// The proof that a client is where it may be served: from [`Embargo::screen`](super::Embargo::screen) only.
@@ -336,6 +460,12 @@ impl ReviewPlace {
     pub fn reasons(&self) -> impl Iterator<Item = EmbargoReason> {
         let reasons: Reasons = self.0.judged.reasons;
         reasons.iter()
+    }
+
+    /// Whether the operator chose to have one of the reasons refused rather than looked at.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.0.compiled.refuses(self.0.judged.reasons)
     }
 
     /// The programmes in force that say something of the place.

@@ -26,7 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -35,13 +35,15 @@ use http::request::Parts;
 use http::{Extensions, Response};
 
 use super::{Refusal, tower};
+use crate::client_ip::Peer;
 use crate::embargo::ServablePlace;
 
 /// Who made the connection, from axum's `ConnectInfo<SocketAddr>`. Serve with
-/// `into_make_service_with_connect_info::<SocketAddr>()`, or every request is refused.
+/// `into_make_service_with_connect_info::<SocketAddr>()`, or every request is refused. Behind a Unix socket, hand the
+/// layers `|_| Some(Peer::UnixSocket)` instead, and trust `unix:`.
 #[must_use]
-pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
-    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())
+pub fn peer(extensions: &Extensions) -> Option<Peer> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| Peer::Ip(address.ip()))
 }
 
 /// The proof that the client is where it may be served, from the

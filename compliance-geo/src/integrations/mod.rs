@@ -1,16 +1,29 @@
 //! The checks as layers of a web service. Only the files in here name a framework.
 //!
-//! | layer | reads from the request's extensions | adds | refuses with |
+//! | check | reads from the request's extensions | adds | refuses with |
 //! |---|---|---|---|
-//! | `ClientIpLayer` | the peer | `ClientAddress` | 403 |
-//! | `TransportLayer` | the peer | `Transport`, HSTS | 403 |
-//! | `EmbargoLayer` | `ClientAddress` | `Arc<ServablePlace>` | 451 embargoed, 403 review |
+//! | client address | the peer | `ClientAddress`, `EdgeCountry` | 403 |
+//! | transport | the peer | `Transport`, HSTS on the response | 403 |
+//! | embargo | `ClientAddress`, `EdgeCountry` | `Arc<ServablePlace>` | 451 embargoed, 403 review |
 //!
 //! Every refusal has `Cache-Control: no-store`, a body that quotes neither data nor law, and the [`Refusal`] in the
 //! response's extensions, for the service's own error pages and logs.
+//!
+//! # Records
+//!
+//! A check made with `recording` hands each decision to a `Recorder`: refusals and reviews one by one, passes as its
+//! policy aggregates them. **A refusal is answered only once its record is kept.** Where it cannot be kept, the
+//! request is refused all the same, with [`Refusal::Unrecorded`] and 503: a refusal for legal reasons that left no
+//! trace is one nobody can show later. Passes, and everything in report-only mode, do not wait.
+//!
+//! A servable answer that rests on an accepted risk is recorded each time, with who accepted it.
 
+#[cfg(feature = "actix-web")]
+pub mod actix_web;
 #[cfg(feature = "axum")]
 pub mod axum;
+#[cfg(any(feature = "actix-web", feature = "tower"))]
+mod gate;
 #[cfg(feature = "tower")]
 pub mod tower;
 
@@ -36,17 +49,20 @@ pub enum Refusal {
     Plaintext,
     /// Nobody can tell whether the client may be served.
     Review(EmbargoReason),
+    /// Refused for another reason, the record of which could not be kept.
+    Unrecorded,
 }
 
 impl Refusal {
     /// The body of every refusal.
     pub const BODY: &str = "This service is not available to you.\n";
 
-    /// The HTTP status: 451 (RFC 7725) where law is the reason, else 403.
+    /// The HTTP status: 451 (RFC 7725) where law is the reason, 503 where the record could not be kept, else 403.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
             Self::Embargoed(_) => 451,
+            Self::Unrecorded => 503,
             Self::ClientIp(_)
             | Self::ClientUnknown
             | Self::PeerUnknown
@@ -61,7 +77,11 @@ impl Refusal {
         match self {
             Self::Embargoed(_) => Some(VerdictClass::Embargoed),
             Self::Review(_) => Some(VerdictClass::Review),
-            Self::ClientIp(_) | Self::ClientUnknown | Self::PeerUnknown | Self::Plaintext => None,
+            Self::ClientIp(_)
+            | Self::ClientUnknown
+            | Self::PeerUnknown
+            | Self::Plaintext
+            | Self::Unrecorded => None,
         }
     }
 }
@@ -74,6 +94,7 @@ impl Reason for Refusal {
             Self::Embargoed(reason) | Self::Review(reason) => reason.code(),
             Self::PeerUnknown => reason_code!("client_ip.no_peer"),
             Self::Plaintext => reason_code!("transport.plaintext"),
+            Self::Unrecorded => reason_code!("refusal.unrecorded"),
         }
     }
 
@@ -82,6 +103,7 @@ impl Reason for Refusal {
             Self::ClientIp(_) | Self::ClientUnknown | Self::PeerUnknown => reason_code!("client_ip.refused"),
             Self::Embargoed(reason) | Self::Review(reason) => reason.public_code(),
             Self::Plaintext => reason_code!("transport.plaintext"),
+            Self::Unrecorded => reason_code!("refusal.unrecorded"),
         }
     }
 }

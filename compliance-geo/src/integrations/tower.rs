@@ -7,7 +7,7 @@
 //!
 //! use compliance_core::clock::ManualClock;
 //! use compliance_core::testing::block_on;
-//! use compliance_geo::client_ip::ClientIp;
+//! use compliance_geo::client_ip::{ClientIp, Peer};
 //! use compliance_geo::embargo::{Embargo, Policy};
 //! use compliance_geo::integrations::Refusal;
 //! use compliance_geo::integrations::tower::{ClientIpLayer, EmbargoLayer};
@@ -33,7 +33,7 @@
 //! }
 //!
 //! // The server says who the peer is; here it left the address itself in the extensions.
-//! let peer = |extensions: &Extensions| extensions.get::<IpAddr>().copied();
+//! let peer = |extensions: &Extensions| extensions.get::<IpAddr>().copied().map(Peer::Ip);
 //! let clock = ManualClock::at("2026-07-01T00:00:00Z".parse()?);
 //! let embargo = EmbargoLayer::new(Embargo::builder().policy(Policy::Us).build()?, Arc::new(clock));
 //! let mut service = ClientIpLayer::new(ClientIp::peer(), peer).layer(embargo.layer(Hello));
@@ -51,15 +51,14 @@
 //! ```
 
 use std::fmt;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use compliance_core::clock::Clock;
-use compliance_core::event::{Actor, Event, EventKind, Recorded, Recorder, Sink};
-use compliance_core::finding::{Enforcement, Explain};
-use compliance_core::request::{ClientAddress, Correlation, Principal, Transport};
+use compliance_core::event::{Recorder, Sink};
+use compliance_core::finding::Enforcement;
+use compliance_core::request::Transport;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY};
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
@@ -67,256 +66,203 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::Refusal;
-use crate::client_ip::ClientIp;
-use crate::embargo::{Embargo, Verdict};
+use super::gate::{Check, Exchange, Gate, Ledger, Passage, Pending};
+use crate::client_ip::{ClientIp, Peer};
+use crate::embargo::Screening;
 use crate::transport::{HSTS, TransportRule};
 
-/// What a layer does before and after the service it guards.
-pub trait Gate {
-    /// Looks at a request; may add to its extensions.
-    ///
-    /// # Errors
-    /// [`Refusal`]: the service is not called.
-    fn enter(&self, headers: &HeaderMap, extensions: &mut Extensions) -> Result<(), Refusal>;
-
-    /// Adds to the headers of the service's response.
-    fn leave(&self, _headers: &mut HeaderMap) {}
-}
+/// Reads from the extensions who made the connection; how it got there is the server's business.
+type FindPeer = Arc<dyn Fn(&Extensions) -> Option<Peer> + Send + Sync>;
 
 /// Establishes the client's address and adds it to the request's extensions as
-/// [`ClientAddress`].
-///
-/// `peer` reads from the extensions who made the connection; how it got there is the server's business.
+/// [`ClientAddress`](compliance_core::request::ClientAddress), with what a trusted edge says of its country as
+/// [`EdgeCountry`](crate::client_ip::EdgeCountry).
 #[derive(Clone)]
-pub struct ClientIpLayer<P> {
-    gate: Arc<ClientIpGate<P>>,
+pub struct ClientIpLayer {
+    gate: Gate,
+    peer: FindPeer,
 }
 
-impl<P: Fn(&Extensions) -> Option<IpAddr>> ClientIpLayer<P> {
-    /// A layer that finds clients by `rule`.
+impl ClientIpLayer {
+    /// A layer that finds clients by `rule`. `peer` reads from the extensions who made the connection: an address,
+    /// or [`Peer::UnixSocket`] where the listener is one.
     #[must_use]
-    pub fn new(rule: ClientIp, peer: P) -> Self {
-        Self { gate: Arc::new(ClientIpGate { rule, peer }) }
+    pub fn new(rule: ClientIp, peer: impl Fn(&Extensions) -> Option<Peer> + Send + Sync + 'static) -> Self {
+        Self { gate: Gate::new(Check::ClientIp(rule)), peer: Arc::new(peer) }
+    }
+
+    /// Records what it decides, see [`integrations`](super#records).
+    #[must_use]
+    pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>, clock: Arc<dyn Clock>) -> Self {
+        self.gate.ledger = Some(Ledger { recorder, clock });
+        self
+    }
+
+    /// Lets everybody pass, without a client address where there is none: how a check is rolled out.
+    #[must_use]
+    pub fn report_only(mut self) -> Self {
+        self.gate.enforcement = Enforcement::ReportOnly;
+        self
     }
 }
 
-impl<P> fmt::Debug for ClientIpLayer<P> {
+impl fmt::Debug for ClientIpLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ClientIpLayer").field(&self.gate.rule).finish()
+        f.debug_tuple("ClientIpLayer").field(&self.gate).finish()
     }
 }
 
-impl<S, P> Layer<S> for ClientIpLayer<P> {
-    type Service = Gated<S, ClientIpGate<P>>;
+impl<S> Layer<S> for ClientIpLayer {
+    type Service = Gated<S>;
 
-    fn layer(&self, inner: S) -> Self::Service {
-        Gated { inner, gate: Arc::clone(&self.gate) }
-    }
-}
-
-/// See [`ClientIpLayer`].
-pub struct ClientIpGate<P> {
-    rule: ClientIp,
-    peer: P,
-}
-
-impl<P> fmt::Debug for ClientIpGate<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ClientIpGate").field(&self.rule).finish()
-    }
-}
-
-impl<P: Fn(&Extensions) -> Option<IpAddr>> Gate for ClientIpGate<P> {
-    fn enter(&self, headers: &HeaderMap, extensions: &mut Extensions) -> Result<(), Refusal> {
-        let peer = (self.peer)(extensions).ok_or(Refusal::PeerUnknown)?;
-        let client = self.rule.find(peer, headers).map_err(|error| Refusal::ClientIp(error.kind()))?;
-        extensions.insert(client);
-        Ok(())
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated::new(inner, &self.gate, Some(&self.peer))
     }
 }
 
 /// Refuses requests that did not come over TLS, adds [`Transport`] to the extensions of those that did, and sets
 /// HSTS (RFC 6797) on their responses.
 #[derive(Clone)]
-pub struct TransportLayer<P> {
-    gate: Arc<TransportGate<P>>,
+pub struct TransportLayer {
+    gate: Gate,
+    peer: FindPeer,
 }
 
-impl<P: Fn(&Extensions) -> Option<IpAddr>> TransportLayer<P> {
-    /// A layer for a listener whose own connections are `connection`.
+impl TransportLayer {
+    /// A layer for a listener whose own connections are `connection`. `peer` as for [`ClientIpLayer::new`].
     #[must_use]
-    pub fn new(rule: TransportRule, connection: Transport, peer: P) -> Self {
-        Self { gate: Arc::new(TransportGate { rule, connection, peer }) }
+    pub fn new(
+        rule: TransportRule,
+        connection: Transport,
+        peer: impl Fn(&Extensions) -> Option<Peer> + Send + Sync + 'static,
+    ) -> Self {
+        Self { gate: Gate::new(Check::Transport(rule, connection)), peer: Arc::new(peer) }
+    }
+
+    /// Records what it decides, see [`integrations`](super#records).
+    #[must_use]
+    pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>, clock: Arc<dyn Clock>) -> Self {
+        self.gate.ledger = Some(Ledger { recorder, clock });
+        self
+    }
+
+    /// Lets plaintext pass, marked as such in the extensions and without HSTS: how a check is rolled out.
+    #[must_use]
+    pub fn report_only(mut self) -> Self {
+        self.gate.enforcement = Enforcement::ReportOnly;
+        self
     }
 }
 
-impl<P> fmt::Debug for TransportLayer<P> {
+impl fmt::Debug for TransportLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TransportLayer").field(&self.gate.rule).finish()
+        f.debug_tuple("TransportLayer").field(&self.gate).finish()
     }
 }
 
-impl<S, P> Layer<S> for TransportLayer<P> {
-    type Service = Gated<S, TransportGate<P>>;
+impl<S> Layer<S> for TransportLayer {
+    type Service = Gated<S>;
 
-    fn layer(&self, inner: S) -> Self::Service {
-        Gated { inner, gate: Arc::clone(&self.gate) }
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated::new(inner, &self.gate, Some(&self.peer))
     }
 }
 
-/// See [`TransportLayer`].
-pub struct TransportGate<P> {
-    rule: TransportRule,
-    connection: Transport,
-    peer: P,
-}
-
-impl<P> fmt::Debug for TransportGate<P> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("TransportGate").field(&self.rule).finish()
-    }
-}
-
-impl<P: Fn(&Extensions) -> Option<IpAddr>> Gate for TransportGate<P> {
-    fn enter(&self, headers: &HeaderMap, extensions: &mut Extensions) -> Result<(), Refusal> {
-        let peer = (self.peer)(extensions).ok_or(Refusal::PeerUnknown)?;
-        self.rule.require_tls(peer, self.connection, headers).map_err(|_| Refusal::Plaintext)?;
-        extensions.insert(Transport::Tls);
-        Ok(())
-    }
-
-    fn leave(&self, headers: &mut HeaderMap) {
-        headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(HeaderValue::from_static(HSTS));
-    }
-}
-
-/// Screens the [`ClientAddress`] in the request's extensions: 451 when embargoed, 403 for review, and an
+/// Screens the client's address in the request's extensions: 451 when embargoed, 403 for review, and an
 /// `Arc<`[`ServablePlace`](crate::embargo::ServablePlace)`>` in the extensions when servable.
 ///
-/// An [`Embargo`] that only reports lets everybody pass; who is not servable then has no proof in the extensions.
+/// An [`Embargo`](crate::embargo::Embargo) that only reports lets everybody pass; who is not servable then has no
+/// proof in the extensions.
 #[derive(Clone)]
 pub struct EmbargoLayer {
-    gate: Arc<EmbargoGate>,
+    gate: Gate,
+    clock: Arc<dyn Clock>,
 }
 
 impl EmbargoLayer {
-    /// A layer that leaves no events. See [`recording`](Self::recording).
+    /// A layer for a check, or for one whose databases are replaced while it is in use.
     #[must_use]
-    pub fn new(embargo: Embargo, clock: Arc<dyn Clock>) -> Self {
-        Self { gate: Arc::new(EmbargoGate { embargo, clock, recorder: None }) }
+    pub fn new(embargo: impl Screening + 'static, clock: Arc<dyn Clock>) -> Self {
+        Self { gate: Gate::new(Check::Embargo(Arc::new(embargo), Arc::clone(&clock))), clock }
     }
 
-    /// A layer that records every decision: refusals and reviews always, passes as the recorder's policy says.
+    /// Records what it decides, see [`integrations`](super#records).
     #[must_use]
-    pub fn recording(
-        embargo: Embargo,
-        clock: Arc<dyn Clock>,
-        recorder: Arc<Recorder<Arc<dyn Sink>>>,
-    ) -> Self {
-        Self { gate: Arc::new(EmbargoGate { embargo, clock, recorder: Some(recorder) }) }
+    pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>) -> Self {
+        self.gate.ledger = Some(Ledger { recorder, clock: Arc::clone(&self.clock) });
+        self
     }
 }
 
 impl fmt::Debug for EmbargoLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EmbargoLayer").field(&self.gate.embargo).finish()
+        f.debug_tuple("EmbargoLayer").field(&self.gate).finish()
     }
 }
 
 impl<S> Layer<S> for EmbargoLayer {
-    type Service = Gated<S, EmbargoGate>;
+    type Service = Gated<S>;
 
-    fn layer(&self, inner: S) -> Self::Service {
-        Gated { inner, gate: Arc::clone(&self.gate) }
-    }
-}
-
-/// See [`EmbargoLayer`].
-pub struct EmbargoGate {
-    embargo: Embargo,
-    clock: Arc<dyn Clock>,
-    recorder: Option<Arc<Recorder<Arc<dyn Sink>>>>,
-}
-
-impl fmt::Debug for EmbargoGate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EmbargoGate").field(&self.embargo).finish()
-    }
-}
-
-impl EmbargoGate {
-    fn record(&self, recorder: &Recorder<Arc<dyn Sink>>, verdict: &Verdict, extensions: &Extensions) {
-        let finding = verdict.finding();
-        let actor = extensions
-            .get()
-            .map_or(Actor::Anonymous, |principal: &Principal| Actor::Person(principal.actor().clone()));
-        let mut event = Event::builder(EventKind::CheckDecided, finding.outcome(), actor, self.clock.now())
-            .finding(&finding);
-        if let Some(client) = extensions.get::<ClientAddress>() {
-            event = event.client(client);
-        }
-        if let Some(correlation) = extensions.get::<Correlation>() {
-            event = event.correlation(*correlation);
-        }
-        // An event of a finding and a network is within every limit.
-        if let Ok(event) = event.build() {
-            match recorder.record(event) {
-                // The sink has taken it over; a check does not wait for the disk.
-                Recorded::Counted | Recorded::Sent(_) => {}
-            }
-        }
-    }
-}
-
-impl Gate for EmbargoGate {
-    fn enter(&self, _: &HeaderMap, extensions: &mut Extensions) -> Result<(), Refusal> {
-        let client = *extensions.get::<ClientAddress>().ok_or(Refusal::ClientUnknown)?;
-        let verdict = self.embargo.screen(client.ip(), self.clock.now());
-        if let Some(recorder) = &self.recorder {
-            self.record(recorder, &verdict, extensions);
-        }
-        let refusal = match verdict {
-            Verdict::Servable(place) => {
-                extensions.insert(Arc::new(place));
-                return Ok(());
-            }
-            Verdict::Embargoed(place) => Refusal::Embargoed(place.reason()),
-            Verdict::Review(place) => Refusal::Review(place.reason()),
-        };
-        match self.embargo.enforcement() {
-            Enforcement::Enforce => Err(refusal),
-            Enforcement::ReportOnly => Ok(()),
-        }
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated::new(inner, &self.gate, None)
     }
 }
 
 /// A service behind one of the layers.
-pub struct Gated<S, G> {
+#[derive(Clone)]
+pub struct Gated<S> {
     inner: S,
-    gate: Arc<G>,
+    gate: Arc<Gate>,
+    peer: Option<FindPeer>,
 }
 
-impl<S: Clone, G> Clone for Gated<S, G> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), gate: Arc::clone(&self.gate) }
+impl<S> Gated<S> {
+    fn new(inner: S, gate: &Gate, peer: Option<&FindPeer>) -> Self {
+        Self { inner, gate: Arc::new(gate.clone()), peer: peer.cloned() }
     }
 }
 
-impl<S, G: fmt::Debug> fmt::Debug for Gated<S, G> {
+impl<S> fmt::Debug for Gated<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Gated").field(&self.gate).finish()
     }
 }
 
-impl<S, G, ReqBody, ResBody> Service<Request<ReqBody>> for Gated<S, G>
+/// The head of a request.
+struct Parts<'r> {
+    headers: &'r HeaderMap,
+    extensions: &'r mut Extensions,
+    peer: Option<Peer>,
+}
+
+impl Exchange for Parts<'_> {
+    type Headers = HeaderMap;
+
+    fn headers(&self) -> &HeaderMap {
+        self.headers
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        self.peer
+    }
+
+    fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
+        self.extensions.get::<T>().cloned()
+    }
+
+    fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
+        self.extensions.insert(value);
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Gated<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    G: Gate,
     ResBody: From<&'static str>,
 {
     type Response = Response<ResBody>;
     type Error = S::Error;
-    type Future = GatedFuture<S::Future, G>;
+    type Future = GatedFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -324,52 +270,62 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (mut parts, body) = request.into_parts();
-        match self.gate.enter(&parts.headers, &mut parts.extensions) {
-            Ok(()) => {
-                let inner = self.inner.call(Request::from_parts(parts, body));
-                GatedFuture { step: Step::Inner { inner, gate: Arc::clone(&self.gate) } }
+        let peer = self.peer.as_ref().and_then(|peer| peer(&parts.extensions));
+        let mut head = Parts { headers: &parts.headers, extensions: &mut parts.extensions, peer };
+        let step = match self.gate.pass(&mut head) {
+            Passage::Enter { hsts } => {
+                Step::Inner { inner: self.inner.call(Request::from_parts(parts, body)), hsts }
             }
-            Err(refusal) => GatedFuture { step: Step::Refused { refusal } },
-        }
+            Passage::Recorded(pending) => Step::Recording { pending },
+            Passage::Refused(refusal) => Step::Refused { refusal },
+        };
+        GatedFuture { step }
     }
 }
 
 pin_project! {
     /// The response of a [`Gated`] service.
-    pub struct GatedFuture<F, G> {
+    pub struct GatedFuture<F> {
         #[pin]
-        step: Step<F, G>,
+        step: Step<F>,
     }
 }
 
 pin_project! {
     #[project = StepProjection]
-    enum Step<F, G> {
-        Inner { #[pin] inner: F, gate: Arc<G> },
+    enum Step<F> {
+        Inner { #[pin] inner: F, hsts: bool },
+        Recording { pending: Pending },
         Refused { refusal: Refusal },
     }
 }
 
-impl<F, G> fmt::Debug for GatedFuture<F, G> {
+impl<F> fmt::Debug for GatedFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("GatedFuture")
     }
 }
 
-impl<F, G, ResBody, E> Future for GatedFuture<F, G>
+impl<F, ResBody, E> Future for GatedFuture<F>
 where
     F: Future<Output = Result<Response<ResBody>, E>>,
-    G: Gate,
     ResBody: From<&'static str>,
 {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().step.project() {
-            StepProjection::Inner { inner, gate } => {
+            StepProjection::Inner { inner, hsts } => {
                 let mut response = ready!(inner.poll(context))?;
-                gate.leave(response.headers_mut());
+                if *hsts {
+                    let headers = response.headers_mut();
+                    headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(HeaderValue::from_static(HSTS));
+                }
                 Poll::Ready(Ok(response))
+            }
+            StepProjection::Recording { pending } => {
+                let answer = ready!(Pin::new(&mut pending.recording).poll(context));
+                Poll::Ready(Ok(response(pending.settle(answer))))
             }
             StepProjection::Refused { refusal } => Poll::Ready(Ok(response(*refusal))),
         }

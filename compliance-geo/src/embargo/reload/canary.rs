@@ -1,0 +1,96 @@
+//! Networks of which it is known where they are.
+
+use std::net::IpAddr;
+
+use compliance_core::country::{CountryCode, SubdivisionCode};
+
+use super::ReloadErrorKind;
+use crate::database::{Database, Located};
+use crate::embargo::{Effect, Extent, Programme};
+
+/// Networks that every database must place where they are known to be: a file that misplaces one was built, or
+/// changed, wrongly.
+///
+/// A database that knows no countries is not asked; one that knows no subdivisions is not asked for regions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canaries(Vec<Canary>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Canary {
+    ip: IpAddr,
+    country: CountryCode,
+    region: Option<SubdivisionCode>,
+}
+
+/// Addresses of state and incumbent operators, unmoved for years; see `tests/reload.rs` for the check against the
+/// embedded table.
+const KNOWN: [(&str, [&str; 2]); 4] = [
+    ("CU", ["152.206.0.1", "200.55.128.1"]),
+    ("IR", ["2.144.0.1", "5.22.4.4"]),
+    ("KP", ["175.45.176.1", "175.45.178.2"]),
+    ("SY", ["5.0.0.1", "82.137.192.1"]),
+];
+
+impl Canaries {
+    /// Two networks each of Cuba, Iran, North Korea and Syria, of their state or incumbent operators.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let known = KNOWN.into_iter().flat_map(|(country, ips)| ips.map(|ip| (ip, country)));
+        // The list is constant; `tests/reload.rs` says that no entry is lost here.
+        Self::new(
+            known.filter_map(|(ip, country)| Some((ip.parse().ok()?, CountryCode::parse(country).ok()?))),
+        )
+    }
+
+    /// Only these.
+    #[must_use]
+    pub fn new(known: impl IntoIterator<Item = (IpAddr, CountryCode)>) -> Self {
+        Self(known.into_iter().map(|(ip, country)| Canary { ip, country, region: None }).collect())
+    }
+
+    /// Adds a network of a country.
+    #[must_use]
+    pub fn with(mut self, ip: IpAddr, country: CountryCode) -> Self {
+        self.0.push(Canary { ip, country, region: None });
+        self
+    }
+
+    /// Adds a network of a region.
+    #[must_use]
+    pub fn with_region(mut self, ip: IpAddr, region: SubdivisionCode) -> Self {
+        self.0.push(Canary { ip, country: region.country(), region: Some(region) });
+        self
+    }
+
+    pub(super) fn check(&self, database: &Database) -> Result<(), ReloadErrorKind> {
+        if !database.knows_countries() {
+            return Ok(());
+        }
+        for canary in &self.0 {
+            let place = match database.locate(canary.ip) {
+                Located::Place(place) => Some(place),
+                Located::NoRecord | Located::NotPublic => None,
+            };
+            let country_ok = place.and_then(|place| place.country()) == Some(canary.country);
+            let region_ok = canary.region.is_none()
+                || !database.knows_subdivisions()
+                || place.and_then(|place| place.subdivision()) == canary.region;
+            if !(country_ok && region_ok) {
+                return Err(ReloadErrorKind::Canary { country: canary.country });
+            }
+        }
+        Ok(())
+    }
+
+    /// Every country that is embargoed as a whole, at whatever time, has one.
+    pub(super) fn check_cover(&self, programmes: &[Programme]) -> Result<(), ReloadErrorKind> {
+        let embargoing = programmes.iter().filter(|programme| programme.effect() == Effect::Embargo);
+        for scope in embargoing.flat_map(Programme::scope) {
+            let whole = scope.subdivision().is_none() && scope.extent() == Extent::Whole;
+            if whole && !self.0.iter().any(|canary| canary.country == scope.country()) {
+                return Err(ReloadErrorKind::NoCanary { country: scope.country() });
+            }
+        }
+        Ok(())
+    }
+}

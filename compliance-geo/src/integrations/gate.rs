@@ -1,0 +1,322 @@
+//! What the layers of every framework share: look at a request, record, and only then answer.
+
+use std::fmt;
+use std::sync::Arc;
+
+use compliance_core::class::Internal;
+use compliance_core::clock::Clock;
+use compliance_core::event::{
+    Actor, AuditReceipt, Durability, Event, EventBuilder, EventKind, RecordError, Recorded, Recorder,
+    Recording, Sink,
+};
+use compliance_core::finding::{Enforcement, Explain, Finding, Outcome, PolicyVersion, Reason, ReasonCode};
+use compliance_core::reason_code;
+use compliance_core::request::{AddressSource, ClientAddress, Correlation, Principal, Transport};
+
+use super::Refusal;
+use crate::client_ip::{ClientIp, EdgeCountry, Headers, Peer};
+use crate::embargo::{Programme, Screening, Verdict};
+use crate::transport::TransportRule;
+
+/// A request and what other layers left with it, whatever the framework.
+pub(crate) trait Exchange {
+    type Headers: Headers + ?Sized;
+
+    fn headers(&self) -> &Self::Headers;
+    fn peer(&self) -> Option<Peer>;
+    fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T>;
+    fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T);
+}
+
+/// Where decisions are recorded, and by which clock.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    pub(crate) recorder: Arc<Recorder<Arc<dyn Sink>>>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// One check before a service.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) check: Check,
+    pub(crate) ledger: Option<Ledger>,
+    // The embargo check says by itself whether it only reports.
+    pub(crate) enforcement: Enforcement,
+}
+
+#[derive(Clone)]
+pub(crate) enum Check {
+    ClientIp(ClientIp),
+    Embargo(Arc<dyn Screening>, Arc<dyn Clock>),
+    Transport(TransportRule, Transport),
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Passage {
+    /// The service is called; `hsts` goes on its response.
+    Enter { hsts: bool },
+    /// It is not, and the answer can be given.
+    Refused(Refusal),
+    /// It is not, and the answer waits for the record.
+    Recorded(Pending),
+}
+
+/// A refusal whose record is under way.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) recording: Recording,
+    refusal: Refusal,
+    event: Box<Event>,
+}
+
+impl Pending {
+    /// The answer, once the sink has answered.
+    pub(crate) fn settle(&self, answer: Result<AuditReceipt, RecordError>) -> Refusal {
+        let kept = answer.is_ok_and(|receipt| receipt.redeem(&self.event, Durability::Memory).is_ok());
+        if kept { self.refusal } else { Refusal::Unrecorded }
+    }
+}
+
+/// What a check found, before anybody is told.
+struct Decision {
+    refusal: Option<Refusal>,
+    enforcement: Enforcement,
+    hsts: bool,
+}
+
+impl Gate {
+    pub(crate) fn new(check: Check) -> Self {
+        Self { check, ledger: None, enforcement: Enforcement::Enforce }
+    }
+
+    /// Looks at a request; adds what it established to it.
+    pub(crate) fn pass(&self, request: &mut impl Exchange) -> Passage {
+        let mut event = None;
+        let decision = match &self.check {
+            Check::ClientIp(rule) => self.client_ip(rule, request, &mut event),
+            Check::Embargo(embargo, clock) => self.embargo(&**embargo, &**clock, request, &mut event),
+            Check::Transport(rule, connection) => self.transport(rule, *connection, request, &mut event),
+        };
+        let recorded = self.record(event);
+        match (decision.refusal, decision.enforcement) {
+            (None, _) | (Some(_), Enforcement::ReportOnly) => Passage::Enter { hsts: decision.hsts },
+            (Some(refusal), Enforcement::Enforce) => match recorded {
+                Ok(None) => Passage::Refused(refusal),
+                Ok(Some((recording, event))) => Passage::Recorded(Pending { recording, refusal, event }),
+                Err(Unbuilt) => Passage::Refused(Refusal::Unrecorded),
+            },
+        }
+    }
+
+    fn client_ip(
+        &self,
+        rule: &ClientIp,
+        request: &mut impl Exchange,
+        event: &mut Option<EventBuilder>,
+    ) -> Decision {
+        let found = match request.peer() {
+            None => Err(Refusal::PeerUnknown),
+            Some(peer) => rule
+                .find(peer, request.headers())
+                .map(|client| (client, rule.edge_country(peer, request.headers())))
+                .map_err(|error| Refusal::ClientIp(error.kind())),
+        };
+        let refusal = match found {
+            Ok((client, edge)) => {
+                request.insert(client);
+                if let Some(edge) = edge {
+                    request.insert(edge);
+                }
+                None
+            }
+            Err(refusal) => Some(refusal),
+        };
+        *event = self.finding(&FOUND, refusal, request, None);
+        Decision { refusal, enforcement: self.enforcement, hsts: false }
+    }
+
+    fn transport(
+        &self,
+        rule: &TransportRule,
+        connection: Transport,
+        request: &mut impl Exchange,
+        event: &mut Option<EventBuilder>,
+    ) -> Decision {
+        let peer = request.peer();
+        let transport = peer.map(|peer| rule.find(peer, connection, request.headers()));
+        let refusal = match transport {
+            None => Some(Refusal::PeerUnknown),
+            Some(Transport::Plaintext) => Some(Refusal::Plaintext),
+            Some(Transport::Tls) => None,
+        };
+        request.insert(transport.unwrap_or(Transport::Plaintext));
+        // A peer that is no proxy of ours is the client, should nobody have looked for it yet.
+        let client = match peer {
+            Some(Peer::Ip(ip)) if !rule.proxies().contains(ip) => {
+                Some(ClientAddress::new(ip, AddressSource::Peer))
+            }
+            _ => None,
+        };
+        *event = self.finding(&ENCRYPTED, refusal, request, client);
+        // RFC 6797 §7.2: never over plaintext.
+        Decision { refusal, enforcement: self.enforcement, hsts: transport == Some(Transport::Tls) }
+    }
+
+    fn embargo(
+        &self,
+        embargo: &dyn Screening,
+        clock: &dyn Clock,
+        request: &mut impl Exchange,
+        event: &mut Option<EventBuilder>,
+    ) -> Decision {
+        let embargo = embargo.current();
+        let enforcement = embargo.enforcement();
+        let Some(client) = request.get::<ClientAddress>() else {
+            let refusal = Some(Refusal::ClientUnknown);
+            *event = self.ledger.as_ref().map(|ledger| {
+                let policy = embargo.policy().clone();
+                let finding = Finding::for_reason(Outcome::Refused, &Refusal::ClientUnknown, policy);
+                event_of(&finding.with_enforcement(enforcement), ledger, request, None)
+            });
+            return Decision { refusal, enforcement, hsts: false };
+        };
+        let verdict = match request.get::<EdgeCountry>() {
+            Some(edge) => embargo.screen_with_edge(client.ip(), edge, clock.now()),
+            None => embargo.screen(client.ip(), clock.now()),
+        };
+        *event = self.ledger.as_ref().map(|ledger| verdict_event(&verdict, ledger, request));
+        let refusal = match verdict {
+            Verdict::Servable(place) => {
+                request.insert(Arc::new(place));
+                None
+            }
+            Verdict::Embargoed(place) => Some(Refusal::Embargoed(place.reason())),
+            Verdict::Review(place) => Some(Refusal::Review(place.reason())),
+        };
+        Decision { refusal, enforcement, hsts: false }
+    }
+
+    fn finding(
+        &self,
+        passed: &Passed,
+        refusal: Option<Refusal>,
+        request: &impl Exchange,
+        client: Option<ClientAddress>,
+    ) -> Option<EventBuilder> {
+        let ledger = self.ledger.as_ref()?;
+        let policy = PolicyVersion::new(passed.policy, env!("CARGO_PKG_VERSION"));
+        let finding = match refusal {
+            Some(refusal) => Finding::for_reason(Outcome::Refused, &refusal, policy),
+            None => Finding::passed(passed.code, policy),
+        };
+        Some(event_of(&finding.with_enforcement(self.enforcement), ledger, request, client))
+    }
+
+    /// Hands the event over. Answers what a refusal has to wait for.
+    fn record(&self, event: Option<EventBuilder>) -> Result<Option<(Recording, Box<Event>)>, Unbuilt> {
+        let (Some(ledger), Some(event)) = (&self.ledger, event) else { return Ok(None) };
+        let event = event.build().map_err(|_| Unbuilt)?;
+        Ok(match ledger.recorder.record(event.clone()) {
+            Recorded::Counted => None,
+            Recorded::Sent(recording) => Some((recording, Box::new(event))),
+        })
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.check {
+            Check::ClientIp(rule) => rule.fmt(f),
+            Check::Embargo(embargo, _) => embargo.current().fmt(f),
+            Check::Transport(rule, connection) => write!(f, "{rule:?} on {connection:?}"),
+        }
+    }
+}
+
+/// A check that is no policy of its own, and the code of its passes.
+struct Passed {
+    policy: &'static str,
+    code: ReasonCode,
+}
+
+const FOUND: Passed = Passed { policy: "client-ip", code: reason_code!("client_ip.found") };
+const ENCRYPTED: Passed = Passed { policy: "transport", code: reason_code!("transport.tls") };
+
+/// The event says nothing that fits: a mistake of this crate, and no reason to let a refusal go without a record.
+struct Unbuilt;
+
+/// The longest list of programmes, reasons or voices in an event, in bytes; the rest is cut.
+const MAX_LIST_LEN: usize = 512;
+
+fn verdict_event(verdict: &Verdict, ledger: &Ledger, request: &impl Exchange) -> EventBuilder {
+    let kind = match verdict.accepted_risk() {
+        Some(_) => EventKind::CheckRiskAccepted,
+        None => EventKind::CheckDecided,
+    };
+    let mut event = event(kind, &verdict.finding(), ledger, request, None);
+    if let Some(accepted) = verdict.accepted_risk() {
+        event = event
+            .field("approver", Internal(accepted.approver()))
+            .field("acceptance", Internal(accepted.reason()));
+    } else if matches!(verdict, Verdict::Servable(_)) {
+        // Counted by its code: nobody reads its fields.
+        return event;
+    }
+    let lists = [
+        ("reasons", list(verdict.reasons().map(|reason| reason.code()))),
+        ("programmes", list(verdict.programmes().map(Programme::id))),
+        ("voices", list(verdict.voices())),
+    ];
+    for (name, list) in lists {
+        if !list.is_empty() {
+            event = event.field(name, Internal(list));
+        }
+    }
+    event
+}
+
+fn event_of(
+    finding: &Finding,
+    ledger: &Ledger,
+    request: &impl Exchange,
+    client: Option<ClientAddress>,
+) -> EventBuilder {
+    event(EventKind::CheckDecided, finding, ledger, request, client)
+}
+
+/// What every event of a check says.
+fn event(
+    kind: EventKind,
+    finding: &Finding,
+    ledger: &Ledger,
+    request: &impl Exchange,
+    client: Option<ClientAddress>,
+) -> EventBuilder {
+    let mut event = Event::builder(kind, finding.outcome(), Actor::Anonymous, ledger.clock.now());
+    event = event.finding(finding);
+    if let Some(principal) = request.get::<Principal>() {
+        event = event.principal(&principal);
+    }
+    if let Some(client) = request.get::<ClientAddress>().or(client) {
+        event = event.client(&client);
+    }
+    if let Some(correlation) = request.get::<Correlation>() {
+        event = event.correlation(correlation);
+    }
+    event
+}
+
+fn list(items: impl IntoIterator<Item = impl fmt::Display>) -> String {
+    let mut text = String::new();
+    for item in items {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(&item.to_string());
+    }
+    while text.len() > MAX_LIST_LEN {
+        text.pop();
+    }
+    text
+}
