@@ -4,7 +4,7 @@
 pub mod password;
 pub mod redirect;
 
-mod integrations;
+pub mod integrations;
 
 #[doc(inline)]
 pub use password::{AcceptedPassword, PasswordHash, PasswordHasher, PasswordPolicy, VerifiedPassword};

@@ -15,13 +15,15 @@ impl SafeRedirect {
     /// A `303 See Other` to the target with an empty body.
     ///
     /// 303 and not 307: after a form with a password was posted, a browser must not post it again to the
-    /// target (RFC 9700 §4.12).
+    /// target (RFC 9700 §4.12). The target is in the response's extensions as well, as the proof for a layer that
+    /// inspects `Location`.
     #[cfg_attr(compliance_docsrs, doc(cfg(feature = "http")))]
     #[must_use]
     pub fn to_response<B: Default>(&self) -> http::Response<B> {
         let mut response = http::Response::new(B::default());
         *response.status_mut() = http::StatusCode::SEE_OTHER;
         response.headers_mut().insert(http::header::LOCATION, self.to_header_value());
+        response.extensions_mut().insert(self.clone());
         response
     }
 }

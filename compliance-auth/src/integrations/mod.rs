@@ -1,4 +1,7 @@
-//! The only files that name a framework. Trait implementations; nothing here is public by itself.
+//! The only files that name a framework.
+//!
+//! `http`, `axum` and `actix_web` make a [`SafeRedirect`](crate::redirect::SafeRedirect) a response; `tower` has a
+//! layer.
 
 #[cfg(feature = "actix-web")]
 mod actix_web;
@@ -6,3 +9,6 @@ mod actix_web;
 mod axum;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "tower")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "tower")))]
+pub mod tower;

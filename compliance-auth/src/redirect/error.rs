@@ -16,7 +16,7 @@ pub struct RedirectError {
 }
 
 impl RedirectError {
-    pub(super) const fn new(kind: RedirectErrorKind) -> Self {
+    pub(crate) const fn new(kind: RedirectErrorKind) -> Self {
         Self { kind, position: None }
     }
 
@@ -77,6 +77,8 @@ pub enum RedirectErrorKind {
     Control,
     /// The resolved path starts with two slashes: it would turn into a host when read as a relative target.
     DoubleSlash,
+    /// A response has the header twice: which one counts is up to the browser.
+    Duplicate,
     /// Nothing to go to.
     Empty,
     /// The first path segment holds an encoded slash, backslash or control character; with path prefixes in
@@ -86,6 +88,8 @@ pub enum RedirectErrorKind {
     Malformed,
     /// The target names another host, whatever it looks like at first sight.
     NetworkPath,
+    /// A header value holds bytes outside ASCII, which browsers decode in different ways.
+    NotAscii,
     /// The scheme is not followed by `//` and a host.
     NotHierarchical,
     /// Another origin than the allowed ones.
@@ -94,6 +98,8 @@ pub enum RedirectErrorKind {
     OtherPort,
     /// The path is under none of the allowed prefixes.
     PathPrefix,
+    /// A `Refresh` header that is not seconds, or seconds and one `url=`.
+    Refresh,
     /// The scheme is not allowed, `javascript:` for one, or the first segment of a path holds a colon.
     Scheme,
     /// Longer than [`RedirectPolicy::MAX_LEN`](super::RedirectPolicy::MAX_LEN) bytes as given or as it would be sent.
@@ -113,14 +119,17 @@ impl RedirectErrorKind {
             Self::Backslash => "found a backslash",
             Self::Control => "found a control character",
             Self::DoubleSlash => "the path starts with two slashes",
+            Self::Duplicate => "expected the header once, found it several times",
             Self::Empty => "expected a target, found nothing",
             Self::EncodedSeparator => "found an encoded separator or control character in the path",
             Self::Malformed => "expected a url, found something else",
             Self::NetworkPath => "expected a path or a full url, found a host without a scheme",
+            Self::NotAscii => "found bytes outside ascii",
             Self::NotHierarchical => "expected `//` and a host after the scheme",
             Self::OtherOrigin => "the origin is not an allowed one",
             Self::OtherPort => "the port is not an allowed one",
             Self::PathPrefix => "the path is under none of the allowed prefixes",
+            Self::Refresh => "expected seconds, or seconds and `url=` with a target",
             Self::Scheme => "the scheme is not an allowed one",
             Self::TooLong => "the target is longer than the limit",
             Self::UserInfo => "found user information before the host",
@@ -136,14 +145,17 @@ impl Reason for RedirectErrorKind {
             Self::Backslash => reason_code!("redirect.backslash"),
             Self::Control => reason_code!("redirect.control"),
             Self::DoubleSlash => reason_code!("redirect.double_slash"),
+            Self::Duplicate => reason_code!("redirect.duplicate"),
             Self::Empty => reason_code!("redirect.empty"),
             Self::EncodedSeparator => reason_code!("redirect.encoded_separator"),
             Self::Malformed => reason_code!("redirect.malformed"),
             Self::NetworkPath => reason_code!("redirect.network_path"),
+            Self::NotAscii => reason_code!("redirect.not_ascii"),
             Self::NotHierarchical => reason_code!("redirect.not_hierarchical"),
             Self::OtherOrigin => reason_code!("redirect.other_origin"),
             Self::OtherPort => reason_code!("redirect.other_port"),
             Self::PathPrefix => reason_code!("redirect.path_prefix"),
+            Self::Refresh => reason_code!("redirect.refresh"),
             Self::Scheme => reason_code!("redirect.scheme"),
             Self::TooLong => reason_code!("redirect.too_long"),
             Self::UserInfo => reason_code!("redirect.userinfo"),

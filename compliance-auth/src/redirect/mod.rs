@@ -19,6 +19,8 @@
 //! Refusals of rules 1 to 3 do not allocate.
 
 mod error;
+#[cfg(feature = "tower")]
+mod header;
 mod oauth;
 mod pattern;
 mod policy;
@@ -26,6 +28,8 @@ mod signed;
 
 pub use compliance_core::origin::Scheme;
 pub use error::{RedirectError, RedirectErrorKind, RedirectPolicyError, RedirectPolicyErrorKind};
+#[cfg(feature = "tower")]
+pub(crate) use header::{Refresh, header_text};
 pub use oauth::{
     RedirectUri, RedirectUriError, RedirectUriErrorKind, RegisteredRedirectUri, RegisteredRedirectUris,
 };

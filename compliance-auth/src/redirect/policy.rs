@@ -66,9 +66,43 @@ impl RedirectPolicy {
     /// # Errors
     /// [`RedirectError`]; its [`kind`](RedirectError::kind) names the rule.
     pub fn check(&self, input: &str) -> Result<SafeRedirect, RedirectError> {
+        self.check_against(&self.base, input)
+    }
+
+    /// Checks a target and resolves it against another page of the base's origin, given by the path and query it
+    /// was requested with: `next` on `/a/b` is `/a/next`, and `?page=2` stays on the page.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    ///
+    /// # Security
+    /// Path and query may be hostile, they only ever change what is relative to them. The origin stays the
+    /// configured base's, whatever the request's `Host` header says.
+    ///
+    /// ```
+    /// use compliance_auth::redirect::RedirectPolicy;
+    ///
+    /// let policy = RedirectPolicy::builder("https://app.example/").build()?;
+    /// assert_eq!(policy.check_from("/team/7", None, "edit?x=1")?.location(), "https://app.example/team/edit?x=1");
+    /// assert_eq!(policy.check_from("//evil.example/", None, "x").unwrap_err().code(), "redirect.double_slash");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn check_from(
+        &self,
+        path: &str,
+        query: Option<&str>,
+        input: &str,
+    ) -> Result<SafeRedirect, RedirectError> {
+        let mut page = self.base.clone();
+        page.set_path(path);
+        page.set_query(query);
+        self.check_against(&page, input)
+    }
+
+    fn check_against(&self, page: &Url, input: &str) -> Result<SafeRedirect, RedirectError> {
         let url = match self.read(input)? {
             Shape::Relative => {
-                let url = self.base.join(input).map_err(|_| RedirectError::new(Kind::Malformed))?;
+                let url = page.join(input).map_err(|_| RedirectError::new(Kind::Malformed))?;
                 let own = self.origins.first().is_some_and(|own| own.confirms(&url, own.host()));
                 if !own {
                     return Err(RedirectError::new(Kind::OtherOrigin));
@@ -121,6 +155,22 @@ impl RedirectPolicy {
     #[must_use]
     pub fn version(&self) -> &PolicyVersion {
         &self.version
+    }
+
+    /// Whether refusals are carried out.
+    #[must_use]
+    pub fn enforcement(&self) -> Enforcement {
+        self.enforcement
+    }
+
+    /// What happened to a target, for the audit trail.
+    pub(crate) fn explain(&self, result: Result<(), RedirectError>) -> Finding {
+        let version = self.version.clone();
+        match result {
+            Ok(()) => Finding::passed(reason_code!("redirect.passed"), version),
+            Err(error) => Finding::for_reason(Outcome::Refused, &error, version),
+        }
+        .with_enforcement(self.enforcement)
     }
 
     /// Rules 1 to 3: everything that is decided on the text alone.
@@ -358,12 +408,7 @@ impl RedirectDecision<'_> {
 
 impl Explain for RedirectDecision<'_> {
     fn finding(&self) -> Finding {
-        let version = self.policy.version.clone();
-        match &self.result {
-            Ok(_) => Finding::passed(reason_code!("redirect.passed"), version),
-            Err(error) => Finding::for_reason(Outcome::Refused, error, version),
-        }
-        .with_enforcement(self.policy.enforcement)
+        self.policy.explain(self.result.as_ref().map(drop).map_err(|error| *error))
     }
 }
 

@@ -1,0 +1,32 @@
+//! A checked target as an actix-web response.
+
+use actix_web::Responder as _;
+use actix_web::body::{BodySize, MessageBody as _};
+use actix_web::http::{StatusCode, header};
+use actix_web::test::TestRequest;
+use compliance_auth::redirect::{RedirectPolicy, RegisteredRedirectUris, SafeRedirect};
+
+fn check(target: SafeRedirect, expected: &str) {
+    let request = TestRequest::post().uri("/login").to_http_request();
+    let response = target.respond_to(&request);
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    let locations: Vec<_> = response.headers().get_all(header::LOCATION).collect();
+    assert_eq!(locations, [expected]);
+    assert_eq!(response.body().size(), BodySize::Sized(0));
+}
+
+#[test]
+fn a_checked_target_is_a_303_to_its_location() {
+    let policy =
+        RedirectPolicy::builder("https://app.example/login").default_target("/home").build().unwrap();
+    check(policy.check("/bücher?q=a#top").unwrap(), "https://app.example/b%C3%BCcher?q=a#top");
+    check(policy.check_or_default("//evil.example"), "https://app.example/home");
+    check(policy.check_or_default("/x\r\nset-cookie: a=b"), "https://app.example/home");
+}
+
+#[test]
+fn an_oauth_answer_goes_to_the_client() {
+    let client = RegisteredRedirectUris::parse(["com.example.app:/cb"]).unwrap();
+    let answer = client.check("com.example.app:/cb").unwrap().with_query([("state", "\r\n")]).unwrap();
+    check(answer, "com.example.app:/cb?state=%0D%0A");
+}
