@@ -1,5 +1,5 @@
 //! What recording and verifying cost, beside the disk's and the hash's own speed in the same run:
-//! `cargo bench -p compliance-log --bench audit [-- --quick]`.
+//! `cargo bench -p compliance-log --bench audit [-- [--quick] [append_1] [append_64] [cpu] [verify]]`.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -19,12 +19,17 @@ use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey, VerifyOptions}
 use sha2::{Digest, Sha256};
 
 fn main() {
-    let is_quick = std::env::args().any(|argument| argument == "--quick");
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let is_quick = arguments.iter().any(|argument| argument == "--quick");
     let scale = if is_quick { 1 } else { 5 };
-    append_1(scale);
-    append_64(scale);
-    cpu_per_record(scale);
-    verify_all(scale);
+    let named: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let parts: [(&str, fn(u64)); 4] =
+        [("append_1", append_1), ("append_64", append_64), ("cpu", cpu_per_record), ("verify", verify_all)];
+    for (name, part) in parts {
+        if named.is_empty() || named.iter().any(|named| *named == name) {
+            part(scale);
+        }
+    }
 }
 
 fn event(number: u64) -> Event {

@@ -219,7 +219,7 @@ fn traced(test: &str, dir: &Path, call: &str, fault: &str) -> Said {
         &format!("inject={call}:{fault}"),
     ]);
     // Only the trail's own files; the program's loader and its output are left alone.
-    let named = ["", "lock", "checkpoint", "checkpoint.tmp", "segment.tmp"].map(str::to_owned);
+    let named = ["", "lock", "checkpoint", "checkpoint.tmp", "segment.tmp", "reserve"].map(str::to_owned);
     for name in named.into_iter().chain((0..=TRIES).map(|first| format!("{first:020}.seg"))) {
         command.arg("-P").arg(if name.is_empty() { dir.to_owned() } else { dir.join(name) });
     }

@@ -188,10 +188,15 @@ impl Event {
     /// The digest of the canonical form.
     #[must_use]
     pub fn digest(&self) -> EventDigest {
-        let mut bytes = Vec::with_capacity(512);
-        bytes.extend_from_slice(DIGEST_DOMAIN);
-        self.encode(&mut bytes);
-        EventDigest(Sha256::digest(&bytes).into())
+        self.encode_with_digest(&mut Vec::with_capacity(512))
+    }
+
+    /// Appends the canonical form to `out` and gives its [`digest`](Self::digest): for who needs both.
+    pub fn encode_with_digest(&self, out: &mut Vec<u8>) -> EventDigest {
+        let start = out.len();
+        self.encode(out);
+        let form = out.get(start..).unwrap_or_default();
+        EventDigest(Sha256::new_with_prefix(DIGEST_DOMAIN).chain_update(form).finalize().into())
     }
 
     /// Reads an event back from its canonical form.

@@ -159,6 +159,8 @@ kinds! {
     ErasureRequested, Erasure, "erasure.requested";
     /// Best-effort events were dropped; a field says how many.
     SystemEventsDropped, System, "system.events_dropped";
+    /// Failures nobody was logged in for, counted instead of listed; fields say how many and of what kind.
+    SystemFailuresAggregated, System, "system.failures_aggregated";
     /// Passes of a check, counted instead of listed.
     SystemPassesAggregated, System, "system.passes_aggregated";
     /// The service or a part of it started.

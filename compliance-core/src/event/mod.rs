@@ -42,7 +42,7 @@ pub use self::field::{Field, FieldName, FieldValue, FieldValueKind, Value};
 pub use self::kind::{EventClass, EventKind};
 pub use self::recorder::{PassPolicy, Recorded, Recorder};
 pub use self::sink::{
-    AuditReceipt, Completion, Durability, ReceiptError, RecordError, RecordErrorKind, Recording, Sink,
+    AuditReceipt, Completion, Drive, Durability, ReceiptError, RecordError, RecordErrorKind, Recording, Sink,
 };
 
 use crate::class::Purpose;

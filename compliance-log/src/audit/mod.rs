@@ -10,6 +10,7 @@
 
 pub mod checkpoint;
 mod fault;
+mod hash;
 pub mod record;
 pub mod segment;
 pub mod tree;
@@ -18,5 +19,5 @@ pub mod verify;
 pub use self::checkpoint::{CheckpointKey, SignedCheckpoint, VerifyingKey};
 pub use self::fault::{Fault, FaultKind};
 pub use self::record::Record;
-pub use self::segment::{AuditConfig, AuditError, AuditErrorKind, AuditLog, OpenReport};
+pub use self::segment::{AuditConfig, AuditError, AuditErrorKind, AuditLog, OpenReport, RecordPolicy};
 pub use self::verify::{Completeness, Verdict, VerifyOptions, VerifyReport};

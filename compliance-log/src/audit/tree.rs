@@ -8,6 +8,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::hash;
+
 /// A hash in the tree: SHA-256 (FIPS 180-4) of a leaf or of two nodes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TreeHash([u8; TreeHash::LEN]);
@@ -16,21 +18,18 @@ impl TreeHash {
     /// Length in bytes.
     pub const LEN: usize = 32;
 
+    pub(super) const LEAF_PREFIX: u8 = 0x00;
+
     /// The hash of a leaf: SHA-256 over `0x00` and the leaf's bytes (RFC 6962 §2.1).
     #[must_use]
     pub fn leaf(bytes: &[u8]) -> Self {
-        Self(Sha256::new_with_prefix([0x00]).chain_update(bytes).finalize().into())
+        Self(hash::prefixed(Self::LEAF_PREFIX, bytes))
     }
 
     /// The hash of an inner node: SHA-256 over `0x01` and its children (RFC 6962 §2.1).
     #[must_use]
     pub fn node(left: &Self, right: &Self) -> Self {
-        let mut bytes = [0x01; 1 + 2 * Self::LEN];
-        let (_, children) = bytes.split_at_mut(1);
-        let (first, second) = children.split_at_mut(Self::LEN);
-        first.copy_from_slice(&left.0);
-        second.copy_from_slice(&right.0);
-        Self(Sha256::digest(bytes).into())
+        Self(hash::pair(0x01, &left.0, &right.0))
     }
 
     /// The root of the tree without leaves: SHA-256 of nothing.

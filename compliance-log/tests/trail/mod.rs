@@ -26,6 +26,7 @@ pub(crate) fn config() -> AuditConfig {
         .segment_len(4096)
         .checkpoint_every(16)
         .checkpoint_interval(Duration::from_secs(3600))
+        .reserve_len(4096)
 }
 
 pub(crate) fn event(number: u64) -> Event {

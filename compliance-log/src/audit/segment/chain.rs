@@ -1,5 +1,7 @@
 //! What every frame of a trail must be, given the frames before it.
 
+use compliance_core::clock::Timestamp;
+
 use super::frame::{CheckpointBody, FrameKind, Header, HeaderError};
 use super::reader::Frame;
 use crate::audit::checkpoint::{CheckpointNote, SignedCheckpoint, VerifyingKey};
@@ -16,6 +18,8 @@ pub(crate) struct Chain {
     /// Records after the last checkpoint.
     uncovered: u64,
     segment: u64,
+    /// When the segment was begun: the time of the checkpoint in its header.
+    begun_at: Timestamp,
     batch: Option<u32>,
 }
 
@@ -32,7 +36,16 @@ impl Chain {
         if last.size() != header.first || *last.root() != header.tree.root() {
             return Err(err(FaultKind::CheckpointRoot));
         }
-        Ok(Self { key: header.key, tree: header.tree, last, uncovered: 0, segment: name, batch: None })
+        let begun_at = last.at();
+        Ok(Self {
+            key: header.key,
+            tree: header.tree,
+            last,
+            uncovered: 0,
+            segment: name,
+            begun_at,
+            batch: None,
+        })
     }
 
     /// Goes on with the next segment, whose header must repeat where this one ends.
@@ -49,7 +62,7 @@ impl Chain {
         if !repeats {
             return Err(fault(FaultKind::SegmentHeader, next, name, frame));
         }
-        (self.segment, self.batch) = (name, None);
+        (self.segment, self.begun_at, self.batch) = (name, self.last.at(), None);
         Ok(())
     }
 
@@ -126,6 +139,10 @@ impl Chain {
 
     pub(crate) fn uncovered(&self) -> u64 {
         self.uncovered
+    }
+
+    pub(super) fn begun_at(&self) -> Timestamp {
+        self.begun_at
     }
 
     pub(super) fn into_parts(self) -> (CompactTree, SignedCheckpoint, u64) {

@@ -1,6 +1,34 @@
 use std::time::Duration;
 
+use compliance_core::event::EventClass;
+
 use crate::audit::checkpoint::CheckpointKey;
+
+/// What becomes of an event for which there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordPolicy {
+    /// Refused at once when half of the queue is taken or the disk has little room left. How many were refused is
+    /// itself recorded, as [`SystemEventsDropped`](compliance_core::event::EventKind::SystemEventsDropped).
+    BestEffort,
+    /// The caller is held until there is room, and refused when there is none: the action it wanted to record is
+    /// denied. Has the other half of the queue, and the reserve on disk, to itself.
+    MustRecord,
+}
+
+/// The classes recorded at best effort, one bit each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Policies(u32);
+
+impl Policies {
+    pub(super) fn of(self, class: EventClass) -> RecordPolicy {
+        if self.0 & bit(class) == 0 { RecordPolicy::MustRecord } else { RecordPolicy::BestEffort }
+    }
+}
+
+fn bit(class: EventClass) -> u32 {
+    1_u32.checked_shl(class as u32).unwrap_or(0)
+}
 
 /// How a trail is written. Only the key has no default.
 ///
@@ -24,16 +52,23 @@ pub struct AuditConfig {
     pub(super) queue_len: usize,
     pub(super) queue_wait: Duration,
     pub(super) verify_all: bool,
+    pub(super) policies: Policies,
+    pub(super) segment_interval: Option<Duration>,
+    pub(super) quota: u64,
+    pub(super) reserve_len: u64,
 }
 
 impl AuditConfig {
     /// The smallest and the largest [`segment_len`](Self::segment_len).
     pub const SEGMENT_LEN: (u64, u64) = (4 * 1024, 1024 * 1024 * 1024);
+    /// The largest [`reserve_len`](Self::reserve_len).
+    pub const MAX_RESERVE_LEN: u64 = 256 * 1024 * 1024;
     /// The smallest and the largest [`queue_len`](Self::queue_len).
     pub const QUEUE_LEN: (usize, usize) = (64 * 1024, 256 * 1024 * 1024);
 
     /// Segments of 64 MiB, a checkpoint every 4 096 records and every 60 seconds, a queue of 8 MiB at which
-    /// callers wait for at most one second.
+    /// callers wait for at most one second; every class must be recorded, on as much disk as there is, of which
+    /// 1 MiB is kept in reserve.
     pub fn new(key: CheckpointKey) -> Self {
         Self {
             key,
@@ -43,6 +78,10 @@ impl AuditConfig {
             queue_len: 8 * 1024 * 1024,
             queue_wait: Duration::from_secs(1),
             verify_all: false,
+            policies: Policies::default(),
+            segment_interval: None,
+            quota: u64::MAX,
+            reserve_len: 1024 * 1024,
         }
     }
 
@@ -79,6 +118,37 @@ impl AuditConfig {
     /// thread, inside an async runtime too.
     pub fn queue_wait(mut self, wait: Duration) -> Self {
         self.queue_wait = wait;
+        self
+    }
+
+    /// After how long a segment is closed and the next begun, by the trail's clock; `None`, the default: by length
+    /// alone. Retention works by whole segments, so a month's segments are what a monthly retention run needs. A
+    /// segment without records is not closed.
+    pub fn segment_interval(mut self, interval: Duration) -> Self {
+        self.segment_interval = Some(interval);
+        self
+    }
+
+    /// Records events of this class at [best effort](RecordPolicy::BestEffort). Every class not named must be
+    /// recorded.
+    pub fn best_effort(mut self, class: EventClass) -> Self {
+        self.policies.0 |= bit(class);
+        self
+    }
+
+    /// The most bytes all segments together may have. Beyond it events are refused with
+    /// [`Full`](compliance_core::event::RecordErrorKind::Full), best-effort ones earlier, by the
+    /// [reserve](Self::reserve_len). Unlimited unless stated.
+    pub fn quota(mut self, bytes: u64) -> Self {
+        self.quota = bytes;
+        self
+    }
+
+    /// How many bytes of disk are held back for what must be recorded, at most
+    /// [`MAX_RESERVE_LEN`](Self::MAX_RESERVE_LEN); 0 for none. They lie in a file of their own, which is given up
+    /// when the disk is full and filled again once there is room.
+    pub fn reserve_len(mut self, bytes: u64) -> Self {
+        self.reserve_len = bytes.min(Self::MAX_RESERVE_LEN);
         self
     }
 

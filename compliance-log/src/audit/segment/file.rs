@@ -9,6 +9,7 @@ const NEXT_SEGMENT: &str = "segment.tmp";
 const LOCK: &str = "lock";
 const HEAD: &str = "checkpoint";
 const NEXT_HEAD: &str = "checkpoint.tmp";
+const RESERVE: &str = "reserve";
 
 /// The least and the most that is written in advance, in bytes; in between, as much as there is. A commit into
 /// bytes that exist needs no metadata, which makes it cheaper than one that grows the file.
@@ -80,6 +81,42 @@ pub(super) fn remove_unfinished(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the disk, or what the operating system grants of it, has no room left.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Fills the reserve up to `len` bytes. Whether it is full then; a disk without room leaves it empty.
+pub(super) fn fill_reserve(dir: &Path, len: u64) -> io::Result<bool> {
+    let path = dir.join(RESERVE);
+    if len == 0 {
+        release_reserve(dir)?;
+        return Ok(true);
+    }
+    if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == len) {
+        return Ok(true);
+    }
+    let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&path)?;
+    // Not sparse: what is not written is not held back.
+    match io::copy(&mut io::repeat(0).take(len), &mut file).and_then(|_| file.sync_all()) {
+        Ok(()) => Ok(true),
+        Err(error) if is_full(&error) => {
+            drop(file);
+            release_reserve(dir)?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the reserve to the segments.
+pub(super) fn release_reserve(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(dir.join(RESERVE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes created and renamed files lasting. Windows knows no such call and needs none.
@@ -164,7 +201,7 @@ impl SegmentFile {
                 Ok(())
             }
             Err(error) => {
-                if error.kind() == io::ErrorKind::StorageFull {
+                if is_full(&error) {
                     self.file.set_len(self.allocated)?;
                 }
                 Err(error)

@@ -3,9 +3,8 @@
 //! The check is the first eight bytes of a SHA-256 under a prefix of the kind's own. For records that is the
 //! leaf hash the tree needs anyway.
 
-use sha2::{Digest, Sha256};
-
 use crate::audit::checkpoint::{CheckpointNote, SignedCheckpoint, VerifyingKey};
+use crate::audit::hash;
 use crate::audit::record::{HEAD_LEN, MAX_EVENT_LEN, RecordHead};
 use crate::audit::tree::{CompactTree, TreeHash};
 
@@ -43,14 +42,17 @@ impl FrameKind {
         }
     }
 
+    /// What is hashed before the body. 0x00 and 0x01 are the tree's own.
+    fn prefix(self) -> u8 {
+        match self {
+            Self::Record => TreeHash::LEAF_PREFIX,
+            Self::Checkpoint => 0x02,
+            Self::Header => 0x03,
+        }
+    }
+
     fn hash(self, body: &[u8]) -> TreeHash {
-        let prefix = match self {
-            Self::Record => return TreeHash::leaf(body),
-            // 0x00 and 0x01 are the tree's own.
-            Self::Checkpoint => [0x02],
-            Self::Header => [0x03],
-        };
-        TreeHash::from_bytes(Sha256::new_with_prefix(prefix).chain_update(body).finalize().into())
+        TreeHash::from_bytes(hash::prefixed(self.prefix(), body))
     }
 }
 
@@ -104,10 +106,14 @@ pub(super) fn prefix(bytes: &[u8]) -> Prefix {
     }
 }
 
-/// The hash of a whole frame's body, if its check holds.
-pub(super) fn verify(kind: FrameKind, frame: &[u8]) -> Option<TreeHash> {
-    let found = frame.get(frame.len().checked_sub(CHECK_LEN)?..)?;
-    let hash = kind.hash(body(frame));
+/// The hash of a whole frame's body, if its check holds. Puts the kind's prefix before the body meanwhile, so that
+/// both are hashed where they lie.
+pub(super) fn verify(kind: FrameKind, frame: &mut [u8]) -> Option<TreeHash> {
+    let (message, found) = frame.split_at_mut_checked(frame.len().checked_sub(CHECK_LEN)?)?;
+    let message = message.get_mut(PREFIX_LEN.saturating_sub(1)..)?;
+    let last_of_length = std::mem::replace(message.first_mut()?, kind.prefix());
+    let hash = TreeHash::from_bytes(hash::message(message));
+    *message.first_mut()? = last_of_length;
     (check(&hash) == found).then_some(hash)
 }
 

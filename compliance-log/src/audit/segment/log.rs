@@ -1,21 +1,19 @@
-use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use compliance_core::clock::Clock;
-use compliance_core::event::{Completion, Event, EventDigest, RecordError, RecordErrorKind, Recording, Sink};
+use compliance_core::event::{Event, RecordError, RecordErrorKind, Recording, Sink};
 
 use super::config::AuditConfig;
+use super::engine::{Engine, Limits};
 use super::error::AuditError;
 use super::file;
 use super::recover::recover;
-use super::writer::{RECORD_OVERHEAD, Writer};
+use super::writer::Writer;
 use crate::audit::checkpoint::{SignedCheckpoint, VerifyingKey};
-use crate::audit::record::MAX_EVENT_LEN;
 use crate::audit::verify::{VerifyOptions, verify};
 
 /// An audit trail open for writing.
@@ -47,7 +45,7 @@ use crate::audit::verify::{VerifyOptions, verify};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct AuditLog {
-    shared: Arc<Shared>,
+    engine: Arc<Engine>,
     dir: PathBuf,
     key: VerifyingKey,
     writer: Option<JoinHandle<()>>,
@@ -136,15 +134,16 @@ impl AuditLog {
                 checkpoint: Some(recovered.chain.last().clone()),
             },
         );
-        let limits = Limits { queue_len: config.queue_len, queue_wait: config.queue_wait };
-        let shared = Arc::new(Shared::new(limits));
-        let writer = Writer::start(Arc::clone(&shared), &dir, config, Box::new(clock), recovered, lock)
+        let limits = Limits::of(&config);
+        let writer = Writer::start(&dir, config, Box::new(clock), recovered, lock)
             .map_err(|error| AuditError::io("prepare the segment", &error))?;
+        let engine = Arc::new(Engine::new(limits, writer));
+        let thread_engine = Arc::clone(&engine);
         let writer = thread::Builder::new()
             .name("audit-log".to_owned())
-            .spawn(move || writer.run())
+            .spawn(move || thread_engine.run())
             .map_err(|error| AuditError::io("start the writer", &error))?;
-        Ok((Self { shared, dir, key, writer: Some(writer) }, report))
+        Ok((Self { engine, dir, key, writer: Some(writer) }, report))
     }
 
     /// Writes and signs a checkpoint over all records handed over before, and waits for it. Hand it to
@@ -155,11 +154,11 @@ impl AuditLog {
     pub fn checkpoint(&self) -> Result<SignedCheckpoint, RecordError> {
         let (sender, receiver) = sync_channel(1);
         {
-            let mut state = self.shared.lock();
+            let mut state = self.engine.lock();
             state.refusal()?;
             state.checkpoints.push(sender);
         }
-        self.shared.work.notify_one();
+        self.engine.notify_work();
         receiver.recv().unwrap_or(Err(RecordError::new(RecordErrorKind::Abandoned)))
     }
 
@@ -170,7 +169,7 @@ impl AuditLog {
     /// [`RecordError`] when that failed; the trail is then as after a crash.
     pub fn close(mut self) -> Result<SignedCheckpoint, RecordError> {
         self.stop();
-        let closed = self.shared.lock().closed.take();
+        let closed = self.engine.lock().closed.take();
         closed.unwrap_or(Err(RecordError::new(RecordErrorKind::Poisoned)))
     }
 
@@ -188,8 +187,8 @@ impl AuditLog {
 
     fn stop(&mut self) {
         let Some(writer) = self.writer.take() else { return };
-        self.shared.lock().is_closing = true;
-        self.shared.work.notify_one();
+        self.engine.lock().is_closing = true;
+        self.engine.notify_work();
         // A waker may drop the last owner on the writer's own thread, which cannot wait for itself.
         if writer.thread().id() != thread::current().id() {
             drop(writer.join());
@@ -199,10 +198,7 @@ impl AuditLog {
 
 impl Sink for AuditLog {
     fn record(&self, event: Event) -> Recording {
-        match self.shared.submit(&event) {
-            Ok(recording) => recording,
-            Err(error) => Recording::ready(Err(error)),
-        }
+        Engine::submit(&self.engine, &event).unwrap_or_else(|error| Recording::ready(Err(error)))
     }
 }
 
@@ -215,123 +211,5 @@ impl Drop for AuditLog {
 impl fmt::Debug for AuditLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuditLog").field("dir", &self.dir).field("key", &self.key).finish_non_exhaustive()
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Limits {
-    queue_len: usize,
-    queue_wait: std::time::Duration,
-}
-
-/// What callers and the writer share.
-pub(super) struct Shared {
-    limits: Limits,
-    state: Mutex<State>,
-    /// There is something to write, or the log closes.
-    pub(super) work: Condvar,
-    /// The queue was taken.
-    room: Condvar,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) queue: VecDeque<Pending>,
-    queued_len: usize,
-    pub(super) checkpoints: Vec<SyncSender<Result<SignedCheckpoint, RecordError>>>,
-    pub(super) is_closing: bool,
-    pub(super) is_poisoned: bool,
-    /// How closing ended: with a checkpoint that is durable, or not.
-    pub(super) closed: Option<Result<SignedCheckpoint, RecordError>>,
-}
-
-/// An event on its way.
-pub(super) struct Pending {
-    pub(super) bytes: Vec<u8>,
-    pub(super) digest: EventDigest,
-    pub(super) completion: Completion,
-}
-
-impl State {
-    fn refusal(&self) -> Result<(), RecordError> {
-        match (self.is_poisoned, self.is_closing) {
-            (true, _) => Err(RecordError::new(RecordErrorKind::Poisoned)),
-            (false, true) => Err(RecordError::new(RecordErrorKind::Unavailable)),
-            (false, false) => Ok(()),
-        }
-    }
-
-    pub(super) fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.checkpoints.is_empty() || self.is_closing
-    }
-
-    pub(super) fn take_queue(&mut self) -> VecDeque<Pending> {
-        self.queued_len = 0;
-        std::mem::take(&mut self.queue)
-    }
-}
-
-impl Shared {
-    fn new(limits: Limits) -> Self {
-        Self { limits, state: Mutex::default(), work: Condvar::new(), room: Condvar::new() }
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic while holding this lock leaves whole state behind: no update is made in two steps that
-        // must not be seen apart.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn wait_for_work<'a>(
-        &self,
-        state: MutexGuard<'a, State>,
-        timeout: std::time::Duration,
-    ) -> MutexGuard<'a, State> {
-        self.work.wait_timeout(state, timeout).unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    pub(super) fn notify_room(&self) {
-        self.room.notify_all();
-    }
-
-    fn submit(&self, event: &Event) -> Result<Recording, RecordError> {
-        let mut bytes = Vec::with_capacity(512);
-        event.encode(&mut bytes);
-        if bytes.len() > MAX_EVENT_LEN {
-            let kind = RecordErrorKind::TooLarge { found: bytes.len(), max: MAX_EVENT_LEN };
-            return Err(RecordError::new(kind));
-        }
-        let digest = event.digest();
-        let len = bytes.len().saturating_add(RECORD_OVERHEAD);
-        let (completion, recording) = Recording::pending();
-        let mut state = self.make_room(len)?;
-        let was_idle = state.queue.is_empty();
-        state.queued_len = state.queued_len.saturating_add(len);
-        state.queue.push_back(Pending { bytes, digest, completion });
-        drop(state);
-        if was_idle {
-            self.work.notify_one();
-        }
-        Ok(recording)
-    }
-
-    /// Holds the caller until `len` bytes fit into the queue. Into an empty queue everything fits.
-    fn make_room(&self, len: usize) -> Result<MutexGuard<'_, State>, RecordError> {
-        let mut state = self.lock();
-        let mut deadline = None;
-        loop {
-            state.refusal()?;
-            if state.queue.is_empty() || state.queued_len.saturating_add(len) <= self.limits.queue_len {
-                return Ok(state);
-            }
-            let now = Instant::now();
-            let deadline = *deadline.get_or_insert_with(|| now.checked_add(self.limits.queue_wait));
-            let left =
-                deadline.map_or(self.limits.queue_wait, |deadline| deadline.saturating_duration_since(now));
-            if left.is_zero() {
-                return Err(RecordError::new(RecordErrorKind::Unavailable));
-            }
-            state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
     }
 }

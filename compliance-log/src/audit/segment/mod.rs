@@ -19,6 +19,7 @@
 
 mod chain;
 mod config;
+mod engine;
 mod error;
 mod file;
 mod frame;
@@ -28,7 +29,7 @@ mod records;
 mod recover;
 mod writer;
 
-pub use self::config::AuditConfig;
+pub use self::config::{AuditConfig, RecordPolicy};
 pub use self::error::{AuditError, AuditErrorKind};
 pub use self::log::{AuditLog, OpenReport};
 pub use self::records::{Records, records};

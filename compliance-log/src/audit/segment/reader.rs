@@ -121,7 +121,8 @@ impl FrameReader {
 
     fn verify(&mut self, kind: FrameKind, len: usize) -> io::Result<Option<TreeHash>> {
         self.fill(len)?;
-        Ok(self.unread().get(..len).and_then(|bytes| frame::verify(kind, bytes)))
+        let unread = self.buffer.get_mut(self.start..self.end).unwrap_or_default();
+        Ok(unread.get_mut(..len).and_then(|bytes| frame::verify(kind, bytes)))
     }
 
     fn take(&mut self, kind: FrameKind, len: usize, hash: TreeHash) -> Frame<'_> {

@@ -1,20 +1,22 @@
-//! The one thread that writes.
+//! What whoever leads writes: group commits, checkpoints, the next segment.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
-use compliance_core::clock::Clock;
-use compliance_core::event::{AuditReceipt, Durability, RecordError, RecordErrorKind};
+use compliance_core::class::Internal;
+use compliance_core::clock::{Clock, Timestamp};
+use compliance_core::event::{
+    Actor, AuditReceipt, Durability, Event, EventKind, RecordError, RecordErrorKind,
+};
+use compliance_core::finding::Outcome as EventOutcome;
 
 use super::MAX_BATCH_LEN;
-use super::config::AuditConfig;
+use super::config::{AuditConfig, RecordPolicy};
+use super::engine::{Outcome, Pending, Queue, Round};
 use super::file::{self, SegmentFile};
 use super::frame::{self, FrameKind, Header, OVERHEAD};
-use super::log::{Pending, Shared};
 use super::reader::MAX_TORN_LEN;
 use super::recover::Recovered;
 use crate::audit::checkpoint::{SignedCheckpoint, Statement};
@@ -25,15 +27,20 @@ use crate::audit::tree::CompactTree;
 pub(super) const RECORD_OVERHEAD: usize = OVERHEAD + HEAD_LEN;
 
 pub(super) struct Writer {
-    shared: Arc<Shared>,
     dir: PathBuf,
     config: AuditConfig,
     clock: Box<dyn Clock>,
     file: SegmentFile,
     /// The sequence number the segment starts with.
     first: u64,
+    /// When the segment was begun.
+    begun_at: Timestamp,
+    /// Bytes of the segments before this one.
+    closed_len: u64,
     edge: Edge,
     last_checkpoint: Instant,
+    /// The reserve is there; what is written at best effort is written.
+    has_reserve: bool,
     buffer: Vec<u8>,
     /// Held as long as the writer lives.
     _lock: File,
@@ -48,6 +55,7 @@ struct Edge {
 }
 
 /// A commit that came to nothing.
+#[derive(Clone, Copy)]
 enum CommitError {
     /// There is no room; nothing was written.
     Full,
@@ -56,11 +64,11 @@ enum CommitError {
 }
 
 impl CommitError {
-    fn record_error_kind(&self) -> RecordErrorKind {
-        match self {
+    fn record_error(self) -> RecordError {
+        RecordError::new(match self {
             Self::Full => RecordErrorKind::Full,
             Self::Failed => RecordErrorKind::Poisoned,
-        }
+        })
     }
 }
 
@@ -72,164 +80,251 @@ enum Mark {
     Closing,
 }
 
+/// Some events of a round, with their canonical forms.
+struct Batch<'a> {
+    entries: &'a [Pending],
+    /// Where the first one begins.
+    start: usize,
+    bytes: &'a [u8],
+}
+
+impl Batch<'_> {
+    fn events(&self) -> impl Iterator<Item = (&Pending, &[u8])> {
+        let ends = self.entries.iter().map(|pending| pending.end);
+        let starts = std::iter::once(self.start).chain(ends.clone());
+        self.entries.iter().zip(starts.zip(ends)).map(|(pending, (start, end))| {
+            // INVARIANT: the ends lie within the bytes, in order.
+            (pending, self.bytes.get(start..end).unwrap_or_default())
+        })
+    }
+}
+
 impl Writer {
     pub(super) fn start(
-        shared: Arc<Shared>,
         dir: &Path,
         config: AuditConfig,
         clock: Box<dyn Clock>,
         recovered: Option<Recovered>,
         lock: File,
     ) -> io::Result<Self> {
-        let (file, first, edge) = match recovered {
+        let mut closed_len = 0_u64;
+        let (file, first, begun_at, edge) = match recovered {
             Some(Recovered { chain, path, first, len, torn_bytes }) => {
+                for (_, path) in file::segments(dir)?.iter().filter(|(other, _)| *other != first) {
+                    closed_len = closed_len.saturating_add(std::fs::metadata(path)?.len());
+                }
                 let is_clean = chain.last().is_closing() && chain.uncovered() == 0 && torn_bytes == 0;
                 let heal = (!is_clean).then_some(MAX_TORN_LEN);
                 let file = SegmentFile::reopen(&path, len, heal, config.segment_len)?;
+                let begun_at = chain.begun_at();
                 let (tree, last, uncovered) = chain.into_parts();
-                (file, first, Edge { tree, last, uncovered })
+                (file, first, begun_at, Edge { tree, last, uncovered })
             }
             None => {
                 let tree = CompactTree::new();
+                let begun_at = clock.now();
                 let last = config.key.sign(Statement {
                     size: 0,
                     root: tree.root(),
                     number: 0,
-                    at: clock.now(),
+                    at: begun_at,
                     every: config.checkpoint_every,
                     closing: false,
                 });
                 let mut header = Vec::new();
                 Header::put(&mut header, &tree, &last, config.key.verifying_key());
                 let file = SegmentFile::prepare(dir, &header, config.segment_len)?.install(dir, 0)?;
-                (file, 0, Edge { tree, last, uncovered: 0 })
+                (file, 0, begun_at, Edge { tree, last, uncovered: 0 })
             }
         };
-        Ok(Self {
-            shared,
+        let has_reserve = file::fill_reserve(dir, config.reserve_len)?;
+        let mut writer = Self {
             dir: dir.to_owned(),
             config,
             clock,
             file,
             first,
+            begun_at,
+            closed_len,
             edge,
             last_checkpoint: Instant::now(),
+            has_reserve,
             buffer: Vec::new(),
             _lock: lock,
-        })
-    }
-
-    pub(super) fn run(mut self) {
-        // However this thread ends, nobody may wait for it in vain.
-        let _end = Poison(Arc::clone(&self.shared));
-        if self.edge.uncovered > 0 && self.commit(&mut VecDeque::new(), Mark::Now).is_err() {
-            return;
-        }
-        loop {
-            let until_heartbeat =
-                self.config.checkpoint_interval.saturating_sub(self.last_checkpoint.elapsed());
-            let mut state = self.shared.lock();
-            if !state.has_work() && !until_heartbeat.is_zero() {
-                state = self.shared.wait_for_work(state, until_heartbeat);
-            }
-            let mut queue = state.take_queue();
-            let waiting = std::mem::take(&mut state.checkpoints);
-            let is_closing = state.is_closing;
-            drop(state);
-            self.shared.notify_room();
-
-            let mark = if is_closing {
-                Mark::Closing
-            } else if !waiting.is_empty() || self.last_checkpoint.elapsed() >= self.config.checkpoint_interval
-            {
-                Mark::Now
-            } else {
-                Mark::AsPromised
-            };
-            let outcome = self.commit_all(&mut queue, mark);
-            let answer = match &outcome {
-                Ok(()) => Ok(self.edge.last.clone()),
-                Err(error) => Err(RecordError::new(error.record_error_kind())),
-            };
-            if is_closing {
-                // What was to be kept is kept; space ahead that stays is no loss.
-                drop(self.file.trim());
-                self.shared.lock().closed = Some(answer.clone());
-            }
-            for sender in waiting {
-                // Whoever asked may have gone.
-                drop(sender.try_send(answer.clone()));
-            }
-            if is_closing || matches!(outcome, Err(CommitError::Failed)) {
-                return;
+        };
+        if writer.edge.uncovered > 0 {
+            // A full disk leaves them uncovered until the next heartbeat.
+            let nothing = Batch { entries: &[], start: 0, bytes: &[] };
+            if let Err(CommitError::Failed) = writer.commit(&nothing, 0, Mark::Now, false) {
+                return Err(io::Error::other("the checkpoint was not written"));
             }
         }
+        Ok(writer)
     }
 
-    /// Writes what was taken from the queue in as many commits as it needs.
-    fn commit_all(&mut self, queue: &mut VecDeque<Pending>, mark: Mark) -> Result<(), CommitError> {
+    /// Writes what was handed over in as many commits as it needs.
+    pub(super) fn round(&mut self, round: Round) -> (Outcome, Queue) {
+        let Round { mut queue, dropped, wants_checkpoint, is_closing } = round;
+        let mark = if is_closing {
+            Mark::Closing
+        } else if wants_checkpoint || self.last_checkpoint.elapsed() >= self.config.checkpoint_interval {
+            Mark::Now
+        } else {
+            Mark::AsPromised
+        };
+        if mark != Mark::AsPromised {
+            self.refill_reserve();
+        }
+        let mut results = Vec::with_capacity(queue.entries.len());
+        let mut dropped_left = dropped;
+        let outcome = self.commit_all(&queue, mark, &mut dropped_left, &mut results);
+        if is_closing {
+            // What was to be kept is kept; space ahead that stays is no loss.
+            drop(self.file.trim());
+        }
+        let answers: Vec<_> = queue
+            .entries
+            .drain(..)
+            .zip(results)
+            .map(|(pending, result)| {
+                let receipt =
+                    result.map(|sequence| AuditReceipt::attest(pending.digest, sequence, Durability::Disk));
+                (pending.completion, receipt)
+            })
+            .collect();
+        queue.bytes.clear();
+        let outcome = Outcome {
+            answers,
+            checkpoint: outcome.map(|()| self.edge.last.clone()).map_err(CommitError::record_error),
+            has_failed: matches!(outcome, Err(CommitError::Failed)),
+            dropped: dropped_left,
+            is_scarce: self.is_scarce(),
+            until_heartbeat: self.config.checkpoint_interval.saturating_sub(self.last_checkpoint.elapsed()),
+        };
+        (outcome, queue)
+    }
+
+    /// One result per entry of the queue, in order; `dropped` keeps what is still to be recorded as dropped.
+    fn commit_all(
+        &mut self,
+        queue: &Queue,
+        mark: Mark,
+        dropped: &mut u64,
+        results: &mut Vec<Result<u64, RecordError>>,
+    ) -> Result<(), CommitError> {
+        let (mut entries, mut start) = (&queue.entries[..], 0);
+        let mut ended = Ok(());
         loop {
+            let fits = entries.partition_point(|pending| pending.end.saturating_sub(start) < MAX_BATCH_LEN);
+            let (now, later) = entries.split_at(fits.saturating_add(1).min(entries.len()));
+            let batch = Batch { entries: now, start, bytes: &queue.bytes };
             // Only the last of several commits carries the checkpoint that was asked for.
-            let outcome = self.commit(queue, mark);
-            if let Err(error) = outcome {
-                let kind = error.record_error_kind();
-                self.shared.lock().is_poisoned |= matches!(error, CommitError::Failed);
-                for pending in queue.drain(..) {
-                    pending.completion.complete(Err(RecordError::new(kind)));
-                }
-                return Err(error);
+            let mark = if later.is_empty() { mark } else { Mark::AsPromised };
+            let is_scarce = self.is_scarce();
+            let mut outcome = self.commit(&batch, *dropped, mark, is_scarce);
+            let mut skips = is_scarce;
+            if matches!(outcome, Err(CommitError::Full)) && !is_scarce {
+                // What must be recorded gets the reserve; the rest goes.
+                self.give_up_reserve();
+                skips = true;
+                outcome = self.commit(&batch, *dropped, mark, true);
             }
-            if queue.is_empty() {
-                return Ok(());
+            match outcome {
+                Ok(first) => {
+                    *dropped = 0;
+                    let mut next = first;
+                    for pending in now {
+                        results.push(if skips && pending.policy == RecordPolicy::BestEffort {
+                            *dropped = dropped.saturating_add(1);
+                            Err(CommitError::Full.record_error())
+                        } else {
+                            let sequence = next;
+                            next = next.saturating_add(1);
+                            Ok(sequence)
+                        });
+                    }
+                }
+                Err(error) => {
+                    let is_best_effort = |pending: &&Pending| pending.policy == RecordPolicy::BestEffort;
+                    let lost = entries.iter().filter(is_best_effort).count();
+                    *dropped = dropped.saturating_add(lost as u64);
+                    results.extend(entries.iter().map(|_| Err(error.record_error())));
+                    return Err(error);
+                }
+            }
+            if let Err(CommitError::Failed) = self.roll() {
+                // What was written is durable; only the log cannot go on.
+                ended = Err(CommitError::Failed);
+            }
+            start = now.last().map_or(start, |pending| pending.end);
+            entries = later;
+            if entries.is_empty() || ended.is_err() {
+                results.extend(entries.iter().map(|_| Err(CommitError::Failed.record_error())));
+                return ended;
             }
         }
     }
 
-    /// Writes one group commit from the front of `queue` and answers those in it.
-    fn commit(&mut self, queue: &mut VecDeque<Pending>, mark: Mark) -> Result<(), CommitError> {
+    /// Writes one group commit; gives back the sequence number of the batch's first record. When `skips`,
+    /// best-effort events are left out.
+    fn commit(
+        &mut self,
+        batch: &Batch<'_>,
+        dropped: u64,
+        mark: Mark,
+        skips: bool,
+    ) -> Result<u64, CommitError> {
         let now = self.clock.now();
         let before = self.edge.clone();
-        let mut kept = Vec::with_capacity(queue.len());
         self.buffer.clear();
-        while self.buffer.len() < MAX_BATCH_LEN
-            && let Some(pending) = queue.pop_front()
-        {
-            self.put_record(&pending, now);
-            kept.push(pending);
+        if let Some(event) = dropped_event(dropped, now) {
+            self.put_record(&event, now);
         }
-        if mark != Mark::AsPromised && queue.is_empty() {
+        let first = self.edge.tree.size();
+        for (pending, bytes) in batch.events() {
+            if !(skips && pending.policy == RecordPolicy::BestEffort) {
+                self.put_record(bytes, now);
+            }
+        }
+        if mark != Mark::AsPromised {
             self.put_checkpoint(mark == Mark::Closing);
         }
         if self.buffer.is_empty() {
-            return Ok(());
+            return Ok(first);
         }
-        let first = before.tree.size();
-        let numbers_before = before.last.number();
-        if let Err(error) = self.write(before) {
-            // Whoever hears of the failure must find the log poisoned.
-            self.shared.lock().is_poisoned |= matches!(error, CommitError::Failed);
-            for pending in kept {
-                pending.completion.complete(Err(RecordError::new(error.record_error_kind())));
-            }
-            return Err(error);
-        }
-        for (pending, sequence) in kept.into_iter().zip(first..) {
-            let receipt = AuditReceipt::attest(pending.digest, sequence, Durability::Disk);
-            pending.completion.complete(Ok(receipt));
-        }
-        if self.edge.last.number() > numbers_before {
+        let number = before.last.number();
+        self.write(before)?;
+        if self.edge.last.number() > number {
             self.last_checkpoint = Instant::now();
             self.publish_head()?;
         }
-        self.roll()
+        Ok(first)
     }
 
-    fn put_record(&mut self, pending: &Pending, now: compliance_core::clock::Timestamp) {
+    /// Whether there is room only for what must be recorded.
+    fn is_scarce(&self) -> bool {
+        let used = self.closed_len.saturating_add(self.file.len());
+        !self.has_reserve || used.saturating_add(self.config.reserve_len) > self.config.quota
+    }
+
+    fn refill_reserve(&mut self) {
+        if !self.has_reserve {
+            self.has_reserve = file::fill_reserve(&self.dir, self.config.reserve_len).unwrap_or(false);
+        }
+    }
+
+    fn give_up_reserve(&mut self) {
+        self.has_reserve = self.config.reserve_len == 0;
+        // Where it cannot be removed, the disk stays as full as it is.
+        drop(file::release_reserve(&self.dir));
+    }
+
+    fn put_record(&mut self, event: &[u8], now: Timestamp) {
         let batch = self.batch();
         let sequence = self.edge.tree.size();
         let hash = frame::put(&mut self.buffer, FrameKind::Record, |out| {
             record::encode_head(out, batch, sequence, now);
-            out.extend_from_slice(&pending.bytes);
+            out.extend_from_slice(event);
         });
         self.edge.tree.push(hash);
         self.edge.uncovered = self.edge.uncovered.saturating_add(1);
@@ -260,9 +355,14 @@ impl Writer {
     }
 
     fn write(&mut self, before: Edge) -> Result<(), CommitError> {
+        let used = self.closed_len.saturating_add(self.file.len());
+        if used.saturating_add(self.buffer.len() as u64) > self.config.quota {
+            self.edge = before;
+            return Err(CommitError::Full);
+        }
         match self.file.reserve(self.buffer.len()) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if file::is_full(&error) => {
                 self.edge = before;
                 return Err(CommitError::Full);
             }
@@ -274,7 +374,7 @@ impl Writer {
     /// A full disk keeps the older checkpoint in place, which is still true.
     fn publish_head(&self) -> Result<(), CommitError> {
         match file::write_head(&self.dir, self.edge.last.note()) {
-            Err(error) if error.kind() != io::ErrorKind::StorageFull => Err(CommitError::Failed),
+            Err(error) if !file::is_full(&error) => Err(CommitError::Failed),
             _ => Ok(()),
         }
     }
@@ -282,7 +382,10 @@ impl Writer {
     /// Closes the segment with a checkpoint and begins the next, once it is long enough. While the disk has
     /// no room for another, it goes on with this one.
     fn roll(&mut self) -> Result<(), CommitError> {
-        if self.file.len() < self.config.segment_len || self.edge.tree.size() == self.first {
+        let age = self.clock.now().saturating_since(self.begun_at);
+        let is_due = self.file.len() >= self.config.segment_len
+            || self.config.segment_interval.is_some_and(|interval| age >= interval);
+        if !is_due || self.edge.tree.size() == self.first {
             return Ok(());
         }
         if self.edge.uncovered > 0 {
@@ -302,33 +405,24 @@ impl Writer {
         Header::put(&mut self.buffer, tree, last, self.config.key.verifying_key());
         let next = match SegmentFile::prepare(&self.dir, &self.buffer, self.config.segment_len) {
             Ok(next) => next,
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(()),
+            Err(error) if file::is_full(&error) => return Ok(()),
             Err(_) => return Err(CommitError::Failed),
         };
         self.file.trim().map_err(|_| CommitError::Failed)?;
-        self.first = tree.size();
+        self.closed_len = self.closed_len.saturating_add(self.file.len());
+        (self.first, self.begun_at) = (tree.size(), last.at());
         self.file = next.install(&self.dir, self.first).map_err(|_| CommitError::Failed)?;
         Ok(())
     }
 }
 
-/// Leaves the log poisoned when the writer ends other than by closing, and gives nobody a reason to wait.
-struct Poison(Arc<Shared>);
-
-impl Drop for Poison {
-    fn drop(&mut self) {
-        let (queue, waiting) = {
-            let mut state = self.0.lock();
-            state.is_poisoned = state.closed.is_none();
-            state.is_closing = true;
-            (state.take_queue(), std::mem::take(&mut state.checkpoints))
-        };
-        self.0.notify_room();
-        for pending in queue {
-            pending.completion.complete(Err(RecordError::new(RecordErrorKind::Poisoned)));
-        }
-        for sender in waiting {
-            drop(sender.try_send(Err(RecordError::new(RecordErrorKind::Poisoned))));
-        }
-    }
+/// The record of events that were dropped; `None` when there were none.
+fn dropped_event(count: u64, at: Timestamp) -> Option<Vec<u8>> {
+    let shown = i64::try_from(count).unwrap_or(i64::MAX);
+    let event = Event::builder(EventKind::SystemEventsDropped, EventOutcome::Refused, Actor::System, at)
+        .field("count", Internal(shown))
+        .build();
+    let mut bytes = Vec::new();
+    event.ok().filter(|_| count > 0)?.encode(&mut bytes);
+    Some(bytes)
 }
