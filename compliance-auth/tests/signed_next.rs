@@ -1,6 +1,6 @@
 //! Signed `next` values: bound to key, purpose, time and policy.
 
-use compliance_auth::redirect::{NextKey, RedirectPolicy, SignedNextErrorKind as Kind};
+use compliance_auth::redirect::{RedirectPolicy, SignedNextErrorKind as Kind, SignedNextKey};
 use compliance_core::clock::Timestamp;
 
 const SECRET: [u8; 32] = [42; 32];
@@ -14,12 +14,12 @@ fn policy() -> RedirectPolicy {
 }
 
 fn signed() -> String {
-    NextKey::new(&SECRET, "login").unwrap().sign(&policy().check("/invoices?id=7").unwrap(), at(1000))
+    SignedNextKey::new(&SECRET, "login").unwrap().sign(&policy().check("/invoices?id=7").unwrap(), at(1000))
 }
 
 #[track_caller]
 fn check(secret: &[u8], purpose: &str, signed: &str, now: i64, expected: Result<&str, Kind>) {
-    let found = NextKey::new(secret, purpose).unwrap().open(signed, &policy(), at(now));
+    let found = SignedNextKey::new(secret, purpose).unwrap().open(signed, &policy(), at(now));
     assert_eq!(found.as_ref().map(|t| t.location()).map_err(|e| e.kind()), expected);
 }
 
@@ -45,12 +45,12 @@ fn every_change_is_noticed() {
             if byte != other {
                 let changed = String::from_utf8(bytes).unwrap();
                 assert!(
-                    NextKey::new(&SECRET, "login").unwrap().open(&changed, &policy(), at(0)).is_err(),
+                    SignedNextKey::new(&SECRET, "login").unwrap().open(&changed, &policy(), at(0)).is_err(),
                     "{changed}"
                 );
             }
         }
-        assert!(NextKey::new(&SECRET, "login").unwrap().open(&good[..i], &policy(), at(0)).is_err());
+        assert!(SignedNextKey::new(&SECRET, "login").unwrap().open(&good[..i], &policy(), at(0)).is_err());
     }
     check(&SECRET, "login", &good.replace(".1000.", ".+1000."), 0, Err(Kind::Malformed));
     check(&SECRET, "login", &good.replace(".1000.", ".01000."), 0, Err(Kind::Malformed));
@@ -63,7 +63,7 @@ fn a_stricter_policy_holds_for_values_signed_before() {
         .allow("https://old.example".parse().unwrap())
         .build()
         .unwrap();
-    let key = NextKey::new(&SECRET, "login").unwrap();
+    let key = SignedNextKey::new(&SECRET, "login").unwrap();
     let value = key.sign(&wide.check("https://old.example/x").unwrap(), at(1000));
     assert!(key.open(&value, &wide, at(0)).is_ok());
     check(&SECRET, "login", &value, 0, Err(Kind::Target));
@@ -71,8 +71,8 @@ fn a_stricter_policy_holds_for_values_signed_before() {
 
 #[test]
 fn a_short_secret_or_no_purpose_makes_no_key() {
-    assert_eq!(NextKey::new(&[1; 31], "login").unwrap_err().code(), "next.key");
-    assert_eq!(NextKey::new(&SECRET, "").unwrap_err().code(), "next.key");
-    assert_eq!(NextKey::new(&SECRET, &"p".repeat(65)).unwrap_err().code(), "next.key");
-    assert!(!format!("{:?}", NextKey::new(&SECRET, "login").unwrap()).contains("42"));
+    assert_eq!(SignedNextKey::new(&[1; 31], "login").unwrap_err().code(), "next.key");
+    assert_eq!(SignedNextKey::new(&SECRET, "").unwrap_err().code(), "next.key");
+    assert_eq!(SignedNextKey::new(&SECRET, &"p".repeat(65)).unwrap_err().code(), "next.key");
+    assert!(!format!("{:?}", SignedNextKey::new(&SECRET, "login").unwrap()).contains("42"));
 }

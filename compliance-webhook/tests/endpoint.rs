@@ -1,7 +1,7 @@
 //! Which URLs become endpoints.
 
 use compliance_core::clock::Timestamp;
-use compliance_core::finding::{Explain, Reason, RiskAcceptance};
+use compliance_core::finding::{Enforcement, Explain, Outcome, Reason, RiskAcceptance};
 use compliance_webhook::endpoint::{
     EndpointHost, EndpointPolicy, EndpointPolicyError, INTERNAL_SUFFIXES, MAX_URL_LEN, METADATA_NAMES,
 };
@@ -275,6 +275,26 @@ fn an_accepted_risk_ends() {
 fn without_a_time_an_accepted_risk_counts_for_nothing() {
     assert_eq!(dangerous().check("https://localhost/").unwrap_err().code(), "endpoint.localhost");
     assert_eq!(dangerous().check("https://127.0.0.1/").unwrap_err().code(), "endpoint.address_literal");
+}
+
+#[test]
+fn a_policy_on_trial_lets_pass_and_mints_nothing() {
+    let now = time("2026-11-21T00:00:00Z");
+    let trial = policy().with_enforcement(Enforcement::ReportOnly);
+    let refused = trial.decide("https://localhost/", now);
+    assert_eq!(
+        (refused.finding().outcome(), refused.finding().enforcement()),
+        (Outcome::Refused, Enforcement::ReportOnly)
+    );
+    assert_eq!(refused.finding().operator_code().as_str(), "endpoint.localhost");
+    assert_eq!(refused.refusal().unwrap().code(), "endpoint.localhost");
+    assert!(refused.endpoint().is_none());
+    assert_eq!(refused.into_result().unwrap(), None);
+    assert!(trial.decide("https://hooks.example.net/", now).into_result().unwrap().is_some());
+    assert!(trial.check("https://localhost/").is_err());
+    let enforced = policy().decide("https://localhost/", now);
+    assert_eq!(enforced.finding().enforcement(), Enforcement::Enforce);
+    assert_eq!(enforced.into_result().unwrap_err().code(), "endpoint.localhost");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use compliance_core::clock::Timestamp;
-use compliance_core::finding::{Reason, RiskAcceptance};
+use compliance_core::finding::{Enforcement, Outcome, Reason, RiskAcceptance};
 use compliance_webhook::endpoint::{EndpointPolicy, WebhookEndpoint};
-use compliance_webhook::guard::{GUARDED_ADDR_LIFETIME, Guard, MAX_ANSWERS};
+use compliance_webhook::guard::{GUARDED_ADDR_LIFETIME, Guard, MAX_ANSWERS, nat64_prefixes};
 
 fn now() -> Timestamp {
     "2026-11-21T12:00:00Z".parse().unwrap()
@@ -62,6 +62,28 @@ fn configured_nat64_prefixes_are_decoded() {
     check(hidden, Ok(hidden));
     let guard = Guard::new().with_nat64_prefix("2001:67c:2b0:db32:0:1::/96".parse().unwrap());
     check_with(&guard, &endpoint(), hidden, Err("address.private"));
+}
+
+#[test]
+fn every_layout_of_rfc_6052_is_discovered() {
+    let prefixes = |answers: &[&str]| -> Vec<String> {
+        nat64_prefixes(&ips(answers)).iter().map(ToString::to_string).collect()
+    };
+    // 192.0.0.170 and .171 under each prefix length.
+    for (answer, prefix) in [
+        ("2a00:1:c000:aa::", "2a00:1::/32"),
+        ("2a00:1:2c0:0:aa::", "2a00:1:200::/40"),
+        ("2a00:1:2:c000:0:aa00::", "2a00:1:2::/48"),
+        ("2a00:1:2:3c0:0:aa::", "2a00:1:2:300::/56"),
+        ("2a00:1:2:3:c0:0:aa00:0", "2a00:1:2:3::/64"),
+        ("2a00:1:2::c000:ab", "2a00:1:2::/96"),
+        ("64:ff9b::192.0.0.170", "64:ff9b::/96"),
+    ] {
+        assert_eq!(prefixes(&[answer]), [prefix], "{answer}");
+    }
+    let two = ["2a00:1:2::c000:aa", "2a00:1:2::c000:ab", "2a00:9::c000:aa", "192.0.0.171"];
+    assert_eq!(prefixes(&two), ["2a00:1:2::/96", "2a00:9::/96"]);
+    assert!(prefixes(&["192.0.0.170", "2606:2800:220:1::1", "2a00:1:2::c000:ac"]).is_empty());
 }
 
 #[test]
@@ -145,6 +167,63 @@ fn a_guarded_address_is_dialled_within_seconds_or_not_at_all() {
     assert!(dial[0].socket_addr(dial[0].valid_until()).is_err());
     let late = now().saturating_add(GUARDED_ADDR_LIFETIME);
     assert_eq!(dial[0].socket_addr(late).unwrap_err().code(), "guard.expired");
+}
+
+#[test]
+fn a_socket_to_ourselves_is_refused() {
+    let dial = Guard::new().check_answers(&endpoint(), &ips(&["93.184.216.34"]), now()).unwrap();
+    assert!(dial[0].check_local("192.168.1.2:50000".parse().unwrap()).is_ok());
+    for local in ["93.184.216.34:50000", "[::ffff:93.184.216.34]:50000"] {
+        let refused = dial[0].check_local(local.parse().unwrap()).unwrap_err();
+        assert_eq!(refused.code(), "guard.own_address");
+    }
+    let local = dangerous().check_at("https://localhost/", now()).unwrap();
+    let dial = Guard::new().check_answers(&local, &ips(&["127.0.0.1"]), now()).unwrap();
+    assert!(dial[0].check_local("127.0.0.1:50000".parse().unwrap()).is_ok());
+}
+
+fn trial() -> Guard {
+    let risk = RiskAcceptance::new("ops-lead", "roll-out", "2026-12-01T00:00:00Z".parse().unwrap()).unwrap();
+    Guard::new().with_own_address("93.184.216.34".parse().unwrap()).dangerous(risk).report_only()
+}
+
+#[test]
+fn a_trial_lets_pass_what_it_would_refuse_and_says_so() {
+    for (answers, code) in [
+        (&["10.0.0.1"][..], "address.private"),
+        (&["1.1.1.1", "::1"], "address.loopback"),
+        (&["93.184.216.34"], "guard.own_address"),
+    ] {
+        let checked = trial().check_answers(&endpoint(), &ips(answers), now());
+        let finding = trial().finding(&checked);
+        assert_eq!((finding.outcome(), finding.enforcement()), (Outcome::Refused, Enforcement::ReportOnly));
+        assert_eq!((finding.operator_code().as_str(), checked.unwrap().len()), (code, answers.len()));
+    }
+    let passed = trial().check_answers(&endpoint(), &ips(&["1.1.1.1"]), now());
+    assert_eq!(trial().finding(&passed).to_string(), "passed guard.passed (webhook-guard/1)");
+    assert_eq!(passed.unwrap()[0].waived(), None);
+}
+
+#[test]
+fn a_trial_ends_and_never_reaches_metadata_services() {
+    check_with(&trial(), &endpoint(), &["169.254.169.254"], Err("address.cloud_metadata"));
+    check_with(&trial(), &endpoint(), &["64:ff9b::169.254.169.254"], Err("address.cloud_metadata"));
+    check_with(&trial(), &endpoint(), &[], Err("guard.no_answers"));
+    let late = "2026-12-01T00:00:00Z".parse().unwrap();
+    let refused = trial().check_answers(&endpoint(), &ips(&["10.0.0.1"]), late);
+    assert_eq!(trial().finding(&refused).enforcement(), Enforcement::Enforce);
+    assert_eq!(refused.unwrap_err().code(), "address.private");
+}
+
+#[test]
+fn findings_name_an_accepted_risk() {
+    let local = dangerous().check_at("https://localhost/", now()).unwrap();
+    let checked = Guard::new().check_answers(&local, &ips(&["127.0.0.1"]), now());
+    assert_eq!(Guard::new().finding(&checked).operator_code().as_str(), "guard.risk_accepted");
+    let refused = Guard::new().check_answers(&endpoint(), &ips(&["127.0.0.1"]), now());
+    let finding = Guard::new().finding(&refused);
+    assert_eq!(finding.operator_code().as_str(), "address.loopback");
+    assert_eq!(finding.public_code().as_str(), "endpoint.unreachable");
 }
 
 #[test]

@@ -21,21 +21,21 @@
 mod error;
 #[cfg(feature = "tower")]
 mod header;
-mod oauth;
-mod pattern;
+mod origin_pattern;
 mod policy;
-mod signed;
+mod redirect_uri;
+mod signed_next;
 
 pub use compliance_core::origin::Scheme;
 pub use error::{RedirectError, RedirectErrorKind, RedirectPolicyError, RedirectPolicyErrorKind};
 #[cfg(feature = "tower")]
 pub(crate) use header::{Refresh, header_text};
-pub use oauth::{
+pub use origin_pattern::{OriginPattern, OriginPatternError, OriginPatternErrorKind};
+pub use policy::{RedirectDecision, RedirectPolicy, RedirectPolicyBuilder};
+pub use redirect_uri::{
     RedirectUri, RedirectUriError, RedirectUriErrorKind, RegisteredRedirectUri, RegisteredRedirectUris,
 };
-pub use pattern::{OriginPattern, OriginPatternError, OriginPatternErrorKind};
-pub use policy::{RedirectDecision, RedirectPolicy, RedirectPolicyBuilder};
-pub use signed::{NextKey, NextKeyError, SignedNextError, SignedNextErrorKind};
+pub use signed_next::{SignedNextError, SignedNextErrorKind, SignedNextKey, SignedNextKeyError};
 
 use std::fmt;
 

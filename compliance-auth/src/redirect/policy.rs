@@ -9,7 +9,7 @@ use url::Url;
 
 use super::SafeRedirect;
 use super::error::{RedirectError, RedirectErrorKind as Kind, RedirectPolicyError, RedirectPolicyErrorKind};
-use super::pattern::{OriginPattern, is_host_byte, read_scheme};
+use super::origin_pattern::{OriginPattern, is_host_byte, read_scheme};
 
 /// Where visitors may be sent: the base's own origin, and the origins allowed beside it.
 ///

@@ -1,28 +1,26 @@
 //! The transport: hyper over rustls, on sockets to guarded addresses.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use compliance_core::clock::{Clock, SystemClock};
+use compliance_core::event::{Recorder, Sink};
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::pool::{Connection, Pool};
-use super::tls::{client_config, problem, server_name};
+use super::tls::client_config;
 use super::{Answer, Attempt, BodyEnd, Deliver, DeliverReason, Outcome, TlsRoots, TlsVersions};
-use crate::endpoint::{EndpointHost, WebhookEndpoint};
-use crate::guard::{Guard, GuardedAddr, Resolve, SystemResolver};
+use crate::endpoint::WebhookEndpoint;
+use crate::guard::{Dialer, Guard, GuardedAddr, Resolve, SystemResolver};
 
 /// The most of an answer's head that is read, in bytes.
 const MAX_HEAD_LEN: usize = 32 * 1024;
@@ -112,17 +110,14 @@ impl<R> Clone for HttpsTransport<R> {
 impl<R> fmt::Debug for HttpsTransport<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpsTransport")
-            .field("guard", &self.inner.guard)
+            .field("guard", self.inner.dialer.guard())
             .field("limits", &self.inner.limits)
             .finish_non_exhaustive()
     }
 }
 
 struct Inner<R> {
-    resolver: R,
-    guard: Guard,
-    clock: Arc<dyn Clock>,
-    tls: TlsConnector,
+    dialer: Dialer<R>,
     limits: Limits,
     pool: Pool,
     user_agent: HeaderValue,
@@ -137,7 +132,7 @@ struct Limits {
 }
 
 /// An [`HttpsTransport`] in the making.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct HttpsTransportBuilder<R = SystemResolver> {
     resolver: R,
@@ -147,6 +142,17 @@ pub struct HttpsTransportBuilder<R = SystemResolver> {
     versions: TlsVersions,
     limits: Limits,
     user_agent: String,
+    recorder: Option<Arc<Recorder<Arc<dyn Sink>>>>,
+}
+
+impl<R> fmt::Debug for HttpsTransportBuilder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpsTransportBuilder")
+            .field("guard", &self.guard)
+            .field("roots", &self.roots)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HttpsTransport {
@@ -172,6 +178,7 @@ impl HttpsTransport {
                 max_idle: Self::DEFAULT_MAX_IDLE,
             },
             user_agent: concat!("compliance-webhook/", env!("CARGO_PKG_VERSION")).to_owned(),
+            recorder: None,
         }
     }
 
@@ -187,8 +194,8 @@ impl HttpsTransport {
 impl<R: Resolve> HttpsTransportBuilder<R> {
     /// Looks names up elsewhere.
     pub fn with_resolver<S: Resolve>(self, resolver: S) -> HttpsTransportBuilder<S> {
-        let Self { resolver: _, guard, clock, roots, versions, limits, user_agent } = self;
-        HttpsTransportBuilder { resolver, guard, clock, roots, versions, limits, user_agent }
+        let Self { resolver: _, guard, clock, roots, versions, limits, user_agent, recorder } = self;
+        HttpsTransportBuilder { resolver, guard, clock, roots, versions, limits, user_agent, recorder }
     }
 
     /// Judges answers with own addresses and NAT64 prefixes in mind.
@@ -238,6 +245,12 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
         Self { user_agent: user_agent.to_owned(), ..self }
     }
 
+    /// Records what the guard decides about each attempt: refusals and uses of an accepted risk always, passes as
+    /// the recorder's policy says.
+    pub fn with_recorder(self, recorder: Arc<Recorder<Arc<dyn Sink>>>) -> Self {
+        Self { recorder: Some(recorder), ..self }
+    }
+
     /// The transport.
     ///
     /// # Errors
@@ -248,11 +261,10 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
         }
         let user_agent = HeaderValue::from_str(&self.user_agent).map_err(|_| TransportError::UserAgent)?;
         let config = client_config(self.roots, self.versions, Arc::clone(&self.clock))?;
+        let tls = TlsConnector::from(Arc::new(config));
+        let timeouts = self.limits.timeouts;
         let inner = Inner {
-            resolver: self.resolver,
-            guard: self.guard,
-            clock: self.clock,
-            tls: TlsConnector::from(Arc::new(config)),
+            dialer: Dialer::new(self.resolver, self.guard, self.clock, tls, timeouts, self.recorder),
             limits: self.limits,
             pool: Pool::new(self.limits.max_idle),
             user_agent,
@@ -273,8 +285,8 @@ impl<R: Resolve> Deliver for HttpsTransport<R> {
 impl<R: Resolve> Inner<R> {
     async fn attempt(&self, attempt: Attempt<'_>) -> Result<Answer, DeliverReason> {
         let endpoint = attempt.endpoint();
-        let guarded = self.resolve(endpoint).await?;
-        if let Some(mut kept) = self.pool.take(endpoint, &guarded, self.clock.now())
+        let guarded = self.dialer.resolve(endpoint).await?;
+        if let Some(mut kept) = self.pool.take(endpoint, &guarded, self.dialer.clock().now())
             && let Ok(Ok(())) = timeout(self.limits.timeouts.connect, kept.sender.ready()).await
         {
             match self.exchange(kept, attempt).await {
@@ -310,8 +322,8 @@ impl<R: Resolve> Inner<R> {
         endpoint: &WebhookEndpoint,
         guarded: &[GuardedAddr],
     ) -> Result<Connection, DeliverReason> {
-        let (stream, peer) = self.connect(guarded).await?;
-        let stream = self.secure(endpoint, stream).await?;
+        let (stream, peer) = self.dialer.connect(guarded).await?;
+        let stream = self.dialer.secure(endpoint, stream).await?;
         let mut http1 = http1::Builder::new();
         let handshake = http1.max_buf_size(MAX_HEAD_LEN).handshake(TokioIo::new(stream));
         let (sender, driver) = handshake.await.map_err(|_| DeliverReason::Response)?;
@@ -322,61 +334,10 @@ impl<R: Resolve> Inner<R> {
         Ok(Connection::new(sender, peer, driver))
     }
 
-    async fn resolve(&self, endpoint: &WebhookEndpoint) -> Result<Vec<GuardedAddr>, DeliverReason> {
-        let answers = match endpoint.host() {
-            EndpointHost::Address(_) => Vec::new(),
-            EndpointHost::Name(name) => {
-                let lookup = timeout(self.limits.timeouts.resolve, self.resolver.resolve(name)).await;
-                lookup.map_err(|_| DeliverReason::ResolveTimeout)?.map_err(|_| DeliverReason::Resolve)?
-            }
-        };
-        let checked = self.guard.check_answers(endpoint, &answers, self.clock.now());
-        checked.map_err(|refused| DeliverReason::Guard(refused.reason()))
-    }
-
-    /// Tries the addresses in order. A dead one gets its share of the time, so that the next has its turn.
-    async fn connect(&self, guarded: &[GuardedAddr]) -> Result<(TcpStream, SocketAddr), DeliverReason> {
-        let started = Instant::now();
-        let mut reason = DeliverReason::Connect;
-        for (untried, address) in (1..=guarded.len()).rev().zip(guarded) {
-            let left = self.limits.timeouts.connect.saturating_sub(started.elapsed());
-            let share = u32::try_from(untried).ok().and_then(|untried| left.checked_div(untried));
-            match timeout(share.unwrap_or_default(), self.dial(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(refused @ DeliverReason::Guard(_))) => return Err(refused),
-                Ok(Err(failed)) => reason = failed,
-                Err(_) => reason = DeliverReason::ConnectTimeout,
-            }
-        }
-        Err(reason)
-    }
-
-    // INVARIANT: the only place of the crate that opens a socket; it takes nothing but a `GuardedAddr`.
-    async fn dial(&self, address: &GuardedAddr) -> Result<(TcpStream, SocketAddr), DeliverReason> {
-        let guard = |refused: crate::guard::GuardError| DeliverReason::Guard(refused.reason());
-        let target = address.socket_addr(self.clock.now()).map_err(guard)?;
-        let stream = TcpStream::connect(target).await.map_err(|_| DeliverReason::Connect)?;
-        let peer = stream.peer_addr().map_err(|_| DeliverReason::Connect)?;
-        address.check_peer(peer).map_err(guard)?;
-        // Head and body go out in two writes; without this the second waits for an acknowledgement.
-        stream.set_nodelay(true).map_err(|_| DeliverReason::Connect)?;
-        Ok((stream, peer))
-    }
-
-    async fn secure(
-        &self,
-        endpoint: &WebhookEndpoint,
-        stream: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, DeliverReason> {
-        let name = server_name(endpoint).ok_or(DeliverReason::Request)?;
-        let handshake = timeout(self.limits.timeouts.tls, self.tls.connect(name, stream)).await;
-        handshake.map_err(|_| DeliverReason::TlsTimeout)?.map_err(|error| DeliverReason::Tls(problem(&error)))
-    }
-
     /// Signed here, when everything that takes time is behind.
     fn request(&self, attempt: Attempt<'_>) -> Result<Request<Full<Bytes>>, DeliverReason> {
         let endpoint = attempt.endpoint();
-        let signed = attempt.signer().sign(attempt.id(), self.clock.now(), attempt.payload());
+        let signed = attempt.signer().sign(attempt.id(), self.dialer.clock().now(), attempt.payload());
         let signed = signed.map_err(|_| DeliverReason::Request)?;
         let mut request = Request::post(endpoint.path_and_query())
             .header(HOST, endpoint.authority())

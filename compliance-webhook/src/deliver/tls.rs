@@ -74,7 +74,7 @@ impl TlsRoots {
         if self.0.len() == before { Err(TransportError::Certificate) } else { Ok(self) }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -85,7 +85,7 @@ impl fmt::Debug for TlsRoots {
     }
 }
 
-pub(super) fn client_config(
+pub(crate) fn client_config(
     roots: TlsRoots,
     versions: TlsVersions,
     clock: Arc<dyn Clock>,
@@ -112,7 +112,7 @@ impl TimeProvider for CertificateTime {
 }
 
 /// The name the certificate must be for (RFC 9525): the endpoint's, never one that DNS said.
-pub(super) fn server_name(endpoint: &WebhookEndpoint) -> Option<ServerName<'static>> {
+pub(crate) fn server_name(endpoint: &WebhookEndpoint) -> Option<ServerName<'static>> {
     match endpoint.host() {
         EndpointHost::Address(address) => Some(ServerName::IpAddress(address.into())),
         EndpointHost::Name(name) => ServerName::try_from(name.to_owned()).ok(),
@@ -120,7 +120,7 @@ pub(super) fn server_name(endpoint: &WebhookEndpoint) -> Option<ServerName<'stat
 }
 
 /// Sorts a failed handshake by what its operator has to change.
-pub(super) fn problem(error: &io::Error) -> TlsProblem {
+pub(crate) fn problem(error: &io::Error) -> TlsProblem {
     use rustls::Error;
 
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {

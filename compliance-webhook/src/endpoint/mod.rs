@@ -14,6 +14,7 @@
 //! A name that passes may still resolve to an inside address: that is decided at each attempt by
 //! [`guard`](crate::guard).
 
+mod decision;
 mod error;
 mod name;
 mod policy;
@@ -28,6 +29,7 @@ use compliance_core::reason_code;
 use ipnet::IpNet;
 use url::Url;
 
+pub use decision::EndpointDecision;
 pub use error::{EndpointError, EndpointPolicyError, EndpointReason};
 pub use name::{INTERNAL_SUFFIXES, METADATA_NAMES};
 #[cfg(feature = "deliver")]

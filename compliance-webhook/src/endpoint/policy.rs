@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use compliance_core::address::outside;
 use compliance_core::clock::Timestamp;
-use compliance_core::finding::{PolicyVersion, RiskAcceptance};
+use compliance_core::finding::{Enforcement, PolicyVersion, RiskAcceptance};
 use ipnet::IpNet;
 use url::Url;
 
 use super::name::{check_outside, check_syntax, is_localhost};
 use super::{
-    AcceptedRisk, DEFAULT_PORT, EndpointError, EndpointPolicyError, EndpointReason, Host, Inner, MAX_URL_LEN,
-    WebhookEndpoint,
+    AcceptedRisk, DEFAULT_PORT, EndpointDecision, EndpointError, EndpointPolicyError, EndpointReason, Host,
+    Inner, MAX_URL_LEN, WebhookEndpoint,
 };
 
 /// Which URLs may be webhook endpoints.
@@ -34,6 +34,7 @@ pub struct EndpointPolicy {
     ports: Vec<u16>,
     refused_hosts: Vec<Box<str>>,
     address_literals: bool,
+    enforcement: Enforcement,
     version: PolicyVersion,
     dangers: Option<Dangers>,
 }
@@ -70,6 +71,7 @@ impl EndpointPolicy {
             ports: vec![DEFAULT_PORT],
             refused_hosts: Vec::new(),
             address_literals: false,
+            enforcement: Enforcement::Enforce,
             version: PolicyVersion::new("webhook-endpoint", "1"),
             dangers: None,
         }
@@ -109,6 +111,13 @@ impl EndpointPolicy {
     #[must_use]
     pub fn with_address_literals(mut self) -> Self {
         self.address_literals = true;
+        self
+    }
+
+    /// Report-only for a roll-out, see [`decide`](Self::decide). Default: [`Enforcement::Enforce`].
+    #[must_use]
+    pub fn with_enforcement(mut self, enforcement: Enforcement) -> Self {
+        self.enforcement = enforcement;
         self
     }
 
@@ -158,6 +167,28 @@ impl EndpointPolicy {
             }
         }
         Ok(self.accept(url, host, port, risk))
+    }
+
+    /// Checks a URL the way the policy is rolled out, with a finding at hand.
+    ///
+    /// ```
+    /// use compliance_core::finding::{Enforcement, Explain};
+    /// use compliance_webhook::EndpointPolicy;
+    ///
+    /// let trial = EndpointPolicy::new().with_enforcement(Enforcement::ReportOnly);
+    /// let now = "2026-11-21T12:00:00Z".parse()?;
+    /// let decision = trial.decide("http://hooks.example.net/in", now);
+    /// assert_eq!(decision.finding().to_string(), "refused endpoint.scheme (webhook-endpoint/1, report only)");
+    /// assert_eq!(decision.into_result()?, None); // send it the way it was sent before
+    /// assert!(trial.decide("https://hooks.example.net/in", now).into_result()?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn decide(&self, input: &str, now: Timestamp) -> EndpointDecision {
+        EndpointDecision {
+            result: self.check_at(input, now),
+            enforcement: self.enforcement,
+            version: self.version.clone(),
+        }
     }
 
     fn accept(&self, url: Url, host: Host, port: u16, accepted: Option<AcceptedRisk>) -> WebhookEndpoint {

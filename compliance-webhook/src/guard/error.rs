@@ -53,6 +53,9 @@ pub enum GuardReason {
     /// An answer is inside.
     #[error("an answer lies inside ({})", .0.code())]
     Inside(AddressReason),
+    /// Whether this network translates IPv6 addresses is not known, and an answer is one.
+    #[error("an answer is an ipv6 address, and which of them this network translates is not known")]
+    Nat64Unknown,
     /// An own network whose prefix is longer than its address.
     #[error("an own network's prefix is longer than its address")]
     Network,
@@ -79,6 +82,7 @@ impl Reason for GuardReason {
         match self {
             Self::Expired => reason_code!("guard.expired"),
             Self::Inside(reason) => Reason::code(reason),
+            Self::Nat64Unknown => reason_code!("guard.nat64_unknown"),
             Self::Network => reason_code!("guard.network"),
             Self::NoAnswers => reason_code!("guard.no_answers"),
             Self::OwnAddress => reason_code!("guard.own_address"),

@@ -6,22 +6,41 @@
 //! which one is dialled. What passes is a [`GuardedAddr`], the only thing our connector dials. Address literals
 //! go through the same check.
 //!
-//! The decision is a plain function and works offline; resolving is the [`Resolve`] trait.
+//! The decision is a plain function and works offline; resolving is the [`Resolve`] trait. Whoever has an HTTP
+//! client of their own puts `GuardedConnector` (feature `connector`) under it.
 
+#[cfg(feature = "connector")]
+mod connector;
+#[cfg(feature = "deliver")]
+mod dial;
 mod error;
+#[cfg(feature = "hickory")]
+mod hickory;
+mod nat64;
 mod resolve;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::address::{AddressReason, Nat64Prefix, canonical, embedded_ipv4, outside_with};
 use compliance_core::clock::Timestamp;
-use compliance_core::finding::PolicyVersion;
+use compliance_core::finding::{Enforcement, Finding, Outcome, PolicyVersion, RiskAcceptance};
+use compliance_core::reason_code;
 use ipnet::IpNet;
 
 use crate::endpoint::{EndpointHost, WebhookEndpoint};
 
+#[cfg(feature = "connector")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "connector")))]
+pub use connector::{ConnectError, GuardedConnector, GuardedConnectorBuilder, GuardedStream};
+#[cfg(feature = "deliver")]
+pub(crate) use dial::Dialer;
 pub use error::{GuardError, GuardReason};
+#[cfg(feature = "hickory")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "hickory")))]
+pub use hickory::HickoryResolver;
+pub use nat64::{NAT64_DISCOVERY_NAME, nat64_prefixes};
 #[cfg(feature = "deliver")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "deliver")))]
 pub use resolve::SystemResolver;
@@ -58,7 +77,18 @@ pub const MAX_ANSWERS: usize = 32;
 pub struct Guard {
     own_networks: Vec<IpNet>,
     nat64_prefixes: Vec<Nat64Prefix>,
+    nat64_discovery: bool,
     version: PolicyVersion,
+    trial: Option<Arc<RiskAcceptance>>,
+}
+
+/// The NAT64 prefixes of this network beside the configured ones.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Discovered<'a> {
+    /// These, or none.
+    Prefixes(&'a [Nat64Prefix]),
+    /// Nobody could say.
+    Unknown,
 }
 
 impl Default for Guard {
@@ -74,6 +104,8 @@ impl Guard {
         Self {
             own_networks: Vec::new(),
             nat64_prefixes: Vec::new(),
+            nat64_discovery: true,
+            trial: None,
             version: PolicyVersion::new("webhook-guard", "1"),
         }
     }
@@ -104,12 +136,41 @@ impl Guard {
         Ok(self)
     }
 
-    /// Judges the IPv4 address inside answers under a NAT64 prefix of this network, configured or found by
-    /// RFC 7050 discovery. The well-known prefixes need no entry.
+    /// Judges the IPv4 address inside answers under a NAT64 prefix of this network. The well-known prefixes need no
+    /// entry, and what a transport or connector discovers ([`NAT64_DISCOVERY_NAME`]) comes on top.
     #[must_use]
     pub fn with_nat64_prefix(mut self, prefix: Nat64Prefix) -> Self {
         self.nat64_prefixes.push(prefix);
         self
+    }
+
+    /// Has transports and connectors not ask DNS for this network's NAT64 prefixes (RFC 7050), which they do once
+    /// an hour otherwise, refusing IPv6 answers while they get no answer. For networks whose DNS has no
+    /// `ipv4only.arpa`; configured prefixes count all the same.
+    #[must_use]
+    pub fn without_nat64_discovery(mut self) -> Self {
+        self.nat64_discovery = false;
+        self
+    }
+
+    /// Opens the door for a trial, under somebody's written acceptance.
+    ///
+    /// ```
+    /// use compliance_core::finding::{Enforcement, RiskAcceptance};
+    /// use compliance_webhook::{EndpointPolicy, Guard};
+    ///
+    /// let risk = RiskAcceptance::new("ops-lead", "counting who would be hit", "2026-12-01T00:00:00Z".parse()?)?;
+    /// let guard = Guard::new().dangerous(risk).report_only();
+    ///
+    /// let endpoint = EndpointPolicy::new().check("https://hooks.example.net/in")?;
+    /// let trial = guard.check_answers(&endpoint, &["10.0.0.1".parse()?], "2026-11-21T12:00:00Z".parse()?);
+    /// assert_eq!(guard.finding(&trial).to_string(), "refused address.private (webhook-guard/1, report only)");
+    /// assert!(trial.is_ok());
+    /// assert!(guard.check_answers(&endpoint, &["10.0.0.1".parse()?], "2026-12-01T00:00:00Z".parse()?).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dangerous(self, acceptance: RiskAcceptance) -> DangerousGuard {
+        DangerousGuard { guard: self, acceptance }
     }
 
     /// The guard's name and version, for findings.
@@ -132,6 +193,38 @@ impl Guard {
         answers: &[IpAddr],
         now: Timestamp,
     ) -> Result<Vec<GuardedAddr>, GuardError> {
+        self.judge(endpoint, answers, Discovered::Prefixes(&[]), now)
+    }
+
+    /// What a check came to, for the audit trail: refused, passed (`guard.passed`), or passed because somebody had
+    /// accepted the risk (`guard.risk_accepted`). A refusal that a [report-only](DangerousGuard::report_only) guard
+    /// let pass is a refusal marked as such.
+    pub fn finding(&self, checked: &Result<Vec<GuardedAddr>, GuardError>) -> Finding {
+        let version = self.version.clone();
+        let guarded = match checked {
+            Ok(guarded) => guarded,
+            Err(error) => return Finding::for_reason(Outcome::Refused, error, version),
+        };
+        if let Some(waived) = guarded.iter().find_map(GuardedAddr::waived) {
+            return Finding::for_reason(Outcome::Refused, &waived, version)
+                .with_enforcement(Enforcement::ReportOnly);
+        }
+        let code = if guarded.iter().any(|addr| addr.grant == Grant::Risk) {
+            reason_code!("guard.risk_accepted")
+        } else {
+            reason_code!("guard.passed")
+        };
+        Finding::passed(code, version)
+    }
+
+    /// As [`check_answers`](Self::check_answers), with the prefixes DNS told of.
+    pub(crate) fn judge(
+        &self,
+        endpoint: &WebhookEndpoint,
+        answers: &[IpAddr],
+        discovered: Discovered<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<GuardedAddr>, GuardError> {
         let literal;
         let answers = match endpoint.host() {
             EndpointHost::Address(address) => {
@@ -148,48 +241,102 @@ impl Guard {
         }
         let valid_until = now.saturating_add(GUARDED_ADDR_LIFETIME);
         let guarded = |address: &IpAddr| {
-            let ip = self.check_address(endpoint, *address, now)?;
+            let (ip, grant) = self.check_address(endpoint, *address, discovered, now)?;
             let addr = SocketAddr::new(ip, endpoint.port());
-            Ok(GuardedAddr { addr, endpoint: endpoint.clone(), valid_until })
+            Ok(GuardedAddr { addr, endpoint: endpoint.clone(), valid_until, grant })
         };
         answers.iter().map(guarded).collect()
     }
 
     /// Whether the address, or an IPv4 address that a translator takes out of it, is one of our own.
-    fn is_own(&self, plain: IpAddr) -> bool {
+    fn is_own(&self, plain: IpAddr, discovered: &[Nat64Prefix]) -> bool {
         let ours = |ip: IpAddr| self.own_networks.iter().any(|network| network.contains(&ip));
         let carries_ours = |v6| {
-            let translated = self.nat64_prefixes.iter().filter_map(|prefix| prefix.decode(v6));
+            let prefixes = self.nat64_prefixes.iter().chain(discovered);
+            let translated = prefixes.filter_map(|prefix| prefix.decode(v6));
             let known = embedded_ipv4(v6).map(|embedded| embedded.address);
             translated.chain(known).any(|v4| ours(IpAddr::V4(v4)))
         };
         ours(plain) || matches!(plain, IpAddr::V6(v6) if carries_ours(v6))
     }
 
-    /// The address to dial, in canonical form.
+    /// The address to dial, in canonical form, and why it may be.
     fn check_address(
         &self,
         endpoint: &WebhookEndpoint,
         address: IpAddr,
+        discovered: Discovered<'_>,
         now: Timestamp,
-    ) -> Result<IpAddr, GuardReason> {
+    ) -> Result<(IpAddr, Grant), GuardReason> {
         let plain = canonical(address);
-        if self.is_own(plain) {
+        let refused = match self.judge_address(endpoint, plain, discovered, now) {
+            Ok(grant) => return Ok((plain, grant)),
+            // No acceptance reaches what hands out credentials.
+            Err(refused @ GuardReason::Inside(AddressReason::CloudMetadata)) => return Err(refused),
+            Err(refused) => refused,
+        };
+        match &self.trial {
+            Some(acceptance) if acceptance.in_force(now).is_ok() => Ok((plain, Grant::Waived(refused))),
+            _ => Err(refused),
+        }
+    }
+
+    fn judge_address(
+        &self,
+        endpoint: &WebhookEndpoint,
+        plain: IpAddr,
+        discovered: Discovered<'_>,
+        now: Timestamp,
+    ) -> Result<Grant, GuardReason> {
+        let (known, prefixes) = match discovered {
+            Discovered::Prefixes(prefixes) => (true, prefixes),
+            Discovered::Unknown => (false, &[][..]),
+        };
+        if self.is_own(plain, prefixes) {
             return Err(GuardReason::OwnAddress);
         }
-        match outside_with(address, &self.nat64_prefixes) {
-            Ok(proof) => Ok(proof.ip()),
-            // No acceptance reaches what hands out credentials.
-            Err(inside) if inside.reason() == AddressReason::CloudMetadata => {
-                Err(GuardReason::Inside(inside.reason()))
-            }
+        let outside = outside_with(plain, &self.nat64_prefixes).and_then(|_| outside_with(plain, prefixes));
+        match outside {
+            Ok(_) if plain.is_ipv6() && !known => Err(GuardReason::Nat64Unknown),
+            Ok(_) => Ok(Grant::Outside),
             Err(inside) => match endpoint.risk_covers(plain, now) {
-                Ok(true) => Ok(plain),
-                Ok(false) => Err(GuardReason::Inside(inside.reason())),
+                Ok(true) if inside.reason() != AddressReason::CloudMetadata => Ok(Grant::Risk),
+                Ok(_) => Err(GuardReason::Inside(inside.reason())),
                 Err(_) => Err(GuardReason::RiskExpired),
             },
         }
     }
+}
+
+/// A [`Guard`] in the making that lets pass what it would refuse.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct DangerousGuard {
+    guard: Guard,
+    acceptance: RiskAcceptance,
+}
+
+impl DangerousGuard {
+    /// Decides, says in its [finding](Guard::finding) what it would have refused, and lets pass, until the
+    /// acceptance expires; from then on it refuses.
+    ///
+    /// Cloud metadata services, names without an answer and names with too many are refused all the same.
+    ///
+    /// # Security
+    /// As long as it lasts, this host reaches whatever a customer's DNS points at. For a roll-out in front of
+    /// traffic that passes today, with the findings recorded.
+    #[must_use]
+    pub fn report_only(self) -> Guard {
+        Guard { trial: Some(Arc::new(self.acceptance)), ..self.guard }
+    }
+}
+
+/// Why an address may be dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grant {
+    Outside,
+    Risk,
+    Waived(GuardReason),
 }
 
 /// An address that was checked for one endpoint, moments ago.
@@ -201,6 +348,7 @@ pub struct GuardedAddr {
     addr: SocketAddr,
     endpoint: WebhookEndpoint,
     valid_until: Timestamp,
+    grant: Grant,
 }
 
 impl GuardedAddr {
@@ -220,6 +368,28 @@ impl GuardedAddr {
     pub fn check_peer(&self, peer: SocketAddr) -> Result<(), GuardError> {
         let same = canonical(peer.ip()) == self.addr.ip() && peer.port() == self.addr.port();
         if same { Ok(()) } else { Err(GuardReason::Peer.into()) }
+    }
+
+    /// Whether a connected socket's own end is another address than its peer. The same one means that the name led
+    /// to an address of this very host, configured as [own](Guard::with_own_address) or not.
+    ///
+    /// # Errors
+    /// `guard.own_address` when both ends are one address, unless a risk acceptance covers it.
+    pub fn check_local(&self, local: SocketAddr) -> Result<(), GuardError> {
+        if self.grant == Grant::Outside && canonical(local.ip()) == self.addr.ip() {
+            Err(GuardReason::OwnAddress.into())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The reason that would have refused it, when a [report-only](DangerousGuard::report_only) guard let it pass.
+    #[must_use]
+    pub fn waived(&self) -> Option<GuardReason> {
+        match self.grant {
+            Grant::Waived(reason) => Some(reason),
+            Grant::Outside | Grant::Risk => None,
+        }
     }
 
     /// The address, for the operator's eyes.

@@ -18,17 +18,31 @@ pub trait Resolve: Send + Sync {
     /// # Errors
     /// [`ResolveError`] when the lookup failed. A name without addresses may be an empty list or an error.
     fn resolve(&self, name: &str) -> impl Future<Output = Result<Vec<IpAddr>, ResolveError>> + Send;
+
+    /// Whether the answers come from DNS, so that the network's NAT64 prefixes can be asked for there (RFC 7050).
+    /// Yes, unless an implementation knows better.
+    fn asks_dns(&self) -> bool {
+        true
+    }
 }
 
 impl<R: Resolve + ?Sized> Resolve for &R {
     fn resolve(&self, name: &str) -> impl Future<Output = Result<Vec<IpAddr>, ResolveError>> + Send {
         (**self).resolve(name)
     }
+
+    fn asks_dns(&self) -> bool {
+        (**self).asks_dns()
+    }
 }
 
 impl<R: Resolve + ?Sized> Resolve for std::sync::Arc<R> {
     fn resolve(&self, name: &str) -> impl Future<Output = Result<Vec<IpAddr>, ResolveError>> + Send {
         (**self).resolve(name)
+    }
+
+    fn asks_dns(&self) -> bool {
+        (**self).asks_dns()
     }
 }
 
@@ -54,7 +68,7 @@ impl ResolveError {
 /// The operating system's resolver (`getaddrinfo`), on tokio's blocking threads.
 ///
 /// `localhost` and the names below it are loopback without a question (RFC 6761 §6.3). Public names are asked as
-/// absolute names, so that no search domain turns one into another. Internal names, which only an accepted
+/// absolute names, so that no search domain turns one into another, and for both families. Internal names, which only an accepted
 /// risk lets through, are asked as they are, hosts file and search domains included.
 #[cfg(feature = "deliver")]
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,7 +84,7 @@ impl Resolve for SystemResolver {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
         let absolute;
-        let asked = if is_internal(name) {
+        let asked = if is_internal(name) && name != super::NAT64_DISCOVERY_NAME {
             name
         } else {
             absolute = format!("{name}.");
@@ -85,7 +99,7 @@ impl Resolve for SystemResolver {
 /// Answers from a table: for tests, rehearsals and networks without DNS.
 ///
 /// A name may have a sequence of answers, one per lookup, the last of which stays: how a rebinding name
-/// behaves. An unknown name fails.
+/// behaves. An unknown name fails. Without an entry for `ipv4only.arpa` there is no NAT64 to discover.
 ///
 /// ```
 /// use compliance_webhook::guard::TableResolver;
@@ -149,5 +163,9 @@ impl TableResolver {
 impl Resolve for TableResolver {
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
         self.answers(name)
+    }
+
+    fn asks_dns(&self) -> bool {
+        self.table.contains_key(super::NAT64_DISCOVERY_NAME)
     }
 }

@@ -1,6 +1,11 @@
 //! Attempts over real sockets and TLS, on loopback.
 #![cfg(feature = "deliver")]
 
+#[cfg(feature = "connector")]
+mod connector;
+mod discovery;
+#[cfg(feature = "hickory")]
+mod hickory;
 mod receiver;
 
 use std::net::IpAddr;
@@ -416,13 +421,18 @@ async fn unresolved_and_refused_names_are_not_dialled() {
     check(&deliver(transport(&authority).with_resolver(metadata), &endpoint).await, "address.cloud_metadata");
 }
 
-#[tokio::test]
-async fn no_proxy_is_asked_whatever_the_environment_says() {
+#[test]
+fn no_proxy_is_asked_whatever_the_environment_says() {
+    check_that_no_proxy_is_asked("a_delivered_message_verifies_on_the_other_side");
+}
+
+/// Runs the test once more, in a process whose environment names a proxy.
+fn check_that_no_proxy_is_asked(test: &str) {
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     proxy.set_nonblocking(true).unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "a_delivered_message_verifies_on_the_other_side"]);
+    child.args(["--exact", test]);
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
         child.env(name, &url);
     }

@@ -22,10 +22,10 @@ const FORM: &str = "n1";
 /// again: a policy that became stricter holds for values signed before.
 ///
 /// ```
-/// use compliance_auth::redirect::{NextKey, RedirectPolicy};
+/// use compliance_auth::redirect::{SignedNextKey, RedirectPolicy};
 ///
 /// let policy = RedirectPolicy::builder("https://app.example/").build()?;
-/// let key = NextKey::new(&[7; 32], "login")?;
+/// let key = SignedNextKey::new(&[7; 32], "login")?;
 ///
 /// let next = key.sign(&policy.check("/invoices/7")?, "2026-11-21T12:10:00Z".parse()?);
 /// let target = key.open(&next, &policy, "2026-11-21T12:00:00Z".parse()?)?;
@@ -39,12 +39,12 @@ const FORM: &str = "n1";
 /// # Security
 /// A signed value can be replayed until it expires, by whoever sees it. Keep it minutes long, and bind it to
 /// the session where that matters.
-pub struct NextKey {
+pub struct SignedNextKey {
     secret: Zeroizing<Vec<u8>>,
     purpose: Box<str>,
 }
 
-impl NextKey {
+impl SignedNextKey {
     /// The shortest secret, in bytes: the output length of SHA-256 (RFC 2104 §3).
     pub const MIN_SECRET_LEN: usize = 32;
     /// The longest purpose, in bytes.
@@ -56,12 +56,12 @@ impl NextKey {
     /// another.
     ///
     /// # Errors
-    /// [`NextKeyError`] for a secret below [`MIN_SECRET_LEN`](Self::MIN_SECRET_LEN) bytes, or a purpose that
+    /// [`SignedNextKeyError`] for a secret below [`MIN_SECRET_LEN`](Self::MIN_SECRET_LEN) bytes, or a purpose that
     /// is empty or above [`MAX_PURPOSE_LEN`](Self::MAX_PURPOSE_LEN) bytes.
-    pub fn new(secret: &[u8], purpose: &str) -> Result<Self, NextKeyError> {
+    pub fn new(secret: &[u8], purpose: &str) -> Result<Self, SignedNextKeyError> {
         if secret.len() < Self::MIN_SECRET_LEN || purpose.is_empty() || purpose.len() > Self::MAX_PURPOSE_LEN
         {
-            return Err(NextKeyError { secret_len: secret.len(), purpose_len: purpose.len() });
+            return Err(SignedNextKeyError { secret_len: secret.len(), purpose_len: purpose.len() });
         }
         Ok(Self { secret: Zeroizing::new(secret.to_vec()), purpose: purpose.into() })
     }
@@ -127,9 +127,12 @@ impl NextKey {
     }
 }
 
-impl fmt::Debug for NextKey {
+impl fmt::Debug for SignedNextKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NextKey").field("secret", &"[redacted]").field("purpose", &self.purpose).finish()
+        f.debug_struct("SignedNextKey")
+            .field("secret", &"[redacted]")
+            .field("purpose", &self.purpose)
+            .finish()
     }
 }
 
@@ -137,15 +140,15 @@ impl fmt::Debug for NextKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "next key: expected a secret of at least {min} bytes and a purpose of 1 to {max} bytes, found {secret_len} and {purpose_len}",
-    min = NextKey::MIN_SECRET_LEN,
-    max = NextKey::MAX_PURPOSE_LEN
+    min = SignedNextKey::MIN_SECRET_LEN,
+    max = SignedNextKey::MAX_PURPOSE_LEN
 )]
-pub struct NextKeyError {
+pub struct SignedNextKeyError {
     secret_len: usize,
     purpose_len: usize,
 }
 
-impl NextKeyError {
+impl SignedNextKeyError {
     /// `next.key`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -195,7 +198,7 @@ impl Reason for SignedNextError {
 pub enum SignedNextErrorKind {
     /// Its time is over.
     Expired,
-    /// Not of the form [`NextKey`] describes, or longer than [`NextKey::MAX_SIGNED_LEN`] bytes.
+    /// Not of the form [`SignedNextKey`] describes, or longer than [`SignedNextKey::MAX_SIGNED_LEN`] bytes.
     Malformed,
     /// Signed by another key, for another purpose, or altered.
     Signature,

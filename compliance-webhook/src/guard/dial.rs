@@ -1,0 +1,164 @@
+//! From an endpoint to a TLS session with it: resolve, judge, connect, authenticate.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use compliance_core::address::Nat64Prefix;
+use compliance_core::class::Internal;
+use compliance_core::clock::Clock;
+use compliance_core::event::{Actor, Event, EventKind, Recorded, Recorder, Sink};
+use compliance_core::finding::{Finding, Outcome};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::nat64::Nat64Discovery;
+use super::{Discovered, Guard, GuardError, GuardedAddr, Resolve};
+use crate::deliver::{DeliverReason, Timeouts, server_name, tls_problem};
+use crate::endpoint::{EndpointHost, WebhookEndpoint};
+
+/// The way out of this crate, shared by the transport and the connector.
+pub(crate) struct Dialer<R> {
+    resolver: R,
+    guard: Guard,
+    clock: Arc<dyn Clock>,
+    tls: TlsConnector,
+    timeouts: Timeouts,
+    recorder: Option<Arc<Recorder<Arc<dyn Sink>>>>,
+    nat64: Nat64Discovery,
+}
+
+impl<R> Dialer<R> {
+    pub(crate) fn new(
+        resolver: R,
+        guard: Guard,
+        clock: Arc<dyn Clock>,
+        tls: TlsConnector,
+        timeouts: Timeouts,
+        recorder: Option<Arc<Recorder<Arc<dyn Sink>>>>,
+    ) -> Self {
+        Self { resolver, guard, clock, tls, timeouts, recorder, nat64: Nat64Discovery::default() }
+    }
+
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+}
+
+impl<R: Resolve> Dialer<R> {
+    /// Looks the endpoint's name up, once, and judges every answer.
+    pub(crate) async fn resolve(
+        &self,
+        endpoint: &WebhookEndpoint,
+    ) -> Result<Vec<GuardedAddr>, DeliverReason> {
+        let looked_up = timeout(self.timeouts.resolve, self.look_up(endpoint)).await;
+        let (answers, prefixes) = looked_up.map_err(|_| DeliverReason::ResolveTimeout)??;
+        let discovered = prefixes.as_deref().map_or(Discovered::Unknown, Discovered::Prefixes);
+        let checked = self.guard.judge(endpoint, &answers, discovered, self.clock.now());
+        self.record(endpoint, &checked);
+        checked.map_err(|refused| DeliverReason::Guard(refused.reason()))
+    }
+
+    /// The name's addresses, and this network's NAT64 prefixes where they matter; `None` when nobody can say.
+    async fn look_up(
+        &self,
+        endpoint: &WebhookEndpoint,
+    ) -> Result<(Vec<IpAddr>, Option<Arc<[Nat64Prefix]>>), DeliverReason> {
+        let (answers, literal) = match endpoint.host() {
+            EndpointHost::Address(address) => (Vec::new(), Some(address)),
+            EndpointHost::Name(name) => {
+                (self.resolver.resolve(name).await.map_err(|_| DeliverReason::Resolve)?, None)
+            }
+        };
+        // Only an IPv6 address can be translated.
+        let matters = answers.iter().chain(&literal).any(IpAddr::is_ipv6)
+            && self.guard.nat64_discovery
+            && self.resolver.asks_dns();
+        let prefixes = if matters {
+            self.nat64.prefixes(&self.resolver, self.clock.now()).await
+        } else {
+            Some(Arc::default())
+        };
+        Ok((answers, prefixes))
+    }
+
+    /// Tries the addresses in order. A dead one gets its share of the time, so that the next has its turn.
+    pub(crate) async fn connect(
+        &self,
+        guarded: &[GuardedAddr],
+    ) -> Result<(TcpStream, SocketAddr), DeliverReason> {
+        let started = Instant::now();
+        let mut reason = DeliverReason::Connect;
+        for (untried, address) in (1..=guarded.len()).rev().zip(guarded) {
+            let left = self.timeouts.connect.saturating_sub(started.elapsed());
+            let share = u32::try_from(untried).ok().and_then(|untried| left.checked_div(untried));
+            match timeout(share.unwrap_or_default(), self.dial(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(refused @ DeliverReason::Guard(_))) => return Err(refused),
+                Ok(Err(failed)) => reason = failed,
+                Err(_) => reason = DeliverReason::ConnectTimeout,
+            }
+        }
+        Err(reason)
+    }
+
+    // INVARIANT: the only place of the crate that opens a socket; it takes nothing but a `GuardedAddr`.
+    async fn dial(&self, address: &GuardedAddr) -> Result<(TcpStream, SocketAddr), DeliverReason> {
+        let guard = |refused: GuardError| DeliverReason::Guard(refused.reason());
+        let target = address.socket_addr(self.clock.now()).map_err(guard)?;
+        let stream = TcpStream::connect(target).await.map_err(|_| DeliverReason::Connect)?;
+        let peer = stream.peer_addr().map_err(|_| DeliverReason::Connect)?;
+        address.check_peer(peer).map_err(guard)?;
+        let local = stream.local_addr().map_err(|_| DeliverReason::Connect)?;
+        address.check_local(local).map_err(guard)?;
+        // Head and body go out in two writes; without this the second waits for an acknowledgement.
+        stream.set_nodelay(true).map_err(|_| DeliverReason::Connect)?;
+        Ok((stream, peer))
+    }
+
+    /// Authenticates the endpoint under its own name, whatever DNS said.
+    pub(crate) async fn secure(
+        &self,
+        endpoint: &WebhookEndpoint,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, DeliverReason> {
+        let name = server_name(endpoint).ok_or(DeliverReason::Request)?;
+        let handshake = timeout(self.timeouts.tls, self.tls.connect(name, stream)).await;
+        handshake
+            .map_err(|_| DeliverReason::TlsTimeout)?
+            .map_err(|error| DeliverReason::Tls(tls_problem(&error)))
+    }
+
+    fn record(&self, endpoint: &WebhookEndpoint, checked: &Result<Vec<GuardedAddr>, GuardError>) {
+        if self.recorder.is_some() {
+            self.record_finding(
+                &self.guard.finding(checked),
+                endpoint.accepted_risk().map(|risk| risk.approver()),
+            );
+        }
+    }
+
+    /// Hands a finding to the sink; one that rests on an accepted risk says so each time.
+    pub(crate) fn record_finding(&self, finding: &Finding, approver: Option<&str>) {
+        let Some(recorder) = &self.recorder else { return };
+        let approver = approver.filter(|_| finding.outcome() == Outcome::Passed);
+        let kind = if approver.is_some() { EventKind::CheckRiskAccepted } else { EventKind::CheckDecided };
+        let mut event =
+            Event::builder(kind, finding.outcome(), Actor::System, self.clock.now()).finding(finding);
+        if let Some(approver) = approver {
+            event = event.field("approver", Internal(approver));
+        }
+        // An event of a finding and an approver is within every limit.
+        if let Ok(event) = event.build() {
+            match recorder.record(event) {
+                // The sink has taken it over; an attempt does not wait for the disk.
+                Recorded::Counted | Recorded::Sent(_) => {}
+            }
+        }
+    }
+}
