@@ -5,7 +5,8 @@
 //! costs a few instructions a byte, and in doubt a detector is called. Windows overlap, so that the last anchor of
 //! one still sees what follows it.
 
-use wide::u8x16;
+use fearless_simd::prelude::*;
+use fearless_simd::{Simd, dispatch, u8x32};
 
 use super::lexicon::Lexicon;
 use super::text::Text;
@@ -13,7 +14,7 @@ use super::text::Text;
 /// The bytes seen at once.
 const WINDOW: usize = 64;
 /// The bytes whose anchors are taken; the rest of the window is what they look ahead to.
-const STEP: usize = 48;
+const STEP: usize = 56;
 const TAKEN: u64 = u64::MAX >> (WINDOW - STEP);
 
 /// One bit per byte of a window, by class.
@@ -23,9 +24,13 @@ struct Masks {
     letter: u64,
     /// ASCII capitals.
     upper: u64,
+    /// Letters that are hexadecimal digits.
+    hex: u64,
     /// Bytes outside ASCII.
     high: u64,
     colon: u64,
+    dash: u64,
+    dot: u64,
     /// Space, dash, point, slash: what stands between groups of digits.
     gap: u64,
     equals: u64,
@@ -33,49 +38,80 @@ struct Masks {
     rare: u64,
 }
 
-impl Masks {
-    fn at(text: Text<'_>, start: usize) -> Self {
-        let rest = text.bytes().get(start..).unwrap_or(&[]);
-        match rest.first_chunk::<WINDOW>() {
-            Some(window) => Self::of(window),
-            None => {
-                let mut window = [0; WINDOW];
-                if let Some(head) = window.get_mut(..rest.len()) {
-                    head.copy_from_slice(rest);
+/// The same as the vector unit gives it: two halves per class.
+struct Halves([[u32; 2]; 11]);
+
+impl Halves {
+    #[inline(always)]
+    fn of<S: Simd>(simd: S, window: &[u8; WINDOW]) -> Self {
+        let (halves, _) = window.as_chunks::<32>();
+        let mut all = [[0; 2]; 11];
+        for (half, bytes) in halves.iter().enumerate() {
+            for (cell, class) in all.iter_mut().zip(classes(simd, bytes)) {
+                if let Some(cell) = cell.get_mut(half) {
+                    *cell = class;
                 }
-                Self::of(&window)
             }
         }
+        Self(all)
+    }
+}
+
+impl Masks {
+    /// The masks of the window at `start`; behind the end of the text no bit is set.
+    #[inline(always)]
+    fn at<S: Simd>(simd: S, text: Text<'_>, start: usize) -> Self {
+        let bytes = text.bytes();
+        let rest = bytes.get(start..).unwrap_or(&[]);
+        if let Some(window) = rest.first_chunk::<WINDOW>() {
+            return Self::of(&Halves::of(simd, window), 0);
+        }
+        // The end of a text is read from before it, that of a short one from a copy.
+        if let Some(window) = bytes.last_chunk::<WINDOW>() {
+            return Self::of(&Halves::of(simd, window), WINDOW.wrapping_sub(rest.len()));
+        }
+        let mut window = [0; WINDOW];
+        if let Some(head) = window.get_mut(..rest.len()) {
+            head.copy_from_slice(rest);
+        }
+        Self::of(&Halves::of(simd, &window), 0)
     }
 
-    #[inline]
-    #[expect(clippy::arithmetic_side_effects, reason = "lanes wrap; `wide` has no other subtraction")]
-    fn of(window: &[u8; WINDOW]) -> Self {
-        let (lanes, _) = window.as_chunks::<16>();
-        let every = |class: &dyn Fn(u8x16) -> u8x16| {
-            lanes
-                .iter()
-                .rev()
-                .fold(0_u64, |mask, lane| (mask << 16) | u64::from(class(u8x16::new(*lane)).to_bitmask()))
-        };
-        let within = |bytes: u8x16, first: u8, width: u8| {
-            let offset = bytes - u8x16::splat(first);
-            offset.min(u8x16::splat(width)).simd_eq(offset)
-        };
-        let small = u8x16::splat(0x20);
-        Self {
-            digit: every(&|bytes| within(bytes, b'0', 9)),
-            letter: every(&|bytes| within(bytes | small, b'a', 25)),
-            upper: every(&|bytes| within(bytes, b'A', 25)),
-            high: every(&|bytes| bytes),
-            colon: every(&|bytes| bytes.simd_eq(u8x16::splat(b':'))),
-            gap: every(&|bytes| within(bytes, b'-', 2) | bytes.simd_eq(u8x16::splat(b' '))),
-            equals: every(&|bytes| bytes.simd_eq(u8x16::splat(b'='))),
-            rare: every(&|bytes| {
-                within(bytes, b'%', 6) | within(bytes, b'[', 1) | bytes.simd_eq(u8x16::splat(b'@'))
-            }),
-        }
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "at most the width of a window")]
+    fn of(halves: &Halves, behind: usize) -> Self {
+        // What goes through memory stays what it is. The compiler would otherwise make one vector of two halves, and
+        // take it apart bit by bit where no machine has such a vector.
+        let halves = std::hint::black_box(halves);
+        let [digit, letter, upper, hex, high, colon, dash, dot, gap, equals, rare] = halves
+            .0
+            .map(|[low, high]| (u64::from(low) | (u64::from(high) << 32)).wrapping_shr(behind as u32));
+        Self { digit, letter, upper, hex, high, colon, dash, dot, gap, equals, rare }
     }
+}
+
+/// The classes of half a window, in the order of [`Masks`].
+#[inline(always)]
+#[expect(clippy::arithmetic_side_effects, reason = "lanes wrap; vectors have no other subtraction")]
+#[expect(clippy::cast_possible_truncation, reason = "a mask of 32 lanes has 32 bits")]
+fn classes<S: Simd>(simd: S, bytes: &[u8; 32]) -> [u32; 11] {
+    let bytes: u8x32<S> = (*bytes).simd_into(simd);
+    let letters = (bytes | 0x20) - b'a';
+    let gap = (bytes - b'-').simd_le(2) | bytes.simd_eq(b' ');
+    let rare = (bytes - b'%').simd_le(6) | (bytes - b'[').simd_le(1) | bytes.simd_eq(b'@');
+    [
+        (bytes - b'0').simd_le(9).to_bitmask() as u32,
+        letters.simd_le(25).to_bitmask() as u32,
+        (bytes - b'A').simd_le(25).to_bitmask() as u32,
+        letters.simd_le(5).to_bitmask() as u32,
+        bytes.simd_ge(0x80).to_bitmask() as u32,
+        bytes.simd_eq(b':').to_bitmask() as u32,
+        bytes.simd_eq(b'-').to_bitmask() as u32,
+        bytes.simd_eq(b'.').to_bitmask() as u32,
+        gap.to_bitmask() as u32,
+        bytes.simd_eq(b'=').to_bitmask() as u32,
+        rare.to_bitmask() as u32,
+    ]
 }
 
 /// The anchors of one window, one bit per byte.
@@ -111,16 +147,28 @@ impl<'t> Windows<'t> {
         Self { text, lexicon, start: 0, word: 0, lower: 0, letters: 0 }
     }
 
-    /// The anchors of the next window.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Option<Anchors> {
-        let start = self.start;
-        let left = self.text.len().checked_sub(start)?;
-        if left == 0 {
-            return None;
+    /// The anchors of the next window that has any. Once a word has announced something, numbers count.
+    pub(crate) fn next(&mut self, announced: bool) -> Option<Anchors> {
+        dispatch!(self.lexicon.level, simd => self.seek(simd, announced))
+    }
+
+    #[inline(always)]
+    fn seek<S: Simd>(&mut self, simd: S, announced: bool) -> Option<Anchors> {
+        while self.start < self.text.len() {
+            let anchors = self.anchors(&Masks::at(simd, self.text, self.start));
+            if anchors.all != 0 || (announced && anchors.numbers != 0) {
+                return Some(anchors);
+            }
         }
-        let masks = Masks::at(self.text, start);
-        let Masks { digit, letter, upper, high, colon, gap, equals, rare } = masks;
+        None
+    }
+
+    /// The anchors of the window at hand.
+    #[inline(always)]
+    fn anchors(&mut self, masks: &Masks) -> Anchors {
+        let start = self.start;
+        let left = self.text.len().wrapping_sub(start);
+        let Masks { digit, letter, upper, hex, high, colon, dash, dot, gap, equals, rare } = *masks;
         let (taken, step) = if left <= WINDOW { (u64::MAX, WINDOW) } else { (TAKEN, STEP) };
         let any_letter = letter | high;
         let word = any_letter | digit;
@@ -128,101 +176,170 @@ impl<'t> Windows<'t> {
         let lower = letter & !upper;
         let camel = upper & ((lower << 1) | self.lower);
         let starts = ((any_letter & !after_word) | camel) & taken;
-
         let numbers = digit & !after_word & taken;
-        let lettered = starts & identifiers(any_letter, digit, gap);
-        let runs = runs(letter | digit, upper, (letter << 1) | (digit << 1) | self.word) & taken;
-        let words = self.words(starts, letter & !camel, high);
-        let mut all =
-            words | lettered | runs | long_numbers(numbers, digit, gap, any_letter) | (rare & taken);
+
+        let words = self.words(starts, any_letter & !camel, digit);
+        let mut all = words;
+        let (mut lettered, mut runs) = (0, 0);
+        let plain = letter | digit;
+        let mut run = plain & (plain >> 1);
+        run &= run >> 2;
+        run &= run >> 4;
+        run &= !after_word & taken;
+        if run != 0 {
+            runs = self.runs(run, plain, upper);
+            all |= runs;
+        }
+        let pairs = digit & (digit >> 1);
+        if digit != 0 {
+            let fours = pairs & (pairs >> 2);
+            lettered = starts & identifiers(any_letter, digit, pairs, fours, gap);
+            all |= lettered
+                | (numbers & shaped_numbers(digit, fours, dash, upper, gap))
+                | long_numbers(numbers, digit, gap);
+        }
         if colon != 0 {
-            let near = |mask: u64| (mask >> 2) | (mask >> 3) | (mask >> 4) | (mask >> 5);
-            all |= ((colon & near(colon & near(colon))) | (colon & (colon >> 1))) & taken;
+            // What lies behind the window counts as a colon.
+            let near = |mask: u64| (mask >> 2) | (mask >> 3) | (mask >> 4) | (mask >> 5) | (u64::MAX << 59);
+            // `std::fmt`: a letter that is no hexadecimal digit ends or starts a name, not an address.
+            let named = any_letter & !hex;
+            let colon = colon & !(named >> 1) & !(named >> 2);
+            let double = colon & (masks.colon >> 1) & !(named << 1);
+            all |= ((colon & near(masks.colon & near(masks.colon))) | double) & taken;
         }
-        // Dashes every three bytes, points every five: a hardware address.
-        all |= ((gap & (gap >> 3) & (gap >> 6) & (gap >> 9))
-            | (gap & (gap >> 5) & (any_letter << 1 | digit << 1)))
-            & taken
-            & !(starts | numbers);
-        if equals != 0 {
-            // `dbpassword=`: six letters or more before an equals sign.
-            let behind = |count: u32| (letter << count) | (self.letters >> (6_u32.wrapping_sub(count)));
-            let mut suffixed = equals & taken;
-            for count in 1..=6 {
-                suffixed &= behind(count);
-            }
-            all |= suffixed;
+        // Dashes every three bytes, points every five between hexadecimal digits: a hardware address.
+        all |= dash & (dash >> 3) & (dash >> 6) & taken;
+        let quad = dot & (dot >> 5);
+        if quad != 0 {
+            let hex = hex | digit;
+            all |= quad & (hex >> 1) & (hex >> 2) & (hex >> 3) & (hex >> 4) & taken;
         }
-        if high != 0 {
-            all |= leads(high & taken, self.text, start);
+        if equals & taken != 0 {
+            all |= self.suffixes(equals & taken, letter);
         }
-        let last = if step == WINDOW { 63_u32 } else { 47 };
+        if (high | rare) & taken != 0 {
+            all |= self.signs((high | rare) & taken);
+        }
+        let last = if step == WINDOW { 63_u32 } else { 55 };
         self.word = word.unbounded_shr(last) & 1;
         self.lower = lower.unbounded_shr(last) & 1;
         self.letters = letter.unbounded_shr(last.wrapping_sub(5)) & 0x3f;
         self.start = start.wrapping_add(step);
-        Some(Anchors { start, all, words, lettered, runs, numbers })
+        Anchors { start, all, words, lettered, runs, numbers }
     }
 
     /// The starts at which a word of the table may stand.
-    #[inline]
-    fn words(&self, starts: u64, inner: u64, high: u64) -> u64 {
+    #[inline(always)]
+    fn words(&self, starts: u64, inner: u64, digit: u64) -> u64 {
         let mut words = 0;
-        let mut left = starts;
+        // No word has one letter, and of the prefixes one: `r8_`.
+        let mut left = starts & ((inner >> 1) | ((digit >> 1) & !(digit >> 2)));
+        let outer = !inner >> 1;
+        while left != 0 {
+            let bit = left.trailing_zeros();
+            // Eight letters are told apart.
+            let letters = (outer.wrapping_shr(bit) | 0x80).trailing_zeros().wrapping_add(1);
+            let at = self.start.wrapping_add(bit as usize);
+            if self.lexicon.may_start(self.text, at, letters) {
+                words |= left & left.wrapping_neg();
+            }
+            left &= left.wrapping_sub(1);
+        }
+        words
+    }
+
+    /// Of the long runs those that have a capital in them or leave the window – the others hide no text – and those
+    /// that start as a token does.
+    #[inline(always)]
+    fn runs(&self, run: u64, plain: u64, upper: u64) -> u64 {
+        let mut runs = run;
+        let mut left = run;
         while left != 0 {
             let bit = left.trailing_zeros();
             let one = left & left.wrapping_neg();
             left ^= one;
-            let letters = (inner >> bit >> 1).trailing_ones().wrapping_add(1);
-            let at = self.start.wrapping_add(bit as usize);
-            if high & one != 0 || self.lexicon.may_start(self.text, at, letters) {
-                words |= one;
+            let length = plain.wrapping_shr(bit).trailing_ones();
+            let inside = !u64::MAX.unbounded_shl(length);
+            if upper.wrapping_shr(bit) & inside == 0
+                && bit.wrapping_add(length) < 64
+                && !self.lexicon.may_prefix(self.text, self.start.wrapping_add(bit as usize))
+            {
+                runs ^= one;
             }
         }
-        words
+        runs
     }
-}
 
-/// Where identifiers such as `DE89`, `AB123456C`, `RSSMRA85…`, `AB 12 34 56 C`, `X-1234567L` may start.
-#[inline]
-fn identifiers(letter: u64, digit: u64, gap: u64) -> u64 {
-    let into_digit = letter & (digit >> 1);
-    let mut within_six = into_digit | (into_digit >> 1);
-    within_six |= within_six >> 2;
-    within_six |= within_six >> 2;
-    within_six | ((letter >> 1) & (gap >> 2) & (digit >> 3)) | ((gap >> 1) & (digit >> 2) & (digit >> 3))
-}
-
-/// Where runs of twelve letters and digits start that have a capital in them, or that leave the window.
-#[inline]
-fn runs(word: u64, upper: u64, after_word: u64) -> u64 {
-    let mut run = word & (word >> 1);
-    run &= run >> 2;
-    run &= run >> 4;
-    run &= run >> 4;
-    let mut runs = run & !after_word;
-    let mut left = runs;
-    while left != 0 {
-        let bit = left.trailing_zeros();
-        let one = left & left.wrapping_neg();
-        left ^= one;
-        let length = (word >> bit).trailing_ones();
-        let inside = !u64::MAX.unbounded_shl(length);
-        if (upper >> bit) & inside == 0 && bit.wrapping_add(length) < 64 {
-            runs ^= one;
+    /// The equals signs behind six letters or more that may end in a secret's name: `dbpassword=`.
+    #[inline(always)]
+    fn suffixes(&self, equals: u64, letter: u64) -> u64 {
+        let behind = |count: u32| (letter << count) | (self.letters >> (6_u32.wrapping_sub(count)));
+        let mut suffixed = equals;
+        for count in 1..=6 {
+            suffixed &= behind(count);
         }
+        let mut left = suffixed;
+        while left != 0 {
+            let one = left & left.wrapping_neg();
+            left ^= one;
+            let at = self.start.wrapping_add(one.trailing_zeros() as usize);
+            let ending = [self.text.at(at.wrapping_sub(2)) | 0x20, self.text.before(at) | 0x20];
+            if !matches!(&ending, b"rd" | b"wd" | b"rt" | b"et" | b"ey" | b"en") {
+                suffixed ^= one;
+            }
+        }
+        suffixed
     }
-    runs
+
+    /// The signs that may begin a value or an encoded character, and the bytes outside ASCII that may begin a
+    /// character which stands for another one.
+    fn signs(&self, signs: u64) -> u64 {
+        let text = self.text;
+        let mut kept = 0;
+        let mut left = signs;
+        while left != 0 {
+            let one = left & left.wrapping_neg();
+            left ^= one;
+            let at = self.start.wrapping_add(one.trailing_zeros() as usize);
+            let next = text.at(at.wrapping_add(1));
+            let keep = match text.at(at) {
+                b'@' => true,
+                b'[' => next.is_ascii_uppercase(),
+                b'\\' => matches!(next, b'u' | b'x' | b'/' | b'\\'),
+                b'%' => next.is_ascii_hexdigit(),
+                b'&' => next == b'#' || next.is_ascii_lowercase(),
+                b'+' | b'(' => next.is_ascii_digit() || next == b'(',
+                0xc2 | 0xcd | 0xd8..=0xdf | 0xe0..=0xe3 | 0xea | 0xef.. => true,
+                _ => false,
+            };
+            if keep {
+                kept |= one;
+            }
+        }
+        kept
+    }
 }
 
-/// The numbers that are long enough, or shaped enough, to be looked at though nothing announces them: nine digits
-/// with single separators, three separators, or six or eight digits and a letter or dash.
-#[inline]
-fn long_numbers(numbers: u64, digit: u64, gap: u64, letter: u64) -> u64 {
-    let dash = gap;
-    if numbers == 0 {
-        return 0;
-    }
+/// Where identifiers such as `DE89`, `AB123456C`, `RSSMRA85…`, `AB 12 34 56 C`, `X-1234567L` may start: so many letters,
+/// then digits.
+#[inline(always)]
+fn identifiers(letter: u64, digit: u64, pairs: u64, fours: u64, gap: u64) -> u64 {
+    let two = letter & (letter >> 1);
+    let four = two & (two >> 2);
+    // `X1234567L`
+    let one = !(letter >> 1) & ((fours >> 1) | ((gap >> 1) & (fours >> 2)));
+    // `DE89…`, `AB 12 34`, `DE 136695976`
+    let pair = two & !(letter >> 2) & ((pairs >> 2) | ((gap >> 2) & (pairs >> 3) & ((digit | gap) >> 5)));
+    // `AFZPK7190K`, `RSSMRA85T10`
+    let five = four & (letter >> 4) & !(letter >> 5) & (fours >> 5);
+    let six = four & (two >> 4) & !(letter >> 6) & (pairs >> 6);
+    one | pair | five | six
+}
+
+/// The numbers that are long enough, or grouped enough, to be looked at though nothing announces them: of those in
+/// one run only some lengths carry a check worth its name.
+#[inline(always)]
+fn long_numbers(numbers: u64, digit: u64, gap: u64) -> u64 {
     let region = digit | (gap & (digit << 1) & (digit >> 1));
     let mut seven = region & (region >> 1);
     seven &= seven >> 2;
@@ -233,34 +350,28 @@ fn long_numbers(numbers: u64, digit: u64, gap: u64, letter: u64) -> u64 {
         let bit = left.trailing_zeros();
         let one = left & left.wrapping_neg();
         left ^= one;
-        let length = (region >> bit).trailing_ones();
+        let length = region.wrapping_shr(bit).trailing_ones();
         let inside = !u64::MAX.unbounded_shl(length);
-        let digits = ((digit >> bit) & inside).count_ones();
+        let digits = (digit.wrapping_shr(bit) & inside).count_ones();
         // A region that leaves the window may go on.
-        if digits < 9 && length.wrapping_sub(digits) < 3 && bit.wrapping_add(length) < 64 {
+        let fits = if digits == length {
+            matches!(length, 11 | 13..=19)
+        } else {
+            digits >= 9 || length.wrapping_sub(digits) >= 3
+        };
+        if !fits && bit.wrapping_add(length) < 64 {
             long ^= one;
         }
     }
-    let mut six = digit & (digit >> 1);
-    six &= (six >> 2) & (six >> 4);
-    let eight = six & (six >> 2);
-    let shaped =
-        (six & !(digit >> 6) & ((letter | dash) >> 6)) | (eight & !(digit >> 8) & ((letter | dash) >> 8));
-    // Digits behind a point or dash of another number are its fraction.
-    long | (numbers & shaped & !((gap & (digit << 1)) << 1))
+    long
 }
 
-/// The bytes outside ASCII that may begin a character which stands for another one.
-fn leads(high: u64, text: Text<'_>, start: usize) -> u64 {
-    let mut leads = 0;
-    let mut left = high;
-    while left != 0 {
-        let one = left & left.wrapping_neg();
-        left ^= one;
-        let byte = text.at(start.wrapping_add(one.trailing_zeros() as usize));
-        if matches!(byte, 0xc2 | 0xcd | 0xd8..=0xdf | 0xe0..=0xe3 | 0xea | 0xef..) {
-            leads |= one;
-        }
-    }
-    leads
+/// Six digits and a sign, or eight digits and a capital or dash: `131052-308T`, `12345678-Z`, `65180539W001`.
+#[inline(always)]
+fn shaped_numbers(digit: u64, fours: u64, dash: u64, upper: u64, gap: u64) -> u64 {
+    let six = fours & (digit >> 4) & (digit >> 5);
+    let sign = dash | upper;
+    let shaped = six & ((sign >> 6) | ((digit >> 6) & (digit >> 7) & (sign >> 8)));
+    // Digits behind a point or dash of another number are its fraction.
+    shaped & !((gap & (digit << 1)) << 1)
 }

@@ -6,6 +6,8 @@ use compliance_core::class::DataClass;
 use compliance_core::finding::ReasonCode;
 use compliance_core::reason_code;
 
+use super::words::WordSet;
+
 macro_rules! detectors {
     ($($(#[$doc:meta])* $variant:ident $name:literal $code:literal $class:ident $rank:literal $standard:literal;)*) => {
         /// A kind of value the redactor looks for.
@@ -26,6 +28,8 @@ macro_rules! detectors {
         impl Detector {
             /// Every detector, by name of family.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            const NAMES: &'static [&'static str] = &[$($name),*];
 
             /// The type name: what reports and metrics call a hit.
             #[must_use]
@@ -200,6 +204,8 @@ impl fmt::Display for Detector {
     }
 }
 
+static NAMES: WordSet = WordSet::new(Detector::NAMES);
+
 /// The length of the placeholder that starts `text`, if one does.
 pub(crate) fn placeholder_len(text: &[u8]) -> Option<usize> {
     let rest = text.strip_prefix(b"[")?;
@@ -207,8 +213,5 @@ pub(crate) fn placeholder_len(text: &[u8]) -> Option<usize> {
     if name.len() > 16 || name.len() == rest.len() {
         return None;
     }
-    Detector::ALL
-        .iter()
-        .any(|detector| detector.name().as_bytes() == name)
-        .then(|| name.len().saturating_add(2))
+    NAMES.has_exactly(name).then(|| name.len().saturating_add(2))
 }

@@ -1,6 +1,6 @@
 //! The scan: one pass that calls detectors at anchors, looks behind encodings, and merges what was found.
 
-use super::anchor::Windows;
+use super::anchor::{Anchors, Windows};
 use super::decode::plain;
 use super::detect::number::{Number, starts_clean};
 use super::detect::{Hit, Scan, identity, mail, national, network, payment, person, phone, secret, token};
@@ -18,9 +18,25 @@ pub(crate) struct TooDeep;
 
 /// Finds everything in `text` and appends it to `hits`, in no order.
 pub(crate) fn find(text: &str, field: &[Cue], depth: u8, hits: &mut Vec<Hit>) -> Result<(), TooDeep> {
+    let mut windows = Windows::new(Text::new(text), lexicon());
+    match windows.next(!field.is_empty()) {
+        Some(first) => find_from(text, field, depth, hits, windows, first),
+        None => Ok(()),
+    }
+}
+
+/// As [`find`], from the first window on in which there may be something.
+fn find_from(
+    text: &str,
+    field: &[Cue],
+    depth: u8,
+    hits: &mut Vec<Hit>,
+    windows: Windows<'_>,
+    first: Anchors,
+) -> Result<(), TooDeep> {
     let mut hidden = Vec::new();
     let mut scan = Scan::new(text, field, hits);
-    let encoded = pass(&mut scan, &mut hidden);
+    let encoded = pass(&mut scan, &mut hidden, windows, first);
     for (start, end) in hidden {
         base64(text, (start, end), depth, hits)?;
     }
@@ -61,50 +77,70 @@ fn base64(text: &str, (start, end): (usize, usize), depth: u8, hits: &mut Vec<Hi
 
 /// One pass over the bytes: detectors run at anchors. Tells whether anything may be encoded: a percent sign, backslash,
 /// ampersand or character outside ASCII that may stand for another.
-fn pass(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>) -> bool {
-    let mut windows = Windows::new(scan.text, lexicon());
-    let mut encoded = false;
-    let mut looked = 0;
-    let mut passed = 0;
-    while let Some(anchors) = windows.next() {
-        let mut announced = scan.has_cues();
-        let mut left = anchors.all | if announced { anchors.numbers } else { 0 };
-        while left != 0 {
-            let one = left & left.wrapping_neg();
-            left ^= one;
-            let at = anchors.start.wrapping_add(one.trailing_zeros() as usize);
-            if at < passed {
-                continue;
+fn pass(
+    scan: &mut Scan<'_, '_>,
+    hidden: &mut Vec<(usize, usize)>,
+    mut windows: Windows<'_>,
+    first: Anchors,
+) -> bool {
+    let mut place = Place::default();
+    let mut next = Some(first);
+    while let Some(anchors) = next {
+        window(scan, hidden, &anchors, &mut place);
+        next = windows.next(scan.has_cues());
+    }
+    place.encoded
+}
+
+/// How far a pass has come.
+#[derive(Default)]
+struct Place {
+    /// Something may be encoded.
+    encoded: bool,
+    /// Up to here runs have been looked into.
+    looked: usize,
+    /// Up to here anchors lie in a placeholder.
+    passed: usize,
+}
+
+/// One window of a pass.
+fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &Anchors, place: &mut Place) {
+    let mut announced = scan.has_cues();
+    let mut left = anchors.all | if announced { anchors.numbers } else { 0 };
+    while left != 0 {
+        let one = left & left.wrapping_neg();
+        left ^= one;
+        let at = anchors.start.wrapping_add(one.trailing_zeros() as usize);
+        if at < place.passed {
+            continue;
+        }
+        if anchors.runs & one != 0 && at >= place.looked {
+            place.looked = hides(scan.text, at, place.looked, hidden);
+        }
+        let byte = scan.text.at(at);
+        match byte {
+            b'0'..=b'9' => number(scan, at),
+            b'[' => {
+                let inside = scan.text.slice(at, scan.text.len().min(at.saturating_add(24)));
+                place.passed = at.wrapping_add(placeholder_len(inside).unwrap_or(0));
             }
-            if anchors.runs & one != 0 && at >= looked {
-                looked = hides(scan.text, at, looked, hidden);
-            }
-            let byte = scan.text.at(at);
-            match byte {
-                b'0'..=b'9' => number(scan, at),
-                b'[' => {
-                    let inside = scan.text.slice(at, scan.text.len().min(at.saturating_add(24)));
-                    passed = at.wrapping_add(placeholder_len(inside).unwrap_or(0));
+            b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => {
+                place.encoded |= byte >= 0x80;
+                if anchors.lettered & one != 0 {
+                    lettered(scan, at);
                 }
-                b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => {
-                    encoded |= byte >= 0x80;
-                    if anchors.lettered & one != 0 {
-                        lettered(scan, at);
-                    }
-                    if anchors.words & one != 0 {
-                        lexicon().found(scan.text, at, |found| lead(scan, at, found.lead, found.end));
-                    }
-                    if !announced && scan.has_cues() {
-                        // From here on short numbers count.
-                        announced = true;
-                        left |= anchors.numbers & !(one | one.wrapping_sub(1));
-                    }
+                if (anchors.words | anchors.runs) & one != 0 {
+                    lexicon().found(scan.text, at, |found| lead(scan, at, found.lead, found.end));
                 }
-                _ => encoded |= sign(scan, at, byte),
+                if !announced && scan.has_cues() {
+                    // From here on short numbers count.
+                    announced = true;
+                    left |= anchors.numbers & !(one | one.wrapping_sub(1));
+                }
             }
+            _ => place.encoded |= sign(scan, at, byte),
         }
     }
-    encoded
 }
 
 /// A byte that is neither letter nor digit. Tells whether it may begin an encoded character.
@@ -166,18 +202,25 @@ fn number(scan: &mut Scan<'_, '_>, at: usize) {
     if (text.is(end, LETTER) && end.wrapping_sub(at) < 7) || text.before(at) == b'+' {
         return;
     }
-    if !scan.has_cues() {
-        let grouped =
-            matches!(text.at(end), b' ' | b'-' | b'.' | b'/') && text.is(end.wrapping_add(1), DIGIT);
+    let grouped = matches!(text.at(end), b' ' | b'-' | b'.' | b'/') && text.is(end.wrapping_add(1), DIGIT);
+    let cued = scan.has_cues();
+    if !cued {
         // Unannounced and in one run, only these lengths carry a check worth its name.
-        if !(grouped || matches!(end.wrapping_sub(at), 11 | 13..=19)) || !starts_clean(text, at) {
+        let worth = match end.wrapping_sub(at) {
+            11 | 14..=19 => true,
+            13 => text.has(at, b"756"),
+            _ => grouped,
+        };
+        if !worth || !starts_clean(text, at) {
             return;
         }
     }
     let found = Number::read(text, at);
     payment::card(scan, &found);
     national::national(scan, &found);
-    phone::phone(scan, at);
+    if cued || grouped {
+        phone::phone(scan, at);
+    }
 }
 
 /// A colon: in an IPv6 or hardware address.
@@ -266,19 +309,16 @@ pub(crate) fn merge(text: &str, hits: &mut Vec<Hit>) {
         *hit = Hit { start: floor(text, hit.start), end: Text::new(text).boundary(hit.end), ..*hit };
     }
     hits.sort_unstable_by_key(|hit| (hit.start, hit.end));
-    let mut merged: Vec<Hit> = Vec::with_capacity(hits.len());
-    for hit in hits.drain(..) {
-        match merged.last_mut() {
-            Some(last) if hit.start < last.end => {
-                last.end = last.end.max(hit.end);
-                if hit.detector.rank() > last.detector.rank() {
-                    last.detector = hit.detector;
-                }
+    hits.dedup_by(|hit, last| {
+        let shared = hit.start < last.end;
+        if shared {
+            last.end = last.end.max(hit.end);
+            if hit.detector.rank() > last.detector.rank() {
+                last.detector = hit.detector;
             }
-            _ => merged.push(hit),
         }
-    }
-    *hits = merged;
+        shared
+    });
 }
 
 /// Rewrites `text` by the rules of the merged hits; with the length of what stands in each one's place.

@@ -1,12 +1,15 @@
 //! The words that announce a value, in the languages logs are written in, and the prefixes of tokens.
 //!
-//! Three letters decide whether a word is looked up at all, so that clean text pays for one table read a word.
+//! A hash of the first eight letters decides whether a word is looked up at all, so that clean text pays for one table read a word.
 
 use std::sync::LazyLock;
+
+use fearless_simd::Level;
 
 use super::detect::secret::Key;
 use super::detect::token::{PREFIXES, Prefix};
 use super::text::{HIGH, LETTER, LOWER, Text, UPPER, is};
+use super::words::WordSet;
 
 /// What a word announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,15 +90,15 @@ struct Entry {
 
 /// The table of words, built once per process.
 pub(crate) struct Lexicon {
-    /// By the first three letters: one more than the index of the first entry, 0 for none.
-    first: Box<[u16]>,
-    /// By the first four letters: one bit for each hash that some entry has.
-    heads: Hashes,
-    /// By the first eight letters: the same for words.
+    /// What this machine's vector unit can do.
+    pub(crate) level: Level,
+    /// By the first eight letters: one bit for each hash that some entry has.
     words: Hashes,
-    /// By the first four letters: the same for prefixes. Letters may follow those without end.
+    /// By the first four letters: the same for prefixes that letters may follow.
     prefixes: Hashes,
-    entries: Vec<(usize, Entry)>,
+    names: Places,
+    /// The prefixes.
+    heads: Places,
 }
 
 /// A word of the table that stands in the text.
@@ -112,22 +115,50 @@ pub(crate) fn lexicon() -> &'static Lexicon {
     &LEXICON
 }
 
-/// 1 to 26 for ASCII letters of either case, 0 for anything else.
+/// The places of words and of prefixes.
+const PLACES: usize = 1024;
+
+/// Where a word in lower case, or in any case of ASCII letters, stands.
 #[inline]
-fn letter(byte: u8) -> usize {
-    let small = byte | 0x20;
-    if small.is_ascii_lowercase() { usize::from(small.wrapping_sub(b'a' - 1)) } else { 0 }
+fn place(word: &[u8]) -> usize {
+    let hash = word
+        .iter()
+        .fold(word.len(), |hash, byte| hash.rotate_left(5) ^ usize::from(byte | 0x20).wrapping_mul(0x2f1));
+    (hash ^ (hash >> 10) ^ (hash >> 20)) & (PLACES - 1)
 }
 
+/// Where a prefix stands: two bytes decide.
 #[inline]
-fn slot(first: u8, second: u8, third: u8) -> usize {
-    letter(first).wrapping_mul(27).wrapping_add(letter(second)).wrapping_mul(27).wrapping_add(letter(third))
+fn prefix_place(first: u8, second: u8) -> usize {
+    usize::from(first).wrapping_mul(31).wrapping_add(usize::from(second)) & (PLACES - 1)
 }
 
-const SLOTS: usize = 27 * 27 * 27;
+/// Entries by place.
+struct Places {
+    /// For each place the index of its first entry; the next place's is where it ends.
+    first: Vec<u16>,
+    entries: Vec<Entry>,
+}
+
+impl Places {
+    fn new(mut entries: Vec<(usize, Entry)>) -> Self {
+        entries.sort_by_key(|(place, _)| *place);
+        let first = (0..=PLACES).map(|place| {
+            let before = entries.partition_point(|(other, _)| *other < place);
+            u16::try_from(before).unwrap_or(u16::MAX)
+        });
+        Self { first: first.collect(), entries: entries.into_iter().map(|(_, entry)| entry).collect() }
+    }
+
+    #[inline]
+    fn at(&self, place: usize) -> &[Entry] {
+        let Some([start, end, ..]) = self.first.get(place..) else { return &[] };
+        self.entries.get(usize::from(*start)..usize::from(*end)).unwrap_or(&[])
+    }
+}
 
 /// Bits in the table of hashes.
-const HASHES: usize = 1 << 15;
+const HASHES: usize = 1 << 16;
 
 /// A set of hashes: one bit each, so that a word that is in nobody's table is told in one read.
 struct Hashes(Box<[u64; HASHES / 64]>);
@@ -137,9 +168,9 @@ impl Hashes {
         Self(Box::new([0; HASHES / 64]))
     }
 
-    #[inline]
+    #[inline(always)]
     fn place(word: u64) -> (usize, u64) {
-        let hash = word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 49;
+        let hash = word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
         ((hash >> 6) as usize, 1 << (hash & 63))
     }
 
@@ -150,30 +181,42 @@ impl Hashes {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn has(&self, word: u64) -> bool {
         let (cell, bit) = Self::place(word);
         self.0.get(cell).is_some_and(|cell| cell & bit != 0)
     }
 }
 
-/// The first `letters` bytes at `at`, one to eight, whatever their case.
-#[inline]
+/// The first `letters` bytes at `at`, one to eight. Only the first one's case counts.
+#[inline(always)]
 fn head(text: Text<'_>, at: usize, letters: u32) -> u64 {
-    let head = match text.bytes().get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        Some(head) => *head,
-        None => std::array::from_fn(|offset| text.at(at.wrapping_add(offset))),
+    let bytes = text.bytes();
+    let eight = match bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => tail(bytes, at),
     };
-    let dropped = 64_u32.wrapping_sub(letters.min(8).wrapping_mul(8));
-    (u64::from_le_bytes(head) | 0x2020_2020_2020_2020) & (u64::MAX >> (dropped & 63))
+    start(eight | 0x2020_2020_2020_2000, letters)
 }
 
-/// How many letters the first word of a table's word has, as the scan counts them; none when it starts outside ASCII.
+/// The last bytes of a text from `at` on.
+fn tail(bytes: &[u8], at: usize) -> u64 {
+    let rest = bytes.get(at..).unwrap_or(&[]);
+    rest.iter().rev().fold(0, |tail, byte| (tail << 8) | u64::from(*byte))
+}
+
+/// The first `letters` bytes of eight; one at least.
+#[inline(always)]
+fn start(eight: u64, letters: u32) -> u64 {
+    eight & (u64::MAX >> ((8_u32.wrapping_sub(letters) & 7) << 3))
+}
+
+/// How many letters the first word of a table's word has, as the scan counts them.
 fn leading_letters(text: Text<'_>) -> u32 {
     let mut letters = 0_u32;
     let mut before = 0_u8;
     for byte in text.bytes() {
-        if !is(*byte, UPPER | LOWER) || (is(*byte, UPPER) && is(before, LOWER)) {
+        if !is(*byte, LETTER) || (is(*byte, UPPER) && is(before, LOWER)) {
             break;
         }
         before = *byte;
@@ -182,93 +225,94 @@ fn leading_letters(text: Text<'_>) -> u32 {
     letters
 }
 
+/// A word as it may be written: as it is, with a capital, in capitals.
+fn spellings(entry: &Entry) -> Vec<String> {
+    let word = entry.word;
+    let mut rest = word.chars();
+    let capital = rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect());
+    match entry.lead {
+        Lead::Prefix(_) => vec![word.to_owned()],
+        Lead::Name(Naming::Title) => vec![capital, word.to_uppercase()],
+        _ => vec![word.to_owned(), capital, word.to_uppercase()],
+    }
+}
+
 impl Lexicon {
     fn build() -> Self {
         let mut entries = Vec::new();
-        let mut add = |word: &'static str, lead: Lead| {
-            let bytes = word.as_bytes();
-            let at = |index: usize| bytes.get(index).copied().unwrap_or(0);
-            entries.push((slot(at(0), at(1), at(2)), Entry { word, lead }));
-        };
         for (cue, words) in CUES {
-            words.split_whitespace().for_each(|word| add(word, Lead::Cue(*cue)));
+            entries.extend(words.split_whitespace().map(|word| Entry { word, lead: Lead::Cue(*cue) }));
         }
         for (naming, words) in NAMINGS {
-            words.split_whitespace().for_each(|word| add(word, Lead::Name(*naming)));
+            entries.extend(words.split_whitespace().map(|word| Entry { word, lead: Lead::Name(*naming) }));
         }
         for (key, words) in KEYS {
-            words.split_whitespace().for_each(|word| add(word, Lead::Key(*key)));
+            entries.extend(words.split_whitespace().map(|word| Entry { word, lead: Lead::Key(*key) }));
         }
-        add("bearer", Lead::Bearer);
-        add("basic", Lead::Basic);
-        PREFIXES.iter().for_each(|prefix| add(prefix.text, Lead::Prefix(prefix)));
-        // Longer words first, so that a prefix never hides a longer one.
-        entries.sort_by(|(left, a), (right, b)| left.cmp(right).then(b.word.len().cmp(&a.word.len())));
-        let mut first = vec![0_u16; SLOTS].into_boxed_slice();
-        for (index, (slot, _)) in entries.iter().enumerate().rev() {
-            if let (Some(cell), Ok(index)) = (first.get_mut(*slot), u16::try_from(index)) {
-                *cell = index.saturating_add(1);
+        entries.push(Entry { word: "bearer", lead: Lead::Bearer });
+        entries.push(Entry { word: "basic", lead: Lead::Basic });
+        entries.extend(PREFIXES.iter().map(|prefix| Entry { word: prefix.text, lead: Lead::Prefix(prefix) }));
+        let (mut words, mut prefixes) = (Hashes::new(), Hashes::new());
+        for entry in &entries {
+            for spelling in spellings(entry) {
+                let text = Text::new(&spelling);
+                let letters = leading_letters(text).clamp(1, 8);
+                words.add(head(text, 0, letters));
+                if matches!(entry.lead, Lead::Prefix(_)) && letters >= 4 {
+                    prefixes.add(head(text, 0, 4));
+                }
             }
         }
-        let (mut heads, mut words, mut prefixes) = (Hashes::new(), Hashes::new(), Hashes::new());
-        for (_, entry) in &entries {
-            let text = Text::new(entry.word);
-            if text.is(0, HIGH) {
-                continue;
-            }
-            let letters = leading_letters(text);
-            heads.add(head(text, 0, letters.min(4)));
-            match entry.lead {
-                Lead::Prefix(_) => prefixes.add(head(text, 0, letters.min(4))),
-                _ => words.add(head(text, 0, letters)),
-            }
-        }
-        Self { first, heads, words, prefixes, entries }
-    }
-
-    /// Whether any word of the table may start at `at`, where a word starts whose first `letters` bytes, one at least,
-    /// are ASCII letters. The fast no of the scan.
-    #[inline]
-    pub(crate) fn may_start(&self, text: Text<'_>, at: usize, letters: u32) -> bool {
-        let word = head(text, at, letters);
-        let start = word & 0xffff_ffff;
-        self.heads.has(start) && (self.words.has(word) || self.prefixes.has(start))
-    }
-
-    #[inline]
-    fn index(&self, text: Text<'_>, at: usize) -> u16 {
-        let slot = match text.bytes().get(at..) {
-            Some([a, b, c, ..]) => slot(*a, *b, *c),
-            Some([a, b]) => slot(*a, *b, 0),
-            _ => return 0,
+        let (heads, names): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| matches!(entry.lead, Lead::Prefix(_)));
+        let two = |word: &str| {
+            let mut bytes = word.bytes();
+            prefix_place(bytes.next().unwrap_or(0), bytes.next().unwrap_or(0))
         };
-        self.first.get(slot).copied().unwrap_or(0)
+        Self {
+            level: Level::new(),
+            words,
+            prefixes,
+            names: Places::new(
+                names.into_iter().map(|entry| (place(entry.word.as_bytes()), entry)).collect(),
+            ),
+            heads: Places::new(heads.into_iter().map(|entry| (two(entry.word), entry)).collect()),
+        }
+    }
+
+    /// Whether any word of the table may start at `at`, where a word starts that has `letters` letters, one to eight;
+    /// eight stands for more. The fast no of the scan.
+    #[inline(always)]
+    pub(crate) fn may_start(&self, text: Text<'_>, at: usize, letters: u32) -> bool {
+        self.words.has(head(text, at, letters))
+    }
+
+    /// Whether any prefix of the table may start at `at` that letters follow.
+    #[inline(always)]
+    pub(crate) fn may_prefix(&self, text: Text<'_>, at: usize) -> bool {
+        self.prefixes.has(head(text, at, 4))
     }
 
     /// The words that stand at `at`: there may be several, since one word announces several things.
     pub(crate) fn found(&self, text: Text<'_>, at: usize, mut visit: impl FnMut(Found)) {
-        let index = usize::from(self.index(text, at));
-        if index == 0 {
-            return;
+        for entry in self.heads.at(prefix_place(text.at(at), text.at(at.wrapping_add(1)))) {
+            if text.has(at, entry.word.as_bytes()) {
+                visit(Found { lead: entry.lead, end: at.saturating_add(entry.word.len()) });
+            }
         }
-        let entries = self.entries.get(index.wrapping_sub(1)..).unwrap_or(&[]);
-        let Some((slot, _)) = entries.first() else { return };
         let end = word_end(text, at);
-        let word = text.str(at, end);
-        let folded = word.bytes().any(|byte| is(byte, HIGH)).then(|| word.to_lowercase());
-        let word = folded.as_deref().unwrap_or(word);
-        for (_, entry) in entries.iter().take_while(|(other, _)| other == slot) {
-            match entry.lead {
-                Lead::Prefix(prefix) => {
-                    if text.has(at, prefix.text.as_bytes()) {
-                        visit(Found { lead: entry.lead, end: at.saturating_add(prefix.text.len()) });
-                    }
-                }
-                lead => {
-                    if word.eq_ignore_ascii_case(entry.word) {
-                        visit(Found { lead, end });
-                    }
-                }
+        let word = text.slice(at, end);
+        if !word.iter().any(|byte| is(*byte, HIGH)) {
+            return self.named(word, end, visit);
+        }
+        self.named(text.str(at, end).to_lowercase().as_bytes(), end, visit);
+    }
+
+    /// The entries for a word that ends at `end`.
+    fn named(&self, word: &[u8], end: usize, mut visit: impl FnMut(Found)) {
+        for entry in self.names.at(place(word)) {
+            if entry.word.as_bytes().eq_ignore_ascii_case(word) {
+                visit(Found { lead: entry.lead, end });
             }
         }
     }
@@ -308,7 +352,7 @@ fn word_end(text: Text<'_>, at: usize) -> usize {
 
 /// Words that may stand between an announcing word and its value: `SSN number is`, `Steuer-ID lautet`.
 pub(crate) fn is_filler(word: &[u8]) -> bool {
-    const FILLERS: &[&str] = &[
+    static FILLERS: WordSet = WordSet::new(&[
         "number",
         "num",
         "no",
@@ -404,8 +448,8 @@ pub(crate) fn is_filler(word: &[u8]) -> bool {
         "via",
         "unter",
         "sous",
-    ];
-    FILLERS.iter().any(|filler| filler.as_bytes().eq_ignore_ascii_case(word))
+    ]);
+    FILLERS.has(word)
 }
 
 const CUES: &[(Cue, &str)] = &[
@@ -570,7 +614,7 @@ pub(crate) fn secret_suffix(word: &[u8]) -> Option<Key> {
 
 /// Whether a technical number follows the word: an order, a parcel, a version. Nobody's number.
 pub(crate) fn is_reference(word: &[u8]) -> bool {
-    const WORDS: &[&str] = &[
+    static WORDS: WordSet = WordSet::new(&[
         "tracking",
         "track",
         "trackingnr",
@@ -638,7 +682,7 @@ pub(crate) fn is_reference(word: &[u8]) -> bool {
         "thread",
         "epochms",
         "duration",
-        "job",
+        "jo",
         "run",
         "batch",
         "isbn",
@@ -660,8 +704,8 @@ pub(crate) fn is_reference(word: &[u8]) -> bool {
         "partition",
         "revision",
         "counter",
-    ];
-    WORDS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word))
+    ]);
+    WORDS.has(word)
 }
 
 /// Whether a word announces a value: it ends a name that stands before it.

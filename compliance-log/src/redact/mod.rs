@@ -13,6 +13,7 @@ mod lexicon;
 mod rule;
 mod stream;
 mod text;
+mod words;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -212,7 +213,9 @@ impl Redactor {
             }
             engine::merge(&current, &mut hits);
             let (rewritten, lengths) = engine::rewrite(&current, &hits, &self.rules);
-            edits.note(&hits, &lengths);
+            if spans.is_some() {
+                edits.note(&hits, &lengths);
+            }
             if rewritten == current {
                 stable = true;
                 break;

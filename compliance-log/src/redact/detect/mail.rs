@@ -2,6 +2,7 @@
 
 use super::super::detector::Detector;
 use super::super::text::{DIGIT, HIGH, LETTER, LOCAL, LOWER, SPACE, Text, UPPER, is};
+use super::super::words::WordSet;
 use super::Scan;
 
 /// How far before the `@` is looked. RFC 5321 section 4.5.3.1.1 allows 64 octets; longer ones exist in logs.
@@ -168,16 +169,16 @@ fn domain_end(text: Text<'_>, start: usize) -> Option<usize> {
 
 /// Whether a label can be the last of a domain: letters, or `xn--`, and no file name's ending.
 fn top_level(label: &[u8]) -> bool {
-    const FILES: &[&[u8]] = &[
-        b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"ico", b"js", b"mjs", b"css", b"json", b"html",
-        b"woff", b"woff2", b"ttf", b"tsx", b"jsx",
-    ];
+    static FILES: WordSet = WordSet::new(&[
+        "png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "js", "mjs", "css", "json", "html", "woff",
+        "woff2", "ttf", "tsx", "jsx",
+    ]);
     let letters = label.iter().filter(|byte| is(**byte, LETTER)).count();
     let punycode = label.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"xn--"));
     label.len() >= 2
         && (letters == label.len() || punycode || label.last() == Some(&b'-'))
         && letters >= 2
-        && !FILES.iter().any(|file| label.eq_ignore_ascii_case(file))
+        && !FILES.has(label)
 }
 
 /// Whether a character outside ASCII may stand in an address (RFC 6531, RFC 5892).

@@ -26,6 +26,9 @@ pub(crate) fn card(scan: &mut Scan<'_, '_>, found: &Number) {
         }
         let digits = found.digits(count);
         let issuer = issuer(digits);
+        if announced != Announced::Adjacent && issuer == Issuer::None {
+            continue;
+        }
         let sound = match announced {
             Announced::Adjacent => luhn(digits) || issuer != Issuer::None,
             Announced::Near => luhn(digits) && issuer != Issuer::None,

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::super::detector::{Detector, placeholder_len};
 use super::super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, SPACE, Text, UPPER, is};
+use super::super::words::WordSet;
 use super::{Open, Scan};
 
 /// What a key announces.
@@ -38,10 +39,16 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
     let Some(value) = assigned(text, start, name_end) else { return };
     let Some((from, to, closed)) = extent(text, value, key) else { return };
     let found = text.slice(from, to);
+    if key == Key::Any && closed && found.len() < 8 {
+        return;
+    }
     if found.is_empty() || is_blank(found) || placeholder_len(found).is_some() {
         return;
     }
     let segment = previous_segment(text, start);
+    if key == Key::Any && closed && found.len() <= LIMIT && is_identifier(found) && !guards(segment) {
+        return;
+    }
     let detector = detector(key, segment, text.slice(start, name_end));
     let sure = !closed || found.len() > LIMIT;
     if sure || is_secret(key, segment, found, text.at(value) == b'"' || text.before(from) == b'"') {
@@ -51,28 +58,28 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
 
 /// Where the name that goes on at `end` ends; nothing when it is the name of something else.
 fn name_end(text: Text<'_>, end: usize) -> Option<usize> {
-    const SUFFIXES: &[&[u8]] = &[
-        b"hash",
-        b"confirmation",
-        b"confirm",
-        b"digest",
-        b"salt",
-        b"value",
-        b"plain",
-        b"text",
-        b"new",
-        b"old",
-        b"again",
-        b"b64",
-        b"base64",
-        b"id",
-        b"plaintext",
-        b"cleartext",
-        b"string",
-        b"raw",
-        b"header",
-        b"key",
-    ];
+    static SUFFIXES: WordSet = WordSet::new(&[
+        "hash",
+        "confirmation",
+        "confirm",
+        "digest",
+        "salt",
+        "value",
+        "plain",
+        "text",
+        "new",
+        "old",
+        "again",
+        "b64",
+        "base64",
+        "id",
+        "plaintext",
+        "cleartext",
+        "string",
+        "raw",
+        "header",
+        "key",
+    ]);
     let mut at = end;
     for _ in 0..3 {
         at = text.run_end(at, DIGIT, 4);
@@ -86,7 +93,7 @@ fn name_end(text: Text<'_>, end: usize) -> Option<usize> {
             if text.is(word, UPPER) { rest.max(text.run_end(word.wrapping_add(1), LOWER, 16)) } else { rest };
         let suffix = text.slice(word, rest);
         let numbered = !suffix.is_empty() && suffix.iter().all(u8::is_ascii_digit);
-        if !numbered && !SUFFIXES.iter().any(|known| known.eq_ignore_ascii_case(suffix)) {
+        if !numbered && !SUFFIXES.has(suffix) {
             return None;
         }
         at = rest;
@@ -158,6 +165,10 @@ fn extent(text: Text<'_>, at: usize, key: Key) -> Option<(usize, usize, bool)> {
     let mut to = at;
     while !text.is(to, SPACE) {
         let byte = text.at(to);
+        if is(byte, BASE64) {
+            to = to.wrapping_add(1);
+            continue;
+        }
         let next = text.at(to.wrapping_add(1));
         let ends = match byte {
             b'"' | b'<' | b'`' => true,
@@ -256,45 +267,42 @@ fn detector(key: Key, segment: &[u8], name: &[u8]) -> Detector {
 
 /// Words that make any key the key of a door.
 fn guards(segment: &[u8]) -> bool {
-    const WORDS: &[&[u8]] = &[
-        b"api",
-        b"access",
-        b"secret",
-        b"private",
-        b"encryption",
-        b"signing",
-        b"master",
-        b"service",
-        b"account",
-        b"ssh",
-        b"license",
-        b"subscription",
-        b"shared",
-        b"storage",
-        b"consumer",
-        b"app",
-        b"webhook",
-        b"hmac",
-        b"aes",
-        b"rsa",
-        b"jwt",
-        b"auth",
-        b"client",
-        b"deploy",
-        b"admin",
-        b"functions",
-        b"integration",
-        b"publishable",
-        b"x",
-    ];
-    WORDS.iter().any(|word| segment.eq_ignore_ascii_case(word))
+    static WORDS: WordSet = WordSet::new(&[
+        "api",
+        "access",
+        "secret",
+        "private",
+        "encryption",
+        "signing",
+        "master",
+        "service",
+        "account",
+        "ssh",
+        "license",
+        "subscription",
+        "shared",
+        "storage",
+        "consumer",
+        "app",
+        "webhook",
+        "hmac",
+        "aes",
+        "rsa",
+        "jwt",
+        "auth",
+        "client",
+        "deploy",
+        "admin",
+        "functions",
+        "integration",
+        "publishable",
+        "x",
+    ]);
+    WORDS.has(segment)
 }
 
 /// Whether a value is one the key would keep secret.
 fn is_secret(key: Key, segment: &[u8], value: &[u8], quoted: bool) -> bool {
-    if key == Key::Any && is_identifier(value) && !guards(segment) {
-        return false;
-    }
     let has = |classes: u8| value.iter().any(|byte| is(*byte, classes));
     let all = |classes: u8| value.iter().all(|byte| is(*byte, classes));
     let mixed = has(DIGIT) && has(LETTER) || has(UPPER) && has(LOWER) && value.len() >= 12;
@@ -320,87 +328,87 @@ fn is_identifier(value: &[u8]) -> bool {
 
 /// Values that say there is none, templates, and values somebody has masked already.
 fn is_blank(value: &[u8]) -> bool {
-    const WORDS: &[&[u8]] = &[
-        b"null",
-        b"none",
-        b"nil",
-        b"undefined",
-        b"true",
-        b"false",
-        b"empty",
-        b"unset",
-        b"n/a",
-        b"<none>",
-        b"redacted",
-        b"filtered",
-        b"hidden",
-        b"masked",
-        b"yes",
-        b"no",
-        b"\"\"",
-        b"''",
-    ];
+    static WORDS: WordSet = WordSet::new(&[
+        "null",
+        "none",
+        "nil",
+        "undefined",
+        "true",
+        "false",
+        "empty",
+        "unset",
+        "n/a",
+        "<none>",
+        "redacted",
+        "filtered",
+        "hidden",
+        "masked",
+        "yes",
+        "no",
+        "\"\"",
+        "''",
+    ]);
     let masked =
         |byte: &u8| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'\xe2' | b'\x80' | b'\xa6' | b'\xa2');
     (value.iter().all(masked) && (value.len() >= 3 || value.contains(&b'*')))
-        || WORDS.iter().any(|word| word.eq_ignore_ascii_case(value))
+        || WORDS.has(value)
         || matches!(value, [b'<', .., b'>'] | [b'$', b'{', .., b'}'] | [b'{', b'{', ..] | [b'[', .., b']'])
 }
 
 /// Words people write behind `password:`.
 fn is_remark(value: &[u8]) -> bool {
-    const WORDS: &[&[u8]] = &[
-        b"invalid",
-        b"incorrect",
-        b"wrong",
-        b"expired",
-        b"missing",
-        b"required",
-        b"must",
-        b"too",
-        b"not",
-        b"is",
-        b"for",
-        b"reset",
-        b"changed",
-        b"failed",
-        b"mismatch",
-        b"attempt",
-        b"attempts",
-        b"does",
-        b"and",
-        b"or",
-        b"the",
-        b"was",
-        b"has",
-        b"cannot",
-        b"failure",
-        b"error",
-        b"ok",
-        b"success",
-        b"updated",
-        b"policy",
-        b"rejected",
-        b"accepted",
-        b"verified",
-        b"unchanged",
-        b"weak",
-        b"strong",
-        b"denied",
-        b"should",
-        b"minimum",
-        b"maximum",
-        b"set",
-        b"needs",
-        b"authentication",
-        b"no",
-        b"string",
-        b"str",
-        b"varchar",
-        b"text",
-        b"optional",
-    ];
-    WORDS.iter().any(|word| word.eq_ignore_ascii_case(value))
+    static WORDS: WordSet = WordSet::new(&[
+        "invalid",
+        "incorrect",
+        "wrong",
+        "expired",
+        "missing",
+        "required",
+        "must",
+        "too",
+        "not",
+        "is",
+        "for",
+        "reset",
+        "changed",
+        "failed",
+        "mismatch",
+        "attempt",
+        "attempts",
+        "does",
+        "and",
+        "or",
+        "the",
+        "was",
+        "has",
+        "cannot",
+        "failure",
+        "error",
+        "ok",
+        "success",
+        "updated",
+        "policy",
+        "rejected",
+        "accepted",
+        "verified",
+        "unchanged",
+        "weak",
+        "strong",
+        "denied",
+        "should",
+        "minimum",
+        "maximum",
+        "set",
+        "needs",
+        "authentication",
+        "no",
+        "string",
+        "str",
+        "varchar",
+        "text",
+        "optional",
+    ]);
+    WORDS.has(value)
 }
 
 /// The values of `Cookie: a=b; c=d` and `Set-Cookie: a=b; Path=/`.
