@@ -134,7 +134,8 @@ fn settle_and_claim(bencher: Bencher<'_, '_>, batch: usize) {
             Round { settlements: std::mem::take(&mut settlements), wants: wants.clone(), notes: vec![] };
         let result = house.runtime.block_on(house.outbox.round(&worker, &round)).unwrap();
         assert_eq!(result.leased.len(), batch);
-        let delivered = |token| Settlement { token, verdict: Verdict::Delivered { status: 204 } };
+        let delivered =
+            |token| Settlement { token, revision: 1, verdict: Verdict::Delivered { status: 204 } };
         settlements.extend(result.leased.iter().map(|leased| delivered(leased.token)));
     });
 }

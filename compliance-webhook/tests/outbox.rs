@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::{Clock, ManualClock, SystemClock};
+use compliance_core::event::EventKind;
 use compliance_core::id::TenantId;
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
+use compliance_core::testing::MemorySink;
+use compliance_webhook::deliver::{Answer, Attempt, Deliver, Outcome};
 use compliance_webhook::outbox::sqlite::{
     OutboxOptions, TablePrefix, durable_options, enqueue_statement, migrations,
 };
 use compliance_webhook::outbox::{
-    EndpointBook, EndpointId, EndpointState, NewMessage, Outbox, Round, Settlement, SqliteOutbox, Verdict,
-    Want,
+    Dispatcher, EndpointBook, EndpointId, EndpointNote, EndpointState, Lesson, NewMessage, Outbox, Round,
+    Settlement, SqliteOutbox, Verdict, Want,
 };
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey};
 use secrecy::ExposeSecret as _;
@@ -30,6 +33,7 @@ struct House {
     clock: Arc<ManualClock>,
     to: EndpointId,
     key: SigningKey,
+    keys: Arc<MemoryKeyStore>,
 }
 
 impl House {
@@ -40,8 +44,9 @@ impl House {
         let outbox =
             SqliteOutbox::open(&pool, OutboxOptions::default().with_clock(clock.clone())).await.unwrap();
         let key = SigningKey::generate(&SystemRandom).unwrap();
-        let to = register(&outbox, &key).await;
-        Self { directory, pool, outbox, clock, to, key }
+        let keys = Arc::new(MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap()));
+        let to = register(&outbox, keys.clone(), &key).await;
+        Self { directory, pool, outbox, clock, to, key, keys }
     }
 
     fn message(&self) -> NewMessage {
@@ -55,9 +60,8 @@ impl House {
     }
 }
 
-async fn register(outbox: &SqliteOutbox, key: &SigningKey) -> EndpointId {
-    let keys = MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
-    let book = EndpointBook::new(EndpointPolicy::new(), Arc::new(keys));
+async fn register(outbox: &SqliteOutbox, keys: Arc<MemoryKeyStore>, key: &SigningKey) -> EndpointId {
+    let book = EndpointBook::new(EndpointPolicy::new(), keys);
     let endpoint = book.policy().check("https://hooks.example.com/in").unwrap();
     book.register(outbox, &acme(), &endpoint, key).await.unwrap()
 }
@@ -163,7 +167,7 @@ async fn two_outboxes_live_in_one_database_under_their_prefixes() {
     let prefix = TablePrefix::new("billing_").unwrap();
     let billing =
         SqliteOutbox::open(&house.pool, OutboxOptions::default().with_prefix(prefix)).await.unwrap();
-    let to = register(&billing, &house.key).await;
+    let to = register(&billing, house.keys.clone(), &house.key).await;
     billing.enqueue(&NewMessage::new(&acme(), &to, b"{}".to_vec()).unwrap()).await.unwrap();
     assert_eq!(billing.counts().await.unwrap().pending, 1);
     assert_eq!(house.outbox.counts().await.unwrap().pending, 0);
@@ -226,7 +230,7 @@ async fn a_restarted_dispatcher_takes_over_at_once_what_its_predecessor_held() {
     let wants = vec![Want { endpoint: house.to.clone(), limit: 10 }];
     // Whoever speaks for the predecessor is not heard.
     let settlements =
-        vec![Settlement { token: before[0].token, verdict: Verdict::Delivered { status: 204 } }];
+        vec![Settlement { token: before[0].token, revision: 1, verdict: Verdict::Delivered { status: 204 } }];
     let round = Round { settlements, wants, ..Round::default() };
     let result = house.outbox.round(&worker, &round).await.unwrap();
     assert_eq!(result.fenced, [before[0].token]);
@@ -251,7 +255,7 @@ async fn others_take_over_when_the_lease_lapses_and_the_late_verdict_is_fenced_o
     assert_eq!(again[0].id, leased[0].id);
     assert!(again[0].token.fence() > leased[0].token.fence());
 
-    let verdict = |token| Settlement { token, verdict: Verdict::Delivered { status: 204 } };
+    let verdict = |token| Settlement { token, revision: 1, verdict: Verdict::Delivered { status: 204 } };
     let late = Round { settlements: vec![verdict(leased[0].token)], wants, ..Round::default() };
     let result = house.outbox.round(&paused, &late).await.unwrap();
     assert!(result.is_lost && result.leased.is_empty());
@@ -283,6 +287,7 @@ async fn messages_tried_before_take_a_quarter_of_the_line_at_most() {
     let at = house.clock.now();
     let settlements = leased.iter().map(|leased| Settlement {
         token: leased.token,
+        revision: leased.revision,
         verdict: Verdict::Retry {
             at,
             code: compliance_core::reason_code!("deliver.status"),
@@ -314,7 +319,7 @@ async fn a_look_at_the_endpoints_goes_on_where_the_last_one_ended() {
     let house = House::new().await;
     let mut registered = vec![house.to.clone()];
     for _ in 0..6 {
-        registered.push(register(&house.outbox, &house.key).await);
+        registered.push(register(&house.outbox, house.keys.clone(), &house.key).await);
     }
     for to in &registered {
         house.outbox.enqueue(&NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap()).await.unwrap();
@@ -338,7 +343,12 @@ async fn a_full_disk_is_said_and_survived() {
     let pool = SqlitePoolOptions::new().max_connections(1);
     let pool = pool.connect_with(durable_options(&directory.path().join("a.db"))).await.unwrap();
     let outbox = SqliteOutbox::open(&pool, OutboxOptions::default()).await.unwrap();
-    let to = register(&outbox, &SigningKey::generate(&SystemRandom).unwrap()).await;
+    let to = register(
+        &outbox,
+        Arc::new(MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap())),
+        &SigningKey::generate(&SystemRandom).unwrap(),
+    )
+    .await;
     let message = || NewMessage::new(&acme(), &to, vec![b' '; 64 * 1024]).unwrap();
     sqlx::query("PRAGMA max_page_count = 64").execute(&pool).await.unwrap();
     let mut stored = 0;
@@ -403,4 +413,160 @@ async fn a_file_cut_short_anywhere_loses_the_tail_and_nothing_else() {
 
 fn file(directory: &Path, name: &str) -> Vec<u8> {
     std::fs::read(directory.join(name)).unwrap()
+}
+
+#[tokio::test]
+async fn a_failure_at_the_old_url_says_nothing_about_the_new_one() {
+    let house = House::new().await;
+    let id = house.outbox.enqueue(&house.message()).await.unwrap();
+    let worker = house.outbox.join("a", LEASE).await.unwrap();
+    let wants = vec![Want { endpoint: house.to.clone(), limit: 1 }];
+    let round = Round { wants: wants.clone(), ..Round::default() };
+    let leased = house.outbox.round(&worker, &round).await.unwrap().leased;
+    let (token, before) = (leased[0].token, leased[0].revision);
+
+    let moved = EndpointBook::new(EndpointPolicy::new(), house.keys.clone());
+    let url = moved.policy().check("https://new.example.com/in").unwrap();
+    moved.move_to(&house.outbox, &acme(), &house.to, &url).await.unwrap();
+
+    let code = compliance_core::reason_code!("deliver.gone");
+    let verdict = Verdict::Dead { code, status: Some(410) };
+    let note = |lesson| EndpointNote { endpoint: house.to.clone(), revision: before, lesson };
+    let until = house.clock.now().saturating_add(LEASE);
+    let round = Round {
+        settlements: vec![Settlement { token, revision: before, verdict }],
+        notes: vec![note(Lesson::Hold { until }), note(Lesson::Disable { code })],
+        wants,
+    };
+    let result = house.outbox.round(&worker, &round).await.unwrap();
+    assert_eq!(result.fenced, []);
+    // At once, with all its attempts, for the new one.
+    let again = &result.leased[0];
+    assert_eq!((&again.id, again.attempts, again.revision), (&id, 0, before + 1));
+    let stored = house.outbox.endpoint(&house.to).await.unwrap().unwrap();
+    assert_eq!(stored.state(), &EndpointState::Enabled);
+}
+
+/// What stands in the database is not what this crate wrote there.
+async fn damage(pool: &SqlitePool, statement: &'static str) {
+    let mut connection = pool.acquire().await.unwrap();
+    sqlx::raw_sql("PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    sqlx::query(statement).execute(&mut *connection).await.unwrap();
+    sqlx::raw_sql("PRAGMA ignore_check_constraints = OFF; PRAGMA foreign_keys = ON")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_holds_up_nobody() {
+    for statement in [
+        "UPDATE webhook_message SET id = 'no id' WHERE seq = 2",
+        "UPDATE webhook_message SET id = CAST(x'ff' AS TEXT) WHERE seq = 2",
+        "UPDATE webhook_message SET content_type = 'none' WHERE seq = 2",
+        "DELETE FROM webhook_message WHERE seq = 2",
+        "UPDATE webhook_delivery SET attempts = -1 WHERE seq = 2",
+    ] {
+        let house = House::new().await;
+        for _ in 0..3 {
+            house.outbox.enqueue(&house.message()).await.unwrap();
+        }
+        damage(&house.pool, statement).await;
+        if statement.starts_with("DELETE") {
+            // The deletion took its delivery with it where foreign keys were on.
+            damage(&house.pool, "INSERT OR IGNORE INTO webhook_delivery (seq, endpoint) VALUES (2, 1)").await;
+        }
+        check_quarantine(&house, statement).await;
+    }
+}
+
+/// Two of three messages leave, the second one is reported and can be given up.
+async fn check_quarantine(house: &House, why: &str) {
+    let worker = house.outbox.join("a", LEASE).await.unwrap();
+    let round = Round { wants: vec![Want { endpoint: house.to.clone(), limit: 10 }], ..Round::default() };
+    let result = house.outbox.round(&worker, &round).await.unwrap();
+    assert_eq!(result.leased.len(), 2, "{why}");
+    let [damaged] = &result.damaged[..] else { panic!("{why}: {:?}", result.damaged) };
+    assert_eq!(damaged.token.sequence(), 2, "{why}");
+    let code = compliance_core::reason_code!("outbox.corrupt");
+    let verdict = Verdict::Dead { code, status: None };
+    let settlement = Settlement { token: damaged.token, revision: damaged.revision, verdict };
+    let round = Round { settlements: vec![settlement], ..Round::default() };
+    assert_eq!(house.outbox.round(&worker, &round).await.unwrap().fenced, [], "{why}");
+    let dead = house.outbox.dead_letters(&house.to, 10).await.unwrap();
+    assert_eq!(dead.len(), 1, "{why}");
+    assert_eq!(&*dead[0].last_code, "outbox.corrupt", "{why}");
+}
+
+#[tokio::test]
+async fn a_damaged_page_holds_up_nobody() {
+    let house = House::new().await;
+    for number in 0..3_u8 {
+        let payload = vec![b'a' + number; 100_000];
+        let message = NewMessage::new(&acme(), &house.to, payload).unwrap();
+        house.outbox.enqueue(&message).await.unwrap();
+    }
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&house.pool).await.unwrap();
+    house.pool.close().await;
+    // A payload is a chain of pages, each of which starts with the number of the next.
+    let path = house.directory.path().join("a.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let page = bytes.chunks(4096).position(|page| page[4..].iter().all(|byte| *byte == b'b')).unwrap();
+    bytes[page * 4096..][..4].copy_from_slice(&u32::MAX.to_be_bytes());
+    std::fs::write(&path, bytes).unwrap();
+
+    let pool = SqlitePool::connect_with(durable_options(&path)).await.unwrap();
+    let options = OutboxOptions::default().with_clock(house.clock.clone());
+    let outbox = SqliteOutbox::open(&pool, options).await.unwrap();
+    check_quarantine(&House { pool, outbox, ..house }, "a page").await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_read_is_switched_off_and_hides_nobody() {
+    let house = House::new().await;
+    let damaged = register(&house.outbox, house.keys.clone(), &house.key).await;
+    for to in [&damaged, &house.to] {
+        let message = NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap();
+        house.outbox.enqueue(&message).await.unwrap();
+    }
+    damage(&house.pool, "UPDATE webhook_endpoint SET tenant = '' WHERE seq = 2").await;
+    let ready = house.outbox.ready(None, 10).await.unwrap();
+    assert_eq!(ready.iter().map(|ready| &ready.endpoint).collect::<Vec<_>>(), [&house.to]);
+    let code: String = sqlx::query_scalar("SELECT disabled_code FROM webhook_endpoint WHERE seq = 2")
+        .fetch_one(&house.pool)
+        .await
+        .unwrap();
+    assert_eq!(code, "outbox.corrupt");
+}
+
+struct Says204;
+
+impl Deliver for Says204 {
+    async fn deliver(&self, _: Attempt<'_>) -> Outcome {
+        Outcome::Answered(Answer::new(204))
+    }
+}
+
+#[tokio::test]
+async fn a_dispatcher_gives_up_what_it_cannot_read_and_says_so() {
+    let house = House::new().await;
+    for _ in 0..3 {
+        house.outbox.enqueue(&house.message()).await.unwrap();
+    }
+    damage(&house.pool, "UPDATE webhook_message SET id = 'no id' WHERE seq = 2").await;
+    let sink = Arc::new(MemorySink::default());
+    let book = EndpointBook::new(EndpointPolicy::new(), house.keys.clone());
+    let running = Dispatcher::new(house.outbox.clone(), book, Says204, sink.clone()).spawn();
+    while house.outbox.counts().await.unwrap().delivered + house.outbox.counts().await.unwrap().dead < 3 {
+        tokio::task::yield_now().await;
+    }
+    let report = running.shutdown().await.unwrap();
+    assert_eq!((report.delivered, report.dead), (2, 1));
+    let events = sink.events();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].kind(), EventKind::WebhookMessageDead);
+    assert_eq!(events[0].reason(), Some("outbox.corrupt"));
 }

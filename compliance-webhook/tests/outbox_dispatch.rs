@@ -630,3 +630,27 @@ async fn settled_messages_are_deleted_when_their_time_is_over() {
     house.until("deleted", |counts| *counts == Counts::default()).await;
     running.shutdown().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_at_the_old_url_goes_to_the_new_one() {
+    let house = House::new();
+    let to = house.register(A).await;
+    house.script.always(A, Says::Hang);
+    let ids = house.enqueue(&to, 3).await;
+    let running = house.start();
+    house.until("under way", |counts| counts.leased == 3).await;
+    house.settle_down().await;
+    let endpoint = house.book.policy().check(&format!("https://{B}/in")).unwrap();
+    house.book.move_to(&house.outbox, &acme(), &to, &endpoint).await.unwrap();
+    // The attempts at the old one end badly, long after.
+    house.pass(MINUTE * 2).await;
+    house.until("delivered", |counts| counts.delivered == 3).await;
+    let mut seen = house.script.seen(B);
+    seen.sort();
+    let mut expected = ids.clone();
+    expected.sort();
+    assert_eq!(seen, expected);
+    let stored = house.outbox.endpoint(&to).await.unwrap().unwrap();
+    assert_eq!(stored.failing_since(), None);
+    running.shutdown().await.unwrap();
+}

@@ -39,7 +39,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let round = (
         0_u8..3,
         prop::collection::vec((any::<u8>(), 0_u8..4), 0..4),
-        prop::option::weighted(0.2, (0_u8..3, 0_u8..4)),
+        prop::option::weighted(0.2, (0_u8..3, 0_u8..5)),
         prop::collection::vec((0_u8..3, 0_u8..9), 0..3),
     )
         .prop_map(|(worker, verdicts, note, wants)| Step::Round { worker, verdicts, note, wants });
@@ -66,7 +66,7 @@ struct Pair<'a, B: Outbox> {
     clock: Arc<ManualClock>,
     workers: Vec<Worker>,
     /// The same lease as the model and as the store numbers it: an insert that does nothing may use a number up.
-    tokens: Vec<(LeaseToken, LeaseToken)>,
+    tokens: Vec<(LeaseToken, LeaseToken, i64)>,
     latest: HashMap<i64, i64>,
     enqueued: u64,
     purged: u64,
@@ -142,7 +142,7 @@ impl<B: Outbox> Pair<'_, B> {
             }
             Step::Round { worker, verdicts, note, wants } => {
                 let Some(worker) = self.worker(*worker) else { return Ok(()) };
-                let (for_model, for_store) = self.rounds(verdicts, *note, wants);
+                let (for_model, for_store) = self.rounds(verdicts, *note, wants).await;
                 let mut expected = self.model.round(&worker, &for_model).await.unwrap();
                 let found = self.store.round(&worker, &for_store).await.unwrap();
                 for settlement in &for_store.settlements {
@@ -159,7 +159,7 @@ impl<B: Outbox> Pair<'_, B> {
                     prop_assert_eq!(token.fence(), for_model.fence());
                     let fence = self.latest.insert(token.sequence(), token.fence());
                     prop_assert!(fence.is_none_or(|fence| fence < token.fence()), "the fence did not grow");
-                    self.tokens.push((for_model, token));
+                    self.tokens.push((for_model, token, leased.revision));
                     expected.token = token;
                 }
                 expected.fenced = expected.fenced.iter().map(|token| self.as_store(*token)).collect();
@@ -200,16 +200,23 @@ impl<B: Outbox> Pair<'_, B> {
     }
 
     fn as_store(&self, token: LeaseToken) -> LeaseToken {
-        self.tokens.iter().find(|(model, _)| *model == token).unwrap().1
+        self.tokens.iter().find(|(model, _, _)| *model == token).unwrap().1
     }
 
     /// The same round in the numbers of the model and in those of the store.
-    fn rounds(&self, verdicts: &[(u8, u8)], note: Option<(u8, u8)>, wants: &[(u8, u8)]) -> (Round, Round) {
+    async fn rounds(
+        &self,
+        verdicts: &[(u8, u8)],
+        note: Option<(u8, u8)>,
+        wants: &[(u8, u8)],
+    ) -> (Round, Round) {
         let now = self.clock.now();
         let mut settlements: Vec<Settlement> = Vec::new();
         for (which, verdict) in verdicts {
             // Any token anybody ever held, mostly a recent one: late and double verdicts included.
-            let Some((token, _)) = self.tokens.iter().rev().nth(usize::from(*which) % 12) else { continue };
+            let Some((token, _, revision)) = self.tokens.iter().rev().nth(usize::from(*which) % 12) else {
+                continue;
+            };
             if settlements.iter().any(|known| known.token == *token) {
                 continue;
             }
@@ -223,20 +230,25 @@ impl<B: Outbox> Pair<'_, B> {
                 2 => Verdict::Dead { code: reason_code!("deliver.connect"), status: None },
                 _ => Verdict::Released,
             };
-            settlements.push(Settlement { token: *token, verdict });
+            settlements.push(Settlement { token: *token, revision: *revision, verdict });
         }
-        let notes = note.map(|(to, lesson)| EndpointNote {
-            endpoint: endpoint(to),
-            lesson: match lesson {
-                0 => Lesson::Disable { code: reason_code!("deliver.gone") },
-                1 => Lesson::Failing { since: now },
-                2 => Lesson::Hold { until: now.saturating_add(Duration::from_secs(20)) },
-                _ => Lesson::Working,
-            },
-        });
+        let mut notes = Vec::new();
+        if let Some((to, lesson)) = note {
+            let stored = self.model.endpoint(&endpoint(to)).await.unwrap().unwrap().revision();
+            let until = now.saturating_add(Duration::from_secs(20));
+            let (revision, lesson) = match lesson {
+                0 => (stored, Lesson::Disable { code: reason_code!("deliver.gone") }),
+                1 => (stored, Lesson::Failing { since: now }),
+                2 => (stored, Lesson::Hold { until }),
+                3 => (stored, Lesson::Working),
+                // Learned of what the endpoint was before.
+                _ => (stored - 1, Lesson::Hold { until }),
+            };
+            notes.push(EndpointNote { endpoint: endpoint(to), revision, lesson });
+        }
         let wants =
             wants.iter().map(|(to, limit)| Want { endpoint: endpoint(*to), limit: usize::from(*limit) });
-        let model = Round { settlements, notes: notes.into_iter().collect(), wants: wants.collect() };
+        let model = Round { settlements, notes, wants: wants.collect() };
         let mut store = model.clone();
         for settlement in &mut store.settlements {
             settlement.token = self.as_store(settlement.token);

@@ -159,8 +159,10 @@ impl HttpsTransport {
     /// The most of an answer's body that is read, in bytes, unless told otherwise.
     pub const DEFAULT_MAX_BODY_LEN: usize = 16 * 1024;
 
-    /// The most unused connections kept per host and port, unless told otherwise.
-    pub const DEFAULT_MAX_IDLE: usize = 16;
+    /// The most unused connections kept per host and port, unless told otherwise: as many as a dispatcher uses for
+    /// one endpoint at a time. Between two batches all of them are unused, and each that is not kept costs a
+    /// handshake.
+    pub const DEFAULT_MAX_IDLE: usize = 32;
 
     /// System resolver, default guard, Mozilla's roots, TLS 1.3, no excerpt. `clock` dates signatures, guards
     /// addresses and judges certificates.
@@ -287,7 +289,7 @@ impl<R: Resolve> Inner<R> {
         let endpoint = attempt.endpoint();
         let guarded = self.dialer.resolve(endpoint).await?;
         if let Some(mut kept) = self.pool.take(endpoint, &guarded, self.dialer.clock().now())
-            && let Ok(Ok(())) = timeout(self.limits.timeouts.connect, kept.sender.ready()).await
+            && self.is_ready(&mut kept).await
         {
             match self.exchange(kept, attempt).await {
                 // The server closed it meanwhile. Should the message have arrived all the same, its id tells.
@@ -297,6 +299,11 @@ impl<R: Resolve> Inner<R> {
         }
         let opened = self.open(endpoint, &guarded).await?;
         self.exchange(opened, attempt).await.map_err(DeliverReason::from)
+    }
+
+    async fn is_ready(&self, kept: &mut Connection) -> bool {
+        let patience = self.limits.timeouts.connect;
+        kept.sender.is_ready() || matches!(timeout(patience, kept.sender.ready()).await, Ok(Ok(())))
     }
 
     /// Sends one request and reads its answer.

@@ -109,7 +109,10 @@ impl Pool {
         if *len >= MAX_CONNECTIONS || !connection.is_fresh() {
             return;
         }
-        let connections = by_authority.entry(endpoint.authority().into()).or_default();
+        let connections = match by_authority.get_mut(endpoint.authority()) {
+            Some(connections) => connections,
+            None => by_authority.entry(endpoint.authority().into()).or_default(),
+        };
         if connections.len() < self.max_idle {
             connections.push(connection);
             *len = len.saturating_add(1);

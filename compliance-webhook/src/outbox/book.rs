@@ -60,6 +60,7 @@ pub struct EndpointBook {
 pub(super) struct OpenEndpoint {
     pub(super) endpoint: WebhookEndpoint,
     pub(super) signer: Signer,
+    pub(super) revision: i64,
 }
 
 impl EndpointBook {
@@ -117,7 +118,8 @@ impl EndpointBook {
         Ok(id)
     }
 
-    /// Changes the URL. Messages that wait go to the new one.
+    /// Changes the URL. Messages that wait go to the new one; what a dispatcher has already claimed may still go to
+    /// the old one, and what fails there is tried at the new one.
     ///
     /// # Errors
     /// As [`register`](Self::register); `outbox.endpoint_unknown` when there is no such endpoint of the tenant,
@@ -184,7 +186,7 @@ impl EndpointBook {
         let signer = keys
             .try_fold(Signer::new(first), Signer::with_previous)
             .map_err(|_| EndpointBookErrorKind::Seal)?;
-        Ok(OpenEndpoint { endpoint, signer })
+        Ok(OpenEndpoint { endpoint, signer, revision: record.revision })
     }
 
     async fn next_revision(

@@ -9,9 +9,9 @@ use compliance_core::random::SecureRandom;
 use tokio::sync::Notify;
 
 use super::{
-    Counts, DeadLetter, EndpointId, EndpointRecord, EndpointState, LeaseToken, Leased, Lesson, NewMessage,
-    Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement, Verdict,
-    Want, Worker,
+    Counts, DeadLetter, EndpointId, EndpointNote, EndpointRecord, EndpointState, LeaseToken, Leased, Lesson,
+    NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult,
+    Settlement, Verdict, Want, Worker,
 };
 use crate::sign::MessageId;
 
@@ -121,12 +121,19 @@ impl State {
         if message.fence != token.fence() {
             return false;
         }
+        let stored = self.endpoints.get(message.new.endpoint()).map(|endpoint| endpoint.record.revision);
+        let verdict = match settlement.verdict {
+            Verdict::Dead { .. } | Verdict::Retry { .. } if stored != Some(settlement.revision) => {
+                Verdict::Released
+            }
+            verdict => verdict,
+        };
         let mut failed = |status: Option<u16>, code: &str| {
             message.attempts = message.attempts.saturating_add(1);
             message.last_status = status;
             message.last_code = code.into();
         };
-        message.stage = match settlement.verdict {
+        message.stage = match verdict {
             Verdict::Released => Stage::Pending(from),
             Verdict::Delivered { status } => {
                 failed(Some(status), "");
@@ -144,10 +151,13 @@ impl State {
         true
     }
 
-    fn note(&mut self, id: &EndpointId, lesson: &Lesson) {
-        let Some(endpoint) = self.endpoints.get_mut(id) else { return };
+    fn note(&mut self, note: &EndpointNote) {
+        let Some(endpoint) = self.endpoints.get_mut(&note.endpoint) else { return };
         let record = &mut endpoint.record;
-        match *lesson {
+        if record.revision != note.revision {
+            return;
+        }
+        match note.lesson {
             Lesson::Disable { code } => {
                 record.state = EndpointState::Disabled { code: code.as_str().into() };
                 record.revision = record.revision.saturating_add(1);
@@ -195,6 +205,7 @@ impl State {
 
     fn lease(&mut self, sequence: i64, worker: i64) -> Option<Leased> {
         let message = self.messages.get_mut(&sequence)?;
+        let revision = self.endpoints.get(message.new.endpoint())?.record.revision;
         let Stage::Pending(from) = message.stage else { return None };
         message.stage = Stage::Leased { worker, from };
         message.fence = message.fence.saturating_add(1);
@@ -202,6 +213,7 @@ impl State {
             token: LeaseToken::new(sequence, message.fence),
             id: message.id.clone(),
             endpoint: message.new.endpoint().clone(),
+            revision,
             payload: message.new.payload().into(),
             content_type: message.new.content_type().clone(),
             attempts: message.attempts,
@@ -357,7 +369,7 @@ impl Outbox for MemoryOutbox {
             }
         }
         for note in &round.notes {
-            state.note(&note.endpoint, &note.lesson);
+            state.note(note);
         }
         let Some(seat) = state.workers.get_mut(&worker.id()) else {
             result.is_lost = true;

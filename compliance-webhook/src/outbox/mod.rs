@@ -40,7 +40,7 @@ pub use self::memory::MemoryOutbox;
 pub use self::message::Uncommitted;
 pub use self::message::{NewMessage, NewMessageError};
 pub use self::round::{
-    Counts, DeadLetter, EndpointNote, LeaseToken, Leased, Lesson, Ready, Replay, Retention, Round,
+    Counts, Damaged, DeadLetter, EndpointNote, LeaseToken, Leased, Lesson, Ready, Replay, Retention, Round,
     RoundResult, Settlement, Verdict, Want, Worker,
 };
 #[cfg(feature = "sqlite")]
@@ -57,8 +57,13 @@ use crate::sign::MessageId;
 ///    keeps it.
 /// 2. At any time at most one token of a message is good: that of its latest claim, while it is leased.
 /// 3. [`round`](Self::round) is one transaction: verdicts first, then notes, then the heartbeat, then claims.
-/// 4. What is claimed is due, of an endpoint that is enabled and not held, and no longer pending.
-/// 5. Nothing here calls out, and no transaction stays open between two calls.
+/// 4. What is claimed is due, of an endpoint that is enabled and not held, and no longer pending. It says which
+///    revision of the endpoint that was.
+/// 5. A failure, or a lesson, of a revision that is not the stored one changes nothing but the lease: the message
+///    is pending again. What was delivered stays delivered.
+/// 6. A row that cannot be read stands in nobody's way: a message is claimed as [`Damaged`], an endpoint is
+///    switched off with `outbox.corrupt`.
+/// 7. Nothing here calls out, and no transaction stays open between two calls.
 pub trait Outbox: Send + Sync + fmt::Debug {
     /// Stores an endpoint, or a change of one: `revision` must be one more than what is stored, 1 for a new
     /// one.
@@ -135,7 +140,7 @@ pub trait Outbox: Send + Sync + fmt::Debug {
         round: &Round,
     ) -> impl Future<Output = Result<RoundResult, OutboxError>> + Send;
 
-    /// The dead letters of an endpoint, the latest first.
+    /// The dead letters of an endpoint, the latest first. One that cannot be read is listed as `unreadable_…`.
     ///
     /// # Errors
     /// [`OutboxError`] when the store fails.

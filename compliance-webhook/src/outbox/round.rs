@@ -81,6 +81,8 @@ pub struct Leased {
     pub id: MessageId,
     /// Where to.
     pub endpoint: EndpointId,
+    /// The endpoint's revision at the time of the claim: it goes to what the endpoint was then, or later.
+    pub revision: i64,
     /// The body.
     pub payload: Box<[u8]>,
     /// What the body is.
@@ -93,13 +95,14 @@ pub struct Leased {
 
 impl Leased {
     /// For implementations of [`Outbox`](super::Outbox). A JSON message enqueued at the epoch with no attempt
-    /// yet; set the rest.
+    /// yet, for the endpoint's first revision; set the rest.
     #[must_use]
     pub fn new(token: LeaseToken, id: MessageId, endpoint: EndpointId, payload: Box<[u8]>) -> Self {
         Self {
             token,
             id,
             endpoint,
+            revision: 1,
             payload,
             content_type: ContentType::JSON,
             attempts: 0,
@@ -152,11 +155,15 @@ pub enum Verdict {
 
 /// A verdict on a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a pair")]
+#[expect(clippy::exhaustive_structs, reason = "every field decides what is written")]
 #[must_use]
 pub struct Settlement {
     /// Which lease.
     pub token: LeaseToken,
+    /// The revision of the endpoint that was attempted. A failure says nothing about what the endpoint has become
+    /// since: where the store has another revision, [`Verdict::Dead`] and [`Verdict::Retry`] count as
+    /// [`Verdict::Released`].
+    pub revision: i64,
     /// What became of it.
     pub verdict: Verdict,
 }
@@ -174,10 +181,12 @@ pub struct Want {
 
 /// What a dispatcher learned about an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a pair")]
+#[expect(clippy::exhaustive_structs, reason = "every field decides what is written")]
 pub struct EndpointNote {
     /// Which one.
     pub endpoint: EndpointId,
+    /// Of which revision that was learned. Where the store has another one, nothing is noted.
+    pub revision: i64,
     /// What.
     pub lesson: Lesson,
 }
@@ -227,8 +236,22 @@ pub struct RoundResult {
     pub fenced: Vec<LeaseToken>,
     /// The messages claimed, those of one endpoint in the order to send them.
     pub leased: Vec<Leased>,
+    /// Messages claimed that cannot be read. They are to be given up, so that they hold up nobody else.
+    pub damaged: Vec<Damaged>,
     /// The worker's leases had lapsed and were given to others: nothing was claimed, join again.
     pub is_lost: bool,
+}
+
+/// A message that is leased and whose row cannot be read: damaged on disk, or written by somebody else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain data")]
+pub struct Damaged {
+    /// To answer for it.
+    pub token: LeaseToken,
+    /// Where to.
+    pub endpoint: EndpointId,
+    /// The endpoint's revision at the time of the claim.
+    pub revision: i64,
 }
 
 /// An endpoint with messages due.

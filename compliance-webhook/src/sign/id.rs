@@ -37,6 +37,18 @@ impl MessageId {
         Ok(Self(text.into()))
     }
 
+    /// The same for bytes as they came. What has passed is ASCII.
+    pub(crate) fn check(text: &[u8]) -> Result<&str, MessageIdError> {
+        check(text)?;
+        let broken = |error: std::str::Utf8Error| MessageIdErrorKind::Character { at: error.valid_up_to() };
+        std::str::from_utf8(text).map_err(|error| MessageIdError { kind: broken(error) })
+    }
+
+    /// Takes what [`check`](Self::check) returned.
+    pub(crate) fn from_checked(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// Makes one: `msg_` and 128 random bits.
     ///
     /// # Errors
@@ -56,8 +68,8 @@ impl MessageId {
     }
 }
 
-/// The rule, for ids that are only looked at.
-pub(crate) fn check(text: &[u8]) -> Result<(), MessageIdError> {
+/// The rule, on bytes.
+fn check(text: &[u8]) -> Result<(), MessageIdError> {
     let found = text.len();
     if found == 0 || found > MessageId::MAX_LEN {
         return Err(MessageIdError { kind: MessageIdErrorKind::Length { found } });

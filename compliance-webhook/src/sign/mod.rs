@@ -15,7 +15,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use compliance_core::clock::Timestamp;
 
-pub(crate) use id::check as check_id;
 pub use id::{MessageId, MessageIdError, MessageIdErrorKind};
 pub use key::{KeyError, KeyErrorKind, SigningKey};
 

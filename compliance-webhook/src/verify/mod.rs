@@ -22,7 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use compliance_core::clock::Timestamp;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::sign::{MessageId, SCHEME_V1, SigningKey, TAG_LEN, check_id};
+use crate::sign::{MessageId, SCHEME_V1, SigningKey, TAG_LEN};
 
 pub use error::{VerifierError, VerifyError, VerifyReason};
 use headers::Headers;
@@ -157,8 +157,7 @@ impl Verifier {
         let timestamp = headers.timestamp.get(VerifyReason::HeaderMissing)?;
         let signatures = headers.signature.get(VerifyReason::HeaderMissing)?;
 
-        check_id(id).map_err(|_| VerifyReason::Id)?;
-        let id = str::from_utf8(id).map_err(|_| VerifyReason::Id)?;
+        let id = MessageId::check(id).map_err(|_| VerifyReason::Id)?;
         let sent = self.check_time(timestamp, now)?;
         let payload = body.as_ref();
         if payload.len() > self.max_body_len {
@@ -166,7 +165,7 @@ impl Verifier {
         }
         self.check_signatures(signatures, |key| key.tag(id.as_bytes(), timestamp, payload))?;
 
-        let id = MessageId::parse(id).map_err(|_| VerifyReason::Id)?;
+        let id = MessageId::from_checked(id);
         Ok(Verified(Message { id, sent, body }))
     }
 

@@ -4,25 +4,32 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
-use compliance_core::event::{Event, EventError};
+use compliance_core::event::{Event, EventError, Recording};
 use compliance_core::reason_code;
 use tokio::task::{self, JoinError};
 use tokio::time::{Instant, timeout};
 
-use super::judge::{Ended, dead_event, disabled_event};
+use super::judge::{Ended, damaged_event, dead_event, disabled_event};
 use super::lane::Door;
-use super::run::{Done, Flight, Run, Then};
+use super::run::{Done, Flight, Recorded, Run, Then};
 use crate::deliver::{Attempt, Deliver};
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
-    EndpointBookError, EndpointId, EndpointNote, EndpointRecord, Leased, Lesson, Outbox, OutboxError,
-    OutboxErrorKind, Settlement, Verdict,
+    Damaged, EndpointBookError, EndpointId, EndpointNote, EndpointRecord, Leased, Lesson, Outbox,
+    OutboxError, OutboxErrorKind, Settlement, Verdict,
 };
 
 /// How long an endpoint waits when store, key store or sink were away.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
 /// How long a verdict waits when the sink did not record it.
 const UNRECORDED_PAUSE: Duration = Duration::from_secs(60);
+
+/// What is to be recorded before a [`Then`] is done.
+#[derive(Default)]
+struct Events {
+    settlement: Option<Result<Event, EventError>>,
+    disable: Option<Result<Event, EventError>>,
+}
 
 impl<O, D> Run<O, D>
 where
@@ -69,7 +76,7 @@ where
             self.queued = self.queued.saturating_sub(1);
             self.in_flight = self.in_flight.saturating_add(1);
             self.report.attempts = self.report.attempts.saturating_add(1);
-            let leased = Arc::new(leased);
+            let (leased, revision) = (Arc::new(leased), open.revision);
             let (deliver, message) = (Arc::clone(&self.dispatcher.deliver), Arc::clone(&leased));
             let task = self.tasks.spawn(async move {
                 let attempt = Attempt::new(&open.endpoint, &message.id, &message.payload, &open.signer)
@@ -79,7 +86,7 @@ where
                     Err(_) => Done::Attempted(Ended::TimedOut),
                 }
             });
-            self.flights.insert(task.id(), Flight::Attempt(leased));
+            self.flights.insert(task.id(), Flight::Attempt(leased, revision));
         }
     }
 
@@ -89,12 +96,13 @@ where
             let record = match dispatcher.outbox.endpoint(&id).await {
                 Ok(Some(record)) => record,
                 Ok(None) => {
-                    return Done::Opened(Err(OutboxError::from(OutboxErrorKind::EndpointUnknown).into()));
+                    let error = OutboxError::from(OutboxErrorKind::EndpointUnknown).into();
+                    return Done::Opened(None, Err(error));
                 }
-                Err(error) => return Done::Opened(Err(error.into())),
+                Err(error) => return Done::Opened(None, Err(error.into())),
             };
             let opened = dispatcher.book.open(&record).await;
-            Done::Opened(opened.map(|open| (open, record)))
+            Done::Opened(Some(record.revision()), opened.map(|open| (open, record)))
         });
         self.flights.insert(task.id(), Flight::Opening(endpoint));
     }
@@ -105,7 +113,7 @@ where
             Err(error) => (error.id(), None),
         };
         match (self.flights.remove(&id), done) {
-            (Some(Flight::Attempt(leased)), done) => {
+            (Some(Flight::Attempt(leased, revision)), done) => {
                 let ended = match done {
                     Some(Done::Attempted(ended)) => ended,
                     _ => Ended::Panicked,
@@ -114,15 +122,21 @@ where
                 if let Some(lane) = self.lanes.get(&leased.endpoint) {
                     lane.in_flight = lane.in_flight.saturating_sub(1);
                 }
-                self.attempted(&leased, &ended);
+                self.attempted(&leased, revision, &ended);
                 self.queue_turn(&leased.endpoint);
             }
-            (Some(Flight::Opening(endpoint)), Some(Done::Opened(opened))) => self.opened(&endpoint, opened),
+            (Some(Flight::Opening(endpoint)), Some(Done::Opened(revision, opened))) => {
+                self.opened(&endpoint, revision, opened);
+            }
             (Some(Flight::Opening(endpoint)), _) => {
-                self.opened(&endpoint, Err(OutboxError::from(OutboxErrorKind::Busy).into()));
+                self.opened(&endpoint, None, Err(OutboxError::from(OutboxErrorKind::Busy).into()));
             }
             (Some(Flight::Recording(then)), done) => {
-                self.recorded(then, matches!(done, Some(Done::Recorded(true))));
+                let recorded = match done {
+                    Some(Done::Recorded(recorded)) => recorded,
+                    _ => Recorded { settlement: false, disable: false },
+                };
+                self.recorded(then, recorded);
             }
             (None, _) => {}
         }
@@ -141,55 +155,71 @@ where
     fn opened(
         &mut self,
         endpoint: &EndpointId,
+        revision: Option<i64>,
         opened: Result<(OpenEndpoint, EndpointRecord), EndpointBookError>,
     ) {
         let now = self.now();
         let Some(lane) = self.lanes.get(endpoint) else { return };
+        if revision.is_some_and(|revision| revision < lane.revision) {
+            // It was changed while it was being opened.
+            lane.door = Door::Closed;
+            return self.queue_turn(endpoint);
+        }
         match opened {
             Ok((open, record)) => {
+                lane.renew(record.revision());
                 lane.failing_since = record.failing_since();
-                lane.revision = record.revision();
                 lane.door = Door::Open(Arc::new(open));
                 self.queue_turn(endpoint);
             }
             Err(error) => {
                 lane.door = Door::Closed;
+                let revision = revision.unwrap_or(lane.revision);
+                lane.renew(revision);
                 if error.is_transient() {
                     return self.pause(endpoint, now, now.saturating_add(TROUBLE_PAUSE));
                 }
                 let waiting: Vec<Leased> = lane.queue.drain(..).collect();
                 self.queued = self.queued.saturating_sub(waiting.len());
                 for leased in waiting {
-                    self.attempted(&leased, &Ended::Refused(error.reason_code()));
+                    self.attempted(&leased, revision, &Ended::Refused(error.reason_code()));
                 }
             }
         }
     }
 
-    /// Draws the conclusions from an attempt.
-    fn attempted(&mut self, leased: &Leased, ended: &Ended) {
+    /// Draws the conclusions from an attempt at the endpoint as it was at `revision`.
+    fn attempted(&mut self, leased: &Leased, revision: i64, ended: &Ended) {
         let now = self.now();
         let dispatcher = Arc::clone(&self.dispatcher);
         let judgement = dispatcher.judge(leased, ended, now);
         let Some(lane) = self.lanes.get(&leased.endpoint) else { return };
-        let tenant = lane.tenant.clone();
+        let settlement = Settlement { token: leased.token, revision, verdict: judgement.verdict };
+        let is_current = lane.revision == revision;
         if let Verdict::Delivered { .. } = judgement.verdict {
-            lane.breaker.succeeded();
-            if lane.failing_since.take().is_some() {
-                self.note(&leased.endpoint, Lesson::Working);
+            if is_current {
+                lane.breaker.succeeded();
+                if lane.failing_since.take().is_some() {
+                    self.note(&leased.endpoint, revision, Lesson::Working);
+                }
             }
-            return self.settle(Settlement { token: leased.token, verdict: judgement.verdict });
+            return self.settle(settlement);
         }
         self.report.failed = self.report.failed.saturating_add(1);
+        if !is_current {
+            // What failed is not there any more.
+            return self.settle(Settlement { verdict: Verdict::Released, ..settlement });
+        }
+        let tenant = lane.tenant.clone();
         let opened_until = lane.breaker.failed(now, &dispatcher.breaker);
         let since = lane.failing_since;
         lane.failing_since.get_or_insert(now);
         if since.is_none() {
-            self.note(&leased.endpoint, Lesson::Failing { since: now });
+            self.note(&leased.endpoint, revision, Lesson::Failing { since: now });
         }
         let asked_until = judgement.pause.map(|pause| now.saturating_add(pause));
         if let Some(until) = opened_until.into_iter().chain(asked_until).max() {
-            self.note(&leased.endpoint, Lesson::Hold { until });
+            self.note(&leased.endpoint, revision, Lesson::Hold { until });
             self.pause(&leased.endpoint, now, until);
         }
         let has_failed_too_long = dispatcher
@@ -197,55 +227,77 @@ where
             .disable_after
             .is_some_and(|limit| since.is_some_and(|since| now.saturating_since(since) >= limit));
         let must_disable = judgement.is_gone || has_failed_too_long;
+        let (mut events, mut then) = (Events::default(), Then::default());
         if must_disable && self.lanes.get(&leased.endpoint).is_some_and(|lane| !lane.is_disabling) {
             let code =
                 if judgement.is_gone { ended.code() } else { reason_code!("dispatch.failing_for_too_long") };
-            let event = disabled_event(&tenant, &leased.endpoint, code, now);
-            let disable =
-                EndpointNote { endpoint: leased.endpoint.clone(), lesson: Lesson::Disable { code } };
+            events.disable = Some(disabled_event(&tenant, &leased.endpoint, code, now));
+            let lesson = Lesson::Disable { code };
+            then.disable = Some(EndpointNote { endpoint: leased.endpoint.clone(), revision, lesson });
             if let Some(lane) = self.lanes.get(&leased.endpoint) {
                 lane.is_disabling = true;
             }
-            self.record(event, Then { settlement: None, disable: Some(disable) });
             // Nothing more goes out while that is being written down.
             self.pause(&leased.endpoint, now, now.saturating_add(TROUBLE_PAUSE));
         }
-        let settlement = Settlement { token: leased.token, verdict: judgement.verdict };
         if let Verdict::Dead { code, status } = judgement.verdict {
-            let event = dead_event(&tenant, leased, code, status, now);
-            self.record(event, Then { settlement: Some(settlement), disable: None });
+            events.settlement = Some(dead_event(&tenant, leased, code, status, now));
+            then.settlement = Some(settlement);
         } else {
             self.settle(settlement);
         }
+        self.record(events, then);
     }
 
-    fn record(&mut self, event: Result<Event, EventError>, then: Then) {
-        let recording = event.map(|event| self.dispatcher.sink.record(event));
+    /// Gives up a message that cannot be read.
+    pub(super) fn damaged(&mut self, damaged: Damaged) {
+        let Some(lane) = self.lanes.get(&damaged.endpoint) else { return };
+        let code = reason_code!("outbox.corrupt");
+        let event = damaged_event(&lane.tenant, &damaged, code, self.dispatcher.clock.now());
+        let Damaged { token, revision, .. } = damaged;
+        let verdict = Verdict::Dead { code, status: None };
+        let then = Then { settlement: Some(Settlement { token, revision, verdict }), disable: None };
+        self.record(Events { settlement: Some(event), disable: None }, then);
+    }
+
+    /// Has the sink record the events and does `then` what was recorded.
+    fn record(&mut self, events: Events, then: Then) {
+        if events.settlement.is_none() && events.disable.is_none() {
+            return;
+        }
+        let sink = &self.dispatcher.sink;
+        let recording = |event: Option<Result<Event, EventError>>| {
+            event.and_then(Result::ok).map(|event| sink.record(event))
+        };
+        let (settlement, disable) = (recording(events.settlement), recording(events.disable));
         let task = self.tasks.spawn(async move {
-            match recording {
-                Ok(recording) => Done::Recorded(recording.await.is_ok()),
-                Err(_) => Done::Recorded(false),
-            }
+            let is_recorded = async |recording: Option<Recording>| match recording {
+                Some(recording) => recording.await.is_ok(),
+                None => false,
+            };
+            let settlement = is_recorded(settlement).await;
+            Done::Recorded(Recorded { settlement, disable: is_recorded(disable).await })
         });
         self.flights.insert(task.id(), Flight::Recording(then));
     }
 
-    fn recorded(&mut self, then: Then, is_recorded: bool) {
+    /// Both go into the same round, the verdict in front of the lesson, which makes a new revision.
+    fn recorded(&mut self, then: Then, recorded: Recorded) {
         let later = self.now().saturating_add(UNRECORDED_PAUSE);
+        if let Some(mut settlement) = then.settlement {
+            if let (Verdict::Dead { code, status }, false) = (settlement.verdict, recorded.settlement) {
+                settlement.verdict = Verdict::Retry { at: later, code, status };
+            }
+            self.settle(settlement);
+        }
         if let Some(mut note) = then.disable {
-            if !is_recorded {
+            if !recorded.disable {
                 note.lesson = Lesson::Hold { until: later };
                 if let Some(lane) = self.lanes.get(&note.endpoint) {
                     lane.is_disabling = false;
                 }
             }
-            self.note(&note.endpoint, note.lesson);
-        }
-        if let Some(mut settlement) = then.settlement {
-            if let (Verdict::Dead { code, status }, false) = (settlement.verdict, is_recorded) {
-                settlement.verdict = Verdict::Retry { at: later, code, status };
-            }
-            self.settle(settlement);
+            self.note(&note.endpoint, note.revision, note.lesson);
         }
     }
 
@@ -254,13 +306,14 @@ where
         self.round_since.get_or_insert_with(Instant::now);
     }
 
-    fn note(&mut self, endpoint: &EndpointId, lesson: Lesson) {
-        self.round.notes.push(EndpointNote { endpoint: endpoint.clone(), lesson });
+    fn note(&mut self, endpoint: &EndpointId, revision: i64, lesson: Lesson) {
+        self.round.notes.push(EndpointNote { endpoint: endpoint.clone(), revision, lesson });
         self.round_since.get_or_insert_with(Instant::now);
     }
 
     pub(super) fn release(&mut self, leased: Leased) {
-        self.settle(Settlement { token: leased.token, verdict: Verdict::Released });
+        let Leased { token, revision, .. } = leased;
+        self.settle(Settlement { token, revision, verdict: Verdict::Released });
     }
 
     fn pause(&mut self, endpoint: &EndpointId, since: Timestamp, until: Timestamp) {

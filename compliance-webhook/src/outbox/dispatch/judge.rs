@@ -10,7 +10,7 @@ use compliance_core::id::TenantId;
 use compliance_core::reason_code;
 
 use crate::deliver::Outcome;
-use crate::outbox::{EndpointId, Leased, Verdict};
+use crate::outbox::{Damaged, EndpointId, Leased, Verdict};
 use crate::schedule::{RetryAfter, StatusAction};
 
 use super::Dispatcher;
@@ -114,6 +114,21 @@ pub(super) fn dead_event(
         event = event.field("status", Internal(status));
     }
     event.build()
+}
+
+/// A message that cannot be read is about to be given up.
+pub(super) fn damaged_event(
+    tenant: &TenantId,
+    damaged: &Damaged,
+    code: ReasonCode,
+    now: Timestamp,
+) -> Result<Event, EventError> {
+    Event::builder(EventKind::WebhookMessageDead, Ending::Refused, Actor::System, now)
+        .tenant(tenant.clone())
+        .reason(code)
+        .field("endpoint", Internal(damaged.endpoint.as_str()))
+        .field("sequence", Internal(damaged.token.sequence()))
+        .build()
 }
 
 /// An endpoint is about to be switched off.

@@ -23,15 +23,15 @@ use crate::schedule::{BreakerPolicy, RetrySchedule, StatusPolicy};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DispatchLimits {
-    /// Attempts under way for one endpoint. Default 32. As many again are held ready, so that one slow commit
-    /// does not empty the line.
+    /// Attempts under way for one endpoint. Default 32. As many again are held ready, and up to eight times as many
+    /// for an endpoint that takes them faster, so that one slow commit does not empty the line.
     pub per_endpoint: usize,
     /// Attempts under way in all. Default 1,024: an endpoint that hangs takes 32 of them until its breaker
     /// opens, and cannot stall the rest.
     pub in_flight: usize,
     /// Verdicts are committed together when this many have come in. Default 256.
     pub batch: usize,
-    /// … or when the first has waited this long. Default 2 ms.
+    /// … or when the first has waited this long. Default 5 ms.
     pub ack_window: Duration,
     /// How often the store is asked for due messages it was not told of: retries, and what other processes
     /// enqueued. Default 250 ms.
@@ -57,7 +57,7 @@ impl Default for DispatchLimits {
             per_endpoint: 32,
             in_flight: 1024,
             batch: 256,
-            ack_window: Duration::from_millis(2),
+            ack_window: Duration::from_millis(5),
             poll: Duration::from_millis(250),
             lease: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(60),

@@ -68,18 +68,27 @@ pub(super) struct Run<O, D> {
 /// What a task answers.
 pub(super) enum Done {
     Attempted(Ended),
-    Opened(Result<(OpenEndpoint, EndpointRecord), EndpointBookError>),
-    Recorded(bool),
+    /// With the revision that was opened, if it came to that.
+    Opened(Option<i64>, Result<(OpenEndpoint, EndpointRecord), EndpointBookError>),
+    Recorded(Recorded),
 }
 
 /// What a task is about.
 pub(super) enum Flight {
-    Attempt(Arc<Leased>),
+    /// At the endpoint as it was at that revision.
+    Attempt(Arc<Leased>, i64),
     Opening(EndpointId),
     Recording(Then),
 }
 
+/// What the sink recorded.
+pub(super) struct Recorded {
+    pub(super) settlement: bool,
+    pub(super) disable: bool,
+}
+
 /// What is done once the sink has recorded it.
+#[derive(Default)]
 pub(super) struct Then {
     pub(super) settlement: Option<Settlement>,
     pub(super) disable: Option<EndpointNote>,
@@ -198,12 +207,14 @@ where
         }
         self.tasks.shutdown().await;
         for (_, flight) in self.flights.drain() {
-            let token = match flight {
-                Flight::Attempt(leased) => leased.token,
-                Flight::Recording(Then { settlement: Some(settlement), .. }) => settlement.token,
+            let (token, revision) = match flight {
+                Flight::Attempt(leased, revision) => (leased.token, revision),
+                Flight::Recording(Then { settlement: Some(settlement), .. }) => {
+                    (settlement.token, settlement.revision)
+                }
                 Flight::Recording(_) | Flight::Opening(_) => continue,
             };
-            self.round.settlements.push(Settlement { token, verdict: Verdict::Released });
+            self.round.settlements.push(Settlement { token, revision, verdict: Verdict::Released });
         }
         let last = async {
             if let Some(call) = call {
@@ -452,13 +463,23 @@ where
         if let Some(worker) = self.worker {
             self.beaten(worker, begun);
         }
+        let limit = self.dispatcher.limits.per_endpoint;
+        let mut dry = Vec::new();
+        for want in &round.wants {
+            dry.push(self.lanes.get(&want.endpoint).is_some_and(|lane| lane.is_dry(limit)));
+        }
         let mut given: HashMap<EndpointId, usize> = HashMap::new();
         for leased in result.leased {
             let count = given.entry(leased.endpoint.clone()).or_default();
             *count = count.saturating_add(1);
             self.line_up(leased, is_stopping);
         }
-        for want in &round.wants {
+        for damaged in result.damaged {
+            let count = given.entry(damaged.endpoint.clone()).or_default();
+            *count = count.saturating_add(1);
+            self.damaged(damaged);
+        }
+        for (want, was_dry) in round.wants.iter().zip(dry) {
             let Some(lane) = self.lanes.get(&want.endpoint) else { continue };
             if lane.more != More::No {
                 lane.more = match given.get(&want.endpoint) {
@@ -466,6 +487,9 @@ where
                     Some(count) if *count < want.limit => More::Maybe,
                     Some(_) => More::Yes,
                 };
+                if was_dry && lane.more == More::Yes {
+                    lane.look_ahead();
+                }
             }
         }
     }
@@ -487,6 +511,10 @@ where
     fn line_up(&mut self, leased: Leased, is_stopping: bool) {
         let (now, limit) = (self.now(), self.dispatcher.limits.per_endpoint);
         let Some(lane) = self.lanes.get(&leased.endpoint) else { return self.release(leased) };
+        if leased.revision > lane.revision {
+            // Opened before the endpoint was changed, or its key.
+            lane.renew(leased.revision);
+        }
         if is_stopping || lane.allowance(now, limit) == 0 {
             return self.release(leased);
         }

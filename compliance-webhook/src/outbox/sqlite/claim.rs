@@ -5,19 +5,35 @@ use std::sync::Arc;
 
 use compliance_core::clock::Timestamp;
 use compliance_core::id::TenantId;
-use sqlx::{AssertSqlSafe, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::{SqliteOutbox, TablePrefix, corrupt, database_error, query, sql_limit};
+use super::{Query, SqliteOutbox, TablePrefix, corrupt, database_error, query, sql_limit};
 use crate::deliver::ContentType;
-use crate::outbox::{EndpointId, LeaseToken, Leased, OutboxError, Ready, Want, Worker};
+use crate::outbox::{
+    Damaged, EndpointId, LeaseToken, Leased, OutboxError, OutboxErrorKind, Ready, RoundResult, Want, Worker,
+};
 use crate::sign::MessageId;
 
 #[derive(Debug)]
 pub(super) struct ClaimStatements {
     ready: Arc<str>,
     due: Arc<str>,
+    due_without_message: Arc<str>,
+    message: Arc<str>,
     lease: Arc<str>,
+    disable_damaged: Arc<str>,
 }
+
+/// What may be claimed of endpoint ?1 at time ?2: at most ?3 messages tried before, ?4 in all.
+const DUE: &str = "WITH open (seq, revision) AS (SELECT seq, revision FROM {p}endpoint \
+       WHERE id = ?1 AND disabled_code IS NULL AND hold_until <= ?2), \
+     again AS MATERIALIZED (SELECT seq, fence, attempts, next_at FROM {p}delivery \
+       WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 \
+       ORDER BY next_at, seq LIMIT ?3), \
+     fresh AS MATERIALIZED (SELECT seq, fence, attempts, next_at FROM {p}delivery \
+       WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 \
+       ORDER BY seq LIMIT ?4 - (SELECT count(*) FROM again)), \
+     due AS (SELECT * FROM again UNION ALL SELECT * FROM fresh) ";
 
 impl ClaimStatements {
     pub(super) fn new(prefix: TablePrefix) -> Self {
@@ -32,28 +48,29 @@ impl ClaimStatements {
                    SELECT (SELECT min(d.endpoint) FROM {p}delivery AS d \
                            WHERE d.state = 0 AND d.endpoint > waiting.endpoint) \
                    FROM waiting WHERE waiting.endpoint IS NOT NULL) \
-                 SELECT e.id, e.tenant, e.revision FROM waiting JOIN {p}endpoint AS e ON e.seq = waiting.endpoint \
+                 SELECT e.id, e.tenant, e.revision, e.seq FROM waiting JOIN {p}endpoint AS e ON e.seq = waiting.endpoint \
                  WHERE e.disabled_code IS NULL AND e.hold_until <= ?1 \
                  AND EXISTS (SELECT 1 FROM {p}delivery AS d \
                              WHERE d.state = 0 AND d.endpoint = e.seq AND d.next_at <= ?1) \
                  LIMIT ?2",
             ),
-            due: fill(
-                "WITH open (seq) AS (SELECT seq FROM {p}endpoint \
-                   WHERE id = ?1 AND disabled_code IS NULL AND hold_until <= ?2), \
-                 again AS MATERIALIZED (SELECT seq, fence, attempts, next_at FROM {p}delivery \
-                   WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 \
-                   ORDER BY next_at, seq LIMIT ?3), \
-                 fresh AS MATERIALIZED (SELECT seq, fence, attempts, next_at FROM {p}delivery \
-                   WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 \
-                   ORDER BY seq LIMIT ?4 - (SELECT count(*) FROM again)) \
-                 SELECT d.seq, d.fence + 1, d.attempts, m.id, m.content_type, m.payload, m.enqueued_at \
-                 FROM (SELECT *, 0 AS lane FROM again UNION ALL SELECT *, 1 FROM fresh) AS d \
-                 JOIN {p}message AS m ON m.seq = d.seq ORDER BY d.lane, d.next_at, d.seq",
-            ),
+            // A left join: a delivery without its message has to be seen, too.
+            due: fill(&format!(
+                "{DUE} SELECT d.seq, d.fence + 1, d.attempts, (SELECT revision FROM open), \
+                 d.next_at, m.id, m.content_type, m.payload, m.enqueued_at \
+                 FROM due AS d LEFT JOIN {{p}}message AS m ON m.seq = d.seq"
+            )),
+            due_without_message: fill(&format!(
+                "{DUE} SELECT seq, fence + 1, attempts, (SELECT revision FROM open), next_at FROM due"
+            )),
+            message: fill("SELECT id, content_type, payload, enqueued_at FROM {p}message WHERE seq = ?1"),
             lease: fill(
                 "UPDATE {p}delivery SET state = 1, worker = ?1, fence = fence + 1 \
                  WHERE state = 0 AND seq IN (SELECT value FROM json_each(?2))",
+            ),
+            disable_damaged: fill(
+                "UPDATE {p}endpoint SET disabled_code = 'outbox.corrupt', revision = revision + 1 \
+                 WHERE seq = ?1 AND disabled_code IS NULL",
             ),
         }
     }
@@ -66,33 +83,40 @@ impl SqliteOutbox {
         after: Option<&EndpointId>,
         limit: usize,
     ) -> Result<Vec<Ready>, OutboxError> {
-        let statement = Arc::clone(&self.shared.statements.claim.ready);
-        let rows: Vec<(String, String, i64)> = sqlx::query_as(AssertSqlSafe(statement))
-            .bind(self.now_millis())
-            .bind(sql_limit(limit))
-            .bind(after.map(EndpointId::as_str))
-            .fetch_all(connection)
-            .await
-            .map_err(database_error)?;
-        rows.into_iter()
-            .map(|(id, tenant, revision)| {
-                Ok(Ready {
-                    endpoint: EndpointId::parse(&id).map_err(|_| corrupt("endpoint.id"))?,
-                    tenant: TenantId::new(tenant).map_err(|_| corrupt("endpoint.tenant"))?,
-                    revision,
-                })
-            })
-            .collect()
+        let statements = &self.shared.statements.claim;
+        loop {
+            let rows: Vec<SqliteRow> = query(&statements.ready)
+                .bind(self.now_millis())
+                .bind(sql_limit(limit))
+                .bind(after.map(EndpointId::as_str))
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(database_error)?;
+            let ready: Vec<Option<Ready>> = rows.iter().map(read_ready).collect();
+            if ready.iter().all(Option::is_some) {
+                return Ok(ready.into_iter().flatten().collect());
+            }
+            // Out of the way, or nobody behind them would ever be seen.
+            for (row, ready) in rows.iter().zip(&ready) {
+                if ready.is_none() {
+                    let sequence: i64 = row.try_get(3).map_err(database_error)?;
+                    let disable = query(&statements.disable_damaged).bind(sequence);
+                    disable.execute(&mut *connection).await.map_err(database_error)?;
+                }
+            }
+        }
     }
 
+    /// Claims what is wanted into `result`. What lies on damaged pages has to be known to be `unreadable`.
     pub(super) async fn claim_in(
         &self,
         connection: &mut SqliteConnection,
         worker: &Worker,
         wants: &[Want],
-    ) -> Result<Vec<Leased>, OutboxError> {
+        unreadable: &HashSet<i64>,
+        result: &mut RoundResult,
+    ) -> Result<(), OutboxError> {
         let now = self.now_millis();
-        let mut leased = Vec::new();
         // Claims are noted together; an endpoint wanted twice must see what it has been given before.
         let mut unnoted = Vec::new();
         let mut seen = HashSet::new();
@@ -100,22 +124,98 @@ impl SqliteOutbox {
             if !seen.insert(&want.endpoint) {
                 self.lease_in(connection, worker, &mut unnoted).await?;
             }
-            let rows = query(&self.shared.statements.claim.due)
-                .bind(want.endpoint.as_str())
-                .bind(now)
-                .bind(sql_limit(want.limit.div_ceil(4)))
-                .bind(sql_limit(want.limit))
-                .fetch_all(&mut *connection)
-                .await
-                .map_err(database_error)?;
-            for row in rows {
-                let message = read_leased(&row, &want.endpoint)?;
-                unnoted.push(message.token.sequence());
-                leased.push(message);
+            let rows = if unreadable.is_empty() {
+                self.claim_together(connection, want, now).await
+            } else {
+                self.claim_one_by_one(connection, want, now, unreadable).await
+            };
+            for row in rows? {
+                match row {
+                    Ok(leased) => {
+                        unnoted.push(leased.token.sequence());
+                        result.leased.push(leased);
+                    }
+                    Err(damaged) => {
+                        unnoted.push(damaged.token.sequence());
+                        result.damaged.push(damaged);
+                    }
+                }
             }
         }
-        self.lease_in(connection, worker, &mut unnoted).await?;
-        Ok(leased)
+        self.lease_in(connection, worker, &mut unnoted).await
+    }
+
+    fn due(&self, statement: &Arc<str>, want: &Want, now: i64) -> Query<'static> {
+        query(statement)
+            .bind(want.endpoint.as_str().to_owned())
+            .bind(now)
+            .bind(sql_limit(want.limit.div_ceil(4)))
+            .bind(sql_limit(want.limit))
+    }
+
+    async fn claim_together(
+        &self,
+        connection: &mut SqliteConnection,
+        want: &Want,
+        now: i64,
+    ) -> Result<Vec<Result<Leased, Damaged>>, OutboxError> {
+        let due = self.due(&self.shared.statements.claim.due, want, now);
+        let rows = due.fetch_all(connection).await.map_err(database_error)?;
+        // Sorted here: SQLite would copy the payloads to sort them.
+        let claimed = Claimed::sorted(&rows)?.into_iter();
+        Ok(claimed.map(|(claimed, row)| claimed.with_message(row, 5, want)).collect())
+    }
+
+    async fn claim_one_by_one(
+        &self,
+        connection: &mut SqliteConnection,
+        want: &Want,
+        now: i64,
+        unreadable: &HashSet<i64>,
+    ) -> Result<Vec<Result<Leased, Damaged>>, OutboxError> {
+        let statements = &self.shared.statements.claim;
+        let due = self.due(&statements.due_without_message, want, now);
+        let rows = due.fetch_all(&mut *connection).await.map_err(database_error)?;
+        let mut found = Vec::new();
+        for (claimed, _) in Claimed::sorted(&rows)? {
+            let sequence = claimed.token.sequence();
+            let message = if unreadable.contains(&sequence) {
+                None
+            } else {
+                let message = query(&statements.message).bind(sequence);
+                message.fetch_optional(&mut *connection).await.map_err(database_error)?
+            };
+            found.push(match message {
+                Some(message) => claimed.with_message(&message, 0, want),
+                None => Err(claimed.damaged(want)),
+            });
+        }
+        Ok(found)
+    }
+
+    /// Which of the messages that could be claimed lie on damaged pages. Outside any transaction: one in which
+    /// SQLite has met such a page cannot be committed any more.
+    pub(super) async fn unreadable(&self, wants: &[Want]) -> Result<HashSet<i64>, OutboxError> {
+        let statements = &self.shared.statements.claim;
+        let now = self.now_millis();
+        let mut connection = self.acquire().await?;
+        let mut unreadable = HashSet::new();
+        for want in wants {
+            let due = self.due(&statements.due_without_message, want, now);
+            let rows = due.fetch_all(&mut *connection).await.map_err(database_error)?;
+            for (claimed, _) in Claimed::sorted(&rows)? {
+                let sequence = claimed.token.sequence();
+                let message = query(&statements.message).bind(sequence);
+                match message.fetch_optional(&mut *connection).await.map_err(database_error) {
+                    Ok(_) => {}
+                    Err(error) if is_damage(error) => {
+                        unreadable.insert(sequence);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(unreadable)
     }
 
     async fn lease_in(
@@ -134,21 +234,69 @@ impl SqliteOutbox {
     }
 }
 
-fn read_leased(row: &SqliteRow, endpoint: &EndpointId) -> Result<Leased, OutboxError> {
-    let id: &str = row.try_get(3).map_err(database_error)?;
-    let content_type: &str = row.try_get(4).map_err(database_error)?;
-    let payload: &[u8] = row.try_get(5).map_err(database_error)?;
-    let attempts: i64 = row.try_get(2).map_err(database_error)?;
-    Ok(Leased {
-        token: LeaseToken::new(
-            row.try_get(0).map_err(database_error)?,
-            row.try_get(1).map_err(database_error)?,
-        ),
-        id: MessageId::parse(id).map_err(|_| corrupt("message.id"))?,
-        endpoint: endpoint.clone(),
-        payload: payload.into(),
-        content_type: ContentType::parse(content_type).map_err(|_| corrupt("message.content_type"))?,
-        attempts: u32::try_from(attempts).map_err(|_| corrupt("delivery.attempts"))?,
-        enqueued_at: Timestamp::from_unix_millis(row.try_get(6).map_err(database_error)?),
+/// What stands beside the message.
+struct Claimed {
+    token: LeaseToken,
+    attempts: i64,
+    revision: i64,
+    next_at: i64,
+}
+
+impl Claimed {
+    fn read(row: &SqliteRow) -> Result<Self, OutboxError> {
+        let number = |column: usize| row.try_get::<i64, _>(column).map_err(|_| corrupt("delivery"));
+        let token = LeaseToken::new(number(0)?, number(1)?);
+        Ok(Self { token, attempts: number(2)?, revision: number(3)?, next_at: number(4)? })
+    }
+
+    /// In the order to send them: those tried before first, then fresh ones.
+    fn sorted(rows: &[SqliteRow]) -> Result<Vec<(Self, &SqliteRow)>, OutboxError> {
+        let claimed: Result<Vec<_>, OutboxError> =
+            rows.iter().map(|row| Ok((Self::read(row)?, row))).collect();
+        let mut claimed = claimed?;
+        claimed.sort_unstable_by_key(|(claimed, _)| {
+            (claimed.next_at == 0, claimed.next_at, claimed.token.sequence())
+        });
+        Ok(claimed)
+    }
+
+    fn with_message(&self, row: &SqliteRow, first: usize, want: &Want) -> Result<Leased, Damaged> {
+        self.readable(row, first, want).ok_or_else(|| self.damaged(want))
+    }
+
+    fn readable(&self, row: &SqliteRow, first: usize, want: &Want) -> Option<Leased> {
+        let column = |offset: usize| first.saturating_add(offset);
+        let id: &str = row.try_get(column(0)).ok()?;
+        let content_type: &str = row.try_get(column(1)).ok()?;
+        let payload: &[u8] = row.try_get(column(2)).ok()?;
+        Some(Leased {
+            token: self.token,
+            id: MessageId::parse(id).ok()?,
+            endpoint: want.endpoint.clone(),
+            revision: self.revision,
+            payload: payload.into(),
+            content_type: ContentType::parse(content_type).ok()?,
+            attempts: u32::try_from(self.attempts).ok()?,
+            enqueued_at: Timestamp::from_unix_millis(row.try_get(column(3)).ok()?),
+        })
+    }
+
+    fn damaged(&self, want: &Want) -> Damaged {
+        Damaged { token: self.token, endpoint: want.endpoint.clone(), revision: self.revision }
+    }
+}
+
+fn read_ready(row: &SqliteRow) -> Option<Ready> {
+    let (id, tenant): (&str, &str) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
+    Some(Ready {
+        endpoint: EndpointId::parse(id).ok()?,
+        tenant: TenantId::new(tenant).ok()?,
+        revision: row.try_get(2).ok()?,
     })
+}
+
+/// Whether SQLite met a page that is not what it wrote.
+pub(super) fn is_damage(error: OutboxError) -> bool {
+    const CORRUPT: i32 = 11;
+    matches!(error.kind(), OutboxErrorKind::Database { code } if code & 0xff == CORRUPT)
 }

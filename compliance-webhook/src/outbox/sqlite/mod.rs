@@ -8,6 +8,7 @@ mod read;
 mod schema;
 mod settle;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +23,15 @@ pub use self::schema::{TablePrefix, TablePrefixError, enqueue_statement, migrati
 
 use super::{
     Counts, DeadLetter, EndpointId, EndpointRecord, EndpointState, NewMessage, Outbox, OutboxError,
-    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Uncommitted, Worker,
+    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement, Uncommitted, Verdict, Worker,
 };
 use crate::sign::MessageId;
 
 /// How long a connection waits for a lock before it gives up.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many rows SQLite's thread reads ahead of whoever asked: as many as a dispatcher claims at a time.
+const ROW_BUFFER: usize = 256;
 
 /// Options for a pool the outbox accepts: write-ahead log, `synchronous = FULL`, foreign keys,
 /// [`BUSY_TIMEOUT`]; the file is made if it is missing.
@@ -43,6 +47,7 @@ pub fn durable_options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .row_buffer_size(ROW_BUFFER)
 }
 
 /// How to open an outbox.
@@ -157,7 +162,7 @@ impl SqliteOutbox {
         schema::migrate(&mut connection, options.prefix).await?;
         let prefix = options.prefix;
         let statements = Statements {
-            enqueue: enqueue_statement(prefix).into(),
+            enqueue: prefix.fill(schema::ENQUEUE).into(),
             known: prefix
                 .fill(
                     "SELECT m.id, m.payload = ?4 AND m.content_type = ?5 \
@@ -206,10 +211,10 @@ impl SqliteOutbox {
             .bind(message.content_type().as_str())
             .bind(message.payload())
             .bind(self.now_millis())
-            .fetch_optional(&mut *connection)
+            .execute(&mut *connection)
             .await
             .map_err(database_error)?;
-        if inserted.is_some() {
+        if inserted.rows_affected() > 0 {
             return Ok(Uncommitted::new(id));
         }
         self.known(connection, message, &id).await.map(Uncommitted::new)
@@ -262,6 +267,35 @@ impl SqliteOutbox {
             }
             _ => Err(OutboxErrorKind::IdempotencyConflict.into()),
         }
+    }
+
+    async fn try_round(
+        &self,
+        worker: &Worker,
+        round: &Round,
+        unreadable: &HashSet<i64>,
+    ) -> Result<RoundResult, OutboxError> {
+        let mut result = RoundResult::default();
+        let mut transaction = self.begin().await?;
+        let settlements = &round.settlements;
+        if self.settle_delivered_in(&mut transaction, settlements).await? {
+            let others = |settlement: &&Settlement| !matches!(settlement.verdict, Verdict::Delivered { .. });
+            result.fenced = self.settle_in(&mut transaction, settlements.iter().filter(others)).await?;
+        } else {
+            transaction.rollback().await.map_err(database_error)?;
+            transaction = self.begin().await?;
+            result.fenced = self.settle_in(&mut transaction, settlements.iter()).await?;
+        }
+        for note in &round.notes {
+            self.note_in(&mut transaction, note).await?;
+        }
+        if self.beat_in(&mut transaction, worker).await? {
+            self.claim_in(&mut transaction, worker, &round.wants, unreadable, &mut result).await?;
+        } else {
+            result.is_lost = true;
+        }
+        transaction.commit().await.map_err(database_error)?;
+        Ok(result)
     }
 
     fn now_millis(&self) -> i64 {
@@ -335,16 +369,13 @@ impl Outbox for SqliteOutbox {
     }
 
     async fn round(&self, worker: &Worker, round: &Round) -> Result<RoundResult, OutboxError> {
-        let mut transaction = self.begin().await?;
-        let mut result =
-            RoundResult { fenced: self.settle_in(&mut transaction, round).await?, ..Default::default() };
-        if self.beat_in(&mut transaction, worker).await? {
-            result.leased = self.claim_in(&mut transaction, worker, &round.wants).await?;
-        } else {
-            result.is_lost = true;
+        match self.try_round(worker, round, &HashSet::new()).await {
+            Err(error) if claim::is_damage(error) => {
+                let unreadable = self.unreadable(&round.wants).await?;
+                self.try_round(worker, round, &unreadable).await
+            }
+            done => done,
         }
-        transaction.commit().await.map_err(database_error)?;
-        Ok(result)
     }
 
     async fn dead_letters(

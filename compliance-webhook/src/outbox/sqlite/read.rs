@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use compliance_core::clock::Timestamp;
 use compliance_core::id::TenantId;
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::{SqliteOutbox, TablePrefix, corrupt, database_error, disabled_code, millis, query, sql_limit};
 use crate::outbox::{
@@ -43,8 +43,8 @@ impl ReadStatements {
                  FROM {p}endpoint WHERE id = ?",
             ),
             dead_letters: fill(
-                "SELECT m.id, d.attempts, d.last_status, coalesce(d.last_code, ''), coalesce(d.settled_at, 0) \
-                 FROM {p}delivery AS d JOIN {p}message AS m ON m.seq = d.seq \
+                "SELECT d.seq, m.id, d.attempts, d.last_status, coalesce(d.last_code, ''), coalesce(d.settled_at, 0) \
+                 FROM {p}delivery AS d LEFT JOIN {p}message AS m ON m.seq = d.seq \
                  WHERE d.state = 3 AND d.endpoint = (SELECT seq FROM {p}endpoint WHERE id = ?1) \
                  ORDER BY d.settled_at DESC, d.seq DESC LIMIT ?2",
             ),
@@ -135,23 +135,32 @@ impl SqliteOutbox {
         endpoint: &EndpointId,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, OutboxError> {
-        type Row = (String, i64, Option<i64>, String, i64);
-        let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.read_statements().dead_letters)))
-            .bind(endpoint.as_str())
+        let rows = query(&self.read_statements().dead_letters)
+            .bind(endpoint.as_str().to_owned())
             .bind(sql_limit(limit))
             .fetch_all(connection)
             .await
             .map_err(database_error)?;
-        rows.into_iter()
-            .map(|(id, attempts, last_status, last_code, died_at)| {
-                let last_status = last_status.map(u16::try_from).transpose();
+        rows.iter()
+            .map(|row| {
+                let number = |column: usize| row.try_get::<i64, _>(column).map_err(database_error);
+                let last_status: Option<i64> = row.try_get(3).map_err(database_error)?;
+                let last_code: &str = row.try_get(4).map_err(database_error)?;
+                let readable = row.try_get::<&str, _>(1).ok().and_then(|id| MessageId::parse(id).ok());
+                let id = match readable {
+                    Some(id) => id,
+                    None => {
+                        let name = format!("{UNREADABLE}{}", number(0)?);
+                        MessageId::parse(&name).map_err(|_| corrupt("message.id"))?
+                    }
+                };
                 Ok(DeadLetter {
-                    id: MessageId::parse(&id).map_err(|_| corrupt("message.id"))?,
+                    id,
                     endpoint: endpoint.clone(),
-                    attempts: u32::try_from(attempts).map_err(|_| corrupt("delivery.attempts"))?,
-                    last_status: last_status.map_err(|_| corrupt("delivery.last_status"))?,
+                    attempts: u32::try_from(number(2)?).unwrap_or(u32::MAX),
+                    last_status: last_status.and_then(|status| u16::try_from(status).ok()),
                     last_code: last_code.into(),
-                    died_at: Timestamp::from_unix_millis(died_at),
+                    died_at: Timestamp::from_unix_millis(number(5)?),
                 })
             })
             .collect()
@@ -216,6 +225,9 @@ impl SqliteOutbox {
         Ok(counts)
     }
 }
+
+/// What stands for the id of a dead letter that cannot be read, with its sequence number behind.
+const UNREADABLE: &str = "unreadable_";
 
 /// The first whole millisecond that is not before `at`, so that a range keeps its meaning.
 fn ceil_millis(at: Timestamp) -> i64 {

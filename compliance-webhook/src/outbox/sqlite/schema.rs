@@ -5,6 +5,10 @@ use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 use super::database_error;
 use crate::outbox::{OutboxError, OutboxErrorKind};
 
+/// The insert of [`enqueue_statement`]. Whoever counts rows needs none returned, which costs a quarter of the whole.
+pub(super) const ENQUEUE: &str = "INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at) \
+     SELECT ?1, seq, ?4, ?5, ?6, ?7 FROM {p}endpoint WHERE id = ?2 AND tenant = ?3 ON CONFLICT DO NOTHING";
+
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
 
 /// What the names of the outbox's tables start with, `webhook_` unless said otherwise.
@@ -84,11 +88,7 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 /// before.
 #[must_use]
 pub fn enqueue_statement(prefix: TablePrefix) -> String {
-    prefix.fill(
-        "INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at) \
-         SELECT ?1, seq, ?4, ?5, ?6, ?7 FROM {p}endpoint WHERE id = ?2 AND tenant = ?3 \
-         ON CONFLICT DO NOTHING RETURNING seq",
-    )
+    prefix.fill(ENQUEUE) + " RETURNING seq"
 }
 
 /// Brings the tables up to date, in one transaction.

@@ -1,6 +1,6 @@
 //! Verdicts, lessons, heartbeats: what is written about messages that were claimed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,11 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{SqliteOutbox, TablePrefix, database_error, millis, query};
-use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Round, Settlement, Verdict, Worker};
+use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Settlement, Verdict, Worker};
 
 #[derive(Debug)]
 pub(super) struct SettleStatements {
+    delivered: Arc<str>,
     settle: Arc<str>,
     disable: Arc<str>,
     failing: Arc<str>,
@@ -35,26 +36,45 @@ impl SettleStatements {
         let fill = |statement: &str| Arc::from(prefix.fill(statement));
         let lapsed = |statement: &str| Arc::from(prefix.fill(&statement.replace("{lapsed}", LAPSED)));
         Self {
-            // Each element of ?1 is [seq, fence, state, next_at, attempted, status, code].
+            // ?1 is an object of fences by sequence number: nothing to parse but numbers.
+            delivered: fill(
+                "UPDATE {p}delivery SET state = 2, worker = NULL, attempts = attempts + 1, settled_at = ?2, \
+                 last_status = ?3, last_code = NULL \
+                 FROM (SELECT CAST(key AS INTEGER) AS seq, value AS fence FROM json_each(?1)) AS v \
+                 WHERE {p}delivery.seq = v.seq AND {p}delivery.fence = v.fence AND {p}delivery.state = 1",
+            ),
+            // Each element of ?1 is [seq, fence, state, next_at, attempted, status, code, revision]. A failure of
+            // another revision releases.
             settle: fill(
-                "UPDATE {p}delivery SET state = v.state, worker = NULL, \
-                 next_at = coalesce(v.next_at, {p}delivery.next_at), \
-                 attempts = attempts + v.attempted, \
-                 settled_at = CASE WHEN v.state >= 2 THEN ?2 END, \
-                 last_status = CASE WHEN v.attempted THEN v.status ELSE last_status END, \
-                 last_code = CASE WHEN v.attempted THEN v.code ELSE last_code END \
-                 FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS state, \
-                 value ->> 3 AS next_at, value ->> 4 AS attempted, value ->> 5 AS status, \
-                 value ->> 6 AS code FROM json_each(?1)) AS v \
+                "UPDATE {p}delivery SET state = v.state * v.stands, worker = NULL, \
+                 next_at = CASE WHEN v.stands THEN coalesce(v.next_at, {p}delivery.next_at) \
+                           ELSE {p}delivery.next_at END, \
+                 attempts = attempts + v.attempted * v.stands, \
+                 settled_at = CASE WHEN v.state * v.stands >= 2 THEN ?2 END, \
+                 last_status = CASE WHEN v.attempted * v.stands THEN v.status ELSE last_status END, \
+                 last_code = CASE WHEN v.attempted * v.stands THEN v.code ELSE last_code END \
+                 FROM (SELECT j.seq AS seq, j.fence AS fence, j.state AS state, j.next_at AS next_at, \
+                       j.attempted AS attempted, j.status AS status, j.code AS code, \
+                       j.state = 2 OR e.revision = j.revision AS stands \
+                   FROM (SELECT value ->> 0 AS seq, value ->> 1 AS fence, value ->> 2 AS state, \
+                         value ->> 3 AS next_at, value ->> 4 AS attempted, value ->> 5 AS status, \
+                         value ->> 6 AS code, value ->> 7 AS revision FROM json_each(?1)) AS j \
+                   JOIN {p}delivery AS d ON d.seq = j.seq JOIN {p}endpoint AS e ON e.seq = d.endpoint) AS v \
                  WHERE {p}delivery.seq = v.seq AND {p}delivery.fence = v.fence AND {p}delivery.state = 1 \
                  RETURNING seq, fence",
             ),
-            disable: fill("UPDATE {p}endpoint SET disabled_code = ?2, revision = revision + 1 WHERE id = ?1"),
-            failing: fill(
-                "UPDATE {p}endpoint SET failing_since = min(coalesce(failing_since, ?2), ?2) WHERE id = ?1",
+            disable: fill(
+                "UPDATE {p}endpoint SET disabled_code = ?2, revision = revision + 1 \
+                 WHERE id = ?1 AND revision = ?3",
             ),
-            hold: fill("UPDATE {p}endpoint SET hold_until = max(hold_until, ?2) WHERE id = ?1"),
-            working: fill("UPDATE {p}endpoint SET failing_since = NULL WHERE id = ?1"),
+            failing: fill(
+                "UPDATE {p}endpoint SET failing_since = min(coalesce(failing_since, ?2), ?2) \
+                 WHERE id = ?1 AND revision = ?3",
+            ),
+            hold: fill(
+                "UPDATE {p}endpoint SET hold_until = max(hold_until, ?2) WHERE id = ?1 AND revision = ?3",
+            ),
+            working: fill("UPDATE {p}endpoint SET failing_since = ?2 WHERE id = ?1 AND revision = ?3"),
             beat: fill("UPDATE {p}worker SET until = ?2 + lease_ms WHERE id = ?1"),
             join: fill(
                 "INSERT INTO {p}worker (instance, lease_ms, until) VALUES (?1, ?2, ?3 + ?2) RETURNING id",
@@ -81,33 +101,56 @@ impl SqliteOutbox {
         &self.shared.statements.settle
     }
 
-    /// Writes verdicts and lessons; says which verdicts were refused.
+    /// Writes what was delivered, which is what nearly every verdict says. `false` when a lease among them has
+    /// lapsed: roll back and have each answered for by [`settle_in`](Self::settle_in).
+    pub(super) async fn settle_delivered_in(
+        &self,
+        connection: &mut SqliteConnection,
+        settlements: &[Settlement],
+    ) -> Result<bool, OutboxError> {
+        let mut by_status: BTreeMap<u16, (u64, String)> = BTreeMap::new();
+        for Settlement { token, verdict, .. } in settlements {
+            let Verdict::Delivered { status } = verdict else { continue };
+            let (count, json) = by_status.entry(*status).or_default();
+            let separator = if *count == 0 { '{' } else { ',' };
+            *count = count.saturating_add(1);
+            // Writing to a string does not fail.
+            let _ = write!(json, "{separator}\"{}\":{}", token.sequence(), token.fence());
+        }
+        let now = self.now_millis();
+        for (status, (count, mut json)) in by_status {
+            json.push('}');
+            let delivered = query(&self.settle_statements().delivered).bind(json).bind(now).bind(status);
+            let done = delivered.execute(&mut *connection).await.map_err(database_error)?;
+            if done.rows_affected() != count {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes verdicts one by one; says which were refused.
     pub(super) async fn settle_in(
         &self,
         connection: &mut SqliteConnection,
-        round: &Round,
+        settlements: impl Iterator<Item = &Settlement> + Clone,
     ) -> Result<Vec<LeaseToken>, OutboxError> {
-        let mut fenced = Vec::new();
-        if !round.settlements.is_empty() {
-            let settled: Vec<(i64, i64)> =
-                sqlx::query_as(AssertSqlSafe(Arc::clone(&self.settle_statements().settle)))
-                    .bind(settlements_json(&round.settlements))
-                    .bind(self.now_millis())
-                    .fetch_all(&mut *connection)
-                    .await
-                    .map_err(database_error)?;
-            let settled: HashSet<LeaseToken> =
-                settled.into_iter().map(|(sequence, fence)| LeaseToken::new(sequence, fence)).collect();
-            let tokens = round.settlements.iter().map(|settlement| settlement.token);
-            fenced.extend(tokens.filter(|token| !settled.contains(token)));
+        if settlements.clone().next().is_none() {
+            return Ok(Vec::new());
         }
-        for note in &round.notes {
-            self.note_in(connection, note).await?;
-        }
-        Ok(fenced)
+        let settled: Vec<(i64, i64)> =
+            sqlx::query_as(AssertSqlSafe(Arc::clone(&self.settle_statements().settle)))
+                .bind(settlements_json(settlements.clone()))
+                .bind(self.now_millis())
+                .fetch_all(connection)
+                .await
+                .map_err(database_error)?;
+        let settled: HashSet<LeaseToken> =
+            settled.into_iter().map(|(sequence, fence)| LeaseToken::new(sequence, fence)).collect();
+        Ok(settlements.map(|settlement| settlement.token).filter(|token| !settled.contains(token)).collect())
     }
 
-    async fn note_in(
+    pub(super) async fn note_in(
         &self,
         connection: &mut SqliteConnection,
         note: &EndpointNote,
@@ -118,9 +161,9 @@ impl SqliteOutbox {
             Lesson::Disable { code } => query(&statements.disable).bind(id).bind(code.as_str()),
             Lesson::Failing { since } => query(&statements.failing).bind(id).bind(since.as_unix_millis()),
             Lesson::Hold { until } => query(&statements.hold).bind(id).bind(until.as_unix_millis()),
-            Lesson::Working => query(&statements.working).bind(id),
+            Lesson::Working => query(&statements.working).bind(id).bind(None::<i64>),
         };
-        statement.execute(connection).await.map(drop).map_err(database_error)
+        statement.bind(note.revision).execute(connection).await.map(drop).map_err(database_error)
     }
 
     /// The heartbeat; `false` when the worker's place is gone.
@@ -200,26 +243,25 @@ impl SqliteOutbox {
 }
 
 /// Numbers, nulls and reason codes only: nothing to escape.
-fn settlements_json(settlements: &[Settlement]) -> String {
-    const TYPICAL_LEN: usize = 48;
-    let mut json = String::with_capacity(settlements.len().saturating_mul(TYPICAL_LEN));
+fn settlements_json<'a>(settlements: impl Iterator<Item = &'a Settlement>) -> String {
+    let mut json = String::new();
     let mut separator = '[';
-    for Settlement { token, verdict } in settlements {
+    for Settlement { token, revision, verdict } in settlements {
         json.push(separator);
         separator = ',';
         let (sequence, fence) = (token.sequence(), token.fence());
         let status = |status: &Option<u16>| status.map_or_else(|| "null".to_owned(), |it| it.to_string());
         // Writing to a string does not fail.
         let _ = match verdict {
-            Verdict::Released => write!(json, "[{sequence},{fence},0,null,0,null,null]"),
+            Verdict::Released => write!(json, "[{sequence},{fence},0,null,0,null,null,0]"),
             Verdict::Retry { at, code, status: found } => {
                 // 0 stands for "not tried yet".
                 let at = at.as_unix_millis().max(1);
-                write!(json, "[{sequence},{fence},0,{at},1,{},\"{code}\"]", status(found))
+                write!(json, "[{sequence},{fence},0,{at},1,{},\"{code}\",{revision}]", status(found))
             }
-            Verdict::Delivered { status } => write!(json, "[{sequence},{fence},2,null,1,{status},null]"),
+            Verdict::Delivered { status } => write!(json, "[{sequence},{fence},2,null,1,{status},null,0]"),
             Verdict::Dead { code, status: found } => {
-                write!(json, "[{sequence},{fence},3,null,1,{},\"{code}\"]", status(found))
+                write!(json, "[{sequence},{fence},3,null,1,{},\"{code}\",{revision}]", status(found))
             }
         };
     }
