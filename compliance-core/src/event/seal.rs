@@ -1,5 +1,7 @@
 //! People in events, sealed under a key of their own each.
 
+use std::fmt;
+
 use super::{Actor, Event};
 use crate::id::{ActorId, SubjectId, TenantId};
 use crate::random::SecureRandom;
@@ -13,14 +15,23 @@ pub const SUBJECT_KEY: &str = "audit.subject";
 /// The kind of key owner a person is as the one who acted. It outlives the statutory retention of the trail.
 pub const ACTOR_KEY: &str = "audit.actor";
 
-/// Somebody an event speaks of.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// Somebody an event speaks of. `Debug` does not show who.
+#[derive(Clone, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "an `_` arm would be where the erased pass for known")]
 pub enum Person {
     /// The key was destroyed: nobody can tell who it was.
     Erased(KeyId),
     /// The identifier.
     Known(Box<str>),
+}
+
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Erased(_) => "[erased]",
+            Self::Known(_) => "[personal]",
+        })
+    }
 }
 
 /// The people of an event.
