@@ -53,10 +53,12 @@ impl Record {
     /// # Errors
     /// [`RecordFormError`] on an unknown version and on every departure from the form.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordFormError> {
-        let head = RecordHead::decode(bytes)?;
-        let event = head.event()?;
-        let digest = TreeHash::leaf(bytes);
-        Ok(Self { sequence: head.sequence, recorded_at: head.recorded_at()?, event, digest })
+        Self::new(&RecordHead::decode(bytes)?, TreeHash::leaf(bytes))
+    }
+
+    pub(super) fn new(head: &RecordHead<'_>, digest: TreeHash) -> Result<Self, RecordFormError> {
+        let (recorded_at, event) = (head.recorded_at()?, head.event()?);
+        Ok(Self { sequence: head.sequence, recorded_at, event, digest })
     }
 
     /// Its number: 0 for the first of the trail, each one more than the one before.

@@ -454,15 +454,15 @@ impl System {
         Self(by.event(EventKind::SystemStopped, Outcome::Passed).field("component", Internal(component)))
     }
 
-    /// The trail was exported.
-    pub fn trail_exported(by: &Circumstances, format: &'static str, records: u64) -> Self {
+    /// The trail is exported. Recorded before the first record leaves.
+    pub fn trail_exported(by: &Circumstances, format: &'static str) -> Self {
         let event = by.event(EventKind::SystemTrailExported, Outcome::Passed);
-        Self(event.field("format", Internal(format)).field("records", Internal(whole(records))))
+        Self(event.field("format", Internal(format)))
     }
 
-    /// The trail was read.
-    pub fn trail_read(by: &Circumstances, records: u64) -> Self {
-        Self(by.event(EventKind::SystemTrailRead, Outcome::Passed).field("records", Internal(whole(records))))
+    /// The trail is read. Recorded before the first record is given out.
+    pub fn trail_read(by: &Circumstances) -> Self {
+        Self(by.event(EventKind::SystemTrailRead, Outcome::Passed))
     }
 
     /// The trail was verified, and how long that took.
