@@ -101,8 +101,9 @@ mod tag {
     pub(super) const ENFORCEMENT: u8 = 14;
     pub(super) const SNAPSHOT: u8 = 15;
     pub(super) const FIELD: u8 = 16;
+    pub(super) const SEALED_SUBJECT: u8 = 17;
 
-    pub(super) const REPEATING: [u8; 3] = [SUBJECT, SNAPSHOT, FIELD];
+    pub(super) const REPEATING: [u8; 4] = [SUBJECT, SNAPSHOT, FIELD, SEALED_SUBJECT];
 }
 
 impl Event {
@@ -183,6 +184,9 @@ impl Event {
                 FieldValueKind::Sealed(sealed) => put_field(out, SEALED, &sealed.to_bytes()),
             }
         }
+        for subject in &self.sealed_subjects {
+            put(out, tag::SEALED_SUBJECT, &[&subject.to_bytes()]);
+        }
     }
 
     /// The digest of the canonical form.
@@ -249,6 +253,7 @@ fn put(out: &mut Vec<u8>, tag: u8, value: &[&[u8]]) {
 
 fn put_actor(out: &mut Vec<u8>, tag: u8, actor: &Actor) {
     let (kind, id) = match actor {
+        Actor::SealedPerson(sealed) => return put(out, tag, &[&[4], &sealed.to_bytes()]),
         Actor::Anonymous => (0, ""),
         Actor::Person(id) => (1, id.as_str()),
         Actor::Program(id) => (2, id.as_str()),
@@ -287,6 +292,7 @@ fn actor(bytes: &[u8]) -> Option<Actor> {
         1 => Some(Actor::Person(ActorId::new(text(id)?).ok()?)),
         2 => Some(Actor::Program(ActorId::new(text(id)?).ok()?)),
         3 if id.is_empty() => Some(Actor::System),
+        4 => Some(Actor::SealedPerson(Box::new(Sealed::from_bytes(id).ok()?))),
         _ => None,
     }
 }
@@ -335,6 +341,7 @@ struct Parts {
     on_behalf_of: Option<Actor>,
     tenant: Option<TenantId>,
     subjects: Vec<SubjectId>,
+    sealed_subjects: Vec<Sealed>,
     client: Option<ClientNetwork>,
     purpose: Option<Purpose>,
     correlation: Option<CorrelationId>,
@@ -411,6 +418,11 @@ impl Parts {
                 }
                 self.fields.push(field);
             }
+            tag::SEALED_SUBJECT
+                if self.subjects.is_empty() && self.sealed_subjects.len() < Event::MAX_SUBJECTS =>
+            {
+                self.sealed_subjects.push(Sealed::from_bytes(value).ok()?);
+            }
             _ => return None,
         }
         Some(())
@@ -426,6 +438,7 @@ impl Parts {
             on_behalf_of: self.on_behalf_of,
             tenant: self.tenant,
             subjects: self.subjects,
+            sealed_subjects: self.sealed_subjects,
             client: self.client,
             purpose: self.purpose,
             correlation: self.correlation.map(|id| Correlation::new(id, self.parent)),

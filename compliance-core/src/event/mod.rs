@@ -33,6 +33,8 @@ mod canonical;
 mod field;
 mod kind;
 mod recorder;
+#[cfg(feature = "seal")]
+mod seal;
 mod sink;
 
 use std::borrow::Cow;
@@ -40,7 +42,10 @@ use std::borrow::Cow;
 pub use self::canonical::{CANONICAL_VERSION, DecodeError, EventDigest};
 pub use self::field::{Field, FieldName, FieldValue, FieldValueKind, Value};
 pub use self::kind::{EventClass, EventKind};
-pub use self::recorder::{PassPolicy, Recorded, Recorder};
+pub use self::recorder::{FailurePolicy, PassPolicy, Recorded, Recorder};
+#[cfg(feature = "seal")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "seal")))]
+pub use self::seal::{ACTOR_KEY, People, Person, SUBJECT_KEY};
 pub use self::sink::{
     AuditReceipt, Completion, Drive, Durability, ReceiptError, RecordError, RecordErrorKind, Recording, Sink,
 };
@@ -50,6 +55,7 @@ use crate::clock::Timestamp;
 use crate::finding::{Enforcement, Finding, Outcome, PolicyVersion};
 use crate::id::{ActorId, SubjectId, TenantId};
 use crate::request::{ClientAddress, ClientNetwork, Correlation, Principal};
+use crate::seal::Sealed;
 use crate::snapshot::Snapshot;
 
 /// Who acted.
@@ -62,6 +68,8 @@ pub enum Actor {
     Person(ActorId),
     /// A program with an identity of its own: service account, job, partner system.
     Program(ActorId),
+    /// A person whose identifier is sealed under a key of their own, so that it can be erased.
+    SealedPerson(Box<Sealed>),
     /// The service itself.
     System,
 }
@@ -72,7 +80,7 @@ impl Actor {
     pub fn id(&self) -> Option<&ActorId> {
         match self {
             Self::Person(id) | Self::Program(id) => Some(id),
-            Self::Anonymous | Self::System => None,
+            Self::Anonymous | Self::SealedPerson(_) | Self::System => None,
         }
     }
 }
@@ -109,6 +117,7 @@ pub struct Event {
     on_behalf_of: Option<Actor>,
     tenant: Option<TenantId>,
     subjects: Vec<SubjectId>,
+    sealed_subjects: Vec<Sealed>,
     client: Option<ClientNetwork>,
     purpose: Option<Purpose>,
     correlation: Option<Correlation>,
@@ -142,6 +151,7 @@ impl Event {
                 on_behalf_of: None,
                 tenant: None,
                 subjects: Vec::new(),
+                sealed_subjects: Vec::new(),
                 client: None,
                 purpose: None,
                 correlation: None,
@@ -195,6 +205,13 @@ impl Event {
     #[must_use]
     pub fn subjects(&self) -> &[SubjectId] {
         &self.subjects
+    }
+
+    /// Whose data was concerned, each identifier sealed under its subject's key. An event names its subjects
+    /// plainly or sealed, not both.
+    #[must_use]
+    pub fn sealed_subjects(&self) -> &[Sealed] {
+        &self.sealed_subjects
     }
 
     /// From which network.

@@ -33,12 +33,29 @@ impl Default for PassPolicy {
     }
 }
 
+/// How many failures of people nobody knows are recorded each before the rest is counted: what keeps a flood of
+/// failed logins from filling the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailurePolicy {
+    each: u32,
+    window: Duration,
+}
+
+impl FailurePolicy {
+    /// Per kind and reason code, the first `each` in every `window` are recorded; of the further ones how many there
+    /// were. A window begins with its first failure.
+    #[must_use]
+    pub const fn new(each: u32, window: Duration) -> Self {
+        Self { each, window }
+    }
+}
+
 /// What a [`Recorder`] did with an event.
 #[derive(Debug)]
 #[must_use = "whether the event was recorded is known only to who awaits the recording"]
 #[expect(clippy::exhaustive_enums, reason = "an `_` arm would be where a recording is lost")]
 pub enum Recorded {
-    /// A pass that is counted or left to its group's sample.
+    /// A pass or an anonymous failure that is counted or left to its group's sample.
     Counted,
     /// Handed to the sink.
     Sent(Recording),
@@ -47,7 +64,8 @@ pub enum Recorded {
 /// Stands before a sink and spares it the flood of passes.
 ///
 /// Only events of kind [`EventKind::CheckDecided`] whose outcome is [`Outcome::Passed`] are aggregated or
-/// sampled. Counts are flushed when their window is over, on [`flush`](Self::flush) and on drop.
+/// sampled, and, with [`limit_failures`](Self::limit_failures), refusals of [`Actor::Anonymous`]. Counts are flushed
+/// when their window is over, on [`flush`](Self::flush) and on drop.
 ///
 #[cfg_attr(feature = "testing", doc = "```")]
 #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -69,7 +87,9 @@ pub enum Recorded {
 pub struct Recorder<S: Sink> {
     sink: S,
     passes: PassPolicy,
+    failures: Option<FailurePolicy>,
     tallies: Mutex<BTreeMap<Box<str>, Tally>>,
+    floods: Mutex<BTreeMap<(&'static str, Box<str>), Tally>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,13 +105,40 @@ impl<S: Sink> Recorder<S> {
 
     /// Stands before `sink`.
     pub fn new(sink: S, passes: PassPolicy) -> Self {
-        Self { sink, passes, tallies: Mutex::default() }
+        Self { sink, passes, failures: None, tallies: Mutex::default(), floods: Mutex::default() }
+    }
+
+    /// Counts the failures of people nobody knows beyond so many. Without this, each is recorded.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use std::time::Duration;
+    /// use compliance_core::event::{Actor, Event, EventKind, FailurePolicy, PassPolicy, Recorder};
+    /// use compliance_core::finding::Outcome;
+    /// use compliance_core::testing::MemorySink;
+    ///
+    /// let sink = MemorySink::default();
+    /// let recorder = Recorder::new(&sink, PassPolicy::Each)
+    ///     .limit_failures(FailurePolicy::new(2, Duration::from_secs(60)));
+    /// let now = "2026-11-21T12:00:00Z".parse()?;
+    /// for _ in 0..1_000 {
+    ///     let login = Event::builder(EventKind::AuthenticationLogin, Outcome::Refused, Actor::Anonymous, now);
+    ///     drop(recorder.record(login.build()?));
+    /// }
+    /// recorder.flush(now);
+    /// assert_eq!(sink.events().len(), 3); // Two failures, and that there were 998 more.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn limit_failures(mut self, policy: FailurePolicy) -> Self {
+        self.failures = Some(policy);
+        self
     }
 
     /// Records, counts or samples an event.
     pub fn record(&self, event: Event) -> Recorded {
         let is_pass = event.kind() == EventKind::CheckDecided && event.outcome() == Outcome::Passed;
-        if is_pass && self.is_spared(&event) {
+        if (is_pass && self.is_spared(&event)) || self.is_flood(&event) {
             Recorded::Counted
         } else {
             Recorded::Sent(self.sink.record(event))
@@ -104,6 +151,57 @@ impl<S: Sink> Recorder<S> {
         for (code, tally) in tallies {
             self.send(&code, Tally { until: now, ..tally });
         }
+        for ((kind, code), tally) in std::mem::take(&mut *self.lock_floods()) {
+            self.send_flood(kind, &code, Tally { until: now, ..tally });
+        }
+    }
+
+    /// Whether this is one anonymous failure more than is recorded.
+    fn is_flood(&self, event: &Event) -> bool {
+        let Some(policy) = self.failures else { return false };
+        if event.outcome() != Outcome::Refused || *event.actor() != Actor::Anonymous {
+            return false;
+        }
+        let now = event.at();
+        let mut floods = self.lock_floods();
+        let mut key = (event.kind().code(), Box::from(event.reason().unwrap_or("")));
+        if !floods.contains_key(&key) && floods.len() >= Self::MAX_CODES {
+            // Whoever can choose reasons must not open ever more windows.
+            key = ("", Box::default());
+        }
+        let fresh = Tally { count: 0, from: now, until: now };
+        let tally = floods.entry(key.clone()).or_insert(fresh);
+        let ended =
+            (now.saturating_since(tally.from) >= policy.window).then(|| std::mem::replace(tally, fresh));
+        tally.count = tally.count.saturating_add(1);
+        tally.until = now;
+        let is_flood = tally.count > policy.each;
+        drop(floods);
+        if let Some(ended) = ended {
+            self.send_flood(key.0, &key.1, ended);
+        }
+        is_flood
+    }
+
+    /// Records how many failures of a window were not recorded each.
+    fn send_flood(&self, kind: &'static str, code: &str, tally: Tally) {
+        let each = self.failures.map_or(0, |policy| policy.each);
+        let counted = tally.count.saturating_sub(each);
+        let event =
+            Event::builder(EventKind::SystemFailuresAggregated, Outcome::Refused, Actor::System, tally.until)
+                .field("kind", Internal(kind))
+                .field("code", Internal(code))
+                .field("count", Internal(counted))
+                .field("from", Internal(tally.from))
+                .build();
+        if let (Ok(event), 1..) = (event, counted) {
+            // Nobody waits for a count; dropping the recording does not cancel the write.
+            drop(self.sink.record(event));
+        }
+    }
+
+    fn lock_floods(&self) -> MutexGuard<'_, BTreeMap<(&'static str, Box<str>), Tally>> {
+        self.floods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_spared(&self, event: &Event) -> bool {
@@ -163,6 +261,9 @@ impl<S: Sink> Drop for Recorder<S> {
         let tallies = std::mem::take(&mut *self.lock());
         for (code, tally) in tallies {
             self.send(&code, tally);
+        }
+        for ((kind, code), tally) in std::mem::take(&mut *self.lock_floods()) {
+            self.send_flood(kind, &code, tally);
         }
     }
 }

@@ -8,14 +8,28 @@
 //! In reading order: [`record`] (what is written), [`segment`] (where and how durably), [`tree`],
 //! [`checkpoint`] (what is signed), [`verify`](mod@verify).
 
+pub mod anchor;
+mod audited;
 pub mod checkpoint;
+#[cfg(feature = "key-store")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "key-store")))]
+pub mod erasure;
+#[cfg(feature = "json")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "json")))]
+pub mod export;
 mod fault;
 mod hash;
+#[cfg(feature = "key-store")]
+mod ledger;
+pub mod proof;
+pub mod query;
 pub mod record;
+pub mod schedule;
 pub mod segment;
 pub mod tree;
 pub mod verify;
 
+pub use self::audited::{Audited, Release, ReleaseError, ReleaseErrorKind};
 pub use self::checkpoint::{CheckpointKey, SignedCheckpoint, VerifyingKey};
 pub use self::fault::{Fault, FaultKind};
 pub use self::record::Record;

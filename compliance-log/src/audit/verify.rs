@@ -24,6 +24,7 @@ use super::segment::{self, AuditError, AuditErrorKind, Chain, Damage, FrameReade
 pub struct VerifyOptions {
     key: Option<VerifyingKey>,
     anchor: Option<CheckpointNote>,
+    after: Option<SignedCheckpoint>,
     reads_events: bool,
 }
 
@@ -42,6 +43,14 @@ impl VerifyOptions {
     /// A checkpoint that was kept where the trail's writer cannot change it.
     pub fn anchor(mut self, anchor: CheckpointNote) -> Self {
         self.anchor = Some(anchor);
+        self
+    }
+
+    /// Verifies only what came after a checkpoint that an earlier run verified
+    /// ([`VerifyReport::checkpoint`]): segments that end before it are not read again. That the trail still has the
+    /// root it had then is checked, and so is everything from the segment on in which that checkpoint lies.
+    pub fn after(mut self, verified: SignedCheckpoint) -> Self {
+        self.after = Some(verified);
         self
     }
 
@@ -116,6 +125,7 @@ pub enum Completeness {
 pub struct VerifyReport {
     verdict: Verdict,
     records: u64,
+    first: u64,
     segments: u64,
     fault: Option<Fault>,
     completeness: Completeness,
@@ -132,6 +142,12 @@ impl VerifyReport {
     #[must_use]
     pub fn records(&self) -> u64 {
         self.records
+    }
+
+    /// The first record that was read; more than 0 when an earlier run had verified those before it.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.first
     }
 
     /// Segments that were read.
@@ -213,11 +229,22 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
         Err(error) if matches!(error.kind(), AuditErrorKind::Io { .. }) => return Err(error),
         head => head,
     };
-    let segments = segment::segments(dir).map_err(|error| AuditError::io("list the segments", &error))?;
+    let mut segments = segment::segments(dir).map_err(|error| AuditError::io("list the segments", &error))?;
+    let mut first = 0;
+    if let Some(after) = &options.after {
+        // The last segment that begins at or before it holds it.
+        let skipped = segments.partition_point(|(name, _)| *name <= after.size()).saturating_sub(1);
+        segments.drain(..skipped);
+        // Where it is not there, the first that is shows the gap.
+        first = segments.first().map_or(0, |(name, _)| (*name).min(after.size()));
+    }
     let anchored = options.anchor.as_ref().map(|anchor| anchor.statement().size);
     let mut run = Run {
-        anchor: Witness::new(options.anchor.as_ref()),
-        head: Witness::new(head.as_ref().ok().and_then(Option::as_ref)),
+        anchor: Witness::new(options.anchor.as_ref().map(CheckpointNote::statement)),
+        head: Witness::new(head.as_ref().ok().and_then(Option::as_ref).map(CheckpointNote::statement)),
+        after: Witness::new(options.after.as_ref().map(SignedCheckpoint::statement)),
+        first,
+        first_number: 0,
         chain: None,
         segments: 0,
         completeness: Completeness::Open { uncovered: 0 },
@@ -233,7 +260,7 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     };
     let (records, checkpoint) =
         run.chain.as_ref().map_or((0, None), |chain| (chain.tree().size(), Some(chain.last().clone())));
-    let expected = run.anchor.size().max(run.head.size());
+    let expected = run.anchor.size().max(run.head.size()).max(run.after.size());
     let is_truncated = fault.is_none() && expected > records;
     if is_truncated {
         run.completeness = Completeness::Truncated { expected };
@@ -241,11 +268,12 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     let verdict = match (&options.key, anchored) {
         _ if fault.is_some() => Verdict::Tampered,
         _ if is_truncated => Verdict::Truncated,
-        (Some(_), Some(since)) => Verdict::TamperEvident { since },
+        // An anchor from before what was read says nothing about it by itself; the earlier run did.
+        (Some(_), Some(since)) if since >= first => Verdict::TamperEvident { since },
         _ => Verdict::TamperDetecting,
     };
     let (segments, completeness) = (run.segments, run.completeness);
-    Ok(VerifyReport { verdict, records, segments, fault, completeness, checkpoint })
+    Ok(VerifyReport { verdict, records, first, segments, fault, completeness, checkpoint })
 }
 
 enum Stop {
@@ -273,9 +301,8 @@ struct Witness {
 }
 
 impl Witness {
-    fn new(note: Option<&CheckpointNote>) -> Self {
-        let statement = note.map(|note| *note.statement());
-        Self { statement, contradicts: false, is_found: statement.is_none() }
+    fn new(statement: Option<&Statement>) -> Self {
+        Self { statement: statement.copied(), contradicts: false, is_found: statement.is_none() }
     }
 
     fn look(&mut self, chain: &Chain) {
@@ -285,8 +312,7 @@ impl Witness {
             self.is_found = true;
             self.contradicts |= stated != found;
         }
-        // The root takes hashing; compare it once.
-        if stated.size == chain.tree().size() && !self.contradicts && chain.uncovered() > 0 {
+        if stated.size == chain.tree().size() && !self.contradicts {
             self.contradicts = stated.root != chain.tree().root();
         }
     }
@@ -294,11 +320,22 @@ impl Witness {
     fn size(&self) -> u64 {
         self.statement.map_or(0, |statement| statement.size)
     }
+
+    /// Whether it should have been met in what was read: it lies behind the first checkpoint read.
+    fn is_missing(&self, chain: &Chain, first_number: u64) -> bool {
+        let number = self.statement.map_or(0, |statement| statement.number);
+        !self.is_found && number >= first_number && self.size() <= chain.tree().size()
+    }
 }
 
 struct Run {
     anchor: Witness,
     head: Witness,
+    after: Witness,
+    /// The record the first segment that is read must begin with.
+    first: u64,
+    /// The number of the checkpoint it begins with.
+    first_number: u64,
     chain: Option<Chain>,
     segments: u64,
     completeness: Completeness,
@@ -323,14 +360,18 @@ impl Run {
         key: Option<&VerifyingKey>,
     ) -> Result<(), Stop> {
         let mut reader = FrameReader::open(path)?;
-        let next = self.chain.as_ref().map_or(0, |chain| chain.tree().size());
+        let next = self.chain.as_ref().map_or(self.first, |chain| chain.tree().size());
         let position = |offset| Position { sequence: next, segment: name, offset };
         if name > next {
             return Err(Fault::new(FaultKind::SegmentMissing, position(0)).into());
         }
         let mut chain = match reader.step()? {
             Step::Frame(frame) => match self.chain.take() {
-                None => Chain::begin(&frame, name, key)?,
+                None => {
+                    let chain = Chain::begin(&frame, name, key)?;
+                    self.first_number = chain.last().number();
+                    chain
+                }
                 Some(chain) => {
                     // Kept for the report even where the next segment does not go on with it.
                     let chain = self.chain.insert(chain);
@@ -356,6 +397,7 @@ impl Run {
         loop {
             self.anchor.look(chain);
             self.head.look(chain);
+            self.after.look(chain);
             let (offset, damage) = match reader.step()? {
                 Step::Frame(frame) => {
                     if let Some(record) = chain.take(&frame)?
@@ -402,7 +444,7 @@ impl Run {
         let Some(chain) = &self.chain else {
             return if head.is_ok() { Ok(()) } else { unproven(FaultKind::HeadForm) };
         };
-        if self.anchor.contradicts {
+        if self.anchor.contradicts || self.after.contradicts {
             return unproven(FaultKind::Anchor);
         }
         let key = key.unwrap_or(chain.key());
@@ -414,8 +456,8 @@ impl Run {
         if self.head.contradicts {
             return unproven(FaultKind::Head);
         }
-        for witness in [&self.anchor, &self.head] {
-            if !witness.is_found && witness.size() <= chain.tree().size() {
+        for witness in [&self.anchor, &self.head, &self.after] {
+            if witness.is_missing(chain, self.first_number) {
                 return Err(chain.fault(FaultKind::CheckpointGone, 0));
             }
         }

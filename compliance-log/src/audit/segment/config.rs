@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use compliance_core::event::EventClass;
+use compliance_core::event::{Event, EventClass};
 
 use crate::audit::checkpoint::CheckpointKey;
 
@@ -23,6 +23,33 @@ pub(super) struct Policies(u32);
 impl Policies {
     pub(super) fn of(self, class: EventClass) -> RecordPolicy {
         if self.0 & bit(class) == 0 { RecordPolicy::MustRecord } else { RecordPolicy::BestEffort }
+    }
+}
+
+/// What people are sealed with.
+#[cfg(feature = "key-store")]
+#[derive(Clone, Debug)]
+pub(super) struct Sealing {
+    keys: std::sync::Arc<dyn compliance_core::seal::KeyStore>,
+    random: std::sync::Arc<dyn compliance_core::random::SecureRandom>,
+}
+
+#[cfg(feature = "key-store")]
+impl Sealing {
+    pub(super) fn seal(&self, event: &Event) -> Option<Event> {
+        event.seal_people(&*self.keys, &*self.random).ok()
+    }
+}
+
+/// Nothing seals without the feature `key-store`.
+#[cfg(not(feature = "key-store"))]
+#[derive(Clone, Debug)]
+pub(super) enum Sealing {}
+
+#[cfg(not(feature = "key-store"))]
+impl Sealing {
+    pub(super) fn seal(&self, _event: &Event) -> Option<Event> {
+        match *self {}
     }
 }
 
@@ -56,6 +83,7 @@ pub struct AuditConfig {
     pub(super) segment_interval: Option<Duration>,
     pub(super) quota: u64,
     pub(super) reserve_len: u64,
+    pub(super) sealing: Option<Sealing>,
 }
 
 impl AuditConfig {
@@ -82,6 +110,7 @@ impl AuditConfig {
             segment_interval: None,
             quota: u64::MAX,
             reserve_len: 1024 * 1024,
+            sealing: None,
         }
     }
 
@@ -149,6 +178,22 @@ impl AuditConfig {
     /// when the disk is full and filled again once there is room.
     pub fn reserve_len(mut self, bytes: u64) -> Self {
         self.reserve_len = bytes.min(Self::MAX_RESERVE_LEN);
+        self
+    }
+
+    /// Seals every person in an event under a key of their own before it is written:
+    /// [`Event::seal_people`](compliance_core::event::Event::seal_people). Destroying a person's key erases them from
+    /// the whole trail, whose hashes cover the sealed form and go on holding. Receipts attest the event as it was
+    /// handed over. When the key store does not answer, events are refused with
+    /// [`Unavailable`](compliance_core::event::RecordErrorKind::Unavailable).
+    #[cfg(feature = "key-store")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "key-store")))]
+    pub fn seal_people(
+        mut self,
+        keys: std::sync::Arc<dyn compliance_core::seal::KeyStore>,
+        random: std::sync::Arc<dyn compliance_core::random::SecureRandom>,
+    ) -> Self {
+        self.sealing = Some(Sealing { keys, random });
         self
     }
 

@@ -11,7 +11,7 @@ use compliance_core::event::{
     AuditReceipt, Completion, Drive, Event, EventDigest, RecordError, RecordErrorKind, Recording,
 };
 
-use super::config::{AuditConfig, RecordPolicy};
+use super::config::{AuditConfig, Policies, RecordPolicy, Sealing};
 use super::writer::{RECORD_OVERHEAD, Writer};
 use crate::audit::checkpoint::SignedCheckpoint;
 use crate::audit::record::MAX_EVENT_LEN;
@@ -23,12 +23,18 @@ const FEW: usize = 2;
 pub(super) struct Limits {
     queue_len: usize,
     queue_wait: Duration,
-    policies: super::config::Policies,
+    policies: Policies,
+    sealing: Option<Sealing>,
 }
 
 impl Limits {
     pub(super) fn of(config: &AuditConfig) -> Self {
-        Self { queue_len: config.queue_len, queue_wait: config.queue_wait, policies: config.policies }
+        Self {
+            queue_len: config.queue_len,
+            queue_wait: config.queue_wait,
+            policies: config.policies,
+            sealing: config.sealing.clone(),
+        }
     }
 }
 
@@ -227,7 +233,15 @@ impl Engine {
     /// Hands an event over.
     pub(super) fn submit(this: &Arc<Self>, event: &Event) -> Result<Recording, RecordError> {
         let mut bytes = Vec::with_capacity(512);
-        let digest = event.encode_with_digest(&mut bytes);
+        let digest = match &this.limits.sealing {
+            None => event.encode_with_digest(&mut bytes),
+            Some(sealing) => {
+                let unavailable = RecordError::new(RecordErrorKind::Unavailable);
+                sealing.seal(event).ok_or(unavailable)?.encode(&mut bytes);
+                // The receipt is for what the caller handed over.
+                event.digest()
+            }
+        };
         if bytes.len() > MAX_EVENT_LEN {
             let kind = RecordErrorKind::TooLarge { found: bytes.len(), max: MAX_EVENT_LEN };
             return Err(RecordError::new(kind));

@@ -5,7 +5,8 @@ use super::file;
 use super::frame::FrameKind;
 use super::reader::{Damage, FrameReader, Step};
 use crate::audit::fault::{Fault, FaultKind, Position};
-use crate::audit::record::Record;
+use crate::audit::record::{Record, RecordFormError, RecordHead};
+use crate::audit::tree::TreeHash;
 
 /// Reads the records of the trail in `dir`, in order, in bounded memory.
 ///
@@ -46,7 +47,23 @@ pub struct Records {
 }
 
 impl Records {
-    fn read(&mut self) -> Result<Option<Record>, AuditError> {
+    /// The next record in the form `take` gives it.
+    pub(in crate::audit) fn next_with<T>(
+        &mut self,
+        take: impl FnOnce(RecordHead<'_>, &[u8], TreeHash) -> Result<T, RecordFormError>,
+    ) -> Option<Result<T, AuditError>> {
+        if self.has_ended {
+            return None;
+        }
+        let next = self.read(take).transpose();
+        self.has_ended = !matches!(next, Some(Ok(_)));
+        next
+    }
+
+    fn read<T>(
+        &mut self,
+        take: impl FnOnce(RecordHead<'_>, &[u8], TreeHash) -> Result<T, RecordFormError>,
+    ) -> Result<Option<T>, AuditError> {
         let io = |error| AuditError::io("read a segment", &error);
         loop {
             if self.current.is_none() {
@@ -61,16 +78,18 @@ impl Records {
             let position = |offset| Position { sequence: self.next, segment: *segment, offset };
             match reader.step().map_err(io)? {
                 Step::Frame(frame) if frame.kind == FrameKind::Record => {
-                    let record = Record::decode(frame.body).map_err(|error| {
+                    let form = |error: RecordFormError| {
                         let kind =
                             if error.is_version() { FaultKind::RecordVersion } else { FaultKind::RecordForm };
                         Fault::new(kind, position(frame.offset))
-                    })?;
-                    if record.sequence() != self.next {
+                    };
+                    let head = RecordHead::decode(frame.body).map_err(form)?;
+                    if head.sequence != self.next {
                         return Err(Fault::new(FaultKind::RecordSequence, position(frame.offset)).into());
                     }
+                    let taken = take(head, frame.body, frame.hash).map_err(form)?;
                     self.next = self.next.saturating_add(1);
-                    return Ok(Some(record));
+                    return Ok(Some(taken));
                 }
                 Step::Frame(_) => {}
                 Step::End { .. } => self.current = None,
@@ -92,12 +111,7 @@ impl Iterator for Records {
     type Item = Result<Record, AuditError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.has_ended {
-            return None;
-        }
-        let record = self.read().transpose();
-        self.has_ended = !matches!(record, Some(Ok(_)));
-        record
+        self.next_with(|head, _, digest| Record::new(&head, digest))
     }
 }
 

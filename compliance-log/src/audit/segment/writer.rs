@@ -252,7 +252,10 @@ impl Writer {
                     return Err(error);
                 }
             }
-            if let Err(CommitError::Failed) = self.roll() {
+            // A closed trail ends with its closing checkpoint; the next process begins the next segment.
+            if mark != Mark::Closing
+                && let Err(CommitError::Failed) = self.roll()
+            {
                 // What was written is durable; only the log cannot go on.
                 ended = Err(CommitError::Failed);
             }

@@ -10,8 +10,18 @@
 //!
 //! Numbers are big-endian. Every byte is hashed; there is nothing an attacker could vary unseen. The second
 //! part tells a write torn by a crash from a record damaged later: see [`segment`](super::segment).
-//! Subjects stand in the event as the opaque identifiers the service chose. A later version of this form
-//! will seal them per subject; a reader that does not know a version refuses the trail.
+//! People stand in the event as the opaque identifiers the service chose, or sealed under a key of their own each
+//! (`AuditConfig::seal_people`). A reader that does not know a version refuses the trail.
+//!
+//! What happened is said with a typed builder per class of event: [`Authentication`], [`Authorization`], [`Account`],
+//! [`DataAccess`], [`Administration`], [`Configuration`], [`Consent`], [`Erasure`], [`System`].
+
+mod typed;
+
+pub use self::typed::{
+    Account, Administration, Authentication, Authorization, Circumstances, Configuration, Consent,
+    DataAccess, Erasure, System,
+};
 
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{CANONICAL_VERSION, DecodeError, Event};
@@ -43,10 +53,12 @@ impl Record {
     /// # Errors
     /// [`RecordFormError`] on an unknown version and on every departure from the form.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordFormError> {
-        let head = RecordHead::decode(bytes)?;
-        let event = head.event()?;
-        let digest = TreeHash::leaf(bytes);
-        Ok(Self { sequence: head.sequence, recorded_at: head.recorded_at()?, event, digest })
+        Self::new(&RecordHead::decode(bytes)?, TreeHash::leaf(bytes))
+    }
+
+    pub(super) fn new(head: &RecordHead<'_>, digest: TreeHash) -> Result<Self, RecordFormError> {
+        let (recorded_at, event) = (head.recorded_at()?, head.event()?);
+        Ok(Self { sequence: head.sequence, recorded_at, event, digest })
     }
 
     /// Its number: 0 for the first of the trail, each one more than the one before.

@@ -1,0 +1,281 @@
+//! Keeping checkpoints where the trail's writer cannot change them.
+//!
+//! An [`Anchor`] takes signed checkpoints. [`FileAnchor`] keeps them as files, for a directory on another machine or a
+//! medium written once; [`PostAnchor`] hands them to a function of yours, for a webhook, a ticket, an object store with
+//! object lock, a log witness. [`Anchoring`] publishes the log's latest checkpoint at an interval.
+//!
+//! An object store is an anchor only with object lock in *compliance* mode: in governance mode, whoever may bypass it
+//! may rewrite history.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::checkpoint::{CheckpointNote, MAX_NOTE_LEN, SignedCheckpoint};
+use super::segment::AuditLog;
+
+/// Keeps checkpoints outside the reach of the trail's writer.
+pub trait Anchor: Send + Sync {
+    /// Keeps a checkpoint durably. Keeping the same one again is no error.
+    ///
+    /// # Errors
+    /// [`AnchorError`] when it is not known to be kept, or another is kept under its number.
+    fn publish(&self, checkpoint: &SignedCheckpoint) -> Result<(), AnchorError>;
+}
+
+/// A checkpoint was not anchored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnchorError {
+    /// Another checkpoint is kept under the same number: the trail, or the anchor, was rolled back or forked.
+    #[error("another checkpoint is anchored under the same number")]
+    Contradicts,
+    /// It could not be reached or written.
+    #[error("the anchor is not available")]
+    Unavailable,
+}
+
+impl AnchorError {
+    /// `anchor.contradicts` or `anchor.unavailable`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Contradicts => "anchor.contradicts",
+            Self::Unavailable => "anchor.unavailable",
+        }
+    }
+}
+
+impl From<io::Error> for AnchorError {
+    fn from(_: io::Error) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// One file per checkpoint, `00000000000000000042.checkpoint`, never written twice.
+///
+/// ```
+/// # use compliance_core::{clock::SystemClock, random::SystemRandom};
+/// # use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey, VerifyOptions, verify::verify};
+/// use compliance_log::audit::anchor::{Anchor, FileAnchor};
+///
+/// # let (dir, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
+/// # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
+/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// # let key = log.verifying_key().clone();
+/// let anchor = FileAnchor::open(elsewhere.path())?;
+/// anchor.publish(&log.checkpoint()?)?;
+///
+/// let latest = anchor.latest()?.expect("one is kept");
+/// let report = verify(dir.path(), &VerifyOptions::new().key(key).anchor(latest))?;
+/// assert!(report.verdict().to_string().starts_with("tamper-evident"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Security
+/// Worth as much as the directory is out of the writer's reach.
+#[derive(Debug)]
+pub struct FileAnchor {
+    dir: PathBuf,
+}
+
+const EXTENSION: &str = "checkpoint";
+
+impl FileAnchor {
+    /// Keeps checkpoints in `dir`, created where there is none.
+    ///
+    /// # Errors
+    /// [`AnchorError::Unavailable`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, AnchorError> {
+        fs::create_dir_all(&dir)?;
+        Ok(Self { dir: dir.as_ref().to_owned() })
+    }
+
+    /// The checkpoint with the highest number kept here; its signature has not been looked at.
+    ///
+    /// # Errors
+    /// [`AnchorError::Unavailable`] when the directory cannot be read or the checkpoint is none.
+    pub fn latest(&self) -> Result<Option<CheckpointNote>, AnchorError> {
+        let mut last = None;
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let is_checkpoint = path.extension().is_some_and(|extension| extension == EXTENSION);
+            let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+            if let Some(number) = number.filter(|_| is_checkpoint) {
+                last = last.max(Some((number, path)));
+            }
+        }
+        let Some((_, path)) = last else { return Ok(None) };
+        let note = read(&path)?;
+        CheckpointNote::parse(&note).map(Some).map_err(|_| AnchorError::Unavailable)
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut note = String::new();
+    File::open(path)?.take((MAX_NOTE_LEN as u64).saturating_add(1)).read_to_string(&mut note)?;
+    Ok(note)
+}
+
+impl Anchor for FileAnchor {
+    fn publish(&self, checkpoint: &SignedCheckpoint) -> Result<(), AnchorError> {
+        let path = self.dir.join(format!("{:020}.{EXTENSION}", checkpoint.number()));
+        if path.exists() {
+            let is_same = read(&path)? == checkpoint.note();
+            return if is_same { Ok(()) } else { Err(AnchorError::Contradicts) };
+        }
+        // Whole or not at all: the name comes last.
+        let unfinished = path.with_extension("tmp");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&unfinished)?;
+        file.write_all(checkpoint.note().as_bytes())?;
+        file.sync_all()?;
+        // A link, not a rename: it does not replace what somebody put there meanwhile.
+        let linked = fs::hard_link(&unfinished, &path);
+        fs::remove_file(&unfinished)?;
+        if cfg!(unix) {
+            File::open(&self.dir)?.sync_all()?;
+        }
+        match linked {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(AnchorError::Contradicts),
+            other => Ok(other?),
+        }
+    }
+}
+
+/// Hands each checkpoint's note to a function: an HTTP client's POST, an object store's put.
+///
+/// ```
+/// use compliance_log::audit::anchor::{AnchorError, PostAnchor};
+///
+/// let anchor = PostAnchor::new(|number, note: &str| {
+///     // PUT https://witness.example/audit/{number} with `if-none-match: *`; 2xx is kept.
+///     if note.is_empty() { Err(AnchorError::Unavailable) } else { Ok(()) }
+/// });
+/// # let _ = anchor;
+/// ```
+pub struct PostAnchor<F>(F);
+
+impl<F: Fn(u64, &str) -> Result<(), AnchorError> + Send + Sync> PostAnchor<F> {
+    /// `post` is given the checkpoint's number and its note, and answers `Ok` only when it is kept. It must never
+    /// replace a note that is kept under the same number.
+    pub fn new(post: F) -> Self {
+        Self(post)
+    }
+}
+
+impl<F> fmt::Debug for PostAnchor<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostAnchor").finish_non_exhaustive()
+    }
+}
+
+impl<F: Fn(u64, &str) -> Result<(), AnchorError> + Send + Sync> Anchor for PostAnchor<F> {
+    fn publish(&self, checkpoint: &SignedCheckpoint) -> Result<(), AnchorError> {
+        (self.0)(checkpoint.number(), checkpoint.note())
+    }
+}
+
+/// How anchoring stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct AnchorStatus {
+    published: Option<u64>,
+    failures: u64,
+    last_error: Option<AnchorError>,
+}
+
+impl AnchorStatus {
+    /// The number of the last checkpoint that is kept.
+    #[must_use]
+    pub fn published(&self) -> Option<u64> {
+        self.published
+    }
+
+    /// How often publishing failed.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Why the last attempt failed; `None` when it did not.
+    #[must_use]
+    pub fn last_error(&self) -> Option<AnchorError> {
+        self.last_error
+    }
+}
+
+/// Publishes a log's latest checkpoint at an interval, on a thread of its own: a slow anchor holds up nobody. Dropping
+/// it publishes once more.
+pub struct Anchoring {
+    status: Arc<Mutex<AnchorStatus>>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Anchoring {
+    /// Begins. Each round signs a fresh checkpoint, so that `every` bounds what is not anchored.
+    ///
+    /// # Errors
+    /// [`AnchorError::Unavailable`] when there is no thread to be had.
+    pub fn start(
+        log: Arc<AuditLog>,
+        anchor: impl Anchor + 'static,
+        every: Duration,
+    ) -> Result<Self, AnchorError> {
+        let status = Arc::<Mutex<AnchorStatus>>::default();
+        let (stop, stopped) = channel();
+        let thread_status = Arc::clone(&status);
+        let thread = thread::Builder::new().name("audit-anchor".to_owned()).spawn(move || {
+            loop {
+                let is_last = !matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Timeout));
+                let published = log
+                    .checkpoint()
+                    .map_err(|_| AnchorError::Unavailable)
+                    .and_then(|checkpoint| anchor.publish(&checkpoint).map(|()| checkpoint.number()));
+                let mut status = lock(&thread_status);
+                match published {
+                    Ok(number) => (status.published, status.last_error) = (Some(number), None),
+                    Err(error) => {
+                        status.failures = status.failures.saturating_add(1);
+                        status.last_error = Some(error);
+                    }
+                }
+                drop(status);
+                if is_last {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { status, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> AnchorStatus {
+        *lock(&self.status)
+    }
+}
+
+fn lock(status: &Mutex<AnchorStatus>) -> MutexGuard<'_, AnchorStatus> {
+    // Every field is set by itself; a panic in between leaves an older status.
+    status.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Anchoring {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl fmt::Debug for Anchoring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Anchoring").field("status", &self.status()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,271 @@
+//! Forgetting people: as data subjects at once, as actors only when their time has come.
+
+mod trail;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use compliance_core::clock::{ManualClock, Timestamp};
+use compliance_core::event::{Actor, Durability, Event, EventKind, Person, Sink};
+use compliance_core::finding::Outcome;
+use compliance_core::id::{ActorId, SubjectId, TenantId};
+use compliance_core::random::SystemRandom;
+use compliance_core::seal::{KeyEncryptionKey, KeyRing, KeyStore};
+use compliance_log::audit::erasure::{Erasures, TwoPeople, verify_people};
+use compliance_log::audit::record::{Circumstances, DataAccess};
+use compliance_log::audit::segment::records;
+use compliance_log::audit::verify::verify;
+use compliance_log::audit::{AuditLog, Verdict, VerifyOptions};
+use compliance_log::key_store::FileKeyStore;
+use trail::{config, key};
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+fn keys(dir: &Path) -> Arc<FileKeyStore> {
+    let ring = KeyRing::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    Arc::new(FileKeyStore::open(dir.join("keys"), ring).unwrap())
+}
+
+fn open(dir: &Path, keys: &Arc<FileKeyStore>) -> AuditLog {
+    let config = config().seal_people(keys.clone(), Arc::new(SystemRandom));
+    AuditLog::open(dir.join("trail"), config, ManualClock::at(NOW)).unwrap().0
+}
+
+fn person(name: &str) -> Actor {
+    Actor::Person(ActorId::new(name).unwrap())
+}
+
+fn subject(name: &str) -> SubjectId {
+    SubjectId::new(name).unwrap()
+}
+
+fn acme() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+fn by(actor: Actor) -> Circumstances {
+    Circumstances::new(actor, NOW).tenant(acme())
+}
+
+/// Anna is acted for, target, mentioned beside Ben, and acts herself.
+fn record_anna(log: &AuditLog) {
+    let purpose = || compliance_core::purpose!("support.ticket");
+    let support = by(person("staff-17"));
+    for event in [
+        DataAccess::read(&support.clone().on_behalf_of(person("anna")), "customer", purpose())
+            .subject(subject("ben")),
+        DataAccess::updated(&support, "customer", purpose()).subject(subject("anna")),
+        DataAccess::exported(&support, "customer", purpose()).subjects(["ben", "anna"].map(subject)),
+        DataAccess::read(&by(person("anna")), "order", purpose()).subject(subject("ben")),
+    ] {
+        let event = event.build().unwrap();
+        log.record(event.clone()).wait().unwrap().redeem(&event, Durability::Disk).unwrap();
+    }
+}
+
+fn names(dir: &Path, keys: &dyn KeyStore) -> Vec<Vec<Option<String>>> {
+    let name = |person: &Person| match person {
+        Person::Known(name) => Some(name.to_string()),
+        Person::Erased(_) => None,
+    };
+    records(dir.join("trail"))
+        .unwrap()
+        .take(4)
+        .map(|record| {
+            let people = record.unwrap().event().people(keys).unwrap();
+            let roles = [people.actor(), people.on_behalf_of()].into_iter().flatten();
+            roles.chain(people.subjects()).map(name).collect()
+        })
+        .collect()
+}
+
+fn expected(anna: Option<&str>) -> Vec<Vec<Option<String>>> {
+    let (anna, ben, staff) = (anna.map(str::to_owned), Some("ben".to_owned()), Some("staff-17".to_owned()));
+    vec![
+        vec![staff.clone(), anna.clone(), ben.clone()],
+        vec![staff.clone(), anna.clone()],
+        vec![staff, ben.clone(), anna],
+        vec![Some("anna".to_owned()), ben],
+    ]
+}
+
+fn bytes(dir: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        all.extend(if path.is_dir() { bytes(&path) } else { std::fs::read(path).unwrap() });
+    }
+    all
+}
+
+fn holds(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+#[track_caller]
+fn check_whole(dir: &Path) {
+    let options = VerifyOptions::new().key(key().verifying_key().clone()).read_events();
+    assert_eq!(verify(dir.join("trail"), &options).unwrap().verdict(), Verdict::TamperDetecting);
+}
+
+#[test]
+fn a_sealed_trail_names_nobody_in_plain() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let log = open(dir.path(), &keys);
+    record_anna(&log);
+    drop(log);
+    assert_eq!(names(dir.path(), &*keys), expected(Some("anna")));
+    let written = bytes(&dir.path().join("trail"));
+    for name in ["anna", "ben", "staff-17"] {
+        assert!(!holds(&written, name.as_bytes()), "{name}");
+    }
+    check_whole(dir.path());
+}
+
+#[test]
+fn an_erased_person_is_gone_in_every_role_but_as_actor_even_after_a_backup_is_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    let (ledger, backup) = (path.join("erasures"), path.join("backup"));
+    {
+        let keys = keys(path);
+        let log = open(path, &keys);
+        record_anna(&log);
+        copy(&path.join("keys"), &backup);
+        let mut erasures = Erasures::open(keys.clone(), &ledger).unwrap();
+        let receipt = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap();
+        assert!(
+            receipt.destroyed().is_some() && receipt.is_complete(NOW.saturating_add(Duration::from_secs(1)))
+        );
+        drop(log);
+        assert_eq!(names(path, &*keys), expected(None));
+        let report = verify_people(path.join("trail"), &*keys).unwrap();
+        assert_eq!((report.erased(), report.tampered()), (3, 0));
+        check_whole(path);
+    }
+    // Yesterday's backup of the keys comes back.
+    std::fs::remove_dir_all(path.join("keys")).unwrap();
+    copy(&backup, &path.join("keys"));
+    let keys = keys(path);
+    assert_eq!(names(path, &*keys), expected(Some("anna")), "the backup brings her back");
+    let log = open(path, &keys);
+    let mut erasures = Erasures::open(keys.clone(), &ledger).unwrap();
+    let report = erasures.replay(&by(Actor::System), &log).unwrap();
+    assert_eq!((report.destroyed(), report.gone(), report.unknown()), (1, 0, 0));
+    let report = erasures.replay(&by(Actor::System), &log).unwrap();
+    assert_eq!((report.destroyed(), report.gone(), report.unknown()), (0, 1, 0));
+    drop(log);
+    assert_eq!(names(path, &*keys), expected(None));
+    check_whole(path);
+    println!(
+        "3 roles erased, 1 key destroyed again after the restore, 0 readable, actor and others untouched"
+    );
+}
+
+#[test]
+fn the_record_of_an_erasure_does_not_name_the_erased() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let log = open(dir.path(), &keys);
+    record_anna(&log);
+    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    // She asks for it herself.
+    let _receipt = erasures.erase(&subject("anna"), Some(&acme()), &by(person("anna")), &log).unwrap();
+    drop(log);
+    let last = records(dir.path().join("trail")).unwrap().last().unwrap().unwrap();
+    assert_eq!((last.event().kind(), last.event().actor()), (EventKind::ErasureCompleted, &Actor::System));
+    let ledger = std::fs::read(dir.path().join("erasures")).unwrap();
+    assert!(!ledger.is_empty() && !holds(&ledger, b"anna"));
+}
+
+#[test]
+fn a_legal_hold_wins_over_an_erasure() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let log = open(dir.path(), &keys);
+    record_anna(&log);
+    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let owner = subject("anna").key_owner(Some(&acme())).unwrap();
+    erasures.hold(owner.clone());
+    let refused = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap_err();
+    assert_eq!(refused.code(), "erasure.held");
+    assert_eq!(names(dir.path(), &*keys), expected(Some("anna")));
+    erasures.lift(&owner);
+    let _receipt = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap();
+    assert_eq!(names(dir.path(), &*keys), expected(None));
+}
+
+#[test]
+fn nobody_shreds_their_own_trail() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let log = open(dir.path(), &keys);
+    record_anna(&log);
+    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let [anna, dpo, boss] = ["anna", "dpo-1", "boss-1"].map(|name| ActorId::new(name).unwrap());
+    let ends = NOW.saturating_add(Duration::from_secs(1000));
+    let after = Circumstances::new(Actor::System, ends).tenant(acme());
+    let mut retire = |by: &Circumstances, approval: Option<&TwoPeople>| {
+        erasures
+            .retire_actor(&anna, ends, approval, Some(&acme()), by, &log)
+            .map(drop)
+            .map_err(|error| error.code())
+    };
+    let early = by(Actor::System);
+    assert_eq!(retire(&early, None), Err("erasure.retained"));
+    let with_herself = TwoPeople::new(anna.clone(), dpo.clone()).unwrap();
+    assert_eq!(retire(&early, Some(&with_herself)), Err("erasure.retained"));
+    assert_eq!(TwoPeople::new(dpo.clone(), dpo.clone()).unwrap_err().code(), "erasure.not_two_people");
+    assert_eq!(names(dir.path(), &*keys), expected(Some("anna")));
+    assert_eq!(retire(&early, Some(&TwoPeople::new(dpo, boss).unwrap())), Ok(()));
+    assert_eq!(retire(&after, None), Ok(()), "after its time nobody need approve");
+    let actor = &names(dir.path(), &*keys)[3][0];
+    assert_eq!(*actor, None);
+    let kinds: Vec<_> = records(dir.path().join("trail"))
+        .unwrap()
+        .map(|record| record.unwrap().event().kind())
+        .skip(4)
+        .collect();
+    assert_eq!(
+        kinds[..3],
+        [EventKind::AdministrationPerformed, EventKind::AdministrationPerformed, EventKind::ErasureCompleted]
+    );
+}
+
+#[test]
+fn a_person_from_another_event_or_store_is_tampering_not_erasure() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let read = |at: i64| {
+        Event::builder(EventKind::DataRead, Outcome::Passed, Actor::System, Timestamp::from_unix_seconds(at))
+            .subject(subject("anna"))
+            .build()
+            .unwrap()
+            .seal_people(&*keys, &SystemRandom)
+            .unwrap()
+    };
+    let (first, second) = (read(1), read(2));
+    let (mut a, mut b) = (Vec::new(), Vec::new());
+    first.encode(&mut a);
+    second.encode(&mut b);
+    // The sealed person stands at the end; put the one into the other.
+    let sealed_len = first.sealed_subjects()[0].to_bytes().len();
+    let at = a.len() - sealed_len;
+    a.truncate(at);
+    a.extend_from_slice(&b[b.len() - sealed_len..]);
+    let forged = Event::decode(&a).unwrap();
+    assert_eq!(forged.people(&*keys).unwrap_err().code(), "seal.open_failed");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let others = self::keys(elsewhere.path());
+    assert_eq!(first.people(&*others).unwrap_err().code(), "seal.open_failed");
+}
