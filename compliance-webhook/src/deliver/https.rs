@@ -9,7 +9,7 @@ use compliance_core::clock::{Clock, SystemClock};
 use compliance_core::event::{Recorder, Sink};
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -288,22 +288,19 @@ impl<R: Resolve> Inner<R> {
     async fn attempt(&self, attempt: Attempt<'_>) -> Result<Answer, DeliverReason> {
         let endpoint = attempt.endpoint();
         let guarded = self.dialer.resolve(endpoint).await?;
-        if let Some(mut kept) = self.pool.take(endpoint, &guarded, self.dialer.clock().now())
-            && self.is_ready(&mut kept).await
-        {
+        while let Some(mut kept) = self.pool.take(endpoint, &guarded, self.dialer.clock().now()) {
+            if !kept.is_ready().await {
+                continue;
+            }
             match self.exchange(kept, attempt).await {
                 // The server closed it meanwhile. Should the message have arrived all the same, its id tells.
-                Err(Failed::Closed) => {}
+                Err(Failed::Closed) => break,
                 done => return done.map_err(DeliverReason::from),
             }
         }
-        let opened = self.open(endpoint, &guarded).await?;
+        // Boxed: it takes ten times the room of an attempt on a kept connection, which is nearly every one.
+        let opened = Box::pin(self.open(endpoint, &guarded)).await?;
         self.exchange(opened, attempt).await.map_err(DeliverReason::from)
-    }
-
-    async fn is_ready(&self, kept: &mut Connection) -> bool {
-        let patience = self.limits.timeouts.connect;
-        kept.sender.is_ready() || matches!(timeout(patience, kept.sender.ready()).await, Ok(Ok(())))
     }
 
     /// Sends one request and reads its answer.
@@ -311,13 +308,13 @@ impl<R: Resolve> Inner<R> {
         let deadline = Instant::now().checked_add(self.limits.timeouts.response);
         let deadline = deadline.ok_or(Failed::Otherwise(DeliverReason::Request))?;
         let request = self.request(attempt).map_err(Failed::Otherwise)?;
-        let response = match timeout_at(deadline, connection.sender.send_request(request)).await {
+        let response = match timeout_at(deadline, connection.send(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.is_parse() => return Err(Failed::Otherwise(DeliverReason::Response)),
             Ok(Err(_)) => return Err(Failed::Closed),
             Err(_) => return Err(Failed::Otherwise(DeliverReason::ResponseTimeout)),
         };
-        let answer = self.read(response, deadline).await;
+        let answer = self.read(&mut connection, response, deadline).await;
         if answer.body_end() == BodyEnd::Complete {
             self.pool.put(attempt.endpoint(), connection);
         }
@@ -334,11 +331,7 @@ impl<R: Resolve> Inner<R> {
         let mut http1 = http1::Builder::new();
         let handshake = http1.max_buf_size(MAX_HEAD_LEN).handshake(TokioIo::new(stream));
         let (sender, driver) = handshake.await.map_err(|_| DeliverReason::Response)?;
-        let driver = tokio::spawn(async move {
-            // How it ended shows in the answer.
-            let _ = driver.await;
-        });
-        Ok(Connection::new(sender, peer, driver))
+        Ok(Connection::new(sender, driver, peer))
     }
 
     /// Signed here, when everything that takes time is behind.
@@ -357,7 +350,12 @@ impl<R: Resolve> Inner<R> {
         request.body(body).map_err(|_| DeliverReason::Request)
     }
 
-    async fn read(&self, response: Response<Incoming>, deadline: Instant) -> Answer {
+    async fn read(
+        &self,
+        connection: &mut Connection,
+        response: Response<Incoming>,
+        deadline: Instant,
+    ) -> Answer {
         let mut answer = Answer::new(response.status().as_u16());
         if let Some(value) = response.headers().get(RETRY_AFTER) {
             answer = answer.with_retry_after(value.as_bytes());
@@ -366,7 +364,7 @@ impl<R: Resolve> Inner<R> {
         let mut excerpt = Vec::new();
         let mut len = 0_usize;
         let end = loop {
-            let frame = match timeout_at(deadline, body.frame()).await {
+            let frame = match timeout_at(deadline, connection.frame(&mut body)).await {
                 Err(_) => break BodyEnd::TimedOut,
                 Ok(None) => break BodyEnd::Complete,
                 Ok(Some(Err(_))) => break BodyEnd::Broken,

@@ -1,16 +1,23 @@
 //! Idle connections.
 
 use std::collections::HashMap;
+use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use compliance_core::clock::Timestamp;
+use http::{Request, Response};
 use http_body_util::Full;
-use hyper::client::conn::http1::SendRequest;
-use tokio::task::JoinHandle;
+use hyper::body::{Body as _, Frame, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
 
 use crate::endpoint::WebhookEndpoint;
 use crate::guard::GuardedAddr;
@@ -25,31 +32,82 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 const MAX_CONNECTIONS: usize = 1024;
 
 /// One connection on which a TLS session for one endpoint's name stands.
+///
+/// It has no task of its own: whoever waits for an answer drives it. An idle one stands still, and what came
+/// meanwhile, its end first of all, is seen when it is used again. Dropping it closes it.
 pub(super) struct Connection {
-    pub(super) sender: SendRequest<Full<Bytes>>,
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Option<Driver>,
     peer: SocketAddr,
     opened: Instant,
     idle_since: Instant,
-    _driver: AbortOnDrop,
 }
 
+type Driver = Pin<Box<http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>>>;
+
 impl Connection {
-    pub(super) fn new(sender: SendRequest<Full<Bytes>>, peer: SocketAddr, driver: JoinHandle<()>) -> Self {
+    pub(super) fn new(
+        sender: http1::SendRequest<Full<Bytes>>,
+        driver: http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>,
+        peer: SocketAddr,
+    ) -> Self {
         let now = Instant::now();
-        Self { sender, peer, opened: now, idle_since: now, _driver: AbortOnDrop(driver) }
+        Self { sender, driver: Some(Box::pin(driver)), peer, opened: now, idle_since: now }
+    }
+
+    /// Whether it may take a request now.
+    pub(super) async fn is_ready(&mut self) -> bool {
+        poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(())
+        })
+        .await;
+        self.driver.is_some() && self.sender.is_ready()
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        let Self { sender, driver, .. } = self;
+        let mut sent = pin!(sender.send_request(request));
+        poll_fn(|cx| {
+            if let Poll::Ready(sent) = sent.as_mut().poll(cx) {
+                return Poll::Ready(sent);
+            }
+            drive(driver, cx);
+            // Driving it may have brought the answer, and its end always brings one.
+            sent.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// The next piece of a body that comes over it.
+    pub(super) async fn frame(&mut self, body: &mut Incoming) -> Option<hyper::Result<Frame<Bytes>>> {
+        poll_fn(|cx| {
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+                return Poll::Ready(frame);
+            }
+            self.drive(cx);
+            Pin::new(&mut *body).poll_frame(cx)
+        })
+        .await
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.driver, cx);
     }
 
     fn is_fresh(&self) -> bool {
-        !self.sender.is_closed() && self.opened.elapsed() < MAX_AGE && self.idle_since.elapsed() < MAX_IDLE
+        self.driver.is_some()
+            && !self.sender.is_closed()
+            && self.opened.elapsed() < MAX_AGE
+            && self.idle_since.elapsed() < MAX_IDLE
     }
 }
 
-/// Dropping a connection closes it.
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
+/// How it ended shows in the answer.
+fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+    if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(cx).is_ready()) {
+        *driver = None;
     }
 }
 
