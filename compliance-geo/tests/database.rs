@@ -1,5 +1,8 @@
 //! Databases through the public API: the embedded table, country tables, and MaxMind DB files.
 
+#[cfg(feature = "maxminddb")]
+mod mmdb_file;
+
 use std::net::IpAddr;
 
 use compliance_geo::database::{Database, DatabaseErrorKind, Located};
@@ -108,10 +111,18 @@ fn damaged_country_tables_are_refused() {
 
 #[cfg(feature = "maxminddb")]
 mod mmdb {
+    use std::collections::BTreeMap;
     use std::net::{Ipv4Addr, Ipv6Addr};
     use std::path::PathBuf;
 
+    use compliance_geo::database::Place;
+    use ipnet::IpNet;
+    use serde_json::Value as Json;
+
+    use super::mmdb_file::{File, Value, country, map};
     use super::*;
+
+    const JUNE_2026: u64 = 1_781_654_400;
 
     fn corpus() -> Option<PathBuf> {
         let folder = std::env::var_os("COMPLIANCE_CORPUS");
@@ -265,5 +276,240 @@ mod mmdb {
             }
             assert!(compared > 100, "{file}: only {compared} addresses compared");
         }
+    }
+
+    /// What a record of the documented content should become.
+    fn documented(record: &Json) -> (Vec<Option<String>>, [bool; 6]) {
+        let code = |value: &Json| value["iso_code"].as_str().map(str::to_owned);
+        let country = code(&record["country"]);
+        let part = record["subdivisions"].get(0).and_then(code);
+        let other = |name: &str| code(&record[name]).filter(|found| country.as_ref() != Some(found));
+        let flag = |name: &str| record[name].as_bool().or(record["traits"][name].as_bool()).unwrap_or(false);
+        let flags = [
+            "is_anonymous",
+            "is_anonymous_vpn",
+            "is_hosting_provider",
+            "is_public_proxy",
+            "is_residential_proxy",
+            "is_tor_exit_node",
+        ];
+        let subdivision = country.as_ref().zip(part).map(|(country, part)| format!("{country}-{part}"));
+        let places =
+            vec![country.clone(), subdivision, other("registered_country"), other("represented_country")];
+        (places, flags.map(flag))
+    }
+
+    fn found(place: Option<&Place>) -> (Vec<Option<String>>, [bool; 6]) {
+        let Some(place) = place else { return (vec![None; 4], [false; 6]) };
+        let text =
+            |country: Option<compliance_core::country::CountryCode>| country.map(|code| code.to_string());
+        let places = vec![
+            text(place.country()),
+            place.subdivision().map(|part| part.to_string()),
+            text(place.registered_country()),
+            text(place.represented_country()),
+        ];
+        let anonymity = place.anonymity();
+        let flags = [
+            anonymity.is_anonymous(),
+            anonymity.is_vpn(),
+            anonymity.is_hosting_provider(),
+            anonymity.is_public_proxy(),
+            anonymity.is_residential_proxy(),
+            anonymity.is_tor_exit_node(),
+        ];
+        (places, flags)
+    }
+
+    /// MaxMind publishes the content of its test databases as JSON: what an independent reader would find.
+    #[test]
+    fn every_documented_network_has_its_documented_place() {
+        for (name, least) in [
+            ("GeoIP2-Anonymous-IP-Test", 5),
+            ("GeoIP2-City-Test", 200),
+            ("GeoIP2-Country-Test", 200),
+            ("GeoIP2-Enterprise-Test", 25),
+        ] {
+            let Some((_, database)) = load(&format!("{name}.mmdb")) else { return };
+            let json = corpus().unwrap().join("maxmind-test-data").join(format!("{name}.json"));
+            let json: Vec<BTreeMap<String, Json>> =
+                serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+            let networks: Vec<(IpNet, &Json)> = json
+                .iter()
+                .flatten()
+                .map(|(network, record)| (network.parse::<IpNet>().unwrap(), record))
+                .collect();
+            let mut compared = 0;
+            for (network, _) in &networks {
+                for address in [network.network(), network.broadcast()] {
+                    // The narrowest documented network decides; IPv4 may be written in the compatible form.
+                    let holds = |(network, _): &&(IpNet, &Json)| network.contains(&address);
+                    let (_, record) = networks
+                        .iter()
+                        .filter(holds)
+                        .max_by_key(|(network, _)| network.prefix_len())
+                        .unwrap();
+                    let asked = match address {
+                        IpAddr::V6(v6) => v6.to_ipv4().map_or(address, IpAddr::V4),
+                        IpAddr::V4(_) => address,
+                    };
+                    let place = match database.locate(asked) {
+                        Located::NotPublic => continue,
+                        Located::NoRecord => None,
+                        Located::Place(place) => Some(place),
+                    };
+                    assert_eq!(found(place), documented(record), "{name} {asked}");
+                    compared += 1;
+                }
+            }
+            assert!(compared >= least, "{name}: only {compared} addresses compared");
+        }
+    }
+
+    #[test]
+    fn confidence_is_read_and_counts() {
+        let Some((_, plus)) = load("GeoIP-Anonymous-Plus-Test.mmdb") else { return };
+        let mut confident = 0;
+        for start in plus.boundaries() {
+            if let Located::Place(place) = plus.locate(start)
+                && let Some(percent) = place.anonymity().confidence()
+            {
+                assert!(percent <= 100 && place.anonymity().is_anonymous());
+                confident += 1;
+            }
+        }
+        assert!(confident > 0);
+    }
+
+    fn written(network: &str, value: &Value) -> Result<Database, &'static str> {
+        let file = File::built_at(JUNE_2026).with(network, value);
+        Database::from_mmdb(file.bytes(), "written").map_err(|error| error.code())
+    }
+
+    #[test]
+    fn fields_are_read_as_documented() {
+        let database = written(
+            "8.8.0.0/16",
+            &map([
+                ("country", map([("iso_code", "DE".into())])),
+                ("registered_country", map([("iso_code", "IR".into())])),
+                ("represented_country", map([("iso_code", "US".into()), ("type", "military".into())])),
+                ("subdivisions", Value::List(vec![map([("iso_code", "BY".into())])])),
+                ("anonymizer_confidence", Value::Count(30)),
+            ]),
+        )
+        .unwrap();
+        let Located::Place(place) = database.locate(ip("8.8.255.255")) else { panic!() };
+        let code = |country: Option<compliance_core::country::CountryCode>| country.unwrap().to_string();
+        assert_eq!(code(place.registered_country()), "IR");
+        assert_eq!(code(place.represented_country()), "US");
+        assert_eq!(place.subdivision().unwrap().as_str(), "DE-BY");
+        assert_eq!(place.anonymity().confidence(), Some(30));
+        assert!(place.anonymity().is_anonymous());
+        assert_eq!(database.snapshot().as_of().to_string(), "2026-06-17");
+        assert_eq!(database.locate(ip("8.9.0.0")), Located::NoRecord);
+    }
+
+    #[test]
+    fn fields_of_the_wrong_type_are_refused() {
+        let check = |value: Value| assert_eq!(written("8.8.0.0/16", &value).unwrap_err(), "database.schema");
+        check(map([("country", true.into())]));
+        check(map([("country", map([("iso_code", Value::Count(7))]))]));
+        check(map([("country_code", Value::Count(7))]));
+        check(map([("country", map([("iso_code", "DE".into())])), ("is_anonymous", "yes".into())]));
+        check(map([
+            ("country", map([("iso_code", "DE".into())])),
+            ("anonymizer_confidence", Value::Count(101)),
+        ]));
+        check(map([("country", map([("iso_code", "DE".into())])), ("subdivisions", "BY".into())]));
+        check(map([("city", "Berlin".into())]));
+    }
+
+    /// Whatever it says there, it says of nobody.
+    #[test]
+    fn a_file_about_special_blocks_only_is_refused() {
+        for network in ["10.0.0.0/8", "192.168.0.0/16", "fc00::/7", "127.0.0.1/32", "2001:db8::/32"] {
+            assert_eq!(written(network, &country("DE")).unwrap_err(), "database.empty", "{network}");
+        }
+        // Nor does a country in such a block make a database of anonymisers one of countries.
+        let file = File::built_at(JUNE_2026).with("10.0.0.0/8", &country("DE"));
+        let file = file.with("8.8.0.0/16", &map([("is_anonymous", true.into())]));
+        let database = Database::from_mmdb(file.bytes(), "written").unwrap();
+        assert!(database.knows_anonymity() && !database.knows_countries());
+    }
+
+    /// Adds all addresses from `first` to `last`, as the fewest networks that cover them.
+    fn add_range(file: &mut File, mut first: u128, last: u128, record: u32) {
+        loop {
+            let fits = (last - first).checked_add(1).map_or(128, u128::ilog2);
+            let host_bits = first.trailing_zeros().min(fits);
+            file.network(first, 128 - host_bits, record);
+            match first.checked_add(1 << host_bits) {
+                Some(next) if next <= last => first = next,
+                _ => return,
+            }
+        }
+    }
+
+    /// A large file, written out of the embedded table: table and `maxminddb` agree on every boundary, on its
+    /// neighbours and on a million random addresses.
+    #[test]
+    fn table_and_a_large_file_agree_everywhere() {
+        let embedded = Database::embedded().unwrap();
+        let mut file = File::built_at(JUNE_2026);
+        let mut records = BTreeMap::new();
+        let starts: Vec<IpAddr> = embedded.boundaries().collect();
+        for (position, first) in starts.iter().enumerate() {
+            let Some(code) = embedded.country(*first) else { continue };
+            let record = *records.entry(code).or_insert_with(|| file.record(&country(code.as_str())));
+            match (*first, starts.get(position + 1)) {
+                (IpAddr::V4(first), Some(IpAddr::V4(next))) => {
+                    add_range(&mut file, first.to_bits().into(), u128::from(next.to_bits()) - 1, record);
+                }
+                (IpAddr::V6(first), Some(IpAddr::V6(next))) => {
+                    add_range(&mut file, first.to_bits(), next.to_bits() - 1, record);
+                }
+                _ => {}
+            }
+        }
+        let bytes = file.bytes();
+        let database = Database::from_mmdb(bytes.clone(), "written").unwrap();
+        let reader = maxminddb::Reader::from_source(bytes).unwrap();
+        let mut state = 1_u64;
+        let mut random = || {
+            // Weyl sequence and a mix: the addresses need spread, not secrecy.
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed ^ (mixed >> 31)
+        };
+        let mut addresses: Vec<IpAddr> = starts.into_iter().flat_map(neighbours).collect();
+        let boundaries = addresses.len();
+        let v6: Vec<u128> = embedded
+            .boundaries()
+            .filter_map(|ip| match ip {
+                IpAddr::V6(ip) => Some(ip.to_bits()),
+                IpAddr::V4(_) => None,
+            })
+            .collect();
+        for _ in 0..500_000 {
+            addresses.push(IpAddr::V4(Ipv4Addr::from_bits(random() as u32)));
+            let near = v6[random() as usize % v6.len()];
+            addresses.push(IpAddr::V6(Ipv6Addr::from_bits(near | u128::from(random()))));
+        }
+        let mut compared = 0;
+        for address in &addresses {
+            // What stands for an IPv4 address is judged by it.
+            let stands_for_v4 = matches!(address, IpAddr::V6(v6) if matches!(v6.segments(), [0x2002, ..] | [0x2001, 0, ..] | [0, ..] | [0x64, 0xff9b, ..]));
+            let located = database.locate(*address);
+            if stands_for_v4 || located == Located::NotPublic {
+                continue;
+            }
+            let record: Option<Record<'_>> = reader.lookup(*address).unwrap().decode().unwrap();
+            let expected = record.and_then(|record| record.country).and_then(|country| country.iso_code);
+            let place = database.country(*address);
+            assert_eq!(place.as_ref().map(|country| country.as_str()), expected, "{address}");
+            compared += 1;
+        }
+        assert!(boundaries > 1_000_000 && compared > 1_700_000, "{compared} of {}", addresses.len());
     }
 }

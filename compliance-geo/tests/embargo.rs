@@ -1,5 +1,8 @@
 //! Verdicts through the public API, on the embedded data.
 
+#[cfg(feature = "maxminddb")]
+mod mmdb_file;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -10,8 +13,11 @@ use compliance_core::clock::Timestamp;
 use compliance_core::country::CountryCode;
 use compliance_core::finding::{Enforcement, Explain, Outcome, Reason, RiskAcceptance};
 use compliance_core::snapshot::Staleness;
-use compliance_geo::database::Database;
-use compliance_geo::embargo::{Effect, Embargo, Policy, ProgrammeList, Verdict, VerdictClass};
+use compliance_geo::client_ip::EdgeCountry;
+use compliance_geo::database::{Database, Quorum};
+use compliance_geo::embargo::{
+    Authority, Effect, Embargo, EmbargoReason, Extent, Policy, ProgrammeList, Verdict, VerdictClass,
+};
 use proptest::prelude::*;
 
 static US: LazyLock<Embargo> = LazyLock::new(|| of(Policy::Us));
@@ -403,11 +409,219 @@ fn table_and_slow_reference_agree_on_every_boundary() {
     }
 }
 
+#[test]
+fn an_ended_programme_explains_why_the_answer_changed() {
+    let ids = |now: &str| -> (Vec<String>, Vec<String>) {
+        let verdict = US.screen(ip(SYRIA), at(now));
+        let owned = |programme: &compliance_geo::embargo::Programme| programme.id().to_owned();
+        (verdict.programmes().map(owned).collect(), verdict.ended_programmes().map(owned).collect())
+    };
+    assert_eq!(ids(NOW), (vec!["ear.syria".to_owned()], vec!["ofac.syria".to_owned()]));
+    assert_eq!(ids("2025-06-30T23:59:59Z").1, Vec::<String>::new());
+    assert_eq!(US.screen(ip(IRAN), at(NOW)).ended_programmes().count(), 0);
+}
+
+#[test]
+fn reviews_can_be_carried_out_as_refusals() {
+    let outcome = |embargo: &Embargo, text: &str| {
+        let verdict = embargo.screen(ip(text), at(NOW));
+        let refused = matches!(&verdict, Verdict::Review(place) if place.is_refused());
+        (verdict.class(), verdict.finding().outcome(), refused)
+    };
+    let all = Embargo::builder().policy(Policy::Us).refuse_reviews().build().unwrap();
+    let some = [EmbargoReason::NotPublic, EmbargoReason::Tor];
+    let some = Embargo::builder().policy(Policy::Us).refuse_reviews_for(some).build().unwrap();
+    let refused = (VerdictClass::Review, Outcome::Refused, true);
+    let review = (VerdictClass::Review, Outcome::Review, false);
+    for (text, by_default, where_named, everywhere) in [
+        ("10.0.0.1", review, refused, refused),
+        (UKRAINE, review, review, refused),
+        (SYRIA, review, review, refused),
+        ("6.0.0.0", review, review, refused),
+    ] {
+        assert_eq!(outcome(&US, text), by_default, "{text}");
+        assert_eq!(outcome(&some, text), where_named, "{text}");
+        assert_eq!(outcome(&all, text), everywhere, "{text}");
+    }
+    assert_eq!(outcome(&all, "1.1.1.1"), (VerdictClass::Servable, Outcome::Passed, false));
+    assert_eq!(outcome(&all, IRAN), (VerdictClass::Embargoed, Outcome::Refused, false));
+    // Stale data is a review like the others.
+    let Verdict::Review(stale) = all.screen(ip("1.1.1.1"), at("2030-01-01T00:00:00Z")) else { panic!() };
+    assert!(stale.is_refused());
+}
+
+#[track_caller]
+fn check_edge(quorum: Quorum, text: &str, edge: &str, class: VerdictClass, code: &str) {
+    let edge = match edge {
+        "XX" => EdgeCountry::Unknown,
+        "T1" => EdgeCountry::Tor,
+        code => EdgeCountry::Country(CountryCode::parse(code).unwrap()),
+    };
+    let embargo = Embargo::builder().policy(Policy::Us).quorum(quorum).build().unwrap();
+    let verdict = embargo.screen_with_edge(ip(text), edge, at(NOW));
+    assert_eq!((verdict.class(), verdict.code().as_str()), (class, code), "{text} {edge:?} {quorum:?}");
+}
+
+#[test]
+fn the_edge_is_one_more_voice() {
+    use VerdictClass::{Embargoed, Review, Servable};
+    for quorum in [Quorum::Any, Quorum::First, Quorum::Majority] {
+        check_edge(quorum, "1.1.1.1", "US", Servable, "embargo.servable");
+        check_edge(quorum, "1.1.1.1", "XX", Servable, "embargo.servable");
+        check_edge(quorum, "1.1.1.1", "T1", Review, "embargo.tor");
+        check_edge(quorum, IRAN, "IR", Embargoed, "embargo.country");
+        check_edge(quorum, "192.168.1.1", "DE", Review, "embargo.not_public");
+    }
+    check_edge(Quorum::Any, "1.1.1.1", "IR", Embargoed, "embargo.country");
+    check_edge(Quorum::First, "1.1.1.1", "IR", Servable, "embargo.servable");
+    check_edge(Quorum::Majority, "1.1.1.1", "IR", Review, "embargo.databases_disagree");
+    check_edge(Quorum::Any, IRAN, "DE", Embargoed, "embargo.country");
+    check_edge(Quorum::First, IRAN, "DE", Embargoed, "embargo.country");
+    check_edge(Quorum::Majority, IRAN, "DE", Review, "embargo.databases_disagree");
+    check_edge(Quorum::Any, "1.1.1.1", "UA", Review, "embargo.region_unknown");
+    // An embargoed end of a tunnel stays embargoed.
+    check_edge(
+        Quorum::Majority,
+        &format!("2002:{:x}:{:x}::1", 0x0516, 0x0404),
+        "DE",
+        Embargoed,
+        "embargo.country",
+    );
+    // Where no database has a record, the edge alone has a say.
+    check_edge(Quorum::Any, "6.0.0.0", "DE", Servable, "embargo.servable");
+    check_edge(Quorum::Any, "6.0.0.0", "IR", Embargoed, "embargo.country");
+    check_edge(Quorum::Any, "6.0.0.0", "XX", Review, "embargo.no_record");
+    // A tunnel whose ends disagree still does.
+    check_edge(Quorum::Any, "2a01:4f8::5efe:1.1.1.1", "DE", Review, "embargo.tunnel_disagrees");
+}
+
+#[test]
+fn voices_name_databases_and_edge() {
+    let edge = EdgeCountry::Country(CountryCode::parse("DE").unwrap());
+    let verdict = US.screen_with_edge(ip(IRAN), edge, at(NOW));
+    let voices: Vec<String> = verdict.voices().iter().map(ToString::to_string).collect();
+    assert_eq!(voices.len(), 2);
+    assert!(voices[0].ends_with("=IR") && voices[0].contains("iptoasn"), "{voices:?}");
+    assert_eq!(voices[1], "cf-ipcountry=DE");
+    let nothing = US.screen(ip("6.0.0.0"), at(NOW));
+    assert!(nothing.voices()[0].to_string().ends_with("=nothing"));
+}
+
+#[test]
+fn more_databases_than_an_event_names_are_refused() {
+    let database = Database::embedded().unwrap();
+    let with = |count: usize| {
+        let builder = Embargo::builder().policy(Policy::Un);
+        (0..count).fold(builder, |builder, _| builder.database(database.clone())).build()
+    };
+    assert!(with(2).is_ok());
+    assert_eq!(with(Embargo::MAX_SNAPSHOTS).unwrap_err().code(), "embargo.too_many_snapshots");
+}
+
+#[test]
+fn the_eu_names_four_occupied_oblasts_and_ofac_two() {
+    let list = ProgrammeList::embedded().unwrap();
+    let parts = |authority: Authority| -> Vec<String> {
+        let programmes = list.programmes().iter().filter(|programme| programme.authority() == authority);
+        let scopes = programmes.flat_map(|programme| programme.scope().to_vec());
+        let partial = scopes.filter(|scope| scope.extent() == Extent::Part);
+        let mut parts: Vec<String> =
+            partial.filter_map(|scope| scope.subdivision().map(|part| part.to_string())).collect();
+        parts.sort_unstable();
+        parts
+    };
+    assert_eq!(parts(Authority::Eu), ["UA-09", "UA-14", "UA-23", "UA-65"]);
+    assert_eq!(parts(Authority::Uk), ["UA-09", "UA-14", "UA-23", "UA-65"]);
+    assert_eq!(parts(Authority::Ofac), ["UA-09", "UA-14"]);
+    // An address cannot tell on which side of a front it is, so every such entry asks for a person.
+    let partial = list
+        .programmes()
+        .iter()
+        .filter(|programme| programme.scope().iter().any(|scope| scope.extent() == Extent::Part));
+    assert!(
+        partial.clone().count() >= 5 && partial.clone().all(|entry| entry.needs_legal_review().is_some())
+    );
+}
+
 #[cfg(feature = "maxminddb")]
 mod with_files {
-    use compliance_geo::database::Quorum;
-
+    use super::mmdb_file::{File, Value, country, map};
     use super::*;
+
+    /// A file of a few networks in documented regions.
+    fn regions(build_epoch: u64) -> Database {
+        let place = |code: &str, part: &str| {
+            map([
+                ("country", map([("iso_code", code.into())])),
+                ("subdivisions", Value::List(vec![map([("iso_code", part.into())])])),
+            ])
+        };
+        let base = |others: (&'static str, &str)| {
+            map([
+                ("country", map([("iso_code", "DE".into())])),
+                (others.0, map([("iso_code", others.1.into())])),
+            ])
+        };
+        let file = File::built_at(build_epoch)
+            .with("1.0.1.0/24", &place("UA", "43"))
+            .with("1.0.2.0/24", &place("UA", "40"))
+            .with("1.0.3.0/24", &place("UA", "14"))
+            .with("1.0.4.0/24", &place("UA", "09"))
+            .with("1.0.5.0/24", &place("UA", "65"))
+            .with("1.0.6.0/24", &place("UA", "23"))
+            .with("1.0.7.0/24", &place("UA", "30"))
+            .with("1.0.8.0/24", &place("RU", "MOW"))
+            .with("1.0.9.0/24", &country("RU"))
+            .with("1.0.10.0/24", &country("UA"))
+            .with("1.0.11.0/24", &base(("registered_country", "IR")))
+            .with("1.0.12.0/24", &base(("represented_country", "IR")))
+            .with("1.0.13.0/24", &base(("represented_country", "US")));
+        Database::from_mmdb(file.bytes(), "regions").unwrap()
+    }
+
+    #[test]
+    fn regions_are_judged_as_each_programme_names_them() {
+        use VerdictClass::{Embargoed, Review, Servable};
+        let database = regions(1_781_654_400);
+        let of = |policy| Embargo::builder().policy(policy).database(database.clone()).build().unwrap();
+        let (us, eu, uk, un) = (of(Policy::Us), of(Policy::Eu), of(Policy::Uk), of(Policy::Un));
+        for (text, in_us, in_eu, code) in [
+            ("1.0.1.1", Embargoed, Embargoed, "embargo.region"),
+            ("1.0.2.1", Embargoed, Embargoed, "embargo.region"),
+            ("1.0.3.1", Review, Review, "embargo.part_of_region"),
+            ("1.0.4.1", Review, Review, "embargo.part_of_region"),
+            ("1.0.5.1", Servable, Review, "embargo.part_of_region"),
+            ("1.0.6.1", Servable, Review, "embargo.part_of_region"),
+            ("1.0.9.1", Review, Review, "embargo.region_unknown"),
+            ("1.0.10.1", Review, Review, "embargo.region_unknown"),
+        ] {
+            let code_us = if in_us == Servable { "embargo.servable" } else { code };
+            check_at(&us, text, NOW, in_us, code_us);
+            check_at(&eu, text, NOW, in_eu, code);
+            check_at(&uk, text, NOW, in_eu, code);
+            check_at(&un, text, NOW, Servable, "embargo.servable");
+        }
+        // Kyiv, Moscow.
+        for text in ["1.0.7.1", "1.0.8.1"] {
+            check_at(&us, text, NOW, Servable, "embargo.servable");
+            check_at(&eu, text, NOW, Servable, "embargo.servable");
+        }
+        // Zaporizhzhia and Kherson: from the day the regulation was amended.
+        check_at(&eu, "1.0.5.1", "2022-10-06T23:59:59Z", Review, "embargo.stale");
+        let programmes = |now: &str| eu.screen(ip("1.0.5.1"), at(now)).programmes().count();
+        assert_eq!((programmes("2022-10-06T23:59:59Z"), programmes("2022-10-07T00:00:00Z")), (0, 1));
+    }
+
+    #[test]
+    fn networks_of_an_embargoed_state_elsewhere_are_reviewed() {
+        let database = regions(1_781_654_400);
+        let us = Embargo::builder().policy(Policy::Us).database(database).build().unwrap();
+        check_at(&us, "1.0.11.1", NOW, VerdictClass::Review, "embargo.registered_country");
+        check_at(&us, "1.0.12.1", NOW, VerdictClass::Review, "embargo.represented_country");
+        check_at(&us, "1.0.13.1", NOW, VerdictClass::Servable, "embargo.servable");
+        let verdict = us.screen(ip("1.0.12.1"), at(NOW));
+        assert!(verdict.programmes().any(|programme| programme.id() == "ofac.iran"));
+    }
 
     fn load(file: &'static str) -> Option<Database> {
         let Some(folder) = std::env::var_os("COMPLIANCE_CORPUS") else {

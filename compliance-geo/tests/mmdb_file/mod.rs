@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 /// A record's content, as far as the tests need it.
-pub enum Value {
+pub(crate) enum Value {
     Bool(bool),
     Count(u16),
     List(Vec<Value>),
@@ -24,12 +24,12 @@ impl From<bool> for Value {
     }
 }
 
-pub fn map<const LEN: usize>(pairs: [(&'static str, Value); LEN]) -> Value {
+pub(crate) fn map<const LEN: usize>(pairs: [(&'static str, Value); LEN]) -> Value {
     Value::Map(pairs.into())
 }
 
 /// `{"country": {"iso_code": code}}`.
-pub fn country(code: &str) -> Value {
+pub(crate) fn country(code: &str) -> Value {
     map([("country", map([("iso_code", code.into())]))])
 }
 
@@ -71,26 +71,26 @@ enum Record {
 }
 
 /// A file under construction.
-pub struct File {
+pub(crate) struct File {
     nodes: Vec<[Record; 2]>,
     data: Vec<u8>,
     build_epoch: u64,
 }
 
 impl File {
-    pub fn built_at(build_epoch: u64) -> Self {
+    pub(crate) fn built_at(build_epoch: u64) -> Self {
         Self { nodes: vec![[Record::NoData; 2]], data: Vec::new(), build_epoch }
     }
 
     /// Adds a record; answers where it is.
-    pub fn record(&mut self, value: &Value) -> u32 {
+    pub(crate) fn record(&mut self, value: &Value) -> u32 {
         let offset = u32::try_from(self.data.len()).unwrap();
         value.write(&mut self.data);
         offset
     }
 
     /// Adds a network in CIDR form with a record of its own.
-    pub fn with(mut self, network: &str, value: &Value) -> Self {
+    pub(crate) fn with(mut self, network: &str, value: &Value) -> Self {
         let (ip, len) = network.split_once('/').unwrap();
         let len: u32 = len.parse().unwrap();
         let (first, len) = match ip.parse().unwrap() {
@@ -102,20 +102,8 @@ impl File {
         self
     }
 
-    /// Adds all addresses from `first` to `last`, as the fewest networks that cover them. IPv4 lies at the beginning.
-    pub fn range(&mut self, mut first: u128, last: u128, record: u32) {
-        loop {
-            let fits = (last - first).checked_add(1).map_or(128, u128::ilog2);
-            let host_bits = first.trailing_zeros().min(fits);
-            self.network(first, 128 - host_bits, record);
-            match first.checked_add(1 << host_bits) {
-                Some(next) if next <= last => first = next,
-                _ => return,
-            }
-        }
-    }
-
-    fn network(&mut self, network: u128, prefix_len: u32, record: u32) {
+    /// Adds a network of IPv6, in which IPv4 lies at the beginning.
+    pub(crate) fn network(&mut self, network: u128, prefix_len: u32, record: u32) {
         let mut node = 0;
         for depth in 0..prefix_len {
             let side = usize::from(network >> (127 - depth) & 1 == 1);
@@ -137,7 +125,7 @@ impl File {
         }
     }
 
-    pub fn bytes(self) -> Vec<u8> {
+    pub(crate) fn bytes(self) -> Vec<u8> {
         let count = u32::try_from(self.nodes.len()).unwrap();
         let mut file = Vec::with_capacity(self.nodes.len() * 8 + self.data.len() + 512);
         for record in self.nodes.iter().flatten() {
@@ -153,7 +141,12 @@ impl File {
         file.extend(b"\xab\xcd\xefMaxMind.com");
         // Numbers of 64 and 32 bits, written by hand: 8 bytes of extended type 9, 4 bytes of type 6.
         file.push(7 << 5 | 9);
-        for (name, number) in [("binary_format_major_version", 2), ("binary_format_minor_version", 0), ("ip_version", 6), ("record_size", 32)] {
+        for (name, number) in [
+            ("binary_format_major_version", 2),
+            ("binary_format_minor_version", 0),
+            ("ip_version", 6),
+            ("record_size", 32),
+        ] {
             Value::from(name).write(&mut file);
             Value::Count(number).write(&mut file);
         }
