@@ -4,5 +4,10 @@
 mod actix_web;
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "axum")]
+mod form;
 #[cfg(feature = "http")]
 mod http;
+
+#[cfg(feature = "axum")]
+pub use axum::{SecretForm, SecretFormRejection};
