@@ -7,8 +7,13 @@
 mod actix_web;
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "axum")]
+mod form;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "tower")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "tower")))]
 pub mod tower;
+
+#[cfg(feature = "axum")]
+pub use axum::{SecretForm, SecretFormRejection};

@@ -1,43 +1,83 @@
 //! Blocklist: passwords an attacker expects, whole ones and ones put together from expected pieces.
 //!
-//! SP 800-63B-4 §3.1.1.2 compares the *whole* password with the list, not its parts. Packaged lists of common
-//! passwords hold some forty entries of fifteen characters, the length it asks for; what people do to reach it
-//! is to put several together. So a password is refused when it is *derived*: every one of its code points
-//! belongs to
+//! SP 800-63B-4 §3.1.1.2 compares the *whole* password with the list, not its parts. Compiled in are 49,000 common
+//! passwords of any length, 338,000 of fifteen characters and more (the length it asks for), and words, names, usual
+//! passwords and phrases in English, German, Spanish, French, Italian, Dutch, Polish and Portuguese.
+//!
+//! What people do to reach fifteen characters is to put several together. So a password is refused as well when it is
+//! *derived*: every one of its code points belongs to
 //!
 //! - a word of the context, forwards or backwards;
-//! - a common password of at least [`MIN_WORD_LEN`] letters, at most [`MAX_WORDS`] different ones;
+//! - a common password or first name of at least [`MIN_WORD_LEN`] letters or a dictionary word of at least
+//!   [`MIN_DICTIONARY_WORD_LEN`], forwards or backwards;
 //! - a repeat of what stands before it, or a pattern of up to [`MAX_PATTERN_LEN`] letters repeated;
-//! - a sequence (`abc`, `321`) or a walk over neighbouring keys;
-//! - years, dates and digits, worth up to [`MAX_DIGITS`] digits in all (a year counts two);
-//! - separators: runs of up to three, of up to three kinds, or one of them repeated.
+//! - a sequence (`abc`, `321`) or a walk over neighbouring keys of a dozen layouts;
+//! - a year, a date, or up to [`MAX_DIGITS`] other digits;
+//! - separators: runs of up to three, of up to three kinds, or one of them repeated;
 //!
-//! Words are read in any case, through the usual stand-ins (`p4ssw0rd`), without diacritics, and through
-//! separators inside them. A password that merely *contains* such pieces is accepted.
+//! *and* its different words, years and dates are within reach of somebody who tries the popular ones first: fewer than
+//! 10¹² combinations. A common password counts with its rank, a dictionary word as one of 50,000 however frequent it is,
+//! a year as one of a hundred, a date as one of three million. So two dictionary words or three common passwords, decorated in whatever way, are derived.
+//! Four words drawn at random are not, though each may be on a list: of passphrases of four words from the EFF's long
+//! list, six in 100,000 are refused. Without the bound it was one in sixty.
+//!
+//! Words are read in any case, through the usual stand-ins (`p4ssw0rd`), without diacritics, and through separators
+//! inside them. A password that merely *contains* such pieces is accepted.
 
 use compliance_core::snapshot::Snapshot;
+use zeroize::Zeroizing;
 
 use super::context::PasswordContext;
 use super::fold::{Letter, folded};
+use super::policy::nfc;
 use super::strength::{Repeats, date_ends, sequences, walks, year_at};
-use super::words::{Found, Reading, Steps, snapshot as words_snapshot, words};
+use super::words::{
+    Entry, Found, RESIDENT_BYTES, Reading, Steps, is_long_common, long_snapshot, snapshot as words_snapshot,
+    words,
+};
 
-/// The shortest common password that counts as a piece.
-pub const MIN_WORD_LEN: usize = 4;
-/// More different common passwords than this make a passphrase.
-pub const MAX_WORDS: usize = 4;
+/// The shortest common password or first name that counts as a piece.
+pub const MIN_WORD_LEN: usize = 3;
+/// The shortest dictionary word that counts as a piece.
+pub const MIN_DICTIONARY_WORD_LEN: usize = 4;
 /// The longest pattern that counts as expected by being repeated.
 pub const MAX_PATTERN_LEN: usize = 4;
 /// How many digits do not make a password unexpected.
 pub const MAX_DIGITS: usize = 4;
+/// How much memory the compiled-in lists take, in bytes.
+pub const RESIDENT_LEN: usize = RESIDENT_BYTES;
 
+const _: () = assert!(RESIDENT_LEN <= 4 << 20, "the lists stay within four mebibytes");
+
+/// The shortest word that counts as a piece when less than half of its letters are typed: `123456`, `p4$$`.
+const MIN_UNSPELLED_LEN: usize = 6;
 /// How many kinds of separators, and how many in a row, still separate.
 const MAX_SEPARATORS: usize = 3;
 
-/// Which lists are compiled in, of which day.
+/// Logarithms of counts, in thousandths of decades.
+type Cost = u32;
+
+/// 10¹² combinations.
+const MAX_COST: Cost = 12_000;
+/// One of 50,000.
+const DICTIONARY_WORD: Cost = 4_700;
+/// One of about a hundred.
+const YEAR: Cost = 2_100;
+/// One of 36,500 days in one of some ninety notations. Two of them are no longer expected.
+const DATE: Cost = 6_500;
+/// The shortest date that is one: `1191` is four digits.
+const MIN_DATE_LEN: usize = 6;
+
+/// The compiled-in words: from where, of which day.
 #[must_use]
 pub fn snapshot() -> Option<Snapshot> {
     words_snapshot()
+}
+
+/// The compiled-in passwords of fifteen characters and more: from where, of which day.
+#[must_use]
+pub fn long_passwords_snapshot() -> Option<Snapshot> {
+    long_snapshot()
 }
 
 /// Why an attacker expects a password.
@@ -59,43 +99,86 @@ pub(super) fn expected(password: &str, context: &PasswordContext) -> Option<Expe
     if letters.is_empty() {
         return None;
     }
+    let mut lower = Zeroizing::new(String::with_capacity(password.len().saturating_mul(3)));
+    lower.extend(password.chars().flat_map(char::to_lowercase));
+    let lower = nfc(&lower);
     let mut pieces = Pieces::default();
     // Broken lists, or a budget that ran out: doubt, so refuse.
+    let Some(is_long_common) = is_long_common(&lower) else { return Some(Expected::Derived) };
     if !pieces.find(&letters, context) {
         return Some(Expected::Derived);
     }
-    let whole = |piece: &Piece| piece.start == 0 && piece.end == letters.len() && piece.kind == Kind::Word;
-    if pieces.all.iter().any(whole) {
+    let whole =
+        |piece: &Piece| piece.start == 0 && piece.end == letters.len() && piece.kind == Kind::Password;
+    if is_long_common || pieces.all.iter().any(whole) {
         return Some(Expected::Common);
     }
     let cover = pieces.cover(letters.len())?;
-    let mut different: Vec<&[u8]> = cover.iter().filter_map(|piece| pieces.word(piece)).collect();
+    let mut different: Vec<(&[u8], Cost)> =
+        cover.iter().filter_map(|piece| Some((pieces.word(piece)?, piece.cost))).collect();
+    let words = different.len();
     different.sort_unstable();
-    different.dedup();
-    if different.len() > MAX_WORDS {
+    different.dedup_by_key(|(word, _)| *word);
+    let others = cover.iter().filter(|piece| pieces.word(piece).is_none());
+    let cost: Cost = different.iter().map(|(_, cost)| *cost).chain(others.map(|piece| piece.cost)).sum();
+    if cost > MAX_COST {
         None
     } else if cover.iter().any(|piece| piece.kind == Kind::Context) {
         Some(Expected::Context)
-    } else if different.is_empty() {
+    } else if words == 0 {
         Some(Expected::Pattern)
     } else {
         Some(Expected::Derived)
     }
 }
 
+/// Whether the pieces a derived password was refused for follow on each other from its first letter to its last; `None`
+/// for a password that is not derived. For tests and fuzzing.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+#[must_use]
+pub fn covers_every_letter(password: &str, context: &PasswordContext) -> Option<bool> {
+    if !matches!(expected(password, context)?, Expected::Context | Expected::Derived | Expected::Pattern) {
+        return None;
+    }
+    let letters = folded(password);
+    let mut pieces = Pieces::default();
+    pieces.find(&letters, context).then_some(())?;
+    let mut cover = pieces.cover(letters.len())?;
+    cover.reverse();
+    let ends = cover.iter().map(|piece| piece.end);
+    let starts = cover.iter().map(|piece| piece.start).skip(1).chain([letters.len()]);
+    Some(cover.first().is_some_and(|piece| piece.start == 0) && ends.eq(starts))
+}
+
+/// What a word of the lists costs an attacker, if it counts as a piece.
+fn word_cost(entry: Entry, letters: usize) -> Option<(Kind, Cost)> {
+    match entry.password_bits() {
+        // Half a binary digit is 150 thousandths of a decade.
+        Some(bits) if letters >= MIN_WORD_LEN => {
+            Some((Kind::Password, Cost::from(bits).saturating_mul(2).saturating_sub(1).saturating_mul(150)))
+        }
+        None if letters >= MIN_DICTIONARY_WORD_LEN => Some((Kind::Word, DICTIONARY_WORD)),
+        _ => None,
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Context,
+    Password,
     Word,
     Other,
 }
 
-/// A piece from `start` to before `end`, worth some digits.
+/// A piece from `start` to before `end`.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     start: usize,
     end: usize,
     kind: Kind,
+    cost: Cost,
+    /// How many of the digits that are free.
     digits: usize,
     word: usize,
 }
@@ -107,12 +190,27 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn push(&mut self, start: usize, end: usize, kind: Kind, digits: usize) {
-        self.all.push(Piece { start, end, kind, digits, word: usize::MAX });
+    fn push(&mut self, start: usize, end: usize, kind: Kind, cost: Cost) {
+        self.all.push(Piece { start, end, kind, cost, digits: 0, word: usize::MAX });
     }
 
     fn free(&mut self, start: usize, end: usize) {
         self.push(start, end, Kind::Other, 0);
+    }
+
+    fn push_word(&mut self, letters: &[Letter], start: usize, end: usize, found: &Found<'_>) {
+        let typed = letters.get(start..end).unwrap_or_default();
+        let letters = found.word.iter().filter(|byte| !(0x80..0xc0).contains(*byte)).count();
+        // Any few digits spell some word through stand-ins; digits have a limit of their own.
+        let unspelled = typed.iter().filter(|letter| !letter.typed.is_alphabetic()).count();
+        if letters < MIN_UNSPELLED_LEN && unspelled > letters / 2 {
+            return;
+        }
+        if let Some((kind, cost)) = word_cost(found.entry, letters) {
+            let word = self.words.len();
+            self.words.push(found.word.to_vec());
+            self.all.push(Piece { start, end, kind, cost, digits: 0, word });
+        }
     }
 
     fn word(&self, piece: &Piece) -> Option<&[u8]> {
@@ -123,13 +221,14 @@ impl Pieces {
     fn find(&mut self, letters: &[Letter], context: &PasswordContext) -> bool {
         let Some(words) = words() else { return false };
         let mut steps = Steps::default();
-        for start in 0..letters.len() {
+        let n = letters.len();
+        let reversed: Vec<Letter> = letters.iter().rev().copied().collect();
+        for start in 0..n {
             words.starting_at(letters, start, Reading::Folded, &mut steps, &mut |found: Found<'_>| {
-                if found.entry.is_blocked() && found.word.len() >= MIN_WORD_LEN {
-                    let word = self.words.len();
-                    self.words.push(found.word.to_vec());
-                    self.all.push(Piece { start, end: found.end, kind: Kind::Word, digits: 0, word });
-                }
+                self.push_word(letters, start, found.end, &found);
+            });
+            words.starting_at(&reversed, start, Reading::Plain, &mut steps, &mut |found: Found<'_>| {
+                self.push_word(letters, n.saturating_sub(found.end), n.saturating_sub(start), &found);
             });
             for token in context.tokens() {
                 let ends =
@@ -139,13 +238,14 @@ impl Pieces {
                 }
             }
             if year_at(letters, start).is_some() {
-                self.push(start, start.saturating_add(4), Kind::Other, 2);
+                self.push(start, start.saturating_add(4), Kind::Other, YEAR);
             }
-            for end in date_ends(letters, start) {
-                self.push(start, end, Kind::Other, MAX_DIGITS);
+            for end in date_ends(letters, start).filter(|end| end.saturating_sub(start) >= MIN_DATE_LEN) {
+                self.push(start, end, Kind::Other, DATE);
             }
             if letters.get(start).is_some_and(|letter| letter.typed.is_numeric()) {
-                self.push(start, start.saturating_add(1), Kind::Other, 1);
+                let (end, word) = (start.saturating_add(1), usize::MAX);
+                self.all.push(Piece { start, end, kind: Kind::Other, cost: 0, digits: 1, word });
             }
         }
         self.find_runs(letters);
@@ -161,9 +261,10 @@ impl Pieces {
             }
         }
         for walk in walks(letters) {
-            // `were` and `loki` are walks as well; only straight ones of four keys and all of five count.
+            // `were` and `loki` are walks as well, and `oil` is one: of three keys only columns count (`qaz`, `wsx`),
+            // of four only straight ones.
             let len = walk.end.saturating_sub(walk.start);
-            if len > 4 || (len == 4 && walk.turns == 1) {
+            if len > 4 || (walk.turns == 1 && (len == 4 || walk.is_column)) {
                 self.free(walk.start, walk.end);
             }
         }
@@ -209,11 +310,11 @@ impl Pieces {
         }
     }
 
-    /// A cover of the first `n` letters with the fewest words, if there is one.
+    /// The cheapest cover of the first `n` letters, if there is one.
     fn cover(&self, n: usize) -> Option<Vec<&Piece>> {
         const WIDTH: usize = MAX_DIGITS + 1;
-        /// Words so far and the piece that came last.
-        type State<'a> = Option<(usize, Option<(&'a Piece, usize)>)>;
+        /// Cost so far, and the piece that came last with the digits before it.
+        type State<'a> = Option<(Cost, Option<(&'a Piece, usize)>)>;
         let mut by_end: Vec<Vec<&Piece>> = vec![Vec::new(); n.saturating_add(1)];
         for piece in &self.all {
             if let Some(ending) = by_end.get_mut(piece.end) {
@@ -228,14 +329,14 @@ impl Pieces {
             for piece in ending {
                 let before = states.get(piece.start).copied().unwrap_or_default();
                 for (digits, state) in before.iter().enumerate() {
-                    let Some((words, _)) = state else { continue };
-                    let words = words.saturating_add(usize::from(piece.kind == Kind::Word));
+                    let Some((cost, _)) = state else { continue };
+                    let cost = cost.saturating_add(piece.cost);
                     let after = digits.saturating_add(piece.digits);
                     let Some(slot) = states.get_mut(end).and_then(|states| states.get_mut(after)) else {
                         continue;
                     };
-                    if slot.is_none_or(|(best, _)| words < best) {
-                        *slot = Some((words, Some((piece, digits))));
+                    if slot.is_none_or(|(best, _)| cost < best) {
+                        *slot = Some((cost, Some((piece, digits))));
                     }
                 }
             }
@@ -278,11 +379,62 @@ mod tests {
 
     #[test]
     fn common_passwords_in_a_row_are_expected() {
-        check("correcthorsebatterystaple", Some(Expected::Derived));
-        check("Correct-Horse-Battery-Staple", Some(Expected::Derived));
+        check("passwordpassword", Some(Expected::Common));
+        check("letmein, LETMEIN!", Some(Expected::Derived));
+        check("drowssap-drowssap", Some(Expected::Derived));
+        check("footballbaseballsoccer", Some(Expected::Derived));
+        check("monkey dragon shadow master", Some(Expected::Derived));
+        check("Max1987max1987", Some(Expected::Derived));
+        check("schokolade-Kuchen-1234", Some(Expected::Derived));
         check("letmeinletmein123", Some(Expected::Derived));
         check("letmein letmein letmein letmein letmein", Some(Expected::Derived));
         check("Sunshine!Dragon!1987", Some(Expected::Derived));
+    }
+
+    #[test]
+    fn well_known_phrases_are_expected_in_eight_languages() {
+        for password in [
+            "correcthorsebatterystaple",
+            "Correct-Horse-Battery-Staple",
+            "To be, or not to be",
+            "Alle meine Entchen",
+            "Frère Jacques, dormez-vous",
+            "bésame mucho",
+            "Nel mezzo del cammin di nostra vita",
+            "ik hou van jou",
+            "Wlazł kotek na płotek",
+            "Parabéns pra você",
+        ] {
+            check(password, Some(Expected::Common));
+        }
+        check("sto lat, sto lat 2024!", Some(Expected::Derived));
+        for password in [
+            "passwort-passwort",
+            "MotDePasse-MotDePasse",
+            "contraseña2024",
+            "forza-Napoli-1926",
+            "wachtwoord!1",
+            "hasło-hasło-hasło",
+            "minhasenha123",
+            "Müllermüller1990",
+            "muellermueller1990",
+        ] {
+            check(password, Some(Expected::Derived));
+        }
+    }
+
+    #[test]
+    fn a_derived_password_is_covered_from_end_to_end() {
+        for password in ["janedoe.janedoe1990", "Sunshine!Dragon!1987", "x7q!x7q!x7q!x7q!"] {
+            assert_eq!(covers_every_letter(password, &context()), Some(true), "{password}");
+        }
+        assert_eq!(covers_every_letter("zq7-velour-antelope-91", &context()), None);
+    }
+
+    #[test]
+    fn breached_passwords_of_fifteen_characters_are_known() {
+        check("06271980michael", Some(Expected::Common));
+        check("04453547JULIA10", Some(Expected::Common));
     }
 
     #[test]
@@ -307,8 +459,10 @@ mod tests {
             "!!!!!!!!!!!!!!!!",
             "qwertzuiopüasdfghjklöä",
         ] {
-            check(password, Some(Expected::Pattern));
+            let found = expected(password, &context());
+            assert!(matches!(found, Some(Expected::Pattern | Expected::Common)), "{password} {found:?}");
         }
+        check("yhn-wsx-ujm-edc-rfv", Some(Expected::Pattern));
     }
 
     #[test]
@@ -321,7 +475,14 @@ mod tests {
             "82649173058264917",
             "x7q!m2vk-x7q!m2vk",
             "§$%&/()=?+#*;:_<>",
-            "correct horse battery staple unbuttoned zebra",
+            "correct horse battery staple unbuttoned zebra glyph",
+            // Each of the words is on a list.
+            "marble antelope battery staple",
+            "velvet-candle-harbor-turtle",
+            "lampe fluss gabel himmel",
+            "chaise lumiere bateau citron",
+            "jane-chaise-lumiere-bateau",
+            "jane837261549382",
         ] {
             check(password, None);
         }

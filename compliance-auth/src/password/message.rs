@@ -32,6 +32,18 @@ impl Language {
 pub(super) fn message(reason: PasswordReason, language: Language) -> String {
     use PasswordReason as R;
     let text = match (language, reason) {
+        (Language::En, R::Breached) => {
+            "This password is known from a data breach. If you use it elsewhere, change it there as well."
+        }
+        (Language::De, R::Breached) => {
+            "Dieses Passwort ist aus einem Datenleck bekannt. Falls Sie es auch anderswo benutzen, ändern Sie es dort ebenfalls."
+        }
+        (Language::En, R::BreachUnknown) => {
+            "We cannot check right now whether this password is known from a data breach. Please try again later."
+        }
+        (Language::De, R::BreachUnknown) => {
+            "Wir können gerade nicht prüfen, ob dieses Passwort aus einem Datenleck bekannt ist. Bitte versuchen Sie es später noch einmal."
+        }
         (Language::En, R::Common) => {
             "This password is among the most used ones and would be guessed at once."
         }
@@ -47,10 +59,10 @@ pub(super) fn message(reason: PasswordReason, language: Language) -> String {
             "Ein Passwort darf keine Zeilenumbrüche, Tabulatoren oder andere Steuerzeichen enthalten."
         }
         (Language::En, R::Derived) => {
-            "This password is put together from well-known passwords. Use words that do not belong together, a sentence of your own, or a password manager."
+            "This password is put together from well-known passwords or words. Use words that do not belong together, a sentence of your own, or a password manager."
         }
         (Language::De, R::Derived) => {
-            "Dieses Passwort ist aus bekannten Passwörtern zusammengesetzt. Nehmen Sie Wörter, die nicht zusammengehören, einen eigenen Satz oder einen Passwortmanager."
+            "Dieses Passwort ist aus bekannten Passwörtern oder Wörtern zusammengesetzt. Nehmen Sie Wörter, die nicht zusammengehören, einen eigenen Satz oder einen Passwortmanager."
         }
         (Language::En, R::NoDigit) => "The password needs at least one digit.",
         (Language::De, R::NoDigit) => "Das Passwort braucht mindestens eine Ziffer.",

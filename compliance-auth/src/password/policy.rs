@@ -1,15 +1,18 @@
 //! Policy: which passwords may be used, and the reasons when one may not.
 
 use std::fmt;
+use std::sync::Arc;
 
-use compliance_core::finding::{Explain, Finding, Outcome, PolicyVersion, Reason, ReasonCode};
+use compliance_core::finding::{Enforcement, Explain, Finding, Outcome, PolicyVersion, Reason, ReasonCode};
 use compliance_core::reason_code;
+use compliance_core::snapshot::Snapshot;
 use secrecy::{ExposeSecret as _, SecretString};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_public_assigned;
 use zeroize::Zeroizing;
 
 use super::blocklist::{self, Expected};
+use super::breach::{Breach, BreachFilter, OnUnavailable};
 use super::context::PasswordContext;
 use super::message::{self, Language};
 use super::strength::{Score, Strength};
@@ -32,7 +35,67 @@ pub enum PasswordProfile {
     Pci401,
 }
 
+/// What a profile asks for.
+struct Rules {
+    profile: PasswordProfile,
+    name: &'static str,
+    version: &'static str,
+    published: &'static str,
+    min_code_points: usize,
+    form: PasswordForm,
+    letters_and_digits: bool,
+}
+
+const RULES: [Rules; 4] = [
+    Rules {
+        profile: PasswordProfile::Asvs5,
+        name: "asvs",
+        version: "5.0",
+        published: "2025-05-30",
+        min_code_points: 8,
+        form: PasswordForm::AsReceived,
+        letters_and_digits: false,
+    },
+    Rules {
+        profile: PasswordProfile::Nist80063b4,
+        name: "nist-800-63b-4",
+        version: "2025-07",
+        published: "2025-07-31",
+        min_code_points: 15,
+        form: PasswordForm::Nfc,
+        letters_and_digits: false,
+    },
+    Rules {
+        profile: PasswordProfile::Nist80063b4WithMfa,
+        name: "nist-800-63b-4-mfa",
+        version: "2025-07",
+        published: "2025-07-31",
+        min_code_points: 8,
+        form: PasswordForm::Nfc,
+        letters_and_digits: false,
+    },
+    Rules {
+        profile: PasswordProfile::Pci401,
+        name: "pci-dss",
+        version: "4.0.1",
+        published: "2024-06-11",
+        min_code_points: 12,
+        form: PasswordForm::Nfc,
+        letters_and_digits: true,
+    },
+];
+
 impl PasswordProfile {
+    /// When the standard was published, `2025-07-31` for one.
+    #[must_use]
+    pub fn published(self) -> &'static str {
+        self.rules().map_or("", |rules| rules.published)
+    }
+
+    fn rules(self) -> Option<&'static Rules> {
+        RULES.iter().find(|rules| rules.profile == self)
+    }
+
     /// `asvs`, `nist`, `nist-mfa` or `pci`, for configuration files.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
@@ -85,6 +148,14 @@ pub struct PasswordPolicy {
     form: PasswordForm,
     letters_and_digits: bool,
     min_score: Score,
+    enforcement: Enforcement,
+    breach: Option<BreachCheck>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct BreachCheck {
+    filter: Arc<BreachFilter>,
+    on_unavailable: OnUnavailable,
 }
 
 impl PasswordPolicy {
@@ -99,19 +170,20 @@ impl PasswordPolicy {
     /// A shipped profile.
     #[must_use]
     pub fn of(profile: PasswordProfile) -> Self {
-        let base = |name: &'static str, version: &'static str, min_code_points| Self {
-            version: PolicyVersion::new(name, version),
-            min_code_points,
+        // INVARIANT: the table has every profile; what is not there would be as strict as they come.
+        let rules = profile.rules();
+        Self {
+            version: rules.map_or_else(
+                || PolicyVersion::new("none", "0"),
+                |rules| PolicyVersion::new(rules.name, rules.version),
+            ),
+            min_code_points: rules.map_or(Self::MIN_MAX_CODE_POINTS, |rules| rules.min_code_points),
             max_code_points: Self::MAX_CODE_POINTS,
-            form: PasswordForm::Nfc,
-            letters_and_digits: false,
+            form: rules.map_or(PasswordForm::Nfc, |rules| rules.form),
+            letters_and_digits: rules.is_some_and(|rules| rules.letters_and_digits),
             min_score: Score::Zero,
-        };
-        match profile {
-            PasswordProfile::Asvs5 => Self { form: PasswordForm::AsReceived, ..base("asvs", "5.0", 8) },
-            PasswordProfile::Nist80063b4 => base("nist-800-63b-4", "2025-07", 15),
-            PasswordProfile::Nist80063b4WithMfa => base("nist-800-63b-4-mfa", "2025-07", 8),
-            PasswordProfile::Pci401 => Self { letters_and_digits: true, ..base("pci-dss", "4.0.1", 12) },
+            enforcement: Enforcement::Enforce,
+            breach: None,
         }
     }
 
@@ -159,6 +231,22 @@ impl PasswordPolicy {
         self
     }
 
+    /// Refuses passwords that are in a breach, as `filter` knows them (ASVS 5.0 6.2.12).
+    #[must_use]
+    pub fn breach_filter(mut self, filter: Arc<BreachFilter>, on_unavailable: OnUnavailable) -> Self {
+        self.breach = Some(BreachCheck { filter, on_unavailable });
+        self
+    }
+
+    /// Decides and says what it would have refused, but accepts it: to see what a new policy would do.
+    ///
+    /// What is longer than the policy accepts stays refused: it was not looked at.
+    #[must_use]
+    pub fn enforcement(mut self, enforcement: Enforcement) -> Self {
+        self.enforcement = enforcement;
+        self
+    }
+
     /// Name and version, for findings.
     #[must_use]
     pub fn version(&self) -> &PolicyVersion {
@@ -176,18 +264,63 @@ impl PasswordPolicy {
         password: &SecretString,
         context: &PasswordContext,
     ) -> Result<AcceptedPassword, PasswordRefusal> {
+        match (self.judge(password.expose_secret(), context), self.enforcement) {
+            (Ok(accepted), _) => Ok(accepted),
+            (Err(refusal), Enforcement::ReportOnly) if refusal.strength.is_some() => {
+                let strength = refusal.strength.unwrap_or_else(|| Strength::estimate("", context));
+                let text = self.formed(password.expose_secret());
+                let overruled = Some(Box::new(refusal.with_enforcement(Enforcement::ReportOnly)));
+                let accepted = self.accept(&text, strength);
+                Ok(AcceptedPassword { overruled, ..accepted })
+            }
+            (Err(refusal), _) => Err(refusal),
+        }
+    }
+
+    fn formed(&self, received: &str) -> Zeroizing<String> {
+        match self.form {
+            PasswordForm::AsReceived => Zeroizing::new(received.to_owned()),
+            PasswordForm::Nfc => nfc(received),
+        }
+    }
+
+    fn accept(&self, text: &str, strength: Strength) -> AcceptedPassword {
+        AcceptedPassword {
+            secret: SecretString::from(text),
+            strength,
+            version: self.version.clone(),
+            breach: self.breach_snapshot(),
+            is_breach_unknown: false,
+            #[cfg(feature = "breach-range")]
+            enforcement: self.enforcement,
+            overruled: None,
+        }
+    }
+
+    fn breach_snapshot(&self) -> Option<Box<Snapshot>> {
+        self.breach.as_ref().map(|check| Box::new(check.filter.snapshot().clone()))
+    }
+
+    /// What the rules say, whatever comes of it.
+    pub(super) fn judge(
+        &self,
+        received: &str,
+        context: &PasswordContext,
+    ) -> Result<AcceptedPassword, PasswordRefusal> {
         const MAX_BYTES_PER_CODE_POINT: usize = 4;
-        let received = password.expose_secret();
-        let refuse = |reasons, strength| PasswordRefusal { reasons, strength, version: self.version.clone() };
+        let refuse = |reasons, strength| PasswordRefusal {
+            reasons,
+            strength,
+            version: self.version.clone(),
+            enforcement: Enforcement::Enforce,
+            breach: self.breach_snapshot(),
+        };
         let too_long = PasswordReason::TooLong { max: self.max_code_points };
         // Before normalisation: NFC can make a text shorter, hardly ever that much.
         if received.len() > self.max_code_points.saturating_mul(MAX_BYTES_PER_CODE_POINT) {
             return Err(refuse(vec![too_long], None));
         }
-        let text = match self.form {
-            PasswordForm::AsReceived => Zeroizing::new(received.to_owned()),
-            PasswordForm::Nfc => nfc(received),
-        };
+        let text = self.formed(received);
         let found = text.chars().count();
         if found > self.max_code_points {
             return Err(refuse(vec![too_long], None));
@@ -209,6 +342,15 @@ impl PasswordPolicy {
             reasons.push(PasswordReason::NoDigit);
         }
         reasons.extend(blocklist::expected(&text, context).map(PasswordReason::from));
+        let mut is_breach_unknown = false;
+        if let Some(check) = &self.breach {
+            match (check.filter.lookup_text(&nfc(&text)), check.on_unavailable) {
+                (Ok(Breach::Listed), _) => reasons.push(PasswordReason::Breached),
+                (Ok(Breach::NotListed), _) => {}
+                (Err(_), OnUnavailable::Refuse) => reasons.push(PasswordReason::BreachUnknown),
+                (Err(_), OnUnavailable::Review) => is_breach_unknown = true,
+            }
+        }
         let strength = Strength::estimate(&text, context);
         if strength.score() < self.min_score {
             reasons.push(PasswordReason::TooWeak { score: strength.score(), min: self.min_score });
@@ -216,11 +358,7 @@ impl PasswordPolicy {
         if !reasons.is_empty() {
             return Err(refuse(reasons, Some(strength)));
         }
-        Ok(AcceptedPassword {
-            secret: SecretString::from(text.as_str()),
-            strength,
-            version: self.version.clone(),
-        })
+        Ok(AcceptedPassword { is_breach_unknown, ..self.accept(&text, strength) })
     }
 }
 
@@ -239,6 +377,11 @@ pub struct AcceptedPassword {
     secret: SecretString,
     strength: Strength,
     version: PolicyVersion,
+    breach: Option<Box<Snapshot>>,
+    is_breach_unknown: bool,
+    #[cfg(feature = "breach-range")]
+    enforcement: Enforcement,
+    overruled: Option<Box<PasswordRefusal>>,
 }
 
 impl AcceptedPassword {
@@ -248,6 +391,36 @@ impl AcceptedPassword {
         self.strength
     }
 
+    /// What the policy would have refused it for, if it is [report-only](PasswordPolicy::enforcement).
+    #[must_use]
+    pub fn overruled(&self) -> Option<&PasswordRefusal> {
+        self.overruled.as_deref()
+    }
+
+    /// Refuses it for one more reason, found later; or, report-only, notes that.
+    #[cfg(feature = "breach-range")]
+    pub(super) fn refuse(mut self, reason: PasswordReason) -> Result<Self, PasswordRefusal> {
+        let refusal = PasswordRefusal {
+            reasons: vec![reason],
+            strength: Some(self.strength),
+            version: self.version.clone(),
+            enforcement: self.enforcement,
+            breach: self.breach.clone(),
+        };
+        match (self.enforcement, &mut self.overruled) {
+            (Enforcement::Enforce, _) => return Err(refusal),
+            (Enforcement::ReportOnly, Some(overruled)) => overruled.reasons.push(reason),
+            (Enforcement::ReportOnly, none) => *none = Some(Box::new(refusal)),
+        }
+        Ok(self)
+    }
+
+    /// Notes that nobody could say whether it is in a breach.
+    #[cfg(feature = "breach-range")]
+    pub(super) fn with_breach_unknown(self) -> Self {
+        Self { is_breach_unknown: true, ..self }
+    }
+
     /// In the form it is stored in.
     pub(super) fn secret(&self) -> &SecretString {
         &self.secret
@@ -255,8 +428,18 @@ impl AcceptedPassword {
 }
 
 impl Explain for AcceptedPassword {
+    /// Passed; for review when nobody could say whether it is in a breach; refused, but report-only, when the policy is.
     fn finding(&self) -> Finding {
-        with_snapshot(Finding::passed(reason_code!("password.accepted"), self.version.clone()))
+        if let Some(refusal) = &self.overruled {
+            return refusal.finding();
+        }
+        let version = self.version.clone();
+        let finding = if self.is_breach_unknown {
+            Finding::for_reason(Outcome::Review, &PasswordReason::BreachUnknown, version)
+        } else {
+            Finding::passed(reason_code!("password.accepted"), version)
+        };
+        with_snapshots(finding, self.breach.as_deref())
     }
 }
 
@@ -272,6 +455,8 @@ pub struct PasswordRefusal {
     reasons: Vec<PasswordReason>,
     strength: Option<Strength>,
     version: PolicyVersion,
+    enforcement: Enforcement,
+    breach: Option<Box<Snapshot>>,
 }
 
 impl PasswordRefusal {
@@ -285,6 +470,16 @@ impl PasswordRefusal {
     #[must_use]
     pub fn strength(&self) -> Option<Strength> {
         self.strength
+    }
+
+    /// Whether it refuses or only says that it would.
+    #[must_use]
+    pub fn enforcement(&self) -> Enforcement {
+        self.enforcement
+    }
+
+    pub(super) fn with_enforcement(self, enforcement: Enforcement) -> Self {
+        Self { enforcement, ..self }
     }
 
     /// The messages to show, one for each reason.
@@ -318,21 +513,26 @@ impl Explain for PasswordRefusal {
                 Finding::refused(reason_code!("password.refused"), reason_code!("password.refused"), version)
             }
         };
-        with_snapshot(finding)
+        with_snapshots(finding, self.breach.as_deref()).with_enforcement(self.enforcement)
     }
 }
 
-fn with_snapshot(finding: Finding) -> Finding {
-    match blocklist::snapshot() {
-        Some(snapshot) => finding.with_snapshot(snapshot),
-        None => finding,
-    }
+/// The lists every check looks at, and the breach filter where there is one.
+fn with_snapshots(finding: Finding, breach: Option<&Snapshot>) -> Finding {
+    [blocklist::snapshot(), blocklist::long_passwords_snapshot(), breach.cloned()]
+        .into_iter()
+        .flatten()
+        .fold(finding, Finding::with_snapshot)
 }
 
 /// One reason against a password. The order is the order they are found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PasswordReason {
+    /// Known from a breach.
+    Breached,
+    /// Nobody could say whether it is known from a breach.
+    BreachUnknown,
     /// The whole of it is a common password.
     Common,
     /// Made of words of the context and other expected pieces.
@@ -399,6 +599,8 @@ impl From<Expected> for PasswordReason {
 impl Reason for PasswordReason {
     fn code(&self) -> ReasonCode {
         match self {
+            Self::Breached => reason_code!("password.breached"),
+            Self::BreachUnknown => reason_code!("password.breach_unknown"),
             Self::Common => reason_code!("password.common"),
             Self::Context => reason_code!("password.context"),
             Self::Control => reason_code!("password.control"),

@@ -1,4 +1,5 @@
-//! The compiled-in words: common passwords, English words and names, with their ranks.
+//! The compiled-in words: common passwords, words and names of eight languages, with their ranks; and the
+//! common passwords of fifteen characters and more, as a filter.
 
 use std::sync::LazyLock;
 
@@ -6,15 +7,19 @@ use compliance_core::clock::Date;
 use compliance_core::snapshot::Snapshot;
 use fst::raw::{CompiledAddr, Fst, Node, Output};
 
+use super::breach::{Breach, BreachFilter};
 use super::fold::Letter;
 
 static BYTES: &[u8] = include_bytes!("../../data/words.fst");
 /// Of the newest of the lists, see data/README.md.
-const AS_OF: (i16, i8, i8) = (2026, 7, 17);
+const AS_OF: (i16, i8, i8) = (2026, 8, 24);
 const SHA256: [u8; 32] = [
-    0x0b, 0x18, 0x50, 0xa3, 0x1d, 0x73, 0x3d, 0xde, 0x65, 0xc6, 0x23, 0xd2, 0x9e, 0x85, 0x4e, 0x55, 0xc7,
-    0x40, 0x0e, 0xbf, 0xc0, 0x7a, 0xb6, 0xd0, 0xed, 0xa3, 0x87, 0x12, 0xe3, 0x7b, 0x00, 0x21,
+    0xc8, 0xd8, 0x37, 0x8a, 0x30, 0x26, 0xa6, 0x1d, 0xbb, 0x5c, 0xa4, 0xe6, 0x64, 0x94, 0xa3, 0x6f, 0x38,
+    0x0a, 0x92, 0xe3, 0xc0, 0x68, 0x3b, 0x4e, 0x27, 0x76, 0x21, 0xbf, 0xa3, 0x32, 0x41, 0x8d,
 ];
+
+static LONG_BYTES: &[u8] = include_bytes!("../../data/long.bff");
+static LONG: LazyLock<Option<BreachFilter>> = LazyLock::new(|| BreachFilter::from_bytes(LONG_BYTES).ok());
 
 static WORDS: LazyLock<Option<Words>> = LazyLock::new(|| Fst::new(BYTES).ok().map(Words));
 
@@ -32,8 +37,27 @@ pub(super) fn snapshot() -> Option<Snapshot> {
     let (year, month, day) = AS_OF;
     let as_of = Date::new(year, month, day).ok()?;
     let entries = u64::try_from(words()?.0.len()).ok()?;
-    Some(Snapshot::from_parts("@zxcvbn-ts/language-common 4.1.3, zxcvbn 3.1.1", as_of, SHA256, entries))
+    Some(Snapshot::from_parts("zxcvbn 3.1.1, @zxcvbn-ts/language-* 3.0.2 to 4.1.3", as_of, SHA256, entries))
 }
+
+/// Source, date and digest of the list of long passwords.
+pub(super) fn long_snapshot() -> Option<Snapshot> {
+    LONG.as_ref().map(|long| long.snapshot().clone())
+}
+
+/// How much memory the lists take, in bytes.
+pub(super) const RESIDENT_BYTES: usize = BYTES.len() + LONG_BYTES.len();
+
+/// Whether `lower`, which is in lower case, is a common password of at least [`MIN_LONG_LEN`] characters. `None`
+/// would mean that the compiled-in bytes are broken; callers refuse then.
+pub(super) fn is_long_common(lower: &str) -> Option<bool> {
+    let long = LONG.as_ref()?;
+    let listed = lower.chars().count() >= MIN_LONG_LEN && long.lookup_text(lower).ok()? == Breach::Listed;
+    Some(listed)
+}
+
+/// The shortest password in the list of long ones.
+const MIN_LONG_LEN: usize = 15;
 
 pub(super) struct Words(Fst<&'static [u8]>);
 
@@ -44,12 +68,14 @@ pub(super) struct Entry(u64);
 impl Entry {
     /// The best rank in any list, from 1.
     pub(super) fn rank(self) -> u32 {
-        u32::try_from(self.0 >> 1).unwrap_or(u32::MAX).max(1)
+        u32::try_from(self.0 >> 6).unwrap_or(u32::MAX).max(1)
     }
 
-    /// Whether it is a common password.
-    pub(super) fn is_blocked(self) -> bool {
-        self.0 & 1 == 1
+    /// The binary logarithm of its rank among passwords and first names, from 1 and rounded up; `None` for a word
+    /// that is merely in a dictionary.
+    pub(super) fn password_bits(self) -> Option<u8> {
+        const WORD: u8 = 63;
+        u8::try_from(self.0 & 63).ok().filter(|bits| *bits != WORD)
     }
 }
 
@@ -74,6 +100,12 @@ pub(super) struct Found<'w> {
 }
 
 impl Words {
+    /// What the lists know about exactly this word.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn entry(&self, word: &[u8]) -> Option<Entry> {
+        self.0.get(word).map(|output| Entry(output.value()))
+    }
+
     /// Calls `visit` for every word that starts at `start`. `steps` is the budget left, shared between calls
     /// for one password.
     pub(super) fn starting_at(
@@ -103,6 +135,11 @@ impl Steps {
     /// Whether the budget ran out, so that words may have been missed.
     pub(super) fn exhausted(&self) -> bool {
         self.0 == 0
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn left(&self) -> usize {
+        self.0
     }
 
     fn take(&mut self) -> bool {
@@ -178,12 +215,15 @@ mod tests {
     fn the_compiled_in_lists_are_the_documented_ones() {
         let snapshot = snapshot().unwrap();
         snapshot.check_digest(BYTES).unwrap();
-        assert_eq!(snapshot.entries(), 101_777);
+        assert_eq!(snapshot.entries(), 188_565);
         let fst = &words().unwrap().0;
         fst.verify().unwrap();
         let entry = |word: &str| fst.get(word).map(|output| Entry(output.value()));
         assert_eq!(entry("password").map(Entry::rank), Some(2));
-        assert!(entry("password").unwrap().is_blocked());
-        assert!(!entry("velour").is_some_and(Entry::is_blocked));
+        assert_eq!(entry("password").unwrap().password_bits(), Some(2));
+        assert_eq!(entry("velour").unwrap().password_bits(), None);
+        assert_eq!(long_snapshot().unwrap().entries(), 338_170);
+        assert_eq!(is_long_common("correcthorsebatterystaple"), Some(true));
+        assert_eq!(is_long_common("zq7-velour-antelope-91"), Some(false));
     }
 }

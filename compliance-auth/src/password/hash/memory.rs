@@ -1,19 +1,71 @@
-//! The memory budget: how much Argon2 may use at once, with blocks that are used again.
+//! The memory budget: how much hashing may use at once, with blocks that are used again.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use argon2::Block;
+use compliance_core::request::{ClientAddress, ClientNetwork};
 use zeroize::Zeroize as _;
+
+/// How long blocks stay unwiped after their last use. Whoever uses them again overwrites them first.
+const WIPE_AFTER: Duration = Duration::from_secs(1);
+
+/// Who asks for a hash: a network, a tenant, whatever must not take the whole queue.
+///
+/// A source may have at most a quarter of the queue (at least one place) waiting; its further requests are refused
+/// as overloaded while others still get in.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct HashSource(Source);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Source {
+    Named(Box<str>),
+    Network(ClientNetwork),
+}
+
+impl HashSource {
+    /// The longest name kept, in bytes; the rest is cut.
+    pub const MAX_NAME_LEN: usize = 256;
+
+    /// The network of the client: /24 or /48.
+    #[must_use]
+    pub fn client(client: &ClientAddress) -> Self {
+        Self(Source::Network(client.network()))
+    }
+
+    /// Anything else with a name: a tenant, an API client.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let mut end = name.len().min(Self::MAX_NAME_LEN);
+        while !name.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        Self(Source::Named(name.get(..end).unwrap_or_default().into()))
+    }
+}
+
+impl fmt::Debug for HashSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Source::Named(_) => "HashSource::Named",
+            Source::Network(_) => "HashSource::Network",
+        })
+    }
+}
 
 /// Memory for a bounded number of hashes at a time, and a bounded queue before it.
 pub(super) struct MemoryBudget {
+    inner: Arc<Inner>,
+    max_waiting: usize,
+    max_wait: Duration,
+}
+
+struct Inner {
     budget_kib: u64,
     /// What a new hash takes. Only blocks of this size are kept, so that what is kept stays in the budget.
     usual_kib: u32,
-    max_waiting: usize,
-    max_wait: Duration,
     state: Mutex<State>,
     returned: Condvar,
 }
@@ -22,7 +74,16 @@ pub(super) struct MemoryBudget {
 struct State {
     used_kib: u64,
     waiting: usize,
-    idle: Vec<Vec<Block>>,
+    waiting_by_source: HashMap<HashSource, usize>,
+    idle: Vec<Idle>,
+    /// Whether a thread is there to wipe what lies idle.
+    wiping: bool,
+}
+
+struct Idle {
+    blocks: Vec<Block>,
+    /// When they were used; `None` once they are wiped.
+    used: Option<Instant>,
 }
 
 /// Nothing free within the time a caller waits, or too many callers waiting.
@@ -30,106 +91,187 @@ pub(super) struct Full;
 
 impl MemoryBudget {
     pub(super) fn new(budget_kib: u64, usual_kib: u32, max_waiting: usize, max_wait: Duration) -> Self {
-        Self {
-            budget_kib,
-            usual_kib,
-            max_waiting,
-            max_wait,
-            state: Mutex::default(),
-            returned: Condvar::new(),
-        }
+        let inner = Inner { budget_kib, usual_kib, state: Mutex::default(), returned: Condvar::new() };
+        Self { inner: Arc::new(inner), max_waiting, max_wait }
     }
 
     pub(super) fn max_wait(&self) -> Duration {
         self.max_wait
     }
 
-    /// Waits for `kib` of memory. What is dearer than the whole budget gets it all, alone.
-    pub(super) fn take(&self, kib: u32) -> Result<Memory<'_>, Full> {
-        let count = kib.max(self.usual_kib);
-        let wanted = u64::from(count).min(self.budget_kib);
-        let mut state = self.lock();
-        let fits = |state: &State| state.used_kib.saturating_add(wanted) <= self.budget_kib;
+    /// How many usual hashes run and wait at most.
+    pub(super) fn capacity(&self) -> usize {
+        let running = self.inner.budget_kib.checked_div(u64::from(self.inner.usual_kib)).unwrap_or(1).max(1);
+        usize::try_from(running).unwrap_or(usize::MAX).saturating_add(self.max_waiting)
+    }
+
+    /// Waits for `kib` of memory and hands out blocks of it.
+    pub(super) fn take(&self, kib: u32, source: Option<&HashSource>) -> Result<Memory, Full> {
+        let count = kib.max(self.inner.usual_kib);
+        let mut memory = self.reserve(count, source)?;
+        let usual = count == self.inner.usual_kib;
+        let reused = if usual { self.inner.lock().idle.pop() } else { None };
+        // Outside the lock, and only until enough are kept.
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        memory.blocks = reused.map_or_else(|| vec![Block::new(); count], |idle| idle.blocks);
+        Ok(memory)
+    }
+
+    /// Waits for `kib` of memory that the caller brings. What is dearer than the whole budget gets it all, alone.
+    pub(super) fn reserve(&self, kib: u32, source: Option<&HashSource>) -> Result<Memory, Full> {
+        let wanted = u64::from(kib).min(self.inner.budget_kib);
+        let mut state = self.inner.lock();
+        let fits = |state: &State| state.used_kib.saturating_add(wanted) <= self.inner.budget_kib;
         if !fits(&state) {
-            if state.waiting >= self.max_waiting {
+            let share = (self.max_waiting / 4).max(1);
+            let mine = source.and_then(|source| state.waiting_by_source.get(source)).copied().unwrap_or(0);
+            if state.waiting >= self.max_waiting || (source.is_some() && mine >= share) {
                 return Err(Full);
             }
-            state.waiting = state.waiting.saturating_add(1);
+            state.enqueue(source);
             let deadline = Instant::now().checked_add(self.max_wait);
             while !fits(&state) {
                 let left = deadline.map_or(self.max_wait, |at| at.saturating_duration_since(Instant::now()));
                 if left.is_zero() {
-                    state.waiting = state.waiting.saturating_sub(1);
+                    state.dequeue(source);
+                    drop(state);
+                    // A wake-up meant for another may have come here.
+                    self.inner.returned.notify_one();
                     return Err(Full);
                 }
-                state = self.returned.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+                let woken = self.inner.returned.wait_timeout(state, left);
+                state = woken.unwrap_or_else(PoisonError::into_inner).0;
             }
-            state.waiting = state.waiting.saturating_sub(1);
+            state.dequeue(source);
         }
         state.used_kib = state.used_kib.saturating_add(wanted);
-        let blocks = if count == self.usual_kib { state.idle.pop() } else { None }.unwrap_or_default();
         drop(state);
-        let mut memory = Memory { budget: self, kib: wanted, blocks };
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        if memory.blocks.is_empty() {
-            // Outside the lock, and only until enough are kept.
-            memory.blocks = vec![Block::new(); count];
+        Ok(Memory { inner: Arc::clone(&self.inner), kib: wanted, blocks: Vec::new() })
+    }
+}
+
+impl State {
+    fn enqueue(&mut self, source: Option<&HashSource>) {
+        self.waiting = self.waiting.saturating_add(1);
+        if let Some(source) = source {
+            let count = self.waiting_by_source.entry(source.clone()).or_default();
+            *count = count.saturating_add(1);
         }
-        Ok(memory)
     }
 
+    fn dequeue(&mut self, source: Option<&HashSource>) {
+        self.waiting = self.waiting.saturating_sub(1);
+        let Some(source) = source else { return };
+        if let Some(count) = self.waiting_by_source.get_mut(source) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.waiting_by_source.remove(source);
+            }
+        }
+    }
+}
+
+impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes blocks that have been idle for long enough, or says how long the next ones have still to wait; `None`
+    /// when all are wiped.
+    fn next_to_wipe(&self) -> Option<Result<Vec<Block>, Duration>> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let age = |idle: &Idle| idle.used.map(|used| now.saturating_duration_since(used));
+        let oldest = state.idle.iter().enumerate().filter_map(|(at, idle)| Some((age(idle)?, at))).max();
+        let Some((age, at)) = oldest else {
+            state.wiping = false;
+            return None;
+        };
+        if age < WIPE_AFTER {
+            return Some(Err(WIPE_AFTER.saturating_sub(age)));
+        }
+        Some(Ok(state.idle.swap_remove(at).blocks))
+    }
+
+    /// Runs on a thread of its own until all idle blocks are wiped, or the hasher is gone.
+    fn wipe(inner: &Weak<Self>) {
+        while let Some(strong) = inner.upgrade() {
+            match strong.next_to_wipe() {
+                None => return,
+                Some(Ok(mut blocks)) => {
+                    // A plain fill: the blocks live on, so it is not optimised away, and costs a tenth of volatile
+                    // writes.
+                    blocks.fill(Block::new());
+                    // To the front: blocks used lately are handed out first.
+                    strong.lock().idle.insert(0, Idle { blocks, used: None });
+                }
+                Some(Err(left)) => {
+                    drop(strong);
+                    std::thread::sleep(left);
+                }
+            }
+        }
     }
 }
 
 impl fmt::Debug for MemoryBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryBudget")
-            .field("budget_kib", &self.budget_kib)
+            .field("budget_kib", &self.inner.budget_kib)
             .field("max_waiting", &self.max_waiting)
             .field("max_wait", &self.max_wait)
             .finish_non_exhaustive()
     }
 }
 
-impl Drop for MemoryBudget {
+impl Drop for Inner {
     fn drop(&mut self) {
-        for blocks in &mut self.lock().idle {
-            blocks.iter_mut().for_each(zeroize::Zeroize::zeroize);
+        for idle in &mut self.lock().idle {
+            idle.blocks.iter_mut().for_each(zeroize::Zeroize::zeroize);
         }
     }
 }
 
-/// Blocks on loan. Wiped and given back when dropped.
-pub(super) struct Memory<'b> {
-    budget: &'b MemoryBudget,
+/// Memory on loan. Given back when dropped; its blocks are wiped unless they are used again soon.
+pub(super) struct Memory {
+    inner: Arc<Inner>,
     kib: u64,
     blocks: Vec<Block>,
 }
 
-impl AsMut<[Block]> for Memory<'_> {
+impl AsMut<[Block]> for Memory {
     fn as_mut(&mut self) -> &mut [Block] {
         &mut self.blocks
     }
 }
 
-impl Drop for Memory<'_> {
+impl Drop for Memory {
     fn drop(&mut self) {
         let mut blocks = std::mem::take(&mut self.blocks);
-        let kept = u32::try_from(blocks.len()).is_ok_and(|kib| kib == self.budget.usual_kib);
-        if kept {
-            // A plain fill: the blocks live on, so it is not optimised away, and costs a tenth of volatile writes.
-            blocks.fill(Block::new());
-        } else {
+        let kept = u32::try_from(blocks.len()).is_ok_and(|kib| kib == self.inner.usual_kib);
+        if !kept {
             blocks.iter_mut().for_each(|block| block.zeroize());
         }
-        let mut state = self.budget.lock();
+        let mut state = self.inner.lock();
         state.used_kib = state.used_kib.saturating_sub(self.kib);
         if kept {
-            state.idle.push(blocks);
+            state.idle.push(Idle { blocks, used: Some(Instant::now()) });
         }
+        let start = kept && !state.wiping;
+        state.wiping |= start;
         drop(state);
-        self.budget.returned.notify_one();
+        self.inner.returned.notify_one();
+        if start {
+            let inner = Arc::downgrade(&self.inner);
+            let thread = std::thread::Builder::new().name("password-wipe".to_owned());
+            if thread.spawn(move || Inner::wipe(&inner)).is_err() {
+                let mut state = self.inner.lock();
+                state.wiping = false;
+                for idle in state.idle.iter_mut().filter(|idle| idle.used.is_some()) {
+                    idle.blocks.fill(Block::new());
+                    idle.used = None;
+                }
+            }
+        }
     }
 }

@@ -6,26 +6,37 @@
 //!
 //! Each hash takes tens of megabytes. A hundred log-ins at once must not take a hundred times that, so memory
 //! comes from a budget; who finds it spent waits a bounded time in a bounded queue and is then told to come
-//! back ([`VerifyErrorKind::Overloaded`]).
+//! back ([`VerifyErrorKind::Overloaded`]). No [source](HashSource) gets more than a quarter of that queue.
+//!
+//! Hashes of other systems are [imported](PasswordHash::import), verified, and replaced at the next log-in.
 
+mod legacy;
 mod memory;
+mod pepper;
 mod phc;
 
-pub use phc::{HashParameters, HashParametersError, PasswordHash, PasswordHashError, PasswordHashErrorKind};
+pub use memory::HashSource;
+pub use pepper::{Pepper, PepperError, PepperErrorKind};
+pub use phc::{
+    HashParameters, HashParametersError, HashScheme, PasswordHash, PasswordHashError, PasswordHashErrorKind,
+};
 
 use std::fmt;
 use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, Version};
-use compliance_core::finding::{Reason, ReasonCode};
+use compliance_core::finding::{Enforcement, Reason, ReasonCode};
 use compliance_core::random::SecureRandom;
 use compliance_core::reason_code;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::Zeroizing;
 
-use super::policy::{AcceptedPassword, nfc};
+use super::context::PasswordContext;
+use super::policy::{AcceptedPassword, PasswordPolicy, PasswordRefusal, nfc};
 use memory::MemoryBudget;
+use pepper::PepperId;
+use phc::{Argon2Hash, Kind};
 
 /// Hashes and verifies passwords. One for the whole process, behind an `Arc`.
 ///
@@ -59,20 +70,29 @@ use memory::MemoryBudget;
 pub struct PasswordHasher {
     parameters: HashParameters,
     budget: MemoryBudget,
+    /// The current one first.
+    peppers: Vec<Pepper>,
+    /// What stands in for the hash of an unknown user, and for hashes still to be migrated.
+    stand_ins: Vec<PasswordHash>,
 }
 
 impl PasswordHasher {
     /// The longest password verified, in bytes. No accepted password is longer.
     pub const MAX_PASSWORD_LEN: usize = 4096;
+    /// How many kinds of hashes may be migrated at a time.
+    pub const MAX_MIGRATIONS: usize = 4;
 
     /// Starts a hasher: [default parameters](HashParameters::M19456_T2), 256 MiB, a queue of 64, a wait of
-    /// two seconds.
+    /// two seconds, no pepper.
     pub fn builder() -> PasswordHasherBuilder {
         PasswordHasherBuilder {
             parameters: HashParameters::default(),
             budget_mib: 256,
             max_waiting: 64,
             max_wait: Duration::from_secs(2),
+            pepper: None,
+            retired: Vec::new(),
+            migrating: Vec::new(),
         }
     }
 
@@ -85,12 +105,26 @@ impl PasswordHasher {
         password: &AcceptedPassword,
         random: &dyn SecureRandom,
     ) -> Result<PasswordHash, HashError> {
-        self.hash_text(password.secret().expose_secret(), random)
+        self.hash_text(password.secret().expose_secret(), random, None)
     }
 
-    /// Hashes a verified password again, with today's parameters and a fresh salt.
+    /// [`hash`](Self::hash), for a source that may not take the whole queue.
     ///
-    /// A password that verified may be stored again even if today's policy would refuse it.
+    /// # Errors
+    /// [`HashError`]: no randomness, or overloaded.
+    pub fn hash_for(
+        &self,
+        source: &HashSource,
+        password: &AcceptedPassword,
+        random: &dyn SecureRandom,
+    ) -> Result<PasswordHash, HashError> {
+        self.hash_text(password.secret().expose_secret(), random, Some(source))
+    }
+
+    /// Hashes a verified password again, with today's parameters and pepper and a fresh salt.
+    ///
+    /// A password that verified may be stored again even if today's policy would refuse it:
+    /// [`VerifiedPassword::review`] says so for the trail.
     ///
     /// # Errors
     /// [`HashError`]: no randomness, or overloaded. The old hash stays good then.
@@ -99,7 +133,7 @@ impl PasswordHasher {
         password: &VerifiedPassword,
         random: &dyn SecureRandom,
     ) -> Result<PasswordHash, HashError> {
-        self.hash_text(&password.secret, random)
+        self.hash_text(&password.secret, random, None)
     }
 
     /// Verifies a password against the stored hash, or against none for an unknown user.
@@ -111,50 +145,51 @@ impl PasswordHasher {
     /// [`VerifyError`]. Wrong password and unknown user are the same kind.
     ///
     /// # Security
-    /// The time depends on the stored hash's cost parameters. While old and new parameters are in use side by
-    /// side, that tells an old account from an unknown one; re-hash at log-in, and let the throttle do the rest.
+    /// Every call does the work of today's parameters and of each kind of hash named with
+    /// [`migrating_from`](PasswordHasherBuilder::migrating_from), so that unknown users, wrong passwords, today's and
+    /// yesterday's hashes take the same time. A hash of another kind is verified on top, and takes longer: name its kind.
     pub fn verify(
         &self,
         stored: Option<&PasswordHash>,
         password: &SecretString,
     ) -> Result<VerifiedPassword, VerifyError> {
-        let received = password.expose_secret();
-        if received.len() > Self::MAX_PASSWORD_LEN {
-            return Err(VerifyError { kind: VerifyErrorKind::Rejected });
+        self.verify_text(stored, password.expose_secret(), None)
+    }
+
+    /// [`verify`](Self::verify), for a source that may not take the whole queue.
+    ///
+    /// # Errors
+    /// [`VerifyError`]. Wrong password and unknown user are the same kind.
+    pub fn verify_for(
+        &self,
+        source: &HashSource,
+        stored: Option<&PasswordHash>,
+        password: &SecretString,
+    ) -> Result<VerifiedPassword, VerifyError> {
+        self.verify_text(stored, password.expose_secret(), Some(source))
+    }
+
+    /// Puts today's pepper over a stored hash, without the password: to rotate, wrap the whole table. A hash that has it
+    /// already stays as it is.
+    ///
+    /// # Errors
+    /// [`PepperError`]: no pepper, another scheme than Argon2id, or wrapped [`Pepper::MAX_WRAPS`] times already.
+    pub fn wrap(&self, stored: &PasswordHash) -> Result<PasswordHash, PepperError> {
+        let pepper = self.peppers.first().filter(|_| self.current_pepper().is_some());
+        let pepper = pepper.ok_or(PepperError::of(PepperErrorKind::None))?;
+        let Kind::Argon2(hash) = stored.kind() else { return Err(PepperError::of(PepperErrorKind::Scheme)) };
+        if PasswordHash::parse(stored.as_str()).is_err() || hash.tag.len() != PasswordHash::TAG_LEN {
+            return Err(PepperError::of(PepperErrorKind::Scheme));
         }
-        let unknown = PasswordHash::from_parts(
-            self.parameters,
-            &[0; PasswordHash::SALT_LEN],
-            &[0; PasswordHash::TAG_LEN],
-        );
-        let known = Choice::from(u8::from(stored.is_some()));
-        let stored = stored.unwrap_or(&unknown);
-        let normal = nfc(received);
-        let mut forms = vec![normal];
-        if forms.iter().any(|normal| normal.as_str() != received) {
-            forms.push(Zeroizing::new(received.to_owned()));
+        if hash.peppers.last() == Some(pepper.id()) {
+            return Ok(stored.clone());
         }
-        let mut found = None;
-        for form in forms {
-            let mut tag = Zeroizing::new(vec![0; stored.tag().len()]);
-            self.argon2(stored.parameters(), stored.salt(), &form, &mut tag).map_err(|failure| {
-                VerifyError {
-                    kind: match failure {
-                        Failure::Overloaded => {
-                            VerifyErrorKind::Overloaded { retry_after: self.budget.max_wait() }
-                        }
-                        Failure::Parameters => VerifyErrorKind::Internal,
-                    },
-                }
-            })?;
-            let same = tag.ct_eq(stored.tag()) & known;
-            if bool::from(same) && found.is_none() {
-                found = Some(form);
-            }
+        if hash.peppers.len() >= Pepper::MAX_WRAPS {
+            return Err(PepperError::of(PepperErrorKind::Wraps));
         }
-        let rejected = VerifyError { kind: VerifyErrorKind::Rejected };
-        let secret = found.ok_or(rejected)?;
-        Ok(VerifiedPassword { secret, needs_rehash: self.is_outdated(stored) })
+        let mut peppers = hash.peppers.clone();
+        peppers.push(pepper.id().clone());
+        Ok(PasswordHash::from_parts(hash.parameters, &hash.salt, &pepper.apply(&hash.tag), peppers))
     }
 
     /// The parameters of new hashes.
@@ -163,55 +198,181 @@ impl PasswordHasher {
         self.parameters
     }
 
-    fn is_outdated(&self, stored: &PasswordHash) -> bool {
-        stored.parameters() != self.parameters
-            || stored.salt().len() < PasswordHash::SALT_LEN
-            || stored.tag().len() < PasswordHash::TAG_LEN
+    /// How many callers hash and wait at most; further ones are refused.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.budget.capacity()
     }
 
-    fn hash_text(&self, password: &str, random: &dyn SecureRandom) -> Result<PasswordHash, HashError> {
+    /// When to come back when it is overloaded.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        self.budget.max_wait()
+    }
+
+    fn current_pepper(&self) -> Option<&PepperId> {
+        let stand_in = self.stand_ins.first()?;
+        let Kind::Argon2(hash) = stand_in.kind() else { return None };
+        hash.peppers.first()
+    }
+
+    fn verify_text(
+        &self,
+        stored: Option<&PasswordHash>,
+        received: &str,
+        source: Option<&HashSource>,
+    ) -> Result<VerifiedPassword, VerifyError> {
+        let rejected = VerifyError { kind: VerifyErrorKind::Rejected };
+        if received.len() > Self::MAX_PASSWORD_LEN {
+            return Err(rejected);
+        }
+        let mut work: Vec<(&PasswordHash, Choice)> =
+            self.stand_ins.iter().map(|stand_in| (stand_in, Choice::from(0))).collect();
+        if let Some(stored) = stored {
+            let real = (stored, Choice::from(1));
+            match work.iter_mut().find(|(stand_in, _)| stand_in.same_work(stored)) {
+                Some(slot) => *slot = real,
+                None => work.push(real),
+            }
+        }
+        let mut forms = vec![nfc(received)];
+        if forms.iter().any(|normal| normal.as_str() != received) {
+            forms.push(Zeroizing::new(received.to_owned()));
+        }
+        let mut found = None;
+        for form in forms {
+            let mut same = Choice::from(0);
+            for (hash, real) in &work {
+                let matches =
+                    self.matches(hash, &form, source).map_err(|failure| self.verify_error(failure))?;
+                same |= matches & *real;
+            }
+            if bool::from(same) && found.is_none() {
+                found = Some(form);
+            }
+        }
+        let (secret, stored) = found.zip(stored).ok_or(rejected)?;
+        let is_truncated = matches!(stored.kind(), Kind::Legacy(legacy) if legacy.truncates(&secret));
+        let needs_rehash = self.is_outdated(stored);
+        Ok(VerifiedPassword { secret, needs_rehash, is_truncated, scheme: stored.scheme() })
+    }
+
+    fn matches(
+        &self,
+        stored: &PasswordHash,
+        password: &str,
+        source: Option<&HashSource>,
+    ) -> Result<Choice, Failure> {
+        match stored.kind() {
+            Kind::Argon2(hash) => {
+                let mut tag = Zeroizing::new(vec![0; hash.tag.len()]);
+                self.argon2(hash, password, &mut tag, source)?;
+                Ok(self.with_peppers(tag, &hash.peppers)?.ct_eq(&hash.tag))
+            }
+            Kind::Legacy(legacy) => {
+                let memory = self.budget.reserve(legacy.memory_kib().max(1024), source);
+                let _permit = memory.map_err(|memory::Full| Failure::Overloaded)?;
+                legacy.matches(password).map_err(|legacy::Refused| Failure::Parameters)
+            }
+        }
+    }
+
+    fn with_peppers(
+        &self,
+        mut tag: Zeroizing<Vec<u8>>,
+        peppers: &[PepperId],
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        for id in peppers {
+            let pepper = self.peppers.iter().find(|pepper| pepper.id() == id).ok_or(Failure::Pepper)?;
+            tag = pepper.apply(&tag);
+        }
+        Ok(tag)
+    }
+
+    fn is_outdated(&self, stored: &PasswordHash) -> bool {
+        let Kind::Argon2(hash) = stored.kind() else { return true };
+        (hash.algorithm, hash.version) != (Algorithm::Argon2id, Version::V0x13)
+            || hash.parameters != self.parameters
+            || hash.salt.len() < PasswordHash::SALT_LEN
+            || hash.tag.len() < PasswordHash::TAG_LEN
+            || !hash.peppers.iter().eq(self.current_pepper())
+    }
+
+    fn hash_text(
+        &self,
+        password: &str,
+        random: &dyn SecureRandom,
+        source: Option<&HashSource>,
+    ) -> Result<PasswordHash, HashError> {
         let mut salt = [0; PasswordHash::SALT_LEN];
         random.fill(&mut salt).map_err(|_| HashError { kind: HashErrorKind::Random })?;
-        let mut tag = [0; PasswordHash::TAG_LEN];
-        self.argon2(self.parameters, &salt, password, &mut tag).map_err(|failure| HashError {
-            kind: match failure {
-                Failure::Overloaded => HashErrorKind::Overloaded { retry_after: self.budget.max_wait() },
-                Failure::Parameters => HashErrorKind::Internal,
-            },
-        })?;
-        Ok(PasswordHash::from_parts(self.parameters, &salt, &tag))
+        let peppers: Vec<PepperId> = self.current_pepper().cloned().into_iter().collect();
+        let hash = Argon2Hash {
+            algorithm: Algorithm::Argon2id,
+            version: Version::V0x13,
+            parameters: self.parameters,
+            salt: salt.to_vec(),
+            tag: Vec::new(),
+            peppers,
+        };
+        let mut tag = Zeroizing::new(vec![0; PasswordHash::TAG_LEN]);
+        let tag = self
+            .argon2(&hash, password, &mut tag, source)
+            .and_then(|()| self.with_peppers(tag, &hash.peppers))
+            .map_err(|failure| HashError {
+                kind: match failure {
+                    Failure::Overloaded => HashErrorKind::Overloaded { retry_after: self.budget.max_wait() },
+                    Failure::Parameters | Failure::Pepper => HashErrorKind::Internal,
+                },
+            })?;
+        Ok(PasswordHash::from_parts(self.parameters, &salt, &tag, hash.peppers))
     }
 
     fn argon2(
         &self,
-        parameters: HashParameters,
-        salt: &[u8],
+        hash: &Argon2Hash,
         password: &str,
         tag: &mut [u8],
+        source: Option<&HashSource>,
     ) -> Result<(), Failure> {
+        let (memory_kib, passes, lanes) =
+            (hash.parameters.memory_kib(), hash.parameters.passes(), hash.parameters.lanes());
         let params =
-            Params::new(parameters.memory_kib(), parameters.passes(), parameters.lanes(), Some(tag.len()))
-                .map_err(|_| Failure::Parameters)?;
-        let memory = self.budget.take(parameters.memory_kib()).map_err(|memory::Full| Failure::Overloaded)?;
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into_with_memory(password.as_bytes(), salt, tag, memory)
+            Params::new(memory_kib, passes, lanes, Some(tag.len())).map_err(|_| Failure::Parameters)?;
+        let memory = self.budget.take(memory_kib, source).map_err(|memory::Full| Failure::Overloaded)?;
+        Argon2::new(hash.algorithm, hash.version, params)
+            .hash_password_into_with_memory(password.as_bytes(), &hash.salt, tag, memory)
             .map_err(|_| Failure::Parameters)
+    }
+
+    fn verify_error(&self, failure: Failure) -> VerifyError {
+        VerifyError {
+            kind: match failure {
+                Failure::Overloaded => VerifyErrorKind::Overloaded { retry_after: self.budget.max_wait() },
+                Failure::Parameters => VerifyErrorKind::Internal,
+                Failure::Pepper => VerifyErrorKind::Pepper,
+            },
+        }
     }
 }
 
 enum Failure {
     Overloaded,
     Parameters,
+    Pepper,
 }
 
 /// Builds a [`PasswordHasher`].
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[must_use]
 pub struct PasswordHasherBuilder {
     parameters: HashParameters,
     budget_mib: u32,
     max_waiting: usize,
     max_wait: Duration,
+    pepper: Option<Pepper>,
+    retired: Vec<Pepper>,
+    migrating: Vec<PasswordHash>,
 }
 
 impl PasswordHasherBuilder {
@@ -235,6 +396,29 @@ impl PasswordHasherBuilder {
         self
     }
 
+    /// Sets the pepper of new hashes.
+    pub fn pepper(mut self, pepper: Pepper) -> Self {
+        self.pepper = Some(pepper);
+        self
+    }
+
+    /// Adds a pepper that stored hashes still need. New ones do without.
+    pub fn retired_pepper(mut self, pepper: Pepper) -> Self {
+        self.retired.push(pepper);
+        self
+    }
+
+    /// Names a kind of hash that is being migrated, by any one of them: every [`verify`](PasswordHasher::verify) then
+    /// also does its work, so that time does not tell who has moved. Costs that much for each log-in until it is taken
+    /// away again. At most [`MAX_MIGRATIONS`](PasswordHasher::MAX_MIGRATIONS); further ones are ignored.
+    pub fn migrating_from(mut self, sample: PasswordHash) -> Self {
+        let known = self.migrating.iter().any(|known| known.same_work(&sample));
+        if !known && self.migrating.len() < PasswordHasher::MAX_MIGRATIONS {
+            self.migrating.push(sample);
+        }
+        self
+    }
+
     /// Builds the hasher. Memory is taken when it is first needed.
     #[must_use]
     pub fn build(self) -> PasswordHasher {
@@ -242,7 +426,18 @@ impl PasswordHasherBuilder {
             u64::from(self.budget_mib).saturating_mul(1024).max(u64::from(self.parameters.memory_kib()));
         let budget =
             MemoryBudget::new(budget_kib, self.parameters.memory_kib(), self.max_waiting, self.max_wait);
-        PasswordHasher { parameters: self.parameters, budget }
+        let current: Vec<PepperId> = self.pepper.iter().map(|pepper| pepper.id().clone()).collect();
+        let unknown = PasswordHash::from_parts(
+            self.parameters,
+            &[0; PasswordHash::SALT_LEN],
+            &[0; PasswordHash::TAG_LEN],
+            current,
+        );
+        let others =
+            self.migrating.into_iter().filter(|sample| !sample.same_work(&unknown)).collect::<Vec<_>>();
+        let stand_ins = std::iter::once(unknown).chain(others).collect();
+        let peppers = self.pepper.into_iter().chain(self.retired).collect();
+        PasswordHasher { parameters: self.parameters, budget, peppers, stand_ins }
     }
 }
 
@@ -251,14 +446,37 @@ impl PasswordHasherBuilder {
 pub struct VerifiedPassword {
     secret: Zeroizing<String>,
     needs_rehash: bool,
+    is_truncated: bool,
+    scheme: HashScheme,
 }
 
 impl VerifiedPassword {
-    /// Whether the stored hash has other parameters than new ones get: store a
+    /// Whether the stored hash has another scheme, other parameters or another pepper than new ones get: store a
     /// [new one](PasswordHasher::rehash).
     #[must_use]
     pub const fn needs_rehash(&self) -> bool {
         self.needs_rehash
+    }
+
+    /// What the stored hash was made with.
+    #[must_use]
+    pub const fn scheme(&self) -> HashScheme {
+        self.scheme
+    }
+
+    /// Whether the stored hash covers only the first 72 bytes of the password (bcrypt). The rest was not compared; the
+    /// [new hash](PasswordHasher::rehash) covers all of what was typed.
+    #[must_use]
+    pub const fn is_truncated(&self) -> bool {
+        self.is_truncated
+    }
+
+    /// What today's policy has against it, for the trail: a log-in goes on all the same, and the password may be hashed
+    /// again. The finding is [report-only](Enforcement::ReportOnly). Ask the person for a new password at a good moment.
+    #[must_use]
+    pub fn review(&self, policy: &PasswordPolicy, context: &PasswordContext) -> Option<PasswordRefusal> {
+        let refusal = policy.judge(&self.secret, context).err()?;
+        Some(refusal.with_enforcement(Enforcement::ReportOnly))
     }
 }
 
@@ -354,6 +572,7 @@ impl Reason for VerifyError {
         match self.kind {
             VerifyErrorKind::Internal => reason_code!("password.internal"),
             VerifyErrorKind::Overloaded { .. } => reason_code!("password.overloaded"),
+            VerifyErrorKind::Pepper => reason_code!("password.pepper"),
             VerifyErrorKind::Rejected => reason_code!("password.rejected"),
         }
     }
@@ -361,7 +580,7 @@ impl Reason for VerifyError {
     fn public_code(&self) -> ReasonCode {
         match self.kind {
             VerifyErrorKind::Rejected => reason_code!("password.rejected"),
-            VerifyErrorKind::Internal | VerifyErrorKind::Overloaded { .. } => {
+            VerifyErrorKind::Internal | VerifyErrorKind::Overloaded { .. } | VerifyErrorKind::Pepper => {
                 reason_code!("password.unavailable")
             }
         }
@@ -379,6 +598,8 @@ pub enum VerifyErrorKind {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The stored hash went through a pepper that the hasher does not have.
+    Pepper,
     /// Wrong password or unknown user; nothing tells them apart.
     Rejected,
 }
@@ -388,6 +609,7 @@ impl VerifyErrorKind {
         match self {
             Self::Internal => "argon2 refused its parameters",
             Self::Overloaded { .. } => "too many at once",
+            Self::Pepper => "the hasher does not have its pepper",
             Self::Rejected => "wrong password or unknown user",
         }
     }

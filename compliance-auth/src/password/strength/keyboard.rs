@@ -14,8 +14,9 @@ struct Layout {
 }
 
 /// Pairs of plain and shifted; a key without a second meaning repeats the first. From the published layouts
-/// (US, Dvorak, DIN 2137 T1, French AZERTY, the two usual number pads).
-const LAYOUTS: [Layout; 6] = [
+/// (US, Dvorak, DIN 2137 T1, French AZERTY, the two usual number pads; then British, Spanish, Italian, Portuguese,
+/// Swedish and Finnish, Danish, Norwegian, Swiss, Colemak).
+const LAYOUTS: [Layout; 15] = [
     Layout {
         slanted: true,
         rows: &[
@@ -60,7 +61,91 @@ const LAYOUTS: [Layout; 6] = [
         slanted: false,
         rows: &[(1, "==//**"), (0, "778899--"), (0, "445566++"), (0, "112233"), (1, "00..")],
     },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "`¬1!2\"3£4$5%6^7&8*9(0)-_=+"),
+            (1, "qQwWeErRtTyYuUiIoOpP[{]}"),
+            (1, "aAsSdDfFgGhHjJkKlL;:'@#~"),
+            (0, "\\|zZxXcCvVbBnNmM,<.>/?"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "ºª1!2\"3·4$5%6&7/8(9)0='?¡¿"),
+            (1, "qQwWeErRtTyYuUiIoOpP`^+*"),
+            (1, "aAsSdDfFgGhHjJkKlLñÑ´¨çÇ"),
+            (0, "<>zZxXcCvVbBnNmM,;.:-_"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "\\|1!2\"3£4$5%6&7/8(9)0='?ì^"),
+            (1, "qQwWeErRtTyYuUiIoOpPèé+*"),
+            (1, "aAsSdDfFgGhHjJkKlLòçà°ù§"),
+            (0, "<>zZxXcCvVbBnNmM,;.:-_"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "\\|1!2\"3#4$5%6&7/8(9)0='?«»"),
+            (1, "qQwWeErRtTyYuUiIoOpP+*´`"),
+            (1, "aAsSdDfFgGhHjJkKlLçÇºª~^"),
+            (0, "<>zZxXcCvVbBnNmM,;.:-_"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "§½1!2\"3#4¤5%6&7/8(9)0=+?´`"),
+            (1, "qQwWeErRtTyYuUiIoOpPåÅ¨^"),
+            (1, "aAsSdDfFgGhHjJkKlLöÖäÄ'*"),
+            (0, "<>zZxXcCvVbBnNmM,;.:-_"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "½§1!2\"3#4¤5%6&7/8(9)0=+?´`"),
+            (1, "qQwWeErRtTyYuUiIoOpPåÅ¨^"),
+            (1, "aAsSdDfFgGhHjJkKlLæÆøØ'*"),
+            (0, "<>zZxXcCvVbBnNmM,;.:-_"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "|§1!2\"3#4¤5%6&7/8(9)0=+?\\`"),
+            (1, "qQwWeErRtTyYuUiIoOpPåÅ¨^"),
+            (1, "aAsSdDfFgGhHjJkKlLøØæÆ'*"),
+            (0, "<>zZxXcCvVbBnNmM,;.:-_"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "§°1+2\"3*4ç5%6&7/8(9)0='?^`"),
+            (1, "qQwWeErRtTzZuUiIoOpPüè¨!"),
+            (1, "aAsSdDfFgGhHjJkKlLöéäà$£"),
+            (0, "<>yYxXcCvVbBnNmM,;.:-_"),
+        ],
+    },
+    Layout {
+        slanted: true,
+        rows: &[
+            (0, "`~1!2@3#4$5%6^7&8*9(0)-_=+"),
+            (1, "qQwWfFpPgGjJlLuUyY;:[{]}\\|"),
+            (1, "aArRsStTdDhHnNeEiIoO'\""),
+            (1, "zZxXcCvVbBkKmM,<.>/?"),
+        ],
+    },
 ];
+
+/// The first ones count for strength: those zxcvbn has. On the others too many words are short walks.
+const ESTIMATED: usize = 6;
 
 /// Where a character is on a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,13 +181,19 @@ pub(in super::super) struct KeyWalk {
     pub(in super::super) end: usize,
     /// How often the direction changes, counting the first step.
     pub(in super::super) turns: usize,
+    /// Whether its first step leads to another row.
+    pub(in super::super) is_column: bool,
     shifted: usize,
     keypad: bool,
 }
 
 /// All walks of three keys and more, on every layout.
 pub(in super::super) fn walks(letters: &[Letter]) -> Vec<KeyWalk> {
-    KEYS.iter().flat_map(|(keys, slanted)| walks_on(keys, *slanted, letters)).collect()
+    walks_on_first(LAYOUTS.len(), letters)
+}
+
+fn walks_on_first(layouts: usize, letters: &[Letter]) -> Vec<KeyWalk> {
+    KEYS.iter().take(layouts).flat_map(|(keys, slanted)| walks_on(keys, *slanted, letters)).collect()
 }
 
 fn walks_on(keys: &Keys, slanted: bool, letters: &[Letter]) -> Vec<KeyWalk> {
@@ -115,6 +206,7 @@ fn walks_on(keys: &Keys, slanted: bool, letters: &[Letter]) -> Vec<KeyWalk> {
             if is_neighbour(step, slanted) {
                 if step != *direction {
                     walk.turns = walk.turns.saturating_add(1);
+                    walk.is_column = walk.turns == 1 && step.1 != 0;
                 }
                 walk.shifted = walk.shifted.saturating_add(usize::from(key.shifted));
                 walk.end = position.saturating_add(1);
@@ -126,7 +218,11 @@ fn walks_on(keys: &Keys, slanted: bool, letters: &[Letter]) -> Vec<KeyWalk> {
         walk = key.map(|key| {
             let shifted = usize::from(key.shifted && slanted);
             let end = position.saturating_add(1);
-            (KeyWalk { start: position, end, turns: 0, shifted, keypad: !slanted }, key, (0, 0))
+            (
+                KeyWalk { start: position, end, turns: 0, is_column: false, shifted, keypad: !slanted },
+                key,
+                (0, 0),
+            )
         });
     }
     found.extend(walk.map(|(walk, ..)| walk).filter(is_long_enough));
@@ -147,7 +243,7 @@ fn is_neighbour(step: (i8, i8), slanted: bool) -> bool {
 }
 
 pub(super) fn matches(letters: &[Letter]) -> impl Iterator<Item = Match> {
-    walks(letters).into_iter().map(|walk| Match {
+    walks_on_first(ESTIMATED, letters).into_iter().map(|walk| Match {
         start: walk.start,
         end: walk.end,
         guesses_log10: walk.guesses_log10(),
@@ -199,6 +295,9 @@ mod tests {
         check("741", Some((0, 3, 1)));
         check("1qaz", Some((0, 4, 1)));
         check("ZAQ!", Some((0, 4, 1)));
+        check("asdfghjklñ", Some((0, 10, 1)));
+        check("qwertyuiopå", Some((0, 11, 1)));
+        check("arstdhneio", Some((0, 10, 1)));
         check("bgt6yhn", Some((0, 7, 3)));
         check("kvtj", None);
     }

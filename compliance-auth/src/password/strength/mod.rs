@@ -15,6 +15,8 @@
 mod guess;
 mod keyboard;
 mod pattern;
+#[cfg(any(test, fuzzing))]
+mod reference;
 
 use std::fmt;
 

@@ -1,0 +1,420 @@
+//! Service: policy and hasher for async code, with every decision in the audit trail.
+//!
+//! [`PasswordService`] does the blocking work on Tokio's blocking threads. What a request holds there – its place in the
+//! queue, its memory – belongs to the work and not to the future: a cancelled request frees nothing before the work is
+//! done. Requests beyond what can run and wait are refused before a thread is taken.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use compliance_core::class::Public;
+use compliance_core::clock::Clock;
+use compliance_core::event::{Actor, Event, EventKind, Recording, Sink};
+use compliance_core::finding::{Explain as _, Finding, Outcome, Reason, ReasonCode};
+use compliance_core::id::{SubjectId, TenantId};
+use compliance_core::random::SecureRandom;
+use compliance_core::reason_code;
+use compliance_core::request::{ClientAddress, Correlation};
+use secrecy::SecretString;
+
+use super::context::PasswordContext;
+use super::hash::{
+    HashError, HashErrorKind, HashSource, PasswordHash, PasswordHasher, VerifyError, VerifyErrorKind,
+};
+use super::policy::{PasswordPolicy, PasswordRefusal};
+
+/// Who tries, from where: what goes into the trail beside the decision.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Attempt {
+    subject: Option<SubjectId>,
+    tenant: Option<TenantId>,
+    client: Option<ClientAddress>,
+    correlation: Option<Correlation>,
+}
+
+impl Attempt {
+    /// Nothing known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whose account.
+    pub fn subject(mut self, subject: SubjectId) -> Self {
+        self.subject = Some(subject);
+        self
+    }
+
+    /// In which tenant.
+    pub fn tenant(mut self, tenant: TenantId) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// From where. Its network is the source that may not take the whole queue; the trail keeps the network too.
+    pub fn client(mut self, client: ClientAddress) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// As part of which request.
+    pub fn correlation(mut self, correlation: Correlation) -> Self {
+        self.correlation = Some(correlation);
+        self
+    }
+}
+
+/// A new password to be checked and hashed.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a request: what it takes to set a password")]
+pub struct SetPassword {
+    /// Who tries.
+    pub attempt: Attempt,
+    /// What they chose.
+    pub password: SecretString,
+    /// What is known of them and of the service.
+    pub context: PasswordContext,
+}
+
+/// A password to be verified.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a request: what it takes to verify a password")]
+pub struct LogIn {
+    /// Who tries.
+    pub attempt: Attempt,
+    /// What they typed.
+    pub password: SecretString,
+    /// What is stored for the user; `None` for an unknown one.
+    pub stored: Option<PasswordHash>,
+    /// What is known of them and of the service, to say what today's policy has against the password.
+    pub context: PasswordContext,
+}
+
+/// A password that verified.
+#[derive(Debug)]
+#[must_use]
+pub struct LoggedIn {
+    renewed: Option<PasswordHash>,
+    outdated: Option<PasswordRefusal>,
+}
+
+impl LoggedIn {
+    /// A new hash to store instead of the old one, if that is outdated.
+    #[must_use]
+    pub fn renewed(&self) -> Option<&PasswordHash> {
+        self.renewed.as_ref()
+    }
+
+    /// What today's policy has against the password. Ask for a new one at a good moment.
+    #[must_use]
+    pub fn outdated(&self) -> Option<&PasswordRefusal> {
+        self.outdated.as_ref()
+    }
+}
+
+/// Policy and hasher for async code. Cheap to clone; one for the whole process.
+///
+/// A decision that cannot be recorded is not made: the answer is [`PasswordServiceError::NotRecorded`].
+///
+/// Also a [`tower_service::Service`] of [`SetPassword`] and of [`LogIn`], to put limits and time-outs around it.
+#[derive(Clone)]
+pub struct PasswordService {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    policy: PasswordPolicy,
+    hasher: PasswordHasher,
+    sink: Arc<dyn Sink>,
+    clock: Arc<dyn Clock + Send + Sync>,
+    random: Arc<dyn SecureRandom>,
+    in_flight: AtomicUsize,
+}
+
+/// A place among those that run and wait. Moves into the blocking work.
+struct Place(Arc<Inner>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl PasswordService {
+    /// Joins its parts.
+    pub fn new(
+        policy: PasswordPolicy,
+        hasher: PasswordHasher,
+        sink: Arc<dyn Sink>,
+        clock: Arc<dyn Clock + Send + Sync>,
+        random: Arc<dyn SecureRandom>,
+    ) -> Self {
+        let in_flight = AtomicUsize::new(0);
+        Self { inner: Arc::new(Inner { policy, hasher, sink, clock, random, in_flight }) }
+    }
+
+    /// Checks a new password and hashes it. Records `check.decided` with the policy's finding.
+    ///
+    /// # Errors
+    /// [`PasswordServiceError`].
+    pub async fn set(&self, request: SetPassword) -> Result<PasswordHash, PasswordServiceError> {
+        let (inner, place) = self.enter()?;
+        let SetPassword { attempt, password, context } = request;
+        let work = move || {
+            let _place = place;
+            let recorded;
+            let result = match inner.policy.check(&password, &context) {
+                Err(refusal) => {
+                    recorded = inner.record(EventKind::CheckDecided, &attempt, &refusal.finding(), None);
+                    Err(PasswordServiceError::Refused(refusal))
+                }
+                Ok(accepted) => match inner.hash(&attempt, &accepted) {
+                    Ok(hash) => {
+                        recorded = inner.record(EventKind::CheckDecided, &attempt, &accepted.finding(), None);
+                        Ok(hash)
+                    }
+                    Err(error) => {
+                        let finding = inner.failure(&error);
+                        recorded = inner.record(EventKind::CheckDecided, &attempt, &finding, None);
+                        Err(error.into())
+                    }
+                },
+            };
+            (result, recorded)
+        };
+        finish(run(work).await?).await
+    }
+
+    /// Verifies a password, in the same time for unknown users, and hashes it again where that is due. Records
+    /// `authentication.login`; and `check.decided`, report-only, when today's policy would refuse the password.
+    ///
+    /// # Errors
+    /// [`PasswordServiceError`]; wrong password and unknown user are the same.
+    pub async fn log_in(&self, request: LogIn) -> Result<LoggedIn, PasswordServiceError> {
+        let (inner, place) = self.enter()?;
+        let LogIn { attempt, password, stored, context } = request;
+        let work = move || {
+            let _place = place;
+            let source = attempt.client.as_ref().map(HashSource::client);
+            let verified = match &source {
+                Some(source) => inner.hasher.verify_for(source, stored.as_ref(), &password),
+                None => inner.hasher.verify(stored.as_ref(), &password),
+            };
+            let verified = match verified {
+                Ok(verified) => verified,
+                Err(error) => {
+                    let finding = inner.failure(&error);
+                    let recorded = inner.record(EventKind::AuthenticationLogin, &attempt, &finding, None);
+                    return (Err(error.into()), recorded);
+                }
+            };
+            let outdated = verified.review(&inner.policy, &context);
+            // An old hash stays good: a log-in does not fail for want of memory.
+            let renewed =
+                verified.needs_rehash().then(|| inner.hasher.rehash(&verified, &*inner.random).ok());
+            let code = if verified.is_truncated() {
+                reason_code!("password.verified_truncated")
+            } else {
+                reason_code!("password.verified")
+            };
+            let finding = Finding::passed(code, inner.policy.version().clone());
+            let scheme = Some(verified.scheme().as_str());
+            let mut recorded = inner.record(EventKind::AuthenticationLogin, &attempt, &finding, scheme);
+            if let Some(refusal) = &outdated {
+                recorded.extend(inner.record(EventKind::CheckDecided, &attempt, &refusal.finding(), None));
+            }
+            (Ok(LoggedIn { renewed: renewed.flatten(), outdated }), recorded)
+        };
+        finish(run(work).await?).await
+    }
+
+    /// Takes a place, or refuses.
+    fn enter(&self) -> Result<(Arc<Inner>, Place), PasswordServiceError> {
+        let inner = Arc::clone(&self.inner);
+        let before = inner.in_flight.fetch_add(1, Ordering::AcqRel);
+        let place = Place(Arc::clone(&inner));
+        if before >= inner.hasher.capacity() {
+            return Err(PasswordServiceError::Overloaded { retry_after: inner.hasher.retry_after() });
+        }
+        Ok((inner, place))
+    }
+}
+
+impl std::fmt::Debug for PasswordService {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PasswordService")
+            .field("policy", self.inner.policy.version())
+            .field("hasher", &self.inner.hasher)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn hash(
+        &self,
+        attempt: &Attempt,
+        accepted: &super::policy::AcceptedPassword,
+    ) -> Result<PasswordHash, HashError> {
+        match &attempt.client {
+            Some(client) => self.hasher.hash_for(&HashSource::client(client), accepted, &*self.random),
+            None => self.hasher.hash(accepted, &*self.random),
+        }
+    }
+
+    fn failure(&self, reason: &dyn Reason) -> Finding {
+        Finding::for_reason(Outcome::Refused, reason, self.policy.version().clone())
+    }
+
+    /// Hands an event over; never the password, nor anything about it but what the finding says.
+    fn record(
+        &self,
+        kind: EventKind,
+        attempt: &Attempt,
+        finding: &Finding,
+        scheme: Option<&'static str>,
+    ) -> Vec<Recording> {
+        let mut event =
+            Event::builder(kind, finding.outcome(), Actor::Anonymous, self.clock.now()).finding(finding);
+        if let Some(subject) = &attempt.subject {
+            event = event.subject(subject.clone());
+        }
+        if let Some(tenant) = &attempt.tenant {
+            event = event.tenant(tenant.clone());
+        }
+        if let Some(client) = &attempt.client {
+            event = event.client(client);
+        }
+        if let Some(correlation) = attempt.correlation {
+            event = event.correlation(correlation);
+        }
+        if let Some(scheme) = scheme {
+            event = event.field("scheme", Public(scheme));
+        }
+        // INVARIANT: none of the parts above exceeds its limit. An event that does not build is one not recorded.
+        match event.build() {
+            Ok(event) => vec![self.sink.record(event)],
+            Err(_) => {
+                let error = compliance_core::event::RecordErrorKind::Abandoned;
+                vec![Recording::ready(Err(compliance_core::event::RecordError::new(error)))]
+            }
+        }
+    }
+}
+
+async fn run<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PasswordServiceError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| PasswordServiceError::Internal)
+}
+
+/// Waits until everything is recorded.
+async fn finish<T>(
+    (result, recorded): (Result<T, PasswordServiceError>, Vec<Recording>),
+) -> Result<T, PasswordServiceError> {
+    for recording in recorded {
+        if recording.await.is_err() {
+            return Err(PasswordServiceError::NotRecorded);
+        }
+    }
+    result
+}
+
+/// Why there is no hash or no log-in.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PasswordServiceError {
+    /// The work ended without an answer.
+    #[error("the work ended without an answer")]
+    Internal,
+    /// The decision could not be recorded.
+    #[error("the decision could not be recorded")]
+    NotRecorded,
+    /// Too many at once.
+    #[error("too many at once")]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The policy refused the password.
+    #[error("{0}")]
+    Refused(PasswordRefusal),
+    /// Wrong password or unknown user.
+    #[error("wrong password or unknown user")]
+    Rejected,
+}
+
+impl Reason for PasswordServiceError {
+    fn code(&self) -> ReasonCode {
+        match self {
+            Self::Internal => reason_code!("password.internal"),
+            Self::NotRecorded => reason_code!("password.not_recorded"),
+            Self::Overloaded { .. } => reason_code!("password.overloaded"),
+            Self::Refused(refusal) => refusal.finding().operator_code(),
+            Self::Rejected => reason_code!("password.rejected"),
+        }
+    }
+
+    fn public_code(&self) -> ReasonCode {
+        match self {
+            Self::Internal | Self::NotRecorded | Self::Overloaded { .. } => {
+                reason_code!("password.unavailable")
+            }
+            Self::Refused(_) | Self::Rejected => Reason::code(self),
+        }
+    }
+}
+
+impl From<HashError> for PasswordServiceError {
+    fn from(error: HashError) -> Self {
+        match error.kind() {
+            HashErrorKind::Overloaded { retry_after } => Self::Overloaded { retry_after },
+            HashErrorKind::Internal | HashErrorKind::Random => Self::Internal,
+        }
+    }
+}
+
+impl From<VerifyError> for PasswordServiceError {
+    fn from(error: VerifyError) -> Self {
+        match error.kind() {
+            VerifyErrorKind::Overloaded { retry_after } => Self::Overloaded { retry_after },
+            VerifyErrorKind::Rejected => Self::Rejected,
+            VerifyErrorKind::Internal | VerifyErrorKind::Pepper => Self::Internal,
+        }
+    }
+}
+
+type Answer<T> = Pin<Box<dyn Future<Output = Result<T, PasswordServiceError>> + Send>>;
+
+impl tower_service::Service<SetPassword> for PasswordService {
+    type Response = PasswordHash;
+    type Error = PasswordServiceError;
+    type Future = Answer<PasswordHash>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), PasswordServiceError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: SetPassword) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { service.set(request).await })
+    }
+}
+
+impl tower_service::Service<LogIn> for PasswordService {
+    type Response = LoggedIn;
+    type Error = PasswordServiceError;
+    type Future = Answer<LoggedIn>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), PasswordServiceError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: LogIn) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { service.log_in(request).await })
+    }
+}
