@@ -63,12 +63,3 @@ async fn a_and_aaaa_are_asked_for_the_absolute_name_and_every_answer_comes_back(
     assert_eq!(asked, [("hooks.example.net.".to_owned(), A), ("hooks.example.net.".to_owned(), AAAA)]);
     assert!(resolver.asks_dns());
 }
-
-#[tokio::test]
-async fn the_hosts_file_is_not_read() {
-    let (server, asked) = name_server().await;
-    let resolver = HickoryResolver::asking(&[server]).unwrap();
-    // Every hosts file has it, and RFC 6761 has resolvers answer it themselves.
-    let answers = resolver.resolve("localhost").await.unwrap_or_default();
-    assert!(answers.iter().all(std::net::IpAddr::is_loopback) || !asked.lock().unwrap().is_empty());
-}

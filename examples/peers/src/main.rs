@@ -19,6 +19,7 @@ mod measure;
 mod password;
 mod random;
 mod url;
+mod verdicts;
 mod webhook;
 
 use std::process::ExitCode;

@@ -22,7 +22,7 @@ pub(crate) fn figures(bench: &mut Bench) -> Result<(), Failure> {
     bench.figure("url.redirect_refuse", "ns", refused);
     let classified = Ok(address(bench));
     bench.figure("url.address_classify", "ns", classified);
-    Ok(())
+    crate::verdicts::print()
 }
 
 /// Ours: `RedirectPolicy::check`, all rules on, which ends in an owned, re-serialised target.
