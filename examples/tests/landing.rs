@@ -297,7 +297,7 @@ fn a_browser_lands_on_an_allowed_origin() {
     let rows = rows();
     let mut locations: Vec<String> = rows.iter().map(|row| row.location.clone()).collect();
     let kinds = ["location", "refresh"];
-    let limit = |row| if is_unresolvable(row) { NOWHERE_LIMIT } else { LANDING_LIMIT };
+    let limit = |row: &Row| if is_unresolvable(row) { NOWHERE_LIMIT } else { LANDING_LIMIT };
     let mut sources: Vec<(String, u32)> = Vec::new();
     for kind in kinds {
         let of_row = |(index, row): (usize, &Row)| (source(&row.base, kind, index), limit(row));

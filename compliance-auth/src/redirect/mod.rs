@@ -18,6 +18,8 @@
 //!
 //! Refusals of rules 1 to 3 do not allocate.
 
+mod builder;
+mod decision;
 mod error;
 #[cfg(feature = "tower")]
 mod header;
@@ -26,12 +28,14 @@ mod policy;
 mod redirect_uri;
 mod signed_next;
 
+pub use builder::RedirectPolicyBuilder;
 pub use compliance_core::origin::Scheme;
+pub use decision::RedirectDecision;
 pub use error::{RedirectError, RedirectErrorKind, RedirectPolicyError, RedirectPolicyErrorKind};
 #[cfg(feature = "tower")]
 pub(crate) use header::{Refresh, header_text};
 pub use origin_pattern::{OriginPattern, OriginPatternError, OriginPatternErrorKind};
-pub use policy::{RedirectDecision, RedirectPolicy, RedirectPolicyBuilder};
+pub use policy::RedirectPolicy;
 pub use redirect_uri::{
     RedirectUri, RedirectUriError, RedirectUriErrorKind, RegisteredRedirectUri, RegisteredRedirectUris,
 };

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
-use compliance_core::finding::{Enforcement, Explain, Finding, Outcome, PolicyVersion};
-use compliance_core::origin::{Origin, Scheme};
+use compliance_core::finding::{Enforcement, Finding, Outcome, PolicyVersion};
+use compliance_core::origin::Scheme;
 use compliance_core::reason_code;
 use url::Url;
 
 use super::SafeRedirect;
-use super::error::{RedirectError, RedirectErrorKind as Kind, RedirectPolicyError, RedirectPolicyErrorKind};
+use super::builder::RedirectPolicyBuilder;
+use super::decision::RedirectDecision;
+use super::error::{RedirectError, RedirectErrorKind as Kind};
 use super::origin_pattern::{OriginPattern, is_host_byte, read_scheme};
 
 /// Where visitors may be sent: the base's own origin, and the origins allowed beside it.
@@ -26,15 +28,15 @@ use super::origin_pattern::{OriginPattern, is_host_byte, read_scheme};
 /// ```
 #[derive(Clone, Debug)]
 pub struct RedirectPolicy {
-    base: Url,
+    pub(super) base: Url,
     /// The base's origin first, then the allowed ones.
-    origins: Vec<OriginPattern>,
-    schemes: Schemes,
-    path_prefixes: Vec<Box<str>>,
-    encoded_separators: bool,
-    enforcement: Enforcement,
-    version: PolicyVersion,
-    default_target: SafeRedirect,
+    pub(super) origins: Vec<OriginPattern>,
+    pub(super) schemes: Schemes,
+    pub(super) path_prefixes: Vec<Box<str>>,
+    pub(super) encoded_separators: bool,
+    pub(super) enforcement: Enforcement,
+    pub(super) version: PolicyVersion,
+    pub(super) default_target: SafeRedirect,
 }
 
 impl RedirectPolicy {
@@ -47,16 +49,7 @@ impl RedirectPolicy {
     /// # Security
     /// `base` is configuration. Never take it from the `Host` header of the request.
     pub fn builder(base: &str) -> RedirectPolicyBuilder<'_> {
-        RedirectPolicyBuilder {
-            base,
-            origins: Vec::new(),
-            schemes: Schemes::HTTPS,
-            path_prefixes: Vec::new(),
-            encoded_separators: false,
-            enforcement: Enforcement::Enforce,
-            version: PolicyVersion::new("redirect", "1"),
-            default_target: None,
-        }
+        RedirectPolicyBuilder::new(base)
     }
 
     /// Checks a target and resolves it against the base. See the [module](super) for the rules.
@@ -260,158 +253,6 @@ impl RedirectPolicy {
     }
 }
 
-/// Builds a [`RedirectPolicy`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct RedirectPolicyBuilder<'a> {
-    base: &'a str,
-    origins: Vec<OriginPattern>,
-    schemes: Schemes,
-    path_prefixes: Vec<Box<str>>,
-    encoded_separators: bool,
-    enforcement: Enforcement,
-    version: PolicyVersion,
-    default_target: Option<&'a str>,
-}
-
-impl<'a> RedirectPolicyBuilder<'a> {
-    /// Allows another origin, or all hosts below a domain.
-    pub fn allow(mut self, origin: OriginPattern) -> Self {
-        self.origins.push(origin);
-        self
-    }
-
-    /// Sets the allowed schemes. Default: `https` only.
-    pub fn schemes(mut self, schemes: impl IntoIterator<Item = Scheme>) -> Self {
-        self.schemes = schemes.into_iter().fold(Schemes::NONE, Schemes::with);
-        self
-    }
-
-    /// Allows only paths at or below `prefix`, on every allowed origin. May be given several times; without
-    /// one, every path is allowed.
-    ///
-    /// `/app` covers `/app` and `/app/x`, not `/apple`; `/app/` covers what is below it.
-    pub fn path_prefix(mut self, prefix: impl Into<Box<str>>) -> Self {
-        self.path_prefixes.push(prefix.into());
-        self
-    }
-
-    /// Lets encoded slashes, backslashes and control characters into the first path segment. Default: refused,
-    /// because servers that decode twice turn `/%2fevil.example` into a host.
-    pub fn allow_encoded_separators(mut self) -> Self {
-        self.encoded_separators = true;
-        self
-    }
-
-    /// Where refused visitors go; goes through the same check. Default: `/`.
-    pub fn default_target(mut self, target: &'a str) -> Self {
-        self.default_target = Some(target);
-        self
-    }
-
-    /// Report-only for a roll-out, see [`RedirectDecision`]. Default: [`Enforcement::Enforce`].
-    pub fn enforcement(mut self, enforcement: Enforcement) -> Self {
-        self.enforcement = enforcement;
-        self
-    }
-
-    /// Name and version for findings. Default: `redirect/1`.
-    pub fn version(mut self, version: PolicyVersion) -> Self {
-        self.version = version;
-        self
-    }
-
-    /// Builds the policy.
-    ///
-    /// # Errors
-    /// [`RedirectPolicyError`] for a configuration that could never work: see its kinds.
-    pub fn build(self) -> Result<RedirectPolicy, RedirectPolicyError> {
-        use RedirectPolicyErrorKind as Wrong;
-        let fail = RedirectPolicyError::new;
-        let mut base = Url::parse(self.base).map_err(|_| fail(Wrong::Base))?;
-        base.set_fragment(None);
-        let own = Origin::of(&base).map_err(|_| fail(Wrong::Base))?;
-        let own = OriginPattern::of_origin(&own).map_err(|_| fail(Wrong::Base))?;
-        if !self.schemes.contains(own.scheme()) {
-            return Err(fail(Wrong::BaseScheme));
-        }
-        if self.origins.iter().any(|origin| !self.schemes.contains(origin.scheme())) {
-            return Err(fail(Wrong::OriginScheme));
-        }
-        let resolvable = |prefix: &str| {
-            prefix.starts_with('/')
-                && Url::parse("https://host.invalid")
-                    .is_ok_and(|root| root.join(prefix).is_ok_and(|url| url.path() == prefix))
-        };
-        if !self.path_prefixes.iter().all(|prefix| resolvable(prefix)) {
-            return Err(fail(Wrong::PathPrefix));
-        }
-        let mut policy = RedirectPolicy {
-            base,
-            origins: std::iter::once(own).chain(self.origins).collect(),
-            schemes: self.schemes,
-            path_prefixes: self.path_prefixes,
-            encoded_separators: self.encoded_separators,
-            enforcement: self.enforcement,
-            version: self.version,
-            default_target: SafeRedirect::sealed(String::new()),
-        };
-        policy.default_target =
-            policy.check(self.default_target.unwrap_or("/")).map_err(|_| fail(Wrong::DefaultTarget))?;
-        Ok(policy)
-    }
-}
-
-/// What a policy says to one target, the way it is rolled out.
-///
-/// [`target`](Self::target) is where to go. In a report-only policy it is `None` for a target that would have
-/// been refused: go on as before the policy was there, and keep the [`Finding`]. Nothing here turns an
-/// unchecked target into a [`SafeRedirect`].
-///
-/// ```
-/// use compliance_auth::redirect::RedirectPolicy;
-/// use compliance_core::finding::{Enforcement, Explain};
-///
-/// let policy = RedirectPolicy::builder("https://app.example/").default_target("/home").build()?;
-/// let decision = policy.decide("//evil.example");
-/// assert_eq!(decision.target().map(|t| t.location()), Some("https://app.example/home"));
-/// assert_eq!(decision.finding().to_string(), "refused redirect.network_path (redirect/1)");
-///
-/// let trial = RedirectPolicy::builder("https://app.example/").enforcement(Enforcement::ReportOnly).build()?;
-/// assert_eq!(trial.decide("//evil.example").target(), None);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-#[must_use]
-pub struct RedirectDecision<'p> {
-    policy: &'p RedirectPolicy,
-    result: Result<SafeRedirect, RedirectError>,
-}
-
-impl RedirectDecision<'_> {
-    /// Where to go: the checked target, or the default target of an enforcing policy that refused.
-    #[must_use]
-    pub fn target(&self) -> Option<&SafeRedirect> {
-        match (&self.result, self.policy.enforcement) {
-            (Ok(target), _) => Some(target),
-            (Err(_), Enforcement::Enforce) => Some(&self.policy.default_target),
-            (Err(_), Enforcement::ReportOnly) => None,
-        }
-    }
-
-    /// The rule that refused or would have refused.
-    #[must_use]
-    pub fn refusal(&self) -> Option<RedirectError> {
-        self.result.as_ref().err().copied()
-    }
-}
-
-impl Explain for RedirectDecision<'_> {
-    fn finding(&self) -> Finding {
-        self.policy.explain(self.result.as_ref().map(drop).map_err(|error| *error))
-    }
-}
-
 enum Shape<'a> {
     Relative,
     /// On an origin of the pattern, with this host.
@@ -420,23 +261,23 @@ enum Shape<'a> {
 
 /// A set of [`Scheme`]s.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Schemes {
+pub(super) struct Schemes {
     http: bool,
     https: bool,
 }
 
 impl Schemes {
-    const NONE: Self = Self { http: false, https: false };
-    const HTTPS: Self = Self { http: false, https: true };
+    pub(super) const NONE: Self = Self { http: false, https: false };
+    pub(super) const HTTPS: Self = Self { http: false, https: true };
 
-    fn with(self, scheme: Scheme) -> Self {
+    pub(super) fn with(self, scheme: Scheme) -> Self {
         match scheme {
             Scheme::Http => Self { http: true, ..self },
             Scheme::Https => Self { https: true, ..self },
         }
     }
 
-    fn contains(self, scheme: Scheme) -> bool {
+    pub(super) fn contains(self, scheme: Scheme) -> bool {
         match scheme {
             Scheme::Http => self.http,
             Scheme::Https => self.https,

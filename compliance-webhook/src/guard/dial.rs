@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use compliance_core::address::Nat64Prefix;
+use compliance_core::address::{Nat64Prefix, canonical, outside};
 use compliance_core::class::Internal;
 use compliance_core::clock::Clock;
 use compliance_core::event::{Actor, Event, EventKind, Recorded, Recorder, Sink};
@@ -75,8 +75,9 @@ impl<R: Resolve> Dialer<R> {
                 (self.resolver.resolve(name).await.map_err(|_| DeliverReason::Resolve)?, None)
             }
         };
-        // Only an IPv6 address can be translated.
-        let matters = answers.iter().chain(&literal).any(IpAddr::is_ipv6)
+        // Only what would pass as an IPv6 address outside can turn out to be something else.
+        let translatable = |ip: &IpAddr| canonical(*ip).is_ipv6() && outside(*ip).is_ok();
+        let matters = answers.iter().chain(&literal).any(translatable)
             && self.guard.nat64_discovery
             && self.resolver.asks_dns();
         let prefixes = if matters {

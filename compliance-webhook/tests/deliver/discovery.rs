@@ -98,6 +98,23 @@ async fn ipv4_needs_no_discovery_and_who_knows_the_network_can_switch_it_off() {
     check(Failing("2a00:1:2::a00:1"), configured, &[(0, "address.private")]).await;
 }
 
+/// Panics when asked for anything but the endpoint's own name.
+struct Quiet(&'static [&'static str]);
+
+impl Resolve for Quiet {
+    async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        assert_eq!(name, HOOKS);
+        Ok(self.0.iter().copied().map(ip).chain([LAST]).collect())
+    }
+}
+
+#[tokio::test]
+async fn what_is_decided_without_it_asks_nobody() {
+    check(Quiet(&["93.184.216.34"]), Guard::new(), &[(0, PASSED)]).await;
+    check(Quiet(&["::ffff:93.184.216.34"]), Guard::new(), &[(0, PASSED)]).await;
+    check(Quiet(&["fd00::1"]), Guard::new(), &[(0, "address.unique_local")]).await;
+}
+
 #[tokio::test]
 async fn a_prefix_once_found_outlives_a_failure() {
     let table =

@@ -7,6 +7,7 @@ mod discovery;
 #[cfg(feature = "hickory")]
 mod hickory;
 mod receiver;
+mod redirects;
 
 use std::net::IpAddr;
 use std::sync::Arc;
