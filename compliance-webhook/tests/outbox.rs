@@ -11,7 +11,7 @@ use compliance_core::id::TenantId;
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::MemorySink;
-use compliance_webhook::deliver::{Answer, Attempt, Deliver, Outcome};
+use compliance_webhook::deliver::{Answer, Attempt, ContentType, Deliver, Outcome};
 use compliance_webhook::outbox::sqlite::{
     OutboxOptions, TablePrefix, durable_options, enqueue_statement, migrations,
 };
@@ -569,4 +569,33 @@ async fn a_dispatcher_gives_up_what_it_cannot_read_and_says_so() {
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].kind(), EventKind::WebhookMessageDead);
     assert_eq!(events[0].reason(), Some("outbox.corrupt"));
+}
+
+#[tokio::test]
+async fn payloads_come_out_as_they_went_in_whatever_the_databases_encoding() {
+    let payloads: [&[u8]; 6] = [b"", b"\0", b"a\0b", b"\xff\xfe;7 8", "ä;,".as_bytes(), b"{}"];
+    for encoding in ["UTF-8", "UTF-16le"] {
+        let directory = tempfile::tempdir().unwrap();
+        let options =
+            durable_options(&directory.path().join("a.db")).pragma("encoding", format!("'{encoding}'"));
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        let found: String = sqlx::query_scalar("PRAGMA encoding").fetch_one(&pool).await.unwrap();
+        assert_eq!(found, encoding);
+        let outbox = SqliteOutbox::open(&pool, OutboxOptions::default()).await.unwrap();
+        let keys = Arc::new(MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap()));
+        let to = register(&outbox, keys, &SigningKey::from_bytes(&[7; 32]).unwrap()).await;
+        let mut ids = Vec::new();
+        for payload in payloads {
+            let message = NewMessage::new(&acme(), &to, payload).unwrap();
+            let message = message.with_content_type(ContentType::parse("text/plain; a=b").unwrap());
+            ids.push(outbox.enqueue(&message).await.unwrap());
+        }
+        let worker = outbox.join("a", LEASE).await.unwrap();
+        let round = Round { wants: vec![Want { endpoint: to, limit: 10 }], ..Round::default() };
+        let leased = outbox.round(&worker, &round).await.unwrap().leased;
+        let found: Vec<&[u8]> = leased.iter().map(|leased| &*leased.payload).collect();
+        assert_eq!(found, payloads, "{encoding}");
+        assert_eq!(leased.iter().map(|leased| leased.id.clone()).collect::<Vec<_>>(), ids, "{encoding}");
+        assert!(leased.iter().all(|leased| leased.content_type.as_str() == "text/plain; a=b"), "{encoding}");
+    }
 }

@@ -7,6 +7,7 @@ use compliance_core::clock::Timestamp;
 use compliance_core::id::TenantId;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
+use super::parcel::{self, COLUMNS, Item, ItemMessage};
 use super::{Query, SqliteOutbox, TablePrefix, corrupt, database_error, query, sql_limit};
 use crate::deliver::ContentType;
 use crate::outbox::{
@@ -56,8 +57,7 @@ impl ClaimStatements {
             ),
             // A left join: a delivery without its message has to be seen, too.
             due: fill(&format!(
-                "{DUE} SELECT d.seq, d.fence + 1, d.attempts, (SELECT revision FROM open), \
-                 d.next_at, m.id, m.content_type, m.payload, m.enqueued_at \
+                "{DUE} SELECT (SELECT revision FROM open), {COLUMNS} \
                  FROM due AS d LEFT JOIN {{p}}message AS m ON m.seq = d.seq"
             )),
             due_without_message: fill(&format!(
@@ -124,7 +124,7 @@ impl SqliteOutbox {
             if !seen.insert(&want.endpoint) {
                 self.lease_in(connection, worker, &mut unnoted).await?;
             }
-            let rows = if unreadable.is_empty() {
+            let rows = if unreadable.is_empty() && self.shared.is_utf8 {
                 self.claim_together(connection, want, now).await
             } else {
                 self.claim_one_by_one(connection, want, now, unreadable).await
@@ -160,10 +160,13 @@ impl SqliteOutbox {
         now: i64,
     ) -> Result<Vec<Result<Leased, Damaged>>, OutboxError> {
         let due = self.due(&self.shared.statements.claim.due, want, now);
-        let rows = due.fetch_all(connection).await.map_err(database_error)?;
-        // Sorted here: SQLite would copy the payloads to sort them.
-        let claimed = Claimed::sorted(&rows)?.into_iter();
-        Ok(claimed.map(|(claimed, row)| claimed.with_message(row, 5, want)).collect())
+        let row = due.fetch_one(connection).await.map_err(database_error)?;
+        let Some(revision) = row.try_get::<Option<i64>, _>(0).map_err(database_error)? else {
+            return Ok(Vec::new());
+        };
+        let mut items = parcel::unpack(&row, 1)?;
+        items.sort_unstable_by_key(|item| send_order(item.next_at, item.sequence));
+        Ok(items.into_iter().map(|item| Claimed::unpacked(&item, revision, want)).collect())
     }
 
     async fn claim_one_by_one(
@@ -186,7 +189,7 @@ impl SqliteOutbox {
                 message.fetch_optional(&mut *connection).await.map_err(database_error)?
             };
             found.push(match message {
-                Some(message) => claimed.with_message(&message, 0, want),
+                Some(message) => claimed.with_message(&message, want),
                 None => Err(claimed.damaged(want)),
             });
         }
@@ -249,41 +252,56 @@ impl Claimed {
         Ok(Self { token, attempts: number(2)?, revision: number(3)?, next_at: number(4)? })
     }
 
-    /// In the order to send them: those tried before first, then fresh ones.
+    /// In the order to send them.
     fn sorted(rows: &[SqliteRow]) -> Result<Vec<(Self, &SqliteRow)>, OutboxError> {
         let claimed: Result<Vec<_>, OutboxError> =
             rows.iter().map(|row| Ok((Self::read(row)?, row))).collect();
         let mut claimed = claimed?;
-        claimed.sort_unstable_by_key(|(claimed, _)| {
-            (claimed.next_at == 0, claimed.next_at, claimed.token.sequence())
-        });
+        claimed.sort_unstable_by_key(|(claimed, _)| send_order(claimed.next_at, claimed.token.sequence()));
         Ok(claimed)
     }
 
-    fn with_message(&self, row: &SqliteRow, first: usize, want: &Want) -> Result<Leased, Damaged> {
-        self.readable(row, first, want).ok_or_else(|| self.damaged(want))
+    fn with_message(&self, row: &SqliteRow, want: &Want) -> Result<Leased, Damaged> {
+        let message = || {
+            Some(ItemMessage {
+                enqueued_at: row.try_get(3).ok()?,
+                id: row.try_get::<&str, _>(0).ok()?.as_bytes(),
+                content_type: row.try_get::<&str, _>(1).ok()?.as_bytes(),
+                payload: row.try_get(2).ok()?,
+            })
+        };
+        message().and_then(|message| self.readable(&message, want)).ok_or_else(|| self.damaged(want))
     }
 
-    fn readable(&self, row: &SqliteRow, first: usize, want: &Want) -> Option<Leased> {
-        let column = |offset: usize| first.saturating_add(offset);
-        let id: &str = row.try_get(column(0)).ok()?;
-        let content_type: &str = row.try_get(column(1)).ok()?;
-        let payload: &[u8] = row.try_get(column(2)).ok()?;
+    fn unpacked(item: &Item<'_>, revision: i64, want: &Want) -> Result<Leased, Damaged> {
+        let token = LeaseToken::new(item.sequence, item.fence);
+        let claimed = Self { token, attempts: item.attempts, revision, next_at: item.next_at };
+        let message = item.message.as_ref();
+        message.and_then(|message| claimed.readable(message, want)).ok_or_else(|| claimed.damaged(want))
+    }
+
+    fn readable(&self, message: &ItemMessage<'_>, want: &Want) -> Option<Leased> {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
         Some(Leased {
             token: self.token,
-            id: MessageId::parse(id).ok()?,
+            id: MessageId::parse(text(message.id)?).ok()?,
             endpoint: want.endpoint.clone(),
             revision: self.revision,
-            payload: payload.into(),
-            content_type: ContentType::parse(content_type).ok()?,
+            payload: message.payload.into(),
+            content_type: ContentType::parse(text(message.content_type)?).ok()?,
             attempts: u32::try_from(self.attempts).ok()?,
-            enqueued_at: Timestamp::from_unix_millis(row.try_get(column(3)).ok()?),
+            enqueued_at: Timestamp::from_unix_millis(message.enqueued_at),
         })
     }
 
     fn damaged(&self, want: &Want) -> Damaged {
         Damaged { token: self.token, endpoint: want.endpoint.clone(), revision: self.revision }
     }
+}
+
+/// Those tried before first, then fresh ones. Sorted here: SQLite would copy the payloads to sort them.
+fn send_order(next_at: i64, sequence: i64) -> (bool, i64, i64) {
+    (next_at == 0, next_at, sequence)
 }
 
 fn read_ready(row: &SqliteRow) -> Option<Ready> {

@@ -4,6 +4,7 @@
 //! transaction. Times are milliseconds since the Unix epoch.
 
 mod claim;
+mod parcel;
 mod read;
 mod schema;
 mod settle;
@@ -123,6 +124,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
     enqueued: Notify,
+    /// Whether a text has the bytes it is stored with, as SQLite's text functions have it.
+    is_utf8: bool,
     statements: Statements,
 }
 
@@ -159,6 +162,10 @@ impl SqliteOutbox {
         if journal != "wal" || synchronous < 2 {
             return Err(OutboxErrorKind::NotDurable.into());
         }
+        let encoding: String = sqlx::query_scalar("PRAGMA encoding")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(database_error)?;
         schema::migrate(&mut connection, options.prefix).await?;
         let prefix = options.prefix;
         let statements = Statements {
@@ -180,6 +187,7 @@ impl SqliteOutbox {
             clock: options.clock,
             random: options.random,
             enqueued: Notify::new(),
+            is_utf8: encoding == "UTF-8",
             statements,
         };
         Ok(Self { shared: Arc::new(shared) })
