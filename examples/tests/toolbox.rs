@@ -150,3 +150,75 @@ fn an_unknown_block_is_usage_and_exit_2() {
     let output = toolbox(&["audit", "verify", "no-such-directory"], b"");
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// A trail with sealed people, its keys, and the two secrets as files.
+fn sealed_trail(dir: &std::path::Path) -> String {
+    use std::sync::Arc;
+
+    use compliance_core::clock::SystemClock;
+    use compliance_core::event::{Actor, Event, EventKind, Sink};
+    use compliance_core::finding::Outcome;
+    use compliance_core::id::SubjectId;
+    use compliance_core::random::SystemRandom;
+    use compliance_core::seal::{KeyEncryptionKey, KeyRing};
+    use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey};
+    use compliance_log::key_store::FileKeyStore;
+
+    std::fs::write(dir.join("kek"), [7; 32]).unwrap();
+    std::fs::write(dir.join("seed"), [8; 32]).unwrap();
+    let ring = KeyRing::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let keys = Arc::new(FileKeyStore::open(dir.join("keys"), ring).unwrap());
+    let key = CheckpointKey::from_seed("toolbox.example/audit", [8; 32]).unwrap();
+    let config = AuditConfig::new(key).seal_people(keys, Arc::new(SystemRandom));
+    let (log, _) = AuditLog::open(dir.join("trail"), config, SystemClock).unwrap();
+    for number in 0..3 {
+        let at = "2026-11-21T12:00:00Z".parse().unwrap();
+        let event = Event::builder(EventKind::DataRead, Outcome::Passed, Actor::System, at)
+            .subject(SubjectId::new(format!("user-{number}")).unwrap());
+        drop(log.record(event.build().unwrap()).wait().unwrap());
+    }
+    let vkey = log.verifying_key().to_string();
+    log.close().unwrap();
+    vkey
+}
+
+#[test]
+fn a_trail_is_exported_proven_and_forgotten_from_the_shell() {
+    let dir = tempfile::tempdir().unwrap();
+    let vkey = sealed_trail(dir.path());
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let trail = path("trail");
+
+    let export = toolbox(&["audit", "export", &trail, "--format", "ocsf"], b"");
+    assert!(export.status.success());
+    let lines = String::from_utf8(export.stdout).unwrap();
+    assert_eq!(lines.lines().count(), 3);
+    assert!(lines.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["class_uid"] == 3004));
+    assert!(!lines.contains("user-1"));
+
+    let receipt = toolbox(&["audit", "receipt", &trail, "1"], b"");
+    assert!(receipt.status.success());
+    std::fs::write(path("record.tlog-proof"), &receipt.stdout).unwrap();
+    let proven = toolbox(&["audit", "check", &path("record.tlog-proof"), "--key", &vkey], b"");
+    assert!(proven.status.success());
+    let answer: Value = serde_json::from_slice(&proven.stdout).unwrap();
+    assert_eq!((&answer["verdict"], &answer["record"]["sequence"]), (&json!("proven"), &json!(1)));
+    let forged = String::from_utf8(receipt.stdout).unwrap().replace("index 1", "index 0");
+    std::fs::write(path("forged.tlog-proof"), forged).unwrap();
+    let refused = toolbox(&["audit", "check", &path("forged.tlog-proof"), "--key", &vkey], b"");
+    assert_eq!(refused.status.code(), Some(1));
+
+    let (keys, kek, seed, ledger) = (path("keys"), path("kek"), path("seed"), path("ledger"));
+    let options = ["--keys", &keys, "--kek", &kek, "--seed", &seed, "--ledger", &ledger];
+    let erase = |subject| {
+        let output = toolbox(&[&["audit", "erase", &trail, subject][..], &options].concat(), b"");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["verdict"].clone()
+    };
+    assert_eq!(erase("user-1"), "erased");
+    assert_eq!(erase("user-1"), "unknown");
+    let verified = toolbox(&["audit", "verify", &trail, "--key", &vkey], b"");
+    assert!(verified.status.success());
+    let answer: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(answer["records"], 5);
+}

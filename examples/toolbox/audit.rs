@@ -1,8 +1,23 @@
 //! The audit trail.
 
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use compliance_core::clock::{Clock, SystemClock};
+use compliance_core::event::Actor;
 use compliance_core::finding::Outcome;
+use compliance_core::id::{SubjectId, TenantId};
+use compliance_core::random::SystemRandom;
+use compliance_core::seal::{DestroyReceipt, KeyEncryptionKey, KeyRing};
 use compliance_log::audit::checkpoint::CheckpointNote;
-use compliance_log::audit::{Completeness, VerifyOptions, verify};
+use compliance_log::audit::erasure::Erasures;
+use compliance_log::audit::export::{ExportFormat, Exporter};
+use compliance_log::audit::proof::RecordProof;
+use compliance_log::audit::record::Circumstances;
+use compliance_log::audit::segment::records;
+use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey, Completeness, VerifyOptions, verify};
+use compliance_log::key_store::FileKeyStore;
 use serde_json::{Value, json};
 
 use crate::Ended;
@@ -55,6 +70,114 @@ pub(crate) fn verify(dir: &str, options: &[&str]) -> Option<Ended> {
         Outcome::Passed => Ended::Done,
         Outcome::Refused | Outcome::Review => Ended::NotInOrder,
     })
+}
+
+/// `audit export DIR --format ocsf|jsonl|csv` → one line per record. A look from outside the service: use
+/// `Exporter::export` inside it, which records that it exports.
+pub(crate) fn export(dir: &str, format: &str) -> Option<Ended> {
+    let format = ExportFormat::from_name(format)?;
+    let exporter = Exporter::new("toolbox", env!("CARGO_PKG_VERSION"));
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut write_all = || -> Result<(), Box<dyn std::error::Error>> {
+        if let Some(header) = Exporter::header(format) {
+            writeln!(out, "{header}")?;
+        }
+        for record in records(dir)? {
+            writeln!(out, "{}", exporter.line(&record?, format))?;
+        }
+        Ok(out.flush()?)
+    };
+    Some(match write_all() {
+        Ok(()) => Ended::Done,
+        Err(error) => failed(dir, &*error),
+    })
+}
+
+/// `audit receipt DIR SEQUENCE` → a `.tlog-proof` file.
+pub(crate) fn receipt(dir: &str, sequence: &str) -> Option<Ended> {
+    let sequence = sequence.parse().ok()?;
+    Some(match RecordProof::make(dir, sequence) {
+        Ok(proof) => match write!(io::stdout(), "{proof}") {
+            Ok(()) => Ended::Done,
+            Err(error) => failed("stdout", &error),
+        },
+        Err(error) => failed(dir, &error),
+    })
+}
+
+/// `audit check RECEIPT --key VKEY` → the record in it, if the receipt holds. Exit 1 when it does not.
+pub(crate) fn check(receipt: &str, key: &str) -> Ended {
+    let key = match key.parse() {
+        Ok(key) => key,
+        Err(error) => return failed("--key", &error),
+    };
+    let text = match std::fs::read_to_string(receipt) {
+        Ok(text) => text,
+        Err(error) => return failed(receipt, &error),
+    };
+    match RecordProof::parse(&text).and_then(|proof| proof.verify(&key)) {
+        Ok(record) => {
+            let record = Exporter::new("toolbox", env!("CARGO_PKG_VERSION")).json(&record);
+            print_answer(&json!({ "verdict": "proven", "record": record }));
+            Ended::Done
+        }
+        Err(error) => {
+            print_answer(&json!({ "verdict": "refused", "reason": error.code() }));
+            Ended::NotInOrder
+        }
+    }
+}
+
+/// `audit erase DIR SUBJECT …` → what was destroyed. `--kek` and `--seed` name files of 32 bytes: the key-encryption
+/// key of the key store and the seed of the trail's signing key, with which the erasure is recorded.
+pub(crate) fn erase(dir: &str, subject: &str, options: &[&str]) -> Option<Ended> {
+    let (pairs, []) = options.as_chunks::<2>() else { return None };
+    let (mut keys, mut kek, mut seed, mut ledger, mut tenant) = (None, None, None, None, None);
+    for [flag, value] in pairs {
+        match *flag {
+            "--keys" => keys = Some(*value),
+            "--kek" => kek = Some(*value),
+            "--seed" => seed = Some(*value),
+            "--ledger" => ledger = Some(*value),
+            "--tenant" => tenant = Some(*value),
+            _ => return None,
+        }
+    }
+    let (keys, kek, seed, ledger) = (keys?, kek?, seed?, ledger?);
+    let erase = || -> Result<Option<DestroyReceipt>, Box<dyn std::error::Error>> {
+        let subject = SubjectId::new(subject)?;
+        let tenant = tenant.map(TenantId::new).transpose()?;
+        let ring = KeyRing::new(KeyEncryptionKey::new(&secret(kek)?)?);
+        let keys = Arc::new(FileKeyStore::open(keys, ring)?);
+        let origin = CheckpointNote::parse(&std::fs::read_to_string(Path::new(dir).join("checkpoint"))?)?;
+        let key = CheckpointKey::from_seed(origin.origin(), secret(seed)?)?;
+        let config = AuditConfig::new(key).seal_people(keys.clone(), Arc::new(SystemRandom));
+        let (log, _) = AuditLog::open(dir, config, SystemClock)?;
+        let mut by = Circumstances::new(Actor::System, SystemClock.now());
+        if let Some(tenant) = &tenant {
+            by = by.tenant(tenant.clone());
+        }
+        let receipt = Erasures::open(keys, ledger)?.erase(&subject, tenant.as_ref(), &by, &log)?;
+        log.close()?;
+        Ok(receipt.destroyed().copied())
+    };
+    Some(match erase() {
+        Ok(destroyed) => {
+            print_answer(&json!({
+                "verdict": if destroyed.is_some() { "erased" } else { "unknown" },
+                "key": destroyed.map(|receipt| receipt.key().to_string()),
+                "pending_until": destroyed
+                    .and_then(|receipt| receipt.backups_until().map(|until| until.to_string())),
+            }));
+            Ended::Done
+        }
+        Err(error) => failed(dir, &*error),
+    })
+}
+
+fn secret(path: &str) -> Result<[u8; 32], Box<dyn std::error::Error>> {
+    let bytes = std::fs::read(path)?;
+    bytes.try_into().map_err(|bytes: Vec<u8>| format!("{path} has {} bytes, expected 32", bytes.len()).into())
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of a command-line program")]

@@ -28,6 +28,10 @@ usage: toolbox BLOCK [OPTIONS]   (JSON Lines on stdin, one answer line each on s
 
   address                       {\"input\":\"ip\"}
   audit verify DIR [--key VKEY] [--anchor FILE]
+  audit export DIR --format ocsf|jsonl|csv
+  audit receipt DIR SEQUENCE
+  audit check RECEIPT --key VKEY
+  audit erase DIR SUBJECT --keys DIR --kek FILE --seed FILE --ledger FILE [--tenant TENANT]
   client-ip                     {\"peer\",\"headers\":[[name,value]],\"trusted\":[cidr],\"source\"?}
   embargo [--database FILE]…    {\"ip\",\"policy\":\"us\"|\"eu\"|\"uk\"|\"un\"|\"all\",\"now\"?}
   endpoint                      {\"input\":\"url\",\"ports\":[443],\"resolve\":{\"host\":[\"ip\"]}}
@@ -71,6 +75,10 @@ fn main() -> ExitCode {
 fn run(args: &[&str]) -> Option<Ended> {
     Some(match args {
         ["address"] => answer_lines(outside::address),
+        ["audit", "check", receipt, "--key", key] => audit::check(receipt, key),
+        ["audit", "erase", dir, subject, options @ ..] => audit::erase(dir, subject, options)?,
+        ["audit", "export", dir, "--format", format] => audit::export(dir, format)?,
+        ["audit", "receipt", dir, sequence] => audit::receipt(dir, sequence)?,
         ["audit", "verify", dir, options @ ..] => audit::verify(dir, options)?,
         ["client-ip"] => answer_lines(geo::client_ip),
         ["embargo", options @ ..] => geo::embargo(options)?,

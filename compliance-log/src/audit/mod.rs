@@ -6,7 +6,9 @@
 //! of it holds, and against whom.
 //!
 //! In reading order: [`record`] (what is written), [`segment`] (where and how durably), [`tree`],
-//! [`checkpoint`] (what is signed), [`verify`](mod@verify).
+//! [`checkpoint`] (what is signed), [`verify`](mod@verify), [`schedule`] (that it is verified), [`anchor`] (where
+//! checkpoints are kept), [`proof`] (receipts for single records), [`query`] (who reads is recorded), [`retention`];
+//! behind features `erasure` and `export`.
 
 pub mod anchor;
 mod audited;
@@ -24,6 +26,7 @@ mod ledger;
 pub mod proof;
 pub mod query;
 pub mod record;
+pub mod retention;
 pub mod schedule;
 pub mod segment;
 pub mod tree;

@@ -7,6 +7,7 @@
 //! | given | a whole trail is called |
 //! |---|---|
 //! | nothing, or only one of the two | `tamper-detecting`: accidents show, and changes by whoever lacks the key |
+//! | a key and an anchor from before all that is left (the rest was retired) | `tamper-detecting` |
 //! | the verifying key and an anchored checkpoint, both from outside the directory | `tamper-evident since checkpoint N`: the first N records are the ones the anchor was made over, whoever has the directory and the key since |
 
 use std::fmt;
@@ -144,7 +145,8 @@ impl VerifyReport {
         self.records
     }
 
-    /// The first record that was read; more than 0 when an earlier run had verified those before it.
+    /// The first record that was read; more than 0 when those before it were retired, as the trail itself says, or had
+    /// been verified by an earlier run.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.first
@@ -237,7 +239,11 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
         segments.drain(..skipped);
         // Where it is not there, the first that is shows the gap.
         first = segments.first().map_or(0, |(name, _)| (*name).min(after.size()));
+    } else if let Some((name, _)) = segments.first() {
+        // Whether what was before was retired, the trail must say itself.
+        first = *name;
     }
+    let is_incremental = options.after.is_some();
     let anchored = options.anchor.as_ref().map(|anchor| anchor.statement().size);
     let mut run = Run {
         anchor: Witness::new(options.anchor.as_ref().map(CheckpointNote::statement)),
@@ -245,6 +251,7 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
         after: Witness::new(options.after.as_ref().map(SignedCheckpoint::statement)),
         first,
         first_number: 0,
+        retired_before: 0,
         chain: None,
         segments: 0,
         completeness: Completeness::Open { uncovered: 0 },
@@ -254,6 +261,10 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
         return Err(AuditError::no_trail());
     }
     let fault = match run.read(&segments, options.key.as_ref()) {
+        Ok(()) if !is_incremental && first > run.retired_before => {
+            let position = Position { sequence: run.retired_before, segment: first, offset: 0 };
+            Some(Fault::new(FaultKind::SegmentMissing, position))
+        }
         Ok(()) => run.compare(head, options.key.as_ref()).err(),
         Err(Stop::Fault(fault)) => Some(fault),
         Err(Stop::Error(error)) => return Err(error),
@@ -336,6 +347,8 @@ struct Run {
     first: u64,
     /// The number of the checkpoint it begins with.
     first_number: u64,
+    /// Records before this one were retired, as the trail says.
+    retired_before: u64,
     chain: Option<Chain>,
     segments: u64,
     completeness: Completeness,
@@ -400,10 +413,11 @@ impl Run {
             self.after.look(chain);
             let (offset, damage) = match reader.step()? {
                 Step::Frame(frame) => {
-                    if let Some(record) = chain.take(&frame)?
-                        && self.reads_events
-                        && (record.event().is_err() || record.recorded_at().is_err())
-                    {
+                    let Some(record) = chain.take(&frame)? else { continue };
+                    if let Some(before) = record.retired_before() {
+                        self.retired_before = self.retired_before.max(before);
+                    }
+                    if self.reads_events && (record.event().is_err() || record.recorded_at().is_err()) {
                         return Err(chain.fault(FaultKind::RecordForm, frame.offset).into());
                     }
                     continue;

@@ -24,7 +24,7 @@ pub use self::typed::{
 };
 
 use compliance_core::clock::Timestamp;
-use compliance_core::event::{CANONICAL_VERSION, DecodeError, Event};
+use compliance_core::event::{CANONICAL_VERSION, DecodeError, Event, FieldValueKind, Value};
 
 use super::tree::TreeHash;
 
@@ -115,6 +115,23 @@ impl<'a> RecordHead<'a> {
             sequence: u64::from_be_bytes(*sequence),
             nanos: i128::from_be_bytes(*nanos),
             event,
+        })
+    }
+
+    /// The record before which the trail was retired, if that is what this one says.
+    pub(super) fn retired_before(&self) -> Option<u64> {
+        // The kind comes first in the canonical form; nothing else need be read of all other records.
+        const KIND: &[u8] = b"system.trail_retired";
+        let (head, rest) = self.event.split_at_checked(6)?;
+        let is_it = head == [CANONICAL_VERSION, 1, 0, 0, 0, 20] && rest.starts_with(KIND);
+        let event = if is_it { self.event().ok()? } else { return None };
+        event.fields().iter().find_map(|field| match field.value() {
+            FieldValueKind::Plain { value: Value::Integer(before), .. }
+                if field.name() == typed::RETIRED_BEFORE =>
+            {
+                u64::try_from(*before).ok()
+            }
+            _ => None,
         })
     }
 

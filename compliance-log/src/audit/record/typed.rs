@@ -465,6 +465,12 @@ impl System {
         Self(by.event(EventKind::SystemTrailRead, Outcome::Passed))
     }
 
+    /// Records before this number reached the end of their retention and are removed. Recorded before they are.
+    pub(in crate::audit) fn trail_retired(by: &Circumstances, before: u64) -> Self {
+        let event = by.event(EventKind::SystemTrailRetired, Outcome::Passed);
+        Self(event.field(RETIRED_BEFORE, Internal(whole(before))))
+    }
+
     /// The trail was verified, and how long that took.
     pub fn trail_verified(by: &Circumstances, outcome: Outcome, records: u64, took: Duration) -> Self {
         let millis = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
@@ -472,6 +478,9 @@ impl System {
         Self(event.field("records", Internal(whole(records))).field("millis", Internal(millis)))
     }
 }
+
+/// The field that says before which record a trail was retired.
+pub(in crate::audit) const RETIRED_BEFORE: &str = "before";
 
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)

@@ -34,7 +34,9 @@ use crate::audit::tree::TreeHash;
 pub fn records(dir: impl AsRef<Path>) -> Result<Records, AuditError> {
     let segments =
         file::segments(dir.as_ref()).map_err(|error| AuditError::io("list the segments", &error))?;
-    Ok(Records { segments: segments.into_iter(), current: None, next: 0, has_ended: false })
+    // What was before the first segment was retired, or `verify` says it is missing.
+    let next = segments.first().map_or(0, |(first, _)| *first);
+    Ok(Records { segments: segments.into_iter(), current: None, next, has_ended: false })
 }
 
 /// An iterator over the records of a trail; ends after the first error.

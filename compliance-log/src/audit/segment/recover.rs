@@ -9,6 +9,7 @@ use super::file;
 use super::reader::{Damage, FrameReader, Step};
 use crate::audit::checkpoint::{CheckpointNote, MAX_NOTE_LEN, VerifyingKey};
 use crate::audit::fault::{Fault, FaultKind, Position};
+use crate::audit::verify::{VerifyOptions, verify};
 
 /// The last segment as far as it is good.
 pub(super) struct Recovered {
@@ -30,8 +31,9 @@ pub(super) fn recover(dir: &Path, key: &VerifyingKey) -> Result<Option<Recovered
         };
     };
     if *lowest != 0 {
-        let position = Position { segment: *lowest, ..Position::default() };
-        return Err(Fault::new(FaultKind::SegmentMissing, position).into());
+        // Only the trail itself can say that its beginning was retired.
+        let report = verify(dir, &VerifyOptions::new().key(key.clone()))?;
+        report.fault().map_or(Ok(()), |fault| Err(AuditError::from(*fault)))?;
     }
     let recovered = scan(path, *first, key, head.as_ref())?;
     if let Some(head) = head {

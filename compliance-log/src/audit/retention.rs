@@ -1,0 +1,314 @@
+//! How long records are kept, and who says so.
+//!
+//! Whole closed segments are deleted, oldest first, once every record in them is past the retention of its class and
+//! nobody in them is under a legal hold. That they are is recorded in the trail before they go; verification passes over
+//! what is left, and says what was retired.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! # use std::time::Duration;
+//! # use compliance_core::clock::{Clock, SystemClock};
+//! # use compliance_core::event::{Actor, EventClass};
+//! # use compliance_core::random::SystemRandom;
+//! # use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey};
+//! use compliance_log::audit::record::Circumstances;
+//! use compliance_log::audit::retention::{OFAC_501_601, PCI_DSS_10_5_1, Retention};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
+//! # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+//! let retention = Retention::new(PCI_DSS_10_5_1.period()).class(EventClass::Check, OFAC_501_601.period());
+//! let by = Circumstances::new(Actor::System, SystemClock.now());
+//! let report = retention.retire(&log, &by, SystemClock.now())?;
+//! assert_eq!(report.segments(), 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::Duration;
+
+use compliance_core::clock::{Date, Timestamp};
+use compliance_core::event::{Actor, Event, EventClass, EventError, RecordError, Sink};
+use compliance_core::id::SubjectId;
+use compliance_core::seal::KeyId;
+
+use super::record::{Circumstances, Record, System};
+use super::segment::{self, AuditError, AuditLog, records};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// For how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionPeriod {
+    length: Duration,
+    from_year_end: bool,
+}
+
+impl RetentionPeriod {
+    /// From the record on.
+    #[must_use]
+    pub const fn of(length: Duration) -> Self {
+        Self { length, from_year_end: false }
+    }
+
+    /// From the end of the calendar year (UTC) in which the record was made.
+    #[must_use]
+    pub const fn from_year_end(length: Duration) -> Self {
+        Self { length, from_year_end: true }
+    }
+
+    /// When a record made at `at` may go.
+    #[must_use]
+    pub fn ends(&self, at: Timestamp) -> Timestamp {
+        let start = if self.from_year_end { year_end(at) } else { at };
+        start.saturating_add(self.length)
+    }
+}
+
+fn year_end(at: Timestamp) -> Timestamp {
+    let date = at.date().to_string();
+    let year = date.get(..4).and_then(|year| year.parse::<i16>().ok());
+    let next = year.and_then(|year| Date::new(year.saturating_add(1), 1, 1).ok());
+    // Dates with other than four digits have no business in a trail; a year more keeps them.
+    next.map_or(at.saturating_add(DAY.saturating_mul(366)), Date::start)
+}
+
+/// A period somebody prescribes, and what that binds. A preset claims no more than its source says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionPreset {
+    source: &'static str,
+    binds: &'static str,
+    period: RetentionPeriod,
+}
+
+impl RetentionPreset {
+    /// Where it is written.
+    #[must_use]
+    pub const fn source(&self) -> &'static str {
+        self.source
+    }
+
+    /// What it binds.
+    #[must_use]
+    pub const fn binds(&self) -> &'static str {
+        self.binds
+    }
+
+    /// The least to be kept.
+    #[must_use]
+    pub const fn period(&self) -> RetentionPeriod {
+        self.period
+    }
+}
+
+const fn years(years: u64) -> Duration {
+    // 366 days each: never a day short.
+    Duration::from_secs(years.saturating_mul(366 * 24 * 3600))
+}
+
+/// Twelve months, of which the last three must be at hand for analysis: keep those segments on the machine.
+pub const PCI_DSS_10_5_1: RetentionPreset = RetentionPreset {
+    source: "PCI DSS v4.0.1, requirement 10.5.1",
+    binds: "audit log history of system components in the cardholder data environment",
+    period: RetentionPeriod::of(years(1)),
+};
+
+/// Ten years.
+pub const OFAC_501_601: RetentionPreset = RetentionPreset {
+    source: "31 CFR 501.601",
+    binds: "records of transactions subject to the regulations of 31 CFR chapter V",
+    period: RetentionPeriod::of(years(10)),
+};
+
+/// Ten years from the end of the year.
+pub const HGB_257_BOOKS: RetentionPreset = RetentionPreset {
+    source: "§ 257 (1) no. 1, (4), (5) HGB; § 147 (1) no. 1, (3), (4) AO",
+    binds: "books of account, inventories, annual statements and the documentation needed to understand them",
+    period: RetentionPeriod::from_year_end(years(10)),
+};
+
+/// How long each class is kept.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Retention {
+    others: RetentionPeriod,
+    classes: BTreeMap<EventClass, RetentionPeriod>,
+    held_subjects: BTreeSet<SubjectId>,
+    held_keys: BTreeSet<KeyId>,
+    holds_all: bool,
+}
+
+impl Retention {
+    /// This long, whatever the class.
+    pub fn new(period: RetentionPeriod) -> Self {
+        Self {
+            others: period,
+            classes: BTreeMap::new(),
+            held_subjects: BTreeSet::new(),
+            held_keys: BTreeSet::new(),
+            holds_all: false,
+        }
+    }
+
+    /// This class otherwise.
+    pub fn class(mut self, class: EventClass, period: RetentionPeriod) -> Self {
+        self.classes.insert(class, period);
+        self
+    }
+
+    /// A legal hold on everything.
+    pub fn hold_all(mut self) -> Self {
+        self.holds_all = true;
+        self
+    }
+
+    /// A legal hold on somebody: segments with a record of them stay, and so does what follows.
+    pub fn hold(mut self, subject: SubjectId) -> Self {
+        self.held_subjects.insert(subject);
+        self
+    }
+
+    /// A legal hold on somebody who is sealed, by the id of their key.
+    pub fn hold_sealed(mut self, key: KeyId) -> Self {
+        self.held_keys.insert(key);
+        self
+    }
+
+    /// Retires what may go as of `now`.
+    ///
+    /// # Errors
+    /// [`RetireError`] when the trail cannot be read, the retirement not be recorded – then nothing was deleted – or a
+    /// file not be deleted.
+    pub fn retire(
+        &self,
+        log: &AuditLog,
+        by: &Circumstances,
+        now: Timestamp,
+    ) -> Result<RetireReport, RetireError> {
+        let dir = log.dir();
+        let io = |error| RetireError::from(AuditError::io("retire segments", &error));
+        let segments = segment::segments(dir).map_err(io)?;
+        let first = segments.first().map_or(0, |(first, _)| *first);
+        let mut may_go = first;
+        if !self.holds_all {
+            for record in records(dir)? {
+                let record = record?;
+                if self.must_stay(&record, now) {
+                    break;
+                }
+                may_go = record.sequence().saturating_add(1);
+            }
+        }
+        // A segment may go when the next one begins at or before what may go; the last is being written.
+        let kept = segments.iter().skip(1).take_while(|(next, _)| *next <= may_go).count();
+        let Some((before, _)) = segments.get(kept).filter(|_| kept > 0) else {
+            return Ok(RetireReport { segments: 0, before: first });
+        };
+        let event = System::trail_retired(by, *before).build()?;
+        let _receipt = log.record(event).wait()?;
+        for (_, path) in segments.iter().take(kept) {
+            fs::remove_file(path).map_err(io)?;
+        }
+        if cfg!(unix) {
+            fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
+        }
+        Ok(RetireReport { segments: kept, before: *before })
+    }
+
+    fn must_stay(&self, record: &Record, now: Timestamp) -> bool {
+        let period = self.classes.get(&record.event().kind().class()).unwrap_or(&self.others);
+        period.ends(record.recorded_at()) > now || self.is_held(record.event())
+    }
+
+    fn is_held(&self, event: &Event) -> bool {
+        let is_person = |actor: &Actor| match actor {
+            Actor::SealedPerson(sealed) => self.held_keys.contains(&sealed.key()),
+            plain => plain
+                .id()
+                .is_some_and(|id| self.held_subjects.iter().any(|subject| subject.as_str() == id.as_str())),
+        };
+        event.subjects().iter().any(|subject| self.held_subjects.contains(subject))
+            || event.sealed_subjects().iter().any(|sealed| self.held_keys.contains(&sealed.key()))
+            || is_person(event.actor())
+            || event.on_behalf_of().is_some_and(is_person)
+    }
+}
+
+/// What was retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct RetireReport {
+    segments: usize,
+    before: u64,
+}
+
+impl RetireReport {
+    /// How many segments were deleted.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.segments
+    }
+
+    /// The first record that is left.
+    #[must_use]
+    pub fn before(&self) -> u64 {
+        self.before
+    }
+}
+
+/// Nothing, or not everything, was retired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not retired: {0}")]
+pub struct RetireError(#[from] RetireErrorKind);
+
+/// Why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetireErrorKind {
+    /// The event about it was not of its shape.
+    #[error("its event was refused")]
+    Event,
+    /// It could not be recorded; nothing was deleted.
+    #[error("{0}")]
+    Record(RecordError),
+    /// The trail could not be read, or a segment not be deleted.
+    #[error("{0}")]
+    Trail(AuditError),
+}
+
+impl RetireError {
+    /// Why.
+    #[must_use]
+    pub fn kind(&self) -> RetireErrorKind {
+        self.0
+    }
+
+    /// `retention.event`, or the code of the recording's or the trail's error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self.0 {
+            RetireErrorKind::Event => "retention.event",
+            RetireErrorKind::Record(error) => error.code(),
+            RetireErrorKind::Trail(error) => error.code(),
+        }
+    }
+}
+
+impl From<AuditError> for RetireError {
+    fn from(error: AuditError) -> Self {
+        Self(RetireErrorKind::Trail(error))
+    }
+}
+
+impl From<RecordError> for RetireError {
+    fn from(error: RecordError) -> Self {
+        Self(RetireErrorKind::Record(error))
+    }
+}
+
+impl From<EventError> for RetireError {
+    fn from(_: EventError) -> Self {
+        Self(RetireErrorKind::Event)
+    }
+}

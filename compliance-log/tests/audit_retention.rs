@@ -1,0 +1,136 @@
+//! Whole segments go when their time has come, on record, and never otherwise.
+
+mod trail;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use compliance_core::clock::{Clock, ManualClock, Timestamp};
+use compliance_core::event::{Actor, EventClass, EventKind, Sink};
+use compliance_core::id::SubjectId;
+use compliance_log::audit::record::Circumstances;
+use compliance_log::audit::retention::{
+    HGB_257_BOOKS, OFAC_501_601, PCI_DSS_10_5_1, Retention, RetentionPeriod,
+};
+use compliance_log::audit::segment::records;
+use compliance_log::audit::verify::verify;
+use compliance_log::audit::{AuditLog, FaultKind, Verdict, VerifyOptions};
+use trail::{Trail, config, event, key};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A record a day, a segment every ten days or so.
+fn days(trail: &Trail, days: u64) -> (AuditLog, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at("2026-01-01T00:00:00Z".parse().unwrap()));
+    let config = config().segment_len(1024 * 1024).segment_interval(10 * DAY);
+    let (log, _) = AuditLog::open(trail.path(), config, clock.clone()).unwrap();
+    for number in 0..days {
+        drop(log.record(event(number)).wait().unwrap());
+        clock.advance(DAY);
+    }
+    (log, clock)
+}
+
+fn by(clock: &ManualClock) -> Circumstances {
+    Circumstances::new(Actor::System, clock.now())
+}
+
+fn options() -> VerifyOptions {
+    VerifyOptions::new().key(key().verifying_key().clone())
+}
+
+#[test]
+fn what_is_past_its_time_goes_and_the_rest_verifies() {
+    let trail = Trail::new();
+    let (log, clock) = days(&trail, 100);
+    let before = trail.segments().len();
+    let retention = Retention::new(RetentionPeriod::of(30 * DAY));
+    let report = retention.retire(&log, &by(&clock), clock.now()).unwrap();
+    assert!(report.segments() >= 5 && report.before() <= 71, "{report:?}");
+    assert_eq!(trail.segments().len(), before - report.segments());
+    assert_eq!(retention.retire(&log, &by(&clock), clock.now()).unwrap().segments(), 0, "nothing more to go");
+    drop(log);
+    let verified = verify(trail.path(), &options()).unwrap();
+    assert_eq!((verified.fault(), verified.verdict()), (None, Verdict::TamperDetecting));
+    assert_eq!((verified.first(), verified.records()), (report.before(), 101));
+    let left: Vec<_> = records(trail.path()).unwrap().map(|record| record.unwrap()).collect();
+    assert_eq!(left[0].sequence(), report.before());
+    assert_eq!(left.last().unwrap().event().kind(), EventKind::SystemTrailRetired);
+    // It goes on where it was.
+    let (log, opened) = AuditLog::open(trail.path(), config(), clock).unwrap();
+    assert_eq!(opened.records(), 101);
+    drop(log);
+}
+
+#[test]
+fn segments_that_were_not_retired_are_missed() {
+    let trail = Trail::new();
+    let (log, clock) = days(&trail, 100);
+    let report =
+        Retention::new(RetentionPeriod::of(60 * DAY)).retire(&log, &by(&clock), clock.now()).unwrap();
+    assert!(report.segments() > 0);
+    drop(log);
+    // Somebody takes one more, as if that had been retired too.
+    std::fs::remove_file(&trail.segments()[0]).unwrap();
+    let fault = *verify(trail.path(), &options()).unwrap().fault().unwrap();
+    assert_eq!((fault.kind(), fault.sequence()), (FaultKind::SegmentMissing, report.before()));
+    let refused = AuditLog::open(trail.path(), config(), ManualClock::at(Timestamp::UNIX_EPOCH)).unwrap_err();
+    assert_eq!(refused.code(), "audit.segment_missing");
+}
+
+#[test]
+fn the_longest_class_in_a_segment_keeps_it() {
+    let trail = Trail::new();
+    let (log, clock) = days(&trail, 50);
+    let retention =
+        Retention::new(RetentionPeriod::of(DAY)).class(EventClass::Data, RetentionPeriod::of(1000 * DAY));
+    assert_eq!(retention.retire(&log, &by(&clock), clock.now()).unwrap().segments(), 0);
+}
+
+#[test]
+fn a_legal_hold_wins() {
+    let trail = Trail::new();
+    let (log, clock) = days(&trail, 100);
+    let short = || Retention::new(RetentionPeriod::of(DAY));
+    assert_eq!(short().hold_all().retire(&log, &by(&clock), clock.now()).unwrap().segments(), 0);
+    let held = short().hold(SubjectId::new("user-35").unwrap());
+    let report = held.retire(&log, &by(&clock), clock.now()).unwrap();
+    assert!((1..=35).contains(&report.before()), "{report:?}");
+    assert!(records(trail.path()).unwrap().any(|record| record.unwrap().sequence() == 35));
+    let report = short().retire(&log, &by(&clock), clock.now()).unwrap();
+    assert!(report.before() > 35);
+}
+
+#[test]
+fn an_anchor_from_before_what_is_left_proves_nothing_about_it() {
+    let trail = Trail::new();
+    let (log, clock) = days(&trail, 30);
+    let old = log.checkpoint().unwrap();
+    (30..60).for_each(|number| {
+        drop(log.record(event(number)).wait().unwrap());
+        clock.advance(DAY);
+    });
+    let fresh = log.checkpoint().unwrap();
+    let report = Retention::new(RetentionPeriod::of(5 * DAY)).retire(&log, &by(&clock), clock.now()).unwrap();
+    assert!(report.before() > 30);
+    drop(log);
+    let anchored = |note: &str| {
+        let anchor = compliance_log::audit::checkpoint::CheckpointNote::parse(note).unwrap();
+        verify(trail.path(), &options().anchor(anchor)).unwrap().verdict()
+    };
+    assert_eq!(anchored(fresh.note()), Verdict::TamperEvident { since: 60 });
+    assert_eq!(anchored(old.note()), Verdict::TamperDetecting);
+}
+
+#[test]
+fn presets_name_their_source_and_end_when_it_says() {
+    let at = "2026-03-01T12:00:00Z".parse().unwrap();
+    for (preset, ends) in [
+        (PCI_DSS_10_5_1, "2027-03-02T12:00:00Z"),
+        (OFAC_501_601, "2036-03-08T12:00:00Z"),
+        (HGB_257_BOOKS, "2037-01-08T00:00:00Z"),
+    ] {
+        assert!(!preset.source().is_empty() && !preset.binds().is_empty());
+        assert_eq!(preset.period().ends(at), ends.parse().unwrap(), "{}", preset.source());
+    }
+}
