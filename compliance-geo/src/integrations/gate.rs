@@ -15,7 +15,7 @@ use compliance_core::request::{AddressSource, ClientAddress, Correlation, Princi
 
 use super::Refusal;
 use crate::client_ip::{ClientIp, EdgeCountry, Headers, Peer};
-use crate::embargo::{Programme, Screening, Verdict};
+use crate::embargo::{Programme, Screening, ServablePlace, Verdict};
 use crate::transport::TransportRule;
 
 /// A request and what other layers left with it, whatever the framework.
@@ -26,6 +26,7 @@ pub(crate) trait Exchange {
     fn peer(&self) -> Option<Peer>;
     fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T>;
     fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T);
+    fn remove<T: Send + Sync + 'static>(&mut self);
 }
 
 /// Where decisions are recorded, and by which clock.
@@ -125,12 +126,18 @@ impl Gate {
         let refusal = match found {
             Ok((client, edge)) => {
                 request.insert(client);
-                if let Some(edge) = edge {
-                    request.insert(edge);
+                match edge {
+                    Some(edge) => request.insert(edge),
+                    None => request.remove::<EdgeCountry>(),
                 }
                 None
             }
-            Err(refusal) => Some(refusal),
+            Err(refusal) => {
+                // While it only reports, what an earlier layer established must not stand for this one's answer.
+                request.remove::<ClientAddress>();
+                request.remove::<EdgeCountry>();
+                Some(refusal)
+            }
         };
         *event = self.finding(&FOUND, refusal, request, None);
         Decision { refusal, enforcement: self.enforcement, hsts: false }
@@ -172,6 +179,8 @@ impl Gate {
     ) -> Decision {
         let embargo = embargo.current();
         let enforcement = embargo.enforcement();
+        // Nor must another policy's proof.
+        request.remove::<Arc<ServablePlace>>();
         let Some(client) = request.get::<ClientAddress>() else {
             let refusal = Some(Refusal::ClientUnknown);
             *event = self.ledger.as_ref().map(|ledger| {
@@ -267,6 +276,7 @@ fn verdict_event(verdict: &Verdict, ledger: &Ledger, request: &impl Exchange) ->
         ("reasons", list(verdict.reasons().map(|reason| reason.code()))),
         ("programmes", list(verdict.programmes().map(Programme::id))),
         ("voices", list(verdict.voices())),
+        ("stale", list(verdict.stale_snapshots())),
     ];
     for (name, list) in lists {
         if !list.is_empty() {
