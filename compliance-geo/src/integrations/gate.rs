@@ -15,7 +15,7 @@ use compliance_core::request::{AddressSource, ClientAddress, Correlation, Princi
 
 use super::Refusal;
 use crate::client_ip::{ClientIp, EdgeCountry, Headers, Peer};
-use crate::embargo::{Programme, Screening, ServablePlace, Verdict};
+use crate::embargo::{Embargo, Programme, Screening, ServablePlace, Verdict};
 use crate::transport::TransportRule;
 
 /// A request and what other layers left with it, whatever the framework.
@@ -84,6 +84,7 @@ struct Decision {
     refusal: Option<Refusal>,
     enforcement: Enforcement,
     hsts: bool,
+    event: Option<EventBuilder>,
 }
 
 impl Gate {
@@ -93,13 +94,12 @@ impl Gate {
 
     /// Looks at a request; adds what it established to it.
     pub(crate) fn pass(&self, request: &mut impl Exchange) -> Passage {
-        let mut event = None;
         let decision = match &self.check {
-            Check::ClientIp(rule) => self.client_ip(rule, request, &mut event),
-            Check::Embargo(embargo, clock) => self.embargo(&**embargo, &**clock, request, &mut event),
-            Check::Transport(rule, connection) => self.transport(rule, *connection, request, &mut event),
+            Check::ClientIp(rule) => self.client_ip(rule, request),
+            Check::Embargo(embargo, clock) => self.embargo(&embargo.current(), &**clock, request),
+            Check::Transport(rule, connection) => self.transport(rule, *connection, request),
         };
-        let recorded = self.record(event);
+        let recorded = self.record(decision.event);
         match (decision.refusal, decision.enforcement) {
             (None, _) | (Some(_), Enforcement::ReportOnly) => Passage::Enter { hsts: decision.hsts },
             (Some(refusal), Enforcement::Enforce) => match recorded {
@@ -110,12 +110,7 @@ impl Gate {
         }
     }
 
-    fn client_ip(
-        &self,
-        rule: &ClientIp,
-        request: &mut impl Exchange,
-        event: &mut Option<EventBuilder>,
-    ) -> Decision {
+    fn client_ip(&self, rule: &ClientIp, request: &mut impl Exchange) -> Decision {
         let found = match request.peer() {
             None => Err(Refusal::PeerUnknown),
             Some(peer) => rule
@@ -139,8 +134,8 @@ impl Gate {
                 Some(refusal)
             }
         };
-        *event = self.finding(&FOUND, refusal, request, None);
-        Decision { refusal, enforcement: self.enforcement, hsts: false }
+        let event = self.finding(&FOUND, refusal, request, None);
+        Decision { refusal, enforcement: self.enforcement, hsts: false, event }
     }
 
     fn transport(
@@ -148,7 +143,6 @@ impl Gate {
         rule: &TransportRule,
         connection: Transport,
         request: &mut impl Exchange,
-        event: &mut Option<EventBuilder>,
     ) -> Decision {
         let peer = request.peer();
         let transport = peer.map(|peer| rule.find(peer, connection, request.headers()));
@@ -165,36 +159,29 @@ impl Gate {
             }
             _ => None,
         };
-        *event = self.finding(&ENCRYPTED, refusal, request, client);
+        let event = self.finding(&ENCRYPTED, refusal, request, client);
         // RFC 6797 §7.2: never over plaintext.
-        Decision { refusal, enforcement: self.enforcement, hsts: transport == Some(Transport::Tls) }
+        let hsts = transport == Some(Transport::Tls);
+        Decision { refusal, enforcement: self.enforcement, hsts, event }
     }
 
-    fn embargo(
-        &self,
-        embargo: &dyn Screening,
-        clock: &dyn Clock,
-        request: &mut impl Exchange,
-        event: &mut Option<EventBuilder>,
-    ) -> Decision {
-        let embargo = embargo.current();
+    fn embargo(&self, embargo: &Embargo, clock: &dyn Clock, request: &mut impl Exchange) -> Decision {
         let enforcement = embargo.enforcement();
         // Nor must another policy's proof.
         request.remove::<Arc<ServablePlace>>();
         let Some(client) = request.get::<ClientAddress>() else {
-            let refusal = Some(Refusal::ClientUnknown);
-            *event = self.ledger.as_ref().map(|ledger| {
-                let policy = embargo.policy().clone();
-                let finding = Finding::for_reason(Outcome::Refused, &Refusal::ClientUnknown, policy);
+            let refusal = Refusal::ClientUnknown;
+            let event = self.ledger.as_ref().map(|ledger| {
+                let finding = Finding::for_reason(Outcome::Refused, &refusal, embargo.policy().clone());
                 event_of(&finding.with_enforcement(enforcement), ledger, request, None)
             });
-            return Decision { refusal, enforcement, hsts: false };
+            return Decision { refusal: Some(refusal), enforcement, hsts: false, event };
         };
         let verdict = match request.get::<EdgeCountry>() {
             Some(edge) => embargo.screen_with_edge(client.ip(), edge, clock.now()),
             None => embargo.screen(client.ip(), clock.now()),
         };
-        *event = self.ledger.as_ref().map(|ledger| verdict_event(&verdict, ledger, request));
+        let event = self.ledger.as_ref().map(|ledger| verdict_event(&verdict, ledger, request));
         let refusal = match verdict {
             Verdict::Servable(place) => {
                 request.insert(Arc::new(place));
@@ -203,7 +190,7 @@ impl Gate {
             Verdict::Embargoed(place) => Some(Refusal::Embargoed(place.reason())),
             Verdict::Review(place) => Some(Refusal::Review(place.reason())),
         };
-        Decision { refusal, enforcement, hsts: false }
+        Decision { refusal, enforcement, hsts: false, event }
     }
 
     fn finding(
