@@ -322,6 +322,29 @@ fn every_check_can_only_report() {
     assert!(events.iter().all(|event| event.enforcement() == Enforcement::ReportOnly));
 }
 
+/// Two policies, one after the other: what the first proved is not the second's proof.
+#[test]
+fn a_proof_of_another_policy_does_not_outlive_a_verdict_that_only_reports() {
+    let un = EmbargoLayer::new(Embargo::builder().policy(Policy::Un).build().unwrap(), clock());
+    let reporting = Embargo::builder().policy(Policy::Us).report_only().build().unwrap();
+    let us = EmbargoLayer::new(reporting, clock());
+    let mut service = ClientIpLayer::new(ClientIp::peer(), peer).layer(un.layer(us.layer(Echo)));
+    let cuba = "200.55.128.1 proof=false tls=false";
+    check(&mut service, request(Some("200.55.128.1"), &[]), 200, cuba, None);
+    let us = "8.8.8.8 proof=true tls=false";
+    check(&mut service, request(Some("8.8.8.8"), &[]), 200, us, None);
+}
+
+#[test]
+fn events_warn_of_stale_data() {
+    let (sink, recorder) = recorder(PassPolicy::default());
+    let later = Arc::new(ManualClock::at("2026-11-21T00:00:00Z".parse().unwrap()));
+    let layer = EmbargoLayer::new(embargo(), later).recording(recorder);
+    let mut service = ClientIpLayer::new(ClientIp::peer(), peer).layer(layer.layer(Echo));
+    block_on(service.call(request(Some("5.22.4.4"), &[]))).unwrap();
+    assert!(text(&sink.events()[0], "stale").contains("@2026-06-17"));
+}
+
 #[test]
 fn an_accepted_risk_is_recorded_each_time_with_who_accepted_it() {
     let (sink, recorder) = recorder(PassPolicy::default());

@@ -168,6 +168,12 @@ impl Verdict {
     pub fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
         self.screened().compiled.snapshots()
     }
+
+    /// Those of [`snapshots`](Self::snapshots) that were no longer fresh: a warning, long before answers change.
+    pub fn stale_snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        let screened = self.screened();
+        screened.compiled.stale_snapshots(screened.at)
+    }
 }
 
 /// What one source said of an address.

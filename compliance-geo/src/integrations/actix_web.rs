@@ -222,6 +222,10 @@ impl Exchange for Visit<'_> {
     fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
         self.request.extensions_mut().insert(value);
     }
+
+    fn remove<T: Send + Sync + 'static>(&mut self) {
+        self.request.extensions_mut().remove::<T>();
+    }
 }
 
 impl<S, B> Service<ServiceRequest> for Gated<S>

@@ -15,7 +15,7 @@ use compliance_core::request::{AddressSource, ClientAddress, Correlation, Princi
 
 use super::Refusal;
 use crate::client_ip::{ClientIp, EdgeCountry, Headers, Peer};
-use crate::embargo::{Programme, Screening, Verdict};
+use crate::embargo::{Embargo, Programme, Screening, ServablePlace, Verdict};
 use crate::transport::TransportRule;
 
 /// A request and what other layers left with it, whatever the framework.
@@ -26,6 +26,7 @@ pub(crate) trait Exchange {
     fn peer(&self) -> Option<Peer>;
     fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T>;
     fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T);
+    fn remove<T: Send + Sync + 'static>(&mut self);
 }
 
 /// Where decisions are recorded, and by which clock.
@@ -83,6 +84,7 @@ struct Decision {
     refusal: Option<Refusal>,
     enforcement: Enforcement,
     hsts: bool,
+    event: Option<EventBuilder>,
 }
 
 impl Gate {
@@ -92,13 +94,12 @@ impl Gate {
 
     /// Looks at a request; adds what it established to it.
     pub(crate) fn pass(&self, request: &mut impl Exchange) -> Passage {
-        let mut event = None;
         let decision = match &self.check {
-            Check::ClientIp(rule) => self.client_ip(rule, request, &mut event),
-            Check::Embargo(embargo, clock) => self.embargo(&**embargo, &**clock, request, &mut event),
-            Check::Transport(rule, connection) => self.transport(rule, *connection, request, &mut event),
+            Check::ClientIp(rule) => self.client_ip(rule, request),
+            Check::Embargo(embargo, clock) => self.embargo(&embargo.current(), &**clock, request),
+            Check::Transport(rule, connection) => self.transport(rule, *connection, request),
         };
-        let recorded = self.record(event);
+        let recorded = self.record(decision.event);
         match (decision.refusal, decision.enforcement) {
             (None, _) | (Some(_), Enforcement::ReportOnly) => Passage::Enter { hsts: decision.hsts },
             (Some(refusal), Enforcement::Enforce) => match recorded {
@@ -109,12 +110,7 @@ impl Gate {
         }
     }
 
-    fn client_ip(
-        &self,
-        rule: &ClientIp,
-        request: &mut impl Exchange,
-        event: &mut Option<EventBuilder>,
-    ) -> Decision {
+    fn client_ip(&self, rule: &ClientIp, request: &mut impl Exchange) -> Decision {
         let found = match request.peer() {
             None => Err(Refusal::PeerUnknown),
             Some(peer) => rule
@@ -125,15 +121,21 @@ impl Gate {
         let refusal = match found {
             Ok((client, edge)) => {
                 request.insert(client);
-                if let Some(edge) = edge {
-                    request.insert(edge);
+                match edge {
+                    Some(edge) => request.insert(edge),
+                    None => request.remove::<EdgeCountry>(),
                 }
                 None
             }
-            Err(refusal) => Some(refusal),
+            Err(refusal) => {
+                // While it only reports, what an earlier layer established must not stand for this one's answer.
+                request.remove::<ClientAddress>();
+                request.remove::<EdgeCountry>();
+                Some(refusal)
+            }
         };
-        *event = self.finding(&FOUND, refusal, request, None);
-        Decision { refusal, enforcement: self.enforcement, hsts: false }
+        let event = self.finding(&FOUND, refusal, request, None);
+        Decision { refusal, enforcement: self.enforcement, hsts: false, event }
     }
 
     fn transport(
@@ -141,7 +143,6 @@ impl Gate {
         rule: &TransportRule,
         connection: Transport,
         request: &mut impl Exchange,
-        event: &mut Option<EventBuilder>,
     ) -> Decision {
         let peer = request.peer();
         let transport = peer.map(|peer| rule.find(peer, connection, request.headers()));
@@ -158,34 +159,29 @@ impl Gate {
             }
             _ => None,
         };
-        *event = self.finding(&ENCRYPTED, refusal, request, client);
+        let event = self.finding(&ENCRYPTED, refusal, request, client);
         // RFC 6797 §7.2: never over plaintext.
-        Decision { refusal, enforcement: self.enforcement, hsts: transport == Some(Transport::Tls) }
+        let hsts = transport == Some(Transport::Tls);
+        Decision { refusal, enforcement: self.enforcement, hsts, event }
     }
 
-    fn embargo(
-        &self,
-        embargo: &dyn Screening,
-        clock: &dyn Clock,
-        request: &mut impl Exchange,
-        event: &mut Option<EventBuilder>,
-    ) -> Decision {
-        let embargo = embargo.current();
+    fn embargo(&self, embargo: &Embargo, clock: &dyn Clock, request: &mut impl Exchange) -> Decision {
         let enforcement = embargo.enforcement();
+        // Nor must another policy's proof.
+        request.remove::<Arc<ServablePlace>>();
         let Some(client) = request.get::<ClientAddress>() else {
-            let refusal = Some(Refusal::ClientUnknown);
-            *event = self.ledger.as_ref().map(|ledger| {
-                let policy = embargo.policy().clone();
-                let finding = Finding::for_reason(Outcome::Refused, &Refusal::ClientUnknown, policy);
+            let refusal = Refusal::ClientUnknown;
+            let event = self.ledger.as_ref().map(|ledger| {
+                let finding = Finding::for_reason(Outcome::Refused, &refusal, embargo.policy().clone());
                 event_of(&finding.with_enforcement(enforcement), ledger, request, None)
             });
-            return Decision { refusal, enforcement, hsts: false };
+            return Decision { refusal: Some(refusal), enforcement, hsts: false, event };
         };
         let verdict = match request.get::<EdgeCountry>() {
             Some(edge) => embargo.screen_with_edge(client.ip(), edge, clock.now()),
             None => embargo.screen(client.ip(), clock.now()),
         };
-        *event = self.ledger.as_ref().map(|ledger| verdict_event(&verdict, ledger, request));
+        let event = self.ledger.as_ref().map(|ledger| verdict_event(&verdict, ledger, request));
         let refusal = match verdict {
             Verdict::Servable(place) => {
                 request.insert(Arc::new(place));
@@ -194,7 +190,7 @@ impl Gate {
             Verdict::Embargoed(place) => Some(Refusal::Embargoed(place.reason())),
             Verdict::Review(place) => Some(Refusal::Review(place.reason())),
         };
-        Decision { refusal, enforcement, hsts: false }
+        Decision { refusal, enforcement, hsts: false, event }
     }
 
     fn finding(
@@ -267,6 +263,7 @@ fn verdict_event(verdict: &Verdict, ledger: &Ledger, request: &impl Exchange) ->
         ("reasons", list(verdict.reasons().map(|reason| reason.code()))),
         ("programmes", list(verdict.programmes().map(Programme::id))),
         ("voices", list(verdict.voices())),
+        ("stale", list(verdict.stale_snapshots())),
     ];
     for (name, list) in lists {
         if !list.is_empty() {

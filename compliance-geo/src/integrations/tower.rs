@@ -253,6 +253,10 @@ impl Exchange for Parts<'_> {
     fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T) {
         self.extensions.insert(value);
     }
+
+    fn remove<T: Send + Sync + 'static>(&mut self) {
+        self.extensions.remove::<T>();
+    }
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Gated<S>

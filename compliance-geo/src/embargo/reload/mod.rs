@@ -82,7 +82,7 @@ impl ReloadableEmbargo {
         })
     }
 
-    /// How much smaller a successor may be. Default: 10 % fewer records.
+    /// How much smaller a successor may be than the one it replaces. Default: 10 % fewer records.
     #[must_use]
     pub fn with_rule(mut self, rule: ReplacementRule) -> Self {
         self.rule = rule;

@@ -1,4 +1,4 @@
-//! What a request pays for: finding the client, its country, the verdict.
+//! What a request pays for a verdict, and a start for compiling policy and databases.
 
 #![expect(clippy::cast_possible_truncation, reason = "the values are small, or meant to be cut")]
 
@@ -6,7 +6,6 @@ use std::hint::black_box;
 use std::net::IpAddr;
 
 use compliance_core::clock::Timestamp;
-use compliance_geo::client_ip::{ClientIp, Source, TrustedProxies};
 use compliance_geo::database::Database;
 use compliance_geo::embargo::{Embargo, Policy};
 use divan::Bencher;
@@ -93,20 +92,6 @@ fn country_lazy(bencher: Bencher<'_, '_>) {
             black_box(embargo.screen(black_box(*ip), now).country());
         }
     });
-}
-
-#[divan::bench]
-fn client_ip(bencher: Bencher<'_, '_>) {
-    let rule = ClientIp::new(TrustedProxies::parse(["10.0.0.0/8"]).unwrap(), Source::XForwardedFor).unwrap();
-    let headers = [("x-forwarded-for", "198.51.100.7, 10.0.0.2, 10.0.0.3")];
-    let peer: IpAddr = "10.0.0.1".parse().unwrap();
-    bencher.bench_local(|| rule.find(black_box(peer), black_box(&headers)));
-}
-
-#[divan::bench]
-fn load_embedded(bencher: Bencher<'_, '_>) {
-    let table = Database::embedded().unwrap().to_country_table();
-    bencher.bench_local(|| Database::from_country_table(black_box(&table)));
 }
 
 #[divan::bench]
