@@ -39,7 +39,7 @@ fn random(dice: &mut Dice) -> String {
 fn hostile(dice: &mut Dice) -> String {
     const WORDS: [&str; 8] = ["p4ssw0rd", "l0ve", "1!|7", "schokolade", "qwertz", "12.03.1991", "anna", "aa"];
     let len = 64 + dice.below(193);
-    match dice.below(8) {
+    match dice.below(9) {
         0 => dice.text(
             &[
                 '4', '@', '8', '(', '{', '[', '<', '3', '6', '9', '1', '!', '|', '7', '0', '$', '5', '+',
@@ -50,6 +50,8 @@ fn hostile(dice: &mut Dice) -> String {
         1 => dice.text(&['1', '!', '|', '7'], len),
         2 => dice.text(&['\u{300}', '\u{301}', '\u{308}', '\u{345}', 'a'], len),
         3 => dice.text(&['a', 'b'], len),
+        // Eighteen and three letters long when folded.
+        7 => dice.text(&['\u{fdfa}', '\u{fb03}', 'ß'], len),
         4 => dice.text(&['q', 'w', 'e', 'r', 't', 'a', 's', 'd', 'f', 'g'], len),
         5 => dice.text(&['1', '2', '9', '.', '-', '/', '0'], len),
         6 => dice.text(&['e', 'n', 'i', 's', 'r', 'a', 't', '3', '5', '.'], len),

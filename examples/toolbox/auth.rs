@@ -1,10 +1,16 @@
 //! Redirects and passwords.
 
+use std::sync::Arc;
+
+use compliance_auth::password::breach::{BreachFilter, OnUnavailable};
 use compliance_auth::password::{PasswordContext, PasswordPolicy, PasswordProfile};
 use compliance_auth::redirect::{OriginPattern, RedirectPolicy, RegisteredRedirectUris, Scheme};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::Ended;
+use crate::lines::answer_lines;
 
 #[derive(Deserialize)]
 pub(crate) struct Redirect {
@@ -82,13 +88,30 @@ pub(crate) struct Password {
 
 /// `{"password","context":[],"profile"?}` → `{"verdict":"accept"|"refuse","reasons":[],"score","guesses_log10"}`
 ///
-/// `profile` is `nist` (the default; single factor), `nist-mfa`, `asvs` or `pci`.
-pub(crate) fn password(line: Password) -> Value {
+/// `profile` is `nist` (the default; single factor), `nist-mfa`, `asvs` or `pci`. `--breach FILE` also asks a breach
+/// filter.
+pub(crate) fn password(options: &[&str]) -> Option<Ended> {
+    let filter = match options {
+        [] => None,
+        ["--breach", file] => match BreachFilter::open(file) {
+            Ok(filter) => Some(Arc::new(filter)),
+            Err(error) => return Some(Ended::Failed(error.to_string())),
+        },
+        _ => return None,
+    };
+    Some(answer_lines(move |line| judge_password(line, filter.as_ref())))
+}
+
+fn judge_password(line: Password, filter: Option<&Arc<BreachFilter>>) -> Value {
     let Some(profile) = PasswordProfile::parse(line.profile.as_deref().unwrap_or("nist")) else {
         return json!({"verdict": "refuse", "reasons": ["toolbox.profile"]});
     };
+    let mut policy = PasswordPolicy::of(profile);
+    if let Some(filter) = filter {
+        policy = policy.breach_filter(Arc::clone(filter), OnUnavailable::Refuse);
+    }
     let context = line.context.iter().fold(PasswordContext::new(), |context, text| context.user(text));
-    let (verdict, reasons, strength) = match PasswordPolicy::of(profile).check(&line.password, &context) {
+    let (verdict, reasons, strength) = match policy.check(&line.password, &context) {
         Ok(accepted) => ("accept", Vec::new(), Some(accepted.strength())),
         Err(refusal) => {
             let codes = refusal.reasons().iter().map(|reason| reason.code()).collect();

@@ -13,6 +13,7 @@
 
 mod audit;
 mod auth;
+mod breach;
 mod geo;
 mod lines;
 mod log;
@@ -32,11 +33,12 @@ usage: toolbox BLOCK [OPTIONS]   (JSON Lines on stdin, one answer line each on s
   audit receipt DIR SEQUENCE
   audit check RECEIPT --key VKEY
   audit erase DIR SUBJECT --keys DIR --kek FILE --seed FILE --ledger FILE [--tenant TENANT]
+  breach build FROM OUT --as-of DATE [--source NAME] [--bits 8|16] [--shard-bits N] [--min-count N] [--partial]
   client-ip                     {\"peer\",\"headers\":[[name,value]],\"trusted\":[cidr],\"source\"?}
   embargo [--database FILE]…    {\"ip\",\"policy\":\"us\"|\"eu\"|\"uk\"|\"un\"|\"all\",\"now\"?}
   endpoint                      {\"input\":\"url\",\"ports\":[443],\"resolve\":{\"host\":[\"ip\"]}}
   origin-pattern                {\"input\"}
-  password                      {\"password\",\"context\":[],\"profile\"?}
+  password [--breach FILE]      {\"password\",\"context\":[],\"profile\"?}
   redact                        {\"text\"}
   redirect                      {\"input\",\"base\",\"allow_origins\":[],\"schemes\":[\"https\"]}
   redirect-uri                  {\"input\",\"registered\":[]}
@@ -80,11 +82,12 @@ fn run(args: &[&str]) -> Option<Ended> {
         ["audit", "export", dir, "--format", format] => audit::export(dir, format)?,
         ["audit", "receipt", dir, sequence] => audit::receipt(dir, sequence)?,
         ["audit", "verify", dir, options @ ..] => audit::verify(dir, options)?,
+        ["breach", "build", from, out, options @ ..] => breach::build(from, out, options)?,
         ["client-ip"] => answer_lines(geo::client_ip),
         ["embargo", options @ ..] => geo::embargo(options)?,
         ["endpoint"] => answer_lines(outside::endpoint),
         ["origin-pattern"] => answer_lines(auth::origin_pattern),
-        ["password"] => answer_lines(auth::password),
+        ["password", options @ ..] => auth::password(options)?,
         ["redact"] => answer_lines(log::redact()),
         ["redirect"] => answer_lines(auth::redirect),
         ["redirect-uri"] => answer_lines(auth::redirect_uri),

@@ -1,12 +1,16 @@
 //! `PasswordPolicy::check` under two profiles; the first line is the user's name, the rest the password.
 //!
 //! Oracle: the same password gets the same verdict; an accepted one has a length the policy accepts; a refusal
-//! has reasons, each once, and says `password.too_long` alone or with an estimate. Time is libFuzzer's to judge.
+//! has reasons, each once, and says `password.too_long` alone or with an estimate. The estimate agrees with a slow and
+//! simple one where that is fast enough; the word list's nodes it visits stay below their bound; what is refused as derived
+//! is covered by pieces from the first letter to the last.
 #![no_main]
 
 use std::sync::LazyLock;
 
-use compliance_auth::password::{PasswordContext, PasswordPolicy, PasswordProfile, PasswordReason};
+use compliance_auth::password::{
+    PasswordContext, PasswordPolicy, PasswordProfile, PasswordReason, Strength, blocklist,
+};
 use libfuzzer_sys::fuzz_target;
 use secrecy::SecretString;
 
@@ -18,6 +22,11 @@ fuzz_target!(|input: &str| {
     let (user, password) = input.split_once('\n').unwrap_or(("", input));
     let context = PasswordContext::new().user(user).service("acme");
     let secret = SecretString::from(password);
+    assert_ne!(Strength::agrees_with_reference(password, &context), Some(false));
+    assert!(Strength::visited(password, &context).is_some());
+    if password.chars().count() <= PasswordPolicy::MAX_CODE_POINTS {
+        assert_ne!(blocklist::covers_every_letter(password, &context), Some(false));
+    }
     for (policy, min) in POLICIES.iter() {
         let verdict = policy.check(&secret, &context).map(|accepted| accepted.strength());
         let again = policy.check(&secret, &context).map(|accepted| accepted.strength());

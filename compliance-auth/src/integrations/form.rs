@@ -84,6 +84,11 @@ impl<'de> Deserializer<'de> for Part {
         visitor.visit_string(std::mem::take(&mut self.0))
     }
 
+    /// Wiped, not handed over: a password may have come under another name.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_some(self)
     }
@@ -120,6 +125,6 @@ impl<'de> Deserializer<'de> for Part {
     }
 
     forward_to_deserialize_any! {
-        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn plain(text: &str) -> Vec<Letter> {
 
 /// `text` without diacritics and compatibility forms (NFKD): `Ｍüßig` reads `mussig`.
 ///
-/// Compatibility forms can grow eighteenfold, so the input's length must be bounded.
+/// A code point becomes three letters at most: a few compatibility forms are eighteen long (`ﷺ`), and stay as they are.
 pub(super) fn folded(text: &str) -> Vec<Letter> {
     let mut letters = Vec::with_capacity(text.len());
     for typed in text.chars() {
@@ -62,7 +62,8 @@ pub(super) fn folded(text: &str) -> Vec<Letter> {
                     }),
                 );
                 // A lone combining mark still is a code point that something must account for.
-                if letters.len() == before {
+                if !(1..=MAX_EXPANSION).contains(&letters.len().saturating_sub(before)) {
+                    letters.truncate(before);
                     letters.push(Letter::plain(typed));
                 }
             }
@@ -70,6 +71,9 @@ pub(super) fn folded(text: &str) -> Vec<Letter> {
     }
     letters
 }
+
+/// The most letters one code point becomes.
+const MAX_EXPANSION: usize = 3;
 
 /// The first character of the lower case, which is the whole of it but for `İ`.
 fn lower(c: char) -> char {
@@ -115,5 +119,7 @@ mod tests {
     #[test]
     fn no_code_point_disappears() {
         assert_eq!(folded("\u{301}\u{301}").len(), 2);
+        assert_eq!(folded("\u{fdfa}\u{fdfa}").len(), 2);
+        assert_eq!(folded("\u{fb03}").len(), 3);
     }
 }

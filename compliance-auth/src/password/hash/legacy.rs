@@ -224,7 +224,7 @@ fn bcrypt(text: &str, sha256_first: bool) -> Parsed {
         if !matches!(version, "2a" | "2b" | "2y") {
             return None;
         }
-        let (cost, rest) = rest.split_once('$')?;
+        let (cost, rest) = rest.split_once('$').filter(|(cost, _)| cost.len() == 2)?;
         let cost = cost.strip_prefix('0').unwrap_or(cost);
         let (salt, tag) = rest.split_at_checked(22).filter(|(_, tag)| tag.len() == 31)?;
         let cost: u32 = number(cost)?;

@@ -1,6 +1,6 @@
 //! The memory budget: how much hashing may use at once, with blocks that are used again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -73,7 +73,9 @@ struct Inner {
 #[derive(Default)]
 struct State {
     used_kib: u64,
-    waiting: usize,
+    /// Tickets, the next one first.
+    queue: VecDeque<u64>,
+    last_ticket: u64,
     waiting_by_source: HashMap<HashSource, usize>,
     idle: Vec<Idle>,
     /// Whether a thread is there to wipe what lies idle.
@@ -122,27 +124,31 @@ impl MemoryBudget {
         let wanted = u64::from(kib).min(self.inner.budget_kib);
         let mut state = self.inner.lock();
         let fits = |state: &State| state.used_kib.saturating_add(wanted) <= self.inner.budget_kib;
-        if !fits(&state) {
+        // Whoever comes later does not overtake those who wait.
+        if !fits(&state) || !state.queue.is_empty() {
             let share = (self.max_waiting / 4).max(1);
             let mine = source.and_then(|source| state.waiting_by_source.get(source)).copied().unwrap_or(0);
-            if state.waiting >= self.max_waiting || (source.is_some() && mine >= share) {
+            if state.queue.len() >= self.max_waiting || (source.is_some() && mine >= share) {
                 return Err(Full);
             }
-            state.enqueue(source);
+            let ticket = state.enqueue(source);
             let deadline = Instant::now().checked_add(self.max_wait);
-            while !fits(&state) {
+            let mut served = true;
+            while state.queue.front() != Some(&ticket) || !fits(&state) {
                 let left = deadline.map_or(self.max_wait, |at| at.saturating_duration_since(Instant::now()));
                 if left.is_zero() {
-                    state.dequeue(source);
-                    drop(state);
-                    // A wake-up meant for another may have come here.
-                    self.inner.returned.notify_one();
-                    return Err(Full);
+                    served = false;
+                    break;
                 }
                 let woken = self.inner.returned.wait_timeout(state, left);
                 state = woken.unwrap_or_else(PoisonError::into_inner).0;
             }
-            state.dequeue(source);
+            state.dequeue(ticket, source);
+            // The next in the queue may have its turn now.
+            self.inner.returned.notify_all();
+            if !served {
+                return Err(Full);
+            }
         }
         state.used_kib = state.used_kib.saturating_add(wanted);
         drop(state);
@@ -151,16 +157,18 @@ impl MemoryBudget {
 }
 
 impl State {
-    fn enqueue(&mut self, source: Option<&HashSource>) {
-        self.waiting = self.waiting.saturating_add(1);
+    fn enqueue(&mut self, source: Option<&HashSource>) -> u64 {
+        self.last_ticket = self.last_ticket.wrapping_add(1);
+        self.queue.push_back(self.last_ticket);
         if let Some(source) = source {
             let count = self.waiting_by_source.entry(source.clone()).or_default();
             *count = count.saturating_add(1);
         }
+        self.last_ticket
     }
 
-    fn dequeue(&mut self, source: Option<&HashSource>) {
-        self.waiting = self.waiting.saturating_sub(1);
+    fn dequeue(&mut self, ticket: u64, source: Option<&HashSource>) {
+        self.queue.retain(|waiting| *waiting != ticket);
         let Some(source) = source else { return };
         if let Some(count) = self.waiting_by_source.get_mut(source) {
             *count = count.saturating_sub(1);
@@ -260,7 +268,8 @@ impl Drop for Memory {
         let start = kept && !state.wiping;
         state.wiping |= start;
         drop(state);
-        self.inner.returned.notify_one();
+        // All: only the one whose turn it is goes on.
+        self.inner.returned.notify_all();
         if start {
             let inner = Arc::downgrade(&self.inner);
             let thread = std::thread::Builder::new().name("password-wipe".to_owned());

@@ -270,7 +270,9 @@ impl PasswordHasher {
                 Ok(self.with_peppers(tag, &hash.peppers)?.ct_eq(&hash.tag))
             }
             Kind::Legacy(legacy) => {
-                let memory = self.budget.reserve(legacy.memory_kib().max(1024), source);
+                // As much as a hash of ours, so that as few run at a time: their time is processor time.
+                let memory =
+                    self.budget.reserve(legacy.memory_kib().max(self.parameters.memory_kib()), source);
                 let _permit = memory.map_err(|memory::Full| Failure::Overloaded)?;
                 legacy.matches(password).map_err(|legacy::Refused| Failure::Parameters)
             }

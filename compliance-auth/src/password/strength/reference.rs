@@ -9,11 +9,15 @@ use super::{Estimator, Strength, keyboard, log10, pattern};
 /// The longest password it takes, in code points.
 pub(super) const MAX_LEN: usize = 12;
 
-/// The guesses for `password`, and a cover that says so: pieces that follow on each other from the first letter to the
-/// last. `None` for what is too long.
+/// In how many ways it may be read at most.
+const MAX_WAYS: usize = 20_000;
+
+/// The guesses for `password`: the least over all ways to cut it into pieces that follow on each other from the first
+/// letter to the last. `None` for what is too long or can be read in too many ways.
 pub(super) fn guesses_log10(password: &str, context: &PasswordContext) -> Option<f64> {
     let letters = plain(password);
-    if letters.is_empty() || letters.len() > MAX_LEN {
+    let ways = letters.iter().map(|letter| 1 + letter.leet.iter().flatten().count()).product::<usize>();
+    if letters.is_empty() || letters.len() > MAX_LEN || ways > MAX_WAYS {
         return None;
     }
     Some(of(&letters, words()?, context))
