@@ -44,7 +44,8 @@ fn first_use(bench: &mut Bench, lines: &Lines) {
 /// The memory of this process that is resident, in KiB.
 fn resident() -> Result<f64, Failure> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/self/status")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/self/status")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }
 
