@@ -4,6 +4,9 @@
 //! request's extensions as a [`Correlation`] and answers with the id in `x-request-id`. What the caller sends as
 //! `x-request-id` is not looked at: a caller who chooses the id can mix their actions into somebody else's trail.
 //!
+//! The service inside runs in a `tracing` span `request` with the fields `correlation_id` and `traceparent`, so every span and
+//! event inside has the id. Audit events take it from the request's extensions: `EventBuilder::correlation`.
+//!
 //! ```
 //! use compliance_core::random::SystemRandom;
 //! use compliance_core::request::Correlation;
@@ -38,6 +41,7 @@ use compliance_core::request::Correlation;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
+use tracing::Span;
 
 /// The header the id is answered in.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -97,7 +101,12 @@ where
         let Ok(id) = CorrelationId::generate(&self.random) else { return CorrelationFuture { state: None } };
         let correlation = Correlation::new(id, parent(request.headers()));
         request.extensions_mut().insert(correlation);
-        CorrelationFuture { state: Some((Box::pin(self.inner.call(request)), id)) }
+        let span = tracing::info_span!("request", correlation_id = %id, traceparent = tracing::field::Empty);
+        if let Some(parent) = correlation.parent() {
+            span.record("traceparent", tracing::field::display(parent));
+        }
+        let future = span.in_scope(|| Box::pin(self.inner.call(request)));
+        CorrelationFuture { state: Some(Traced { future, id, span }) }
     }
 }
 
@@ -110,7 +119,14 @@ fn parent(headers: &HeaderMap) -> Option<TraceParent> {
 
 /// The answer with its id; 500 without a body when no id could be made.
 pub struct CorrelationFuture<F> {
-    state: Option<(Pin<Box<F>>, CorrelationId)>,
+    state: Option<Traced<F>>,
+}
+
+/// A future on its way, its id and its span.
+struct Traced<F> {
+    future: Pin<Box<F>>,
+    id: CorrelationId,
+    span: Span,
 }
 
 impl<F> fmt::Debug for CorrelationFuture<F> {
@@ -127,12 +143,12 @@ where
     type Output = Result<Response<Answer>, E>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some((future, id)) = &mut self.state else {
+        let Some(Traced { future, id, span }) = &mut self.state else {
             let mut refused = Response::new(Answer::default());
             *refused.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             return Poll::Ready(Ok(refused));
         };
-        let mut answer = ready!(future.as_mut().poll(context))?;
+        let mut answer = ready!(span.in_scope(|| future.as_mut().poll(context)))?;
         if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
             answer.headers_mut().insert(REQUEST_ID, value);
         }

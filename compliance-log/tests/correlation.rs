@@ -79,3 +79,43 @@ fn without_an_id_the_request_is_refused() {
     let (answer, seen) = ask(CorrelationLayer::new(Broken), Request::new(()));
     assert_eq!((answer.status(), seen), (StatusCode::INTERNAL_SERVER_ERROR, None));
 }
+
+#[cfg(feature = "tracing")]
+#[test]
+fn every_span_and_event_inside_has_the_id() {
+    use std::sync::{Arc, Mutex};
+    use tracing_subscriber::prelude::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let format = tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone());
+    let stack = compliance_log::layer::redacting(
+        tracing_subscriber::registry().with(format),
+        compliance_log::redact::Redactor::new(),
+    );
+    let request = Request::builder().header("traceparent", PARENT).body(()).unwrap();
+    let answer = tracing::dispatcher::with_default(&stack.into_dispatch(), || {
+        let service = ServiceBuilder::new().layer(CorrelationLayer::new(SystemRandom)).service(service_fn(
+            async |_: Request<()>| {
+                tracing::info_span!("inner").in_scope(|| tracing::info!("handled"));
+                Ok::<_, Infallible>(Response::new(()))
+            },
+        ));
+        now(service.oneshot(request)).unwrap()
+    });
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["spans"][0]["correlation_id"], answer.headers()[REQUEST_ID].to_str().unwrap());
+    assert_eq!(line["spans"][0]["traceparent"], PARENT);
+    assert_eq!(line["span"]["name"], "inner");
+}

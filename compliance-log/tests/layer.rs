@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use compliance_core::class::Personal;
 use compliance_log::layer::{RedactingSubscriber, redacting};
 use compliance_log::redact::Redactor;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+use sentry_core::test::with_captured_envelopes_options;
 use tracing::field::{Empty, Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Subscriber};
@@ -96,10 +99,20 @@ struct Sinks {
     filtered: Sink,
     reloaded: Sink,
     trace: Sink,
+    exported: InMemorySpanExporter,
+    /// Forgets what it exported when it is dropped.
+    provider: Option<SdkTracerProvider>,
+    /// Where a file appender writes from a thread of its own, and what keeps that thread.
+    file: Option<(tempfile::TempDir, tracing_appender::non_blocking::WorkerGuard)>,
 }
 
 impl Sinks {
-    fn stack(&self) -> impl Subscriber + Send + Sync + for<'l> LookupSpan<'l> + use<> {
+    fn stack(&mut self) -> impl Subscriber + Send + Sync + for<'l> LookupSpan<'l> + use<> {
+        let directory = tempfile::tempdir().unwrap();
+        let appender = tracing_appender::rolling::never(directory.path(), "service.log");
+        let (appender, guard) = tracing_appender::non_blocking(appender);
+        self.file = Some((directory, guard));
+        let provider = SdkTracerProvider::builder().with_simple_exporter(self.exported.clone()).build();
         let (late, handle) = reload::Layer::new(None);
         let stack = tracing_subscriber::registry()
             .with(late)
@@ -109,13 +122,22 @@ impl Sinks {
             .with(format::layer().pretty().with_writer(self.pretty.clone()).with_ansi(false))
             .with(Sibling(self.sibling.clone()))
             .with(Sibling(self.filtered.clone()).with_filter(EnvFilter::new("layer=trace")))
-            .with(ErrorLayer::default());
+            .with(ErrorLayer::default())
+            .with(format::layer().with_writer(appender).with_ansi(false))
+            .with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")))
+            .with(sentry_tracing::layer().enable_span_attributes());
+        self.provider = Some(provider);
         handle.modify(|layer| *layer = Some(Sibling(self.reloaded.clone()))).unwrap();
         stack
     }
 
-    fn all(&self) -> [(&'static str, String); 7] {
+    fn all(&mut self) -> [(&'static str, String); 9] {
+        let (directory, guard) = self.file.take().unwrap();
+        // Waits until everything is written.
+        drop(guard);
         [
+            ("file", std::fs::read_to_string(directory.path().join("service.log")).unwrap()),
+            ("OpenTelemetry", format!("{:?}", self.exported.get_finished_spans().unwrap())),
             ("text", self.text.text()),
             ("json", self.json.text()),
             ("pretty", self.pretty.text()),
@@ -239,14 +261,32 @@ fn bridge() {
     });
 }
 
+/// Runs every way in against every sink; what each saw, and the values.
+fn run(
+    wrap: impl FnOnce(Box<dyn Subscriber + Send + Sync>) -> Dispatch,
+) -> (Vec<(&'static str, String)>, Vec<&'static str>) {
+    let mut sinks = Sinks::default();
+    let dispatch = wrap(Box::new(sinks.stack()));
+    let mut values = Vec::new();
+    let options = sentry_core::ClientOptions::new().traces_sample_rate(1.0);
+    let envelopes = with_captured_envelopes_options(
+        || values = tracing::dispatcher::with_default(&dispatch, || enter_every_way(&sinks)),
+        options,
+    );
+    let mut sentry = Vec::new();
+    envelopes.iter().for_each(|envelope| envelope.to_writer(&mut sentry).unwrap());
+    drop(dispatch);
+    let mut all = Vec::from(sinks.all());
+    all.push(("Sentry", String::from_utf8(sentry).unwrap()));
+    (all, values)
+}
+
 #[test]
 fn nothing_leaks_into_any_sink() {
     let _turn = turn();
     bridge();
-    let sinks = Sinks::default();
-    let dispatch = redacting(sinks.stack(), Redactor::new()).into_dispatch();
-    let values = tracing::dispatcher::with_default(&dispatch, || enter_every_way(&sinks));
-    for (sink, text) in sinks.all() {
+    let (sinks, values) = run(|stack| redacting(stack, Redactor::new()).into_dispatch());
+    for (sink, text) in sinks {
         assert!(!text.is_empty(), "{sink} saw nothing");
         for value in &values {
             assert!(!text.contains(value), "{value} leaks into {sink}:\n{text}");
@@ -259,13 +299,12 @@ fn nothing_leaks_into_any_sink() {
 fn without_the_wrapper_everything_leaks() {
     let _turn = turn();
     bridge();
-    let sinks = Sinks::default();
-    let dispatch = Dispatch::new(sinks.stack());
-    let values = tracing::dispatcher::with_default(&dispatch, || enter_every_way(&sinks));
+    let (sinks, values) = run(Dispatch::new);
+    let sibling = &sinks.iter().find(|(sink, _)| *sink == "sibling").unwrap().1;
     for value in values {
-        assert!(sinks.sibling.text().contains(value), "{value} does not enter");
+        assert!(sibling.contains(value), "{value} does not enter");
     }
-    for (sink, text) in sinks.all() {
+    for (sink, text) in sinks {
         assert!(text.contains("leak.example"), "{sink} could not leak:\n{text}");
     }
 }
@@ -379,4 +418,30 @@ fn tracing_core_is_the_version_this_was_tried_with() {
     let version =
         lock.split("name = \"tracing-core\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next());
     assert_eq!(version, Some("0.1.36"));
+}
+
+#[test]
+fn rules_of_fields_hold_for_every_type() {
+    let _turn = turn();
+    let sink = Sink::default();
+    let stack = tracing_subscriber::registry()
+        .with(format::layer().json().without_time().with_target(false).with_writer(sink.clone()));
+    let redactor = Redactor::builder().allow_fields(["message", "status", "client"]).build();
+    tracing::dispatcher::with_default(&redacting(stack, redactor).into_dispatch(), || {
+        tracing::info!(
+            status = 201,
+            client = "203.0.113.7",
+            note = "ill",
+            paid = true,
+            rows = 7,
+            "by bob@example.com"
+        );
+    });
+    let line: serde_json::Value = serde_json::from_str(&sink.text()).unwrap();
+    assert_eq!(
+        line["fields"],
+        serde_json::json!({
+            "message": "by [EMAIL]", "status": 201, "client": "[IPV4]", "note": "[DROPPED]", "paid": "[DROPPED]", "rows": "[DROPPED]",
+        })
+    );
 }

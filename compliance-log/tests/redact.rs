@@ -39,7 +39,7 @@ fn technical_numbers_are_nobodys() {
     kept("2026-11-21T19:28:54.123456Z and 2026-11-21 19:28:54,123 and 1732217334123");
     kept("version 10.0.19045.2965, python 3.11.4, v1.2.3.4");
     kept("blk_-1608999687919862906 of 67108864 bytes at 0x7f0dcf4f6c26");
-    kept("shipped ORD-7849504707 tracking 4111111111111111 sku=SKU140-1939-79");
+    kept("shipped ORD-7849504707 tracking 4111111111111112 sku=SKU140-1939-79");
     kept("std::fmt::Error at src/add.rs:42:17, add::bad, https://example.com/a/123456789");
     kept("npm i react@18.2.0 @scope/pkg@latest icon@2x.png user@localhost");
 }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use tracing_core::Metadata;
 use tracing_core::field::{DebugValue, Field, Value, ValueSet, Visit, debug};
 
-use crate::redact::{Redactor, escape_control};
+use crate::redact::{Redactor, escape_control, says_nothing};
 
 /// The most errors of a chain that are kept.
 const MAX_CHAIN: usize = 16;
@@ -33,7 +33,32 @@ enum Taken {
 struct Scratch {
     text: String,
     taken: Vec<Taken>,
+    names: Names,
 }
+
+/// Which names say nothing of their values. Names of fields are literals: where one lies and how long it is tells which
+/// it is.
+#[derive(Default)]
+struct Names(Vec<(usize, usize, bool)>);
+
+impl Names {
+    const PLACES: usize = 64;
+
+    fn say_nothing(&mut self, name: &'static str) -> bool {
+        if self.0.is_empty() {
+            self.0.resize(Self::PLACES, (0, 0, false));
+        }
+        let place = name.as_ptr().addr();
+        let Some(known) = self.0.get_mut((place ^ name.len()) & (Self::PLACES - 1)) else { return false };
+        if (known.0, known.1) != (place, name.len()) {
+            *known = (place, name.len(), says_nothing(name));
+        }
+        known.2
+    }
+}
+
+/// Numbers below this carry no check worth its name: something else must say what they are.
+const SHORT: u64 = 10_000_000_000;
 
 /// A buffer larger than this goes back to the allocator after use.
 const KEPT: usize = 64 << 10;
@@ -181,10 +206,17 @@ impl Taker<'_> {
         }
     }
 
+    /// Whether neither name nor rules say anything of the field's value.
+    fn is_plain(&mut self, field: &Field) -> bool {
+        self.scratch.names.say_nothing(field.name()) && !self.redactor.has_rule(field.name())
+    }
+
     /// Redacts what the buffer holds from `start` on; whether it changed.
     fn clean(&mut self, field: &Field, start: usize) -> (Range<usize>, bool) {
+        let plain = self.is_plain(field);
         let raw = self.scratch.text.get(start..).unwrap_or("");
-        let redacted = self.redactor.redact_field(field.name(), raw);
+        let redacted =
+            if plain { self.redactor.redact(raw) } else { self.redactor.redact_field(field.name(), raw) };
         let escaped = escape_control(&redacted);
         let changed = escaped != raw;
         if changed {
@@ -224,10 +256,16 @@ impl Visit for Taker<'_> {
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
+        if value.unsigned_abs() < SHORT && self.redactor.passes_numbers() && self.is_plain(field) {
+            return self.put(field, Taken::I64(value));
+        }
         self.put_number(field, &value, Taken::I64(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
+        if value < SHORT && self.redactor.passes_numbers() && self.is_plain(field) {
+            return self.put(field, Taken::U64(value));
+        }
         self.put_number(field, &value, Taken::U64(value));
     }
 
@@ -240,7 +278,14 @@ impl Visit for Taker<'_> {
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, Taken::Bool(value));
+        match self.redactor.replaced(field.name()) {
+            Some(replacement) => {
+                let start = self.scratch.text.len();
+                self.scratch.text.push_str(replacement);
+                self.put(field, Taken::Debug(start..self.scratch.text.len()));
+            }
+            None => self.put(field, Taken::Bool(value)),
+        }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {

@@ -178,7 +178,11 @@ impl<'t> Windows<'t> {
         let starts = ((any_letter & !after_word) | camel) & taken;
         let numbers = digit & !after_word & taken;
 
-        let words = self.words(starts, any_letter & !camel, digit);
+        let mut words = self.words(starts, any_letter & !camel, digit);
+        if camel != 0 {
+            // `firstName`, `IdNr`: written as one word as well.
+            words |= self.words(starts & !camel, any_letter, digit);
+        }
         let mut all = words;
         let (mut lettered, mut runs) = (0, 0);
         let plain = letter | digit;

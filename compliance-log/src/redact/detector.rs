@@ -192,7 +192,9 @@ detectors! {
     ApiKey "API_KEY" "redact.api_key" Secret 85 "the vendor's documentation";
     /// A secret next to a key that announces one.
     Secret "SECRET" "redact.secret" Secret 76 "CWE-532";
-    /// Geographic coordinates. Off by default.
+    /// What a detector of the service's own found; its placeholder has that detector's name.
+    Custom "CUSTOM" "redact.custom" Confidential 77 "the service's own";
+    /// Geographic coordinates next to a word that announces them. Off by default.
     Geo "GEO" "redact.geo" Personal 15 "ISO 6709";
     /// Text that could not be inspected, and is not passed on.
     Dropped "DROPPED" "redact.dropped" Secret 255 "CWE-532";
@@ -206,9 +208,23 @@ impl fmt::Display for Detector {
 
 static NAMES: WordSet = WordSet::new(Detector::NAMES);
 
+/// The length of the pseudonym that starts `text`, if one does: `pn1_`, eight digits, a number, 32 digits.
+fn pseudonym_len(text: &[u8]) -> Option<usize> {
+    let rest = text.strip_prefix(b"pn1_")?;
+    let hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    let (key, rest) = rest.split_at_checked(8)?;
+    let rest = rest.strip_prefix(b"_")?;
+    let epoch = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = rest.get(epoch..)?.strip_prefix(b"_")?;
+    let (token, rest) = rest.split_at_checked(32)?;
+    let ends = !rest.first().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let sound = (1..=10).contains(&epoch) && key.iter().chain(token).all(hex) && ends;
+    sound.then(|| text.len().saturating_sub(rest.len()))
+}
+
 /// The length of the placeholder that starts `text`, if one does.
 pub(crate) fn placeholder_len(text: &[u8]) -> Option<usize> {
-    let rest = text.strip_prefix(b"[")?;
+    let Some(rest) = text.strip_prefix(b"[") else { return pseudonym_len(text) };
     let name = rest.split(|byte| *byte == b']').next()?;
     if name.len() > 16 || name.len() == rest.len() {
         return None;

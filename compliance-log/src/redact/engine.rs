@@ -1,9 +1,12 @@
 //! The scan: one pass that calls detectors at anchors, looks behind encodings, and merges what was found.
 
 use super::anchor::{Anchors, Windows};
+use super::custom::Customs;
 use super::decode::plain;
 use super::detect::number::{Number, starts_clean};
-use super::detect::{Hit, Scan, identity, mail, national, network, payment, person, phone, secret, token};
+use super::detect::{
+    Hit, Scan, identity, mail, national, network, payment, person, phone, place, secret, token,
+};
 use super::detector::placeholder_len;
 use super::lexicon::{Cue, Lead, lexicon, secret_suffix};
 use super::rule::Rules;
@@ -17,10 +20,17 @@ pub(crate) const MAX_DEPTH: u8 = 4;
 pub(crate) struct TooDeep;
 
 /// Finds everything in `text` and appends it to `hits`, in no order.
-pub(crate) fn find(text: &str, field: &[Cue], depth: u8, hits: &mut Vec<Hit>) -> Result<(), TooDeep> {
+pub(crate) fn find(
+    text: &str,
+    field: &[Cue],
+    customs: &Customs,
+    depth: u8,
+    hits: &mut Vec<Hit>,
+) -> Result<(), TooDeep> {
+    customs.find(text, hits);
     let mut windows = Windows::new(Text::new(text), lexicon());
     match windows.next(!field.is_empty()) {
-        Some(first) => find_from(text, field, depth, hits, windows, first),
+        Some(first) => find_from(text, field, customs, depth, hits, (windows, first)),
         None => Ok(()),
     }
 }
@@ -29,23 +39,23 @@ pub(crate) fn find(text: &str, field: &[Cue], depth: u8, hits: &mut Vec<Hit>) ->
 fn find_from(
     text: &str,
     field: &[Cue],
+    customs: &Customs,
     depth: u8,
     hits: &mut Vec<Hit>,
-    windows: Windows<'_>,
-    first: Anchors,
+    (windows, first): (Windows<'_>, Anchors),
 ) -> Result<(), TooDeep> {
     let mut hidden = Vec::new();
     let mut scan = Scan::new(text, field, hits);
     let encoded = pass(&mut scan, &mut hidden, windows, first);
     for (start, end) in hidden {
-        base64(text, (start, end), depth, hits)?;
+        base64(text, (start, end), customs, depth, hits)?;
     }
     if encoded && let Some(plain) = plain(text) {
         if depth == 0 {
             return Err(TooDeep);
         }
         let mut inner = Vec::new();
-        find(&plain.text, field, depth.wrapping_sub(1), &mut inner)?;
+        find(&plain.text, field, customs, depth.wrapping_sub(1), &mut inner)?;
         hits.extend(inner.into_iter().map(|hit| {
             let (start, end) = plain.source(hit.start, hit.end);
             Hit { start, end, ..hit }
@@ -55,7 +65,13 @@ fn find_from(
 }
 
 /// Looks into a run of base64; what hides a hit is a hit.
-fn base64(text: &str, (start, end): (usize, usize), depth: u8, hits: &mut Vec<Hit>) -> Result<(), TooDeep> {
+fn base64(
+    text: &str,
+    (start, end): (usize, usize),
+    customs: &Customs,
+    depth: u8,
+    hits: &mut Vec<Hit>,
+) -> Result<(), TooDeep> {
     let source = Text::new(text);
     let Some(bytes) = secret::decode(source.slice(start, end)) else { return Ok(()) };
     let Ok(inner) = String::from_utf8(bytes) else { return Ok(()) };
@@ -66,11 +82,11 @@ fn base64(text: &str, (start, end): (usize, usize), depth: u8, hits: &mut Vec<Hi
         return Err(TooDeep);
     }
     let mut found = Vec::new();
-    find(&inner, &[], depth.wrapping_sub(1), &mut found)?;
+    find(&inner, &[], customs, depth.wrapping_sub(1), &mut found)?;
     if let Some(hit) = found.iter().max_by_key(|hit| hit.detector.rank()) {
         let padding = source.slice(end, end.saturating_add(2).min(text.len()));
         let padding = padding.iter().take_while(|byte| **byte == b'=').count();
-        hits.push(Hit { start, end: end.saturating_add(padding), detector: hit.detector });
+        hits.push(Hit { start, end: end.saturating_add(padding), ..*hit });
     }
     Ok(())
 }
@@ -173,6 +189,7 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
             scan.note(cue, start, end);
             match cue {
                 Cue::Birth => identity::birth(scan, end),
+                Cue::Geo => place::coordinates(scan, end),
                 Cue::Cvv => payment::verification_value(scan, end),
                 Cue::Dni | Cue::IdCard | Cue::National | Cue::Passport | Cue::Patient => {
                     identity::announced_value(scan, cue, end);
@@ -183,6 +200,7 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         Lead::Name(naming) => person::named(scan, naming, start, end),
         Lead::Key(key) => secret::keyed(scan, key, start, end),
         Lead::Bearer => secret::bearer(scan, end),
+        Lead::Command => secret::command(scan, end),
         Lead::Basic => secret::basic(scan, end),
         Lead::Prefix(prefix) => token::prefixed(scan, prefix, start, end),
     }
@@ -315,6 +333,7 @@ pub(crate) fn merge(text: &str, hits: &mut Vec<Hit>) {
             last.end = last.end.max(hit.end);
             if hit.detector.rank() > last.detector.rank() {
                 last.detector = hit.detector;
+                last.custom = hit.custom;
             }
         }
         shared
@@ -330,7 +349,7 @@ pub(crate) fn rewrite(text: &str, hits: &[Hit], rules: &Rules) -> (String, Vec<u
     for hit in hits {
         written.push_str(source.str(at, hit.start));
         let start = written.len();
-        rules.write(hit.detector, source.str(hit.start, hit.end), &mut written);
+        rules.write(hit, source.str(hit.start, hit.end), &mut written);
         lengths.push(written.len().saturating_sub(start));
         at = hit.end;
     }

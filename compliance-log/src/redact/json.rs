@@ -28,6 +28,10 @@ impl Redactor {
     }
 
     fn json_value(&self, key: &str, value: &mut Value, left: usize) {
+        if let Some(replacement) = self.replaced(key).filter(|_| !key.is_empty()) {
+            *value = Value::String(replacement.to_owned());
+            return;
+        }
         match value {
             Value::Null | Value::Bool(_) => {}
             Value::Number(number) => {

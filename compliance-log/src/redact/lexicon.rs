@@ -80,6 +80,8 @@ pub(crate) enum Lead {
     Key(Key),
     Bearer,
     Basic,
+    /// A program that takes credentials as an argument.
+    Command,
     Prefix(&'static Prefix),
 }
 
@@ -251,6 +253,7 @@ impl Lexicon {
         }
         entries.push(Entry { word: "bearer", lead: Lead::Bearer });
         entries.push(Entry { word: "basic", lead: Lead::Basic });
+        entries.push(Entry { word: "curl", lead: Lead::Command });
         entries.extend(PREFIXES.iter().map(|prefix| Entry { word: prefix.text, lead: Lead::Prefix(prefix) }));
         let (mut words, mut prefixes) = (Hashes::new(), Hashes::new());
         for entry in &entries {
@@ -301,6 +304,15 @@ impl Lexicon {
             }
         }
         let end = word_end(text, at);
+        let whole = text.run_end(at, LETTER, MAX_WORD);
+        if whole > end && !text.is_before(at, LETTER) {
+            self.fold(text, at, whole, &mut visit);
+        }
+        self.fold(text, at, end, &mut visit);
+    }
+
+    /// The entries for the word from `at` to `end`, in whatever case.
+    fn fold(&self, text: Text<'_>, at: usize, end: usize, visit: &mut impl FnMut(Found)) {
         let word = text.slice(at, end);
         if !word.iter().any(|byte| is(*byte, HIGH)) {
             return self.named(word, end, visit);
@@ -309,7 +321,7 @@ impl Lexicon {
     }
 
     /// The entries for a word that ends at `end`.
-    fn named(&self, word: &[u8], end: usize, mut visit: impl FnMut(Found)) {
+    fn named(&self, word: &[u8], end: usize, visit: &mut impl FnMut(Found)) {
         for entry in self.names.at(place(word)) {
             if entry.word.as_bytes().eq_ignore_ascii_case(word) {
                 visit(Found { lead: entry.lead, end });
@@ -335,11 +347,14 @@ pub(crate) fn starts_word(text: Text<'_>, at: usize) -> bool {
             || (text.is(at, UPPER) && text.is_before(at, LOWER)))
 }
 
+/// The longest word looked up, in bytes.
+const MAX_WORD: usize = 32;
+
 /// The end of the word at `at`: where the letters end, or where a capital follows a small letter.
 fn word_end(text: Text<'_>, at: usize) -> usize {
     let mut end = at;
     let mut before = 0_u8;
-    while end.wrapping_sub(at) < 32 {
+    while end.wrapping_sub(at) < MAX_WORD {
         let byte = text.at(end);
         if !is(byte, LETTER) || (is(byte, UPPER) && is(before, LOWER)) {
             break;
@@ -353,6 +368,36 @@ fn word_end(text: Text<'_>, at: usize) -> usize {
 /// Words that may stand between an announcing word and its value: `SSN number is`, `Steuer-ID lautet`.
 pub(crate) fn is_filler(word: &[u8]) -> bool {
     static FILLERS: WordSet = WordSet::new(&[
+        "n",
+        "n°",
+        "nº",
+        "№",
+        "nro",
+        "numărul",
+        "număr",
+        "szám",
+        "száma",
+        "broj",
+        "nummeret",
+        "my",
+        "your",
+        "mein",
+        "meine",
+        "ihre",
+        "votre",
+        "mijn",
+        "min",
+        "mitt",
+        "su",
+        "mi",
+        "son",
+        "minha",
+        "dátum",
+        "dátuma",
+        "data",
+        "fecha",
+        "date",
+        "datum",
         "number",
         "num",
         "no",
@@ -460,14 +505,19 @@ const CUES: &[(Cue, &str)] = &[
         "dob born birth birthday birthdate dateofbirth geboren geburtsdatum geburtstag geb geborene né née \
          naissance nacimiento nacido nacida nascimento nascido nascida nascita nato nata geboortedatum geboorte \
          urodzenia urodzony urodzona narození narozen narozena narodenia född födelsedatum født fødselsdato \
-         syntymäaika syntynyt fødd születési рождения родился doğum γέννησης",
+         syntymäaika syntynyt fødd születési рождения родился doğum γέννησης \
+         födelsedag fødselsdag fechanacimiento datanascita născut născută nașterii született születésű \
+         születésnap rođen rođena rođenja narodený narodená rojen rojena rojstva doğumlu gimimo dzimis \
+         sündinud γεννήθηκε роден родена народився dateofborn dobirth geburtsdat",
     ),
     (Cue::Bsn, "bsn burgerservicenummer sofinummer sofi"),
     (
         Cue::Card,
         "card cc pan creditcard cardnumber cardno ccnum ccnumber kreditkarte kreditkartennummer kartennummer karte \
          carte tarjeta cartão cartao carta kaart kaartnummer creditcardnummer karta karty kort kortnummer kartnummer \
-         luottokortti visa mastercard amex maestro карта карты",
+         luottokortti visa mastercard amex maestro карта карты \
+         kártya kártyaszám cartea kartica kartice kartı kredi bankkort betalkort betaalkaart kaardi kortelės \
+         κάρτα картата картку платёжная",
     ),
     (Cue::Cf, "codicefiscale fiscale cf"),
     (Cue::Cnpj, "cnpj"),
@@ -490,7 +540,9 @@ const CUES: &[(Cue, &str)] = &[
     (
         Cue::National,
         "ssn nationalid identitynumber idnumber nationalidentity identificatienummer identiteitsnummer pps ppsn \
-         curp rut tckn kimlik egn cnp emso oib jmbg amka personalnummer ausweisnummer isikukood",
+         curp rut tckn kimlik egn cnp emso oib jmbg amka personalnummer ausweisnummer isikukood \
+         taj adóazonosító asmenskodas asmens personaskods αφμ αμκα afm matricule инн снилс егн \
+         рнокпп sifra tcno tckimlik vergi dowodu osobistego",
     ),
     (Cue::Nhs, "nhs nhsnumber"),
     (Cue::Nie, "nie"),
@@ -502,13 +554,17 @@ const CUES: &[(Cue, &str)] = &[
     (
         Cue::Passport,
         "passport passportno passportnumber reisepass reisepassnummer pass passnummer passeport pasaporte passaporte \
-         passaporto paspoort paspoortnummer paszport paszportu pas pasu passi passnr cestovní паспорт паспорта",
+         passaporto paspoort paspoortnummer paszport paszportu pas pasu passi passnr cestovní паспорт паспорта \
+         passinumero passin útlevél útlevélszám pașaport pasaport putovnica putovnice potni pasaportu pasas \
+         pase diavatirio διαβατήριο паспорту",
     ),
     (
         Cue::Patient,
         "patient patientid patientin mrn pat patiënt paciente paziente pacient pacjent patientnummer versichertennr \
          versichertennummer patientennummer patientennr krankenversichertennummer kvnr member memberid \
-         subscriber beneficiary chart medical pasient potilas",
+         subscriber beneficiary chart medical pasient potilas \
+         potilasnumero journalnummer journalnr utente beteg pacientul pacijent bolnik hasta ασθενής пациент \
+         paciento patsient",
     ),
     (Cue::Pesel, "pesel peselu"),
     (
@@ -520,7 +576,10 @@ const CUES: &[(Cue, &str)] = &[
          contacto contatto contato rappeler joignable joindre appeler appel appelé portable fixe belde bellen gebeld \
          bereikbaar telefonu telefonní kom komórka komórkowy puhelin puhelinnumero matkapuhelin tlf telf tfn llamar \
          llamada llamó dzwonił zadzwonił dzwoniła volal volala soitti ringte ligar ligou chiamare chiamato chiamata recapito numer msisdn hotline msg texted ringde \
-         телефон тел звонок мобильный τηλέφωνο κινητό τηλ 电话 手机 電話 携帯 전화 هاتف फोन טלפון ruf tél",
+         телефон тел звонок мобильный τηλέφωνο κινητό τηλ 电话 手机 電話 携帯 전화 هاتف फोन טלפון ruf tél \
+         telefonszám mobilszám telefonul sunat mobitel cep puh puhelinnro telefoninumber \
+         telefonas tālrunis kiváltott hívott kapcsolat kontaktszám llame llamado chiami telefonato telefonou \
+         zavolal телефону дзвінок κιν",
     ),
     (Cue::Personnummer, "personnummer personnr pnr samordningsnummer"),
     (Cue::RodneCislo, "rodné rodne rč rc rodného číslo cislo"),
@@ -541,12 +600,16 @@ const NAMINGS: &[(Naming, &str)] = &[
     (
         Naming::Title,
         "mr mrs ms miss mx mister dr prof herr herrn frau monsieur madame mme mlle sr sra srta señor señora signor \
-         signora sig dhr mevr mevrouw meneer hr fru pani rouva herra don doña dott dott.ssa ing mag dipl univ sir dame",
+         signora sig dhr mevr mevrouw meneer hr fru pani rouva herra don doña dott dott.ssa ing mag dipl univ sir dame \
+         senhor senhora doamna domnul dl dna gospodin gospođa gospa bay bayan pán úr κύριος κυρία frøken \
+         fröken",
     ),
     (
         Naming::Salutation,
         "dear geehrte geehrter geachte beste cher chère querido querida estimado estimada caro cara gentile prezado \
-         prezada liebe lieber kære hej szanowny szanowna vážený vážená hyvä",
+         prezada liebe lieber kære hej szanowny szanowna vážený vážená hyvä \
+         hei bästa kedves tisztelt stimate stimată dragă sayın poštovani poštovana spoštovani αγαπητέ αγαπητή \
+         уважаемый уважаемая gentilissimo gentilissima egregio herzlich",
     ),
     (
         Naming::Role,
@@ -559,14 +622,22 @@ const NAMINGS: &[(Naming, &str)] = &[
          passenger student caller insured versicherter versicherte nurse doctor rechnung facture factura fattura \
          factuur invoice pour für zugunsten contact kontakt user person buyer seller käufer acheteur owner \
          signed subscriber hóspede mieter tenant locataire mme zahlung überweisung transfer virement payment \
-         remitente acquirente comprador kupující клиент пациент",
+         remitente acquirente comprador kupující клиент пациент \
+         användare anställd innehavare mottagare avsändare bruger medarbejder indehaver modtager afsender \
+         bruker ansatt mottaker potilas käyttäjä työntekijä vastaanottaja użytkownik nadawca uživatel \
+         příjemce odesílatel ügyfél felhasználó pacientul utilizator angajat klijent kupac korisnik müşteri \
+         kullanıcı πελάτης χρήστης utilizador funcionário intestatario pracownika klienta pacjenta zákazníka \
+         pacienta klientki cliëntnaam verzekerde werkgever bezorger destinatária vendedor inquilino huurder \
+         hyresgäst lejer leietaker",
     ),
     (
         Naming::NamePart,
         "firstname lastname surname forename fullname givenname familyname middlename maidenname vorname nachname \
          familienname prénom prenom apellido apellidos nombres cognome voornaam achternaam imię imie nazwisko \
          jméno jmeno příjmení prijmeni meno priezvisko förnamn efternamn fornavn etternavn efternavn etunimi sukunimi \
-         sobrenome apelido geburtsname имя фамилия",
+         sobrenome apelido geburtsname имя фамилия \
+         tilltalsnamn mellannavn vezetéknév keresztnév prenume nume prezime priimek soyad soyadı όνομα \
+         επώνυμο nomecompleto nomeecognome naamvoluit",
     ),
     (Naming::Name, "name nom nombre nome naam namn navn nimi nazwa"),
 ];
@@ -576,7 +647,9 @@ const KEYS: &[(Key, &str)] = &[
         Key::Password,
         "password passwd passwort kennwort pwd passphrase passcode pass pw motdepasse mdp contraseña contrasena \
          clave senha wachtwoord hasło haslo heslo lösenord losenord salasana adgangskode passord userpassword \
-         dbpassword pgpassword passwordhash пароль şifre parola jelszó 密码 パスワード 비밀번호",
+         dbpassword pgpassword passwordhash пароль şifre parola jelszó 密码 パスワード 비밀번호 \
+         lozinka zaporka geslo slaptažodis parool parole κωδικός парола kodeord hemmelighed palavrapasse \
+         wachtzin wachtwoordzin",
     ),
     (Key::Pin, "pin otp totp mfa tan 2fa onetimecode onetimepassword"),
     (

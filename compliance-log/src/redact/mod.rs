@@ -1,6 +1,8 @@
 //! Finds personal data and secrets in text and takes them out.
 
 mod anchor;
+mod builder;
+mod custom;
 mod decode;
 mod detect;
 mod detector;
@@ -10,7 +12,11 @@ mod escape;
 #[cfg(feature = "json")]
 mod json;
 mod lexicon;
+mod metrics;
 mod rule;
+#[cfg(feature = "toml")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "toml")))]
+mod rules_file;
 mod stream;
 mod text;
 mod words;
@@ -18,14 +24,24 @@ mod words;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
+pub use self::builder::RedactorBuilder;
+use self::custom::Customs;
+#[cfg(feature = "custom")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "custom")))]
+pub use self::custom::{CustomDetector, CustomDetectorError, CustomDetectorErrorKind};
 use self::detect::Hit;
 pub use self::detector::Detector;
 use self::edit::Edits;
 pub use self::escape::escape_control;
 use self::lexicon::{Cue, Lead, lexicon};
+pub use self::metrics::Metrics;
 use self::rule::Rules;
-pub use self::rule::{RedactorBuilder, Rule};
+pub use self::rule::{FieldRule, Rule};
+#[cfg(feature = "toml")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "toml")))]
+pub use self::rules_file::{RulesError, RulesErrorKind};
 pub use self::stream::{Redacted, RedactingWriter};
 
 /// Finds personal data and secrets in text and puts a placeholder in each one's place.
@@ -193,17 +209,70 @@ impl Redactor {
     /// ```
     #[must_use]
     pub fn redact_field<'t>(&self, name: &str, value: &'t str) -> Cow<'t, str> {
-        self.work(value, &Field::named(name), None)
+        match self.rules.of_field(name) {
+            Some(rule) => self.fixed(rule).map_or(Cow::Borrowed(value), Cow::Borrowed),
+            None => self.work(value, &Field::named(name), None),
+        }
+    }
+
+    /// What stands in the place of a field's value, whatever it is; nothing where it stays or is to be inspected.
+    pub(crate) fn replaced(&self, name: &str) -> Option<&'static str> {
+        self.rules.of_field(name).and_then(|rule| self.fixed(rule))
+    }
+
+    fn fixed(&self, rule: FieldRule) -> Option<&'static str> {
+        let replacement = rule.replacement()?;
+        if let Some(counters) = &self.rules.counters {
+            counters.hit(Detector::Dropped);
+        }
+        (!self.rules.report_only).then_some(replacement)
+    }
+
+    /// Whether a number of up to ten digits is nobody's unless its field says otherwise.
+    pub(crate) fn passes_numbers(&self) -> bool {
+        self.rules.customs.is_empty()
+    }
+
+    /// Whether a field of this name has a rule.
+    pub(crate) fn has_rule(&self, name: &str) -> bool {
+        self.rules.of_field(name).is_some()
+    }
+
+    /// What was inspected and found so far; nothing unless [`RedactorBuilder::count`] was asked for.
+    #[must_use]
+    pub fn metrics(&self) -> Option<Metrics> {
+        self.rules.counters.as_ref().map(|counters| counters.read())
+    }
+
+    /// Takes another key for [`Rule::Pseudonym`] from now on, here and in every clone: that of the next epoch.
+    #[cfg(feature = "pseudonym")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "pseudonym")))]
+    pub fn rotate(&self, pseudonymiser: compliance_core::pseudonym::Pseudonymiser) {
+        self.rules.rotate(pseudonymiser);
     }
 
     fn work<'t>(&self, text: &'t str, field: &Field<'_>, spans: Option<&mut Vec<Span>>) -> Cow<'t, str> {
+        let Some(counters) = &self.rules.counters else { return self.rewrite(text, field, spans) };
+        let start = Instant::now();
+        let mut found = Vec::new();
+        let redacted = self.rewrite(text, field, Some(&mut found));
+        counters.text(text.len(), start.elapsed());
+        found.iter().for_each(|span| counters.hit(span.detector));
+        if let Some(spans) = spans {
+            spans.append(&mut found);
+        }
+        if self.rules.report_only { Cow::Borrowed(text) } else { redacted }
+    }
+
+    fn rewrite<'t>(&self, text: &'t str, field: &Field<'_>, spans: Option<&mut Vec<Span>>) -> Cow<'t, str> {
         let mut current = Cow::Borrowed(text);
         let mut edits = Edits::default();
         let mut hits: Vec<Hit> = Vec::new();
         let mut stable = false;
         for _ in 0..Self::MAX_ROUNDS {
             hits.clear();
-            if current.len() > Self::MAX_LEN || field.find(&current, &mut hits).is_err() {
+            if current.len() > Self::MAX_LEN || field.find(&current, &self.rules.customs, &mut hits).is_err()
+            {
                 break;
             }
             hits.retain(|hit| self.rules.of(hit.detector) != Rule::Keep);
@@ -242,6 +311,12 @@ struct Field<'n> {
     keyed: bool,
 }
 
+/// Whether a field's name says nothing of its value.
+pub(crate) fn says_nothing(name: &str) -> bool {
+    let field = Field::named(name);
+    field.cues.is_empty() && !field.keyed
+}
+
 impl<'n> Field<'n> {
     fn named(name: &'n str) -> Self {
         let mut field = Self { name, ..Self::default() };
@@ -253,8 +328,8 @@ impl<'n> Field<'n> {
         field
     }
 
-    fn find(&self, value: &str, hits: &mut Vec<Hit>) -> Result<(), engine::TooDeep> {
-        engine::find(value, &self.cues, engine::MAX_DEPTH, hits)?;
+    fn find(&self, value: &str, customs: &Customs, hits: &mut Vec<Hit>) -> Result<(), engine::TooDeep> {
+        engine::find(value, &self.cues, customs, engine::MAX_DEPTH, hits)?;
         if !self.keyed || value.is_empty() {
             return Ok(());
         }
@@ -263,7 +338,7 @@ impl<'n> Field<'n> {
         let line = format!("{}=\"{}\"", self.name, value.replace(['"', '\\', '\n', '\r'], "_"));
         let offset = self.name.len().saturating_add(2);
         let mut found = Vec::new();
-        engine::find(&line, &[], engine::MAX_DEPTH, &mut found)?;
+        engine::find(&line, &[], &Customs::default(), engine::MAX_DEPTH, &mut found)?;
         hits.extend(found.into_iter().filter(|hit| hit.end > offset).filter_map(|hit| {
             let start = hit.start.saturating_sub(offset);
             let end = hit.end.saturating_sub(offset).min(value.len());

@@ -1,10 +1,19 @@
-//! What is put in a value's place, by detector.
+//! What is put in a value's place, by detector and by field.
 
+#[cfg(feature = "pseudonym")]
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+#[cfg(feature = "pseudonym")]
+use std::sync::{PoisonError, RwLock};
 
-use compliance_core::class::DataClass;
+#[cfg(feature = "pseudonym")]
+use compliance_core::pseudonym::Pseudonymiser;
 
+use super::custom::Customs;
+use super::detect::Hit;
 use super::detector::Detector;
+use super::metrics::Counters;
 
 /// What happens to a value that was found.
 ///
@@ -19,46 +28,156 @@ pub enum Rule {
     Mask,
     /// The type's name in brackets: `[EMAIL]`. The default.
     Placeholder,
+    /// A keyed token that is the same for the same value within one epoch, so that a person's lines can be told to be
+    /// one person's: `pn1_0123abcd_42_…`. For [`Detector::Email`], [`Detector::Ipv6`] and [`Detector::SessionId`];
+    /// a [placeholder](Self::Placeholder) for any other kind, since whoever holds the key finds a telephone number, a
+    /// card or a birth date by trying them all, and where no key was given.
+    #[cfg(feature = "pseudonym")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "pseudonym")))]
+    Pseudonym,
     /// The network an address is in: IPv4 to /24, IPv6 to /48; a [placeholder](Self::Placeholder) for any other kind.
     Truncate,
 }
 
+/// What happens to the value of a field of some name, whatever the value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FieldRule {
+    /// `[DROPPED]`, uninspected.
+    Drop,
+    /// The value stays, uninspected. For a field whose values only the program makes.
+    Keep,
+    /// Five asterisks.
+    Mask,
+}
+
+/// What five asterisks look like.
+const MASK: &str = "*****";
+
+impl FieldRule {
+    /// What stands in the place of the value; nothing where the value stays.
+    pub(crate) fn replacement(self) -> Option<&'static str> {
+        match self {
+            Self::Drop => Some(Detector::Dropped.placeholder()),
+            Self::Keep => None,
+            Self::Mask => Some(MASK),
+        }
+    }
+}
+
 /// The rules of a redactor.
 #[derive(Clone, Debug)]
-pub(crate) struct Rules(Vec<(Detector, Rule)>);
+pub(crate) struct Rules {
+    detectors: Vec<(Detector, Rule)>,
+    fields: Vec<(String, FieldRule)>,
+    /// In allow-list mode: the fields that pass.
+    allowed: Option<Vec<String>>,
+    pub(crate) report_only: bool,
+    pub(crate) counters: Option<Arc<Counters>>,
+    pub(crate) customs: Customs,
+    #[cfg(feature = "pseudonym")]
+    pseudonymiser: Arc<RwLock<Option<Pseudonymiser>>>,
+}
 
 impl Default for Rules {
     fn default() -> Self {
-        Self(vec![(Detector::Geo, Rule::Keep)])
+        Self {
+            detectors: vec![(Detector::Geo, Rule::Keep)],
+            fields: Vec::new(),
+            allowed: None,
+            report_only: false,
+            counters: None,
+            customs: Customs::default(),
+            #[cfg(feature = "pseudonym")]
+            pseudonymiser: Arc::default(),
+        }
     }
 }
 
 impl Rules {
-    /// Sets the rule of a detector. What could not be inspected stays dropped, and a secret is never kept by the
-    /// rule of a whole class.
+    /// Sets the rule of a detector. What could not be inspected stays dropped.
     pub(crate) fn set(&mut self, detector: Detector, rule: Rule) {
         if detector == Detector::Dropped {
             return;
         }
-        self.0.retain(|(other, _)| *other != detector);
+        self.detectors.retain(|(other, _)| *other != detector);
         if rule != Rule::Placeholder {
-            self.0.push((detector, rule));
+            self.detectors.push((detector, rule));
         }
+    }
+
+    /// Sets the rule of a field; the last one counts.
+    pub(crate) fn set_field(&mut self, name: &str, rule: FieldRule) {
+        self.fields.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self.fields.push((name.to_owned(), rule));
+    }
+
+    /// Lets only fields of these names pass, besides those that may pass already.
+    pub(crate) fn allow(&mut self, names: impl IntoIterator<Item = String>) {
+        self.allowed.get_or_insert_default().extend(names);
+    }
+
+    #[cfg(feature = "pseudonym")]
+    pub(crate) fn set_pseudonymiser(&mut self, pseudonymiser: Pseudonymiser) {
+        self.pseudonymiser = Arc::new(RwLock::new(Some(pseudonymiser)));
+    }
+
+    #[cfg(feature = "pseudonym")]
+    pub(crate) fn rotate(&self, pseudonymiser: Pseudonymiser) {
+        *self.pseudonymiser.write().unwrap_or_else(PoisonError::into_inner) = Some(pseudonymiser);
     }
 
     pub(crate) fn of(&self, detector: Detector) -> Rule {
-        self.0.iter().find(|(other, _)| *other == detector).map_or(Rule::Placeholder, |(_, rule)| *rule)
+        self.detectors
+            .iter()
+            .find(|(other, _)| *other == detector)
+            .map_or(Rule::Placeholder, |(_, rule)| *rule)
+    }
+
+    /// The rule of a field that has one, by its own name or because it is on no list of those that pass.
+    #[inline]
+    pub(crate) fn of_field(&self, name: &str) -> Option<FieldRule> {
+        if self.fields.is_empty() && self.allowed.is_none() {
+            return None;
+        }
+        if let Some((_, rule)) = self.fields.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            return Some(*rule);
+        }
+        let allowed = self.allowed.as_ref()?;
+        (!allowed.iter().any(|other| other.eq_ignore_ascii_case(name))).then_some(FieldRule::Drop)
     }
 
     /// Writes what stands in the value's place.
-    pub(crate) fn write(&self, detector: Detector, value: &str, written: &mut String) {
+    pub(crate) fn write(&self, hit: &Hit, value: &str, written: &mut String) {
+        let detector = hit.detector;
         match self.of(detector) {
-            Rule::Mask => written.push_str("*****"),
+            Rule::Mask => written.push_str(MASK),
             Rule::Truncate if let Some(network) = network(detector, value) => written.push_str(&network),
-            Rule::Keep | Rule::Placeholder | Rule::Truncate => written.push_str(detector.placeholder()),
+            #[cfg(feature = "pseudonym")]
+            Rule::Pseudonym if let Some(token) = self.pseudonym(detector, value) => written.push_str(&token),
+            _ => written.push_str(self.customs.placeholder(hit.custom).unwrap_or(detector.placeholder())),
         }
     }
+
+    /// The token for a value of a kind that has too many possible values to try them all; nothing where the value is
+    /// not plainly one of that kind, for what would it be the same as?
+    #[cfg(feature = "pseudonym")]
+    fn pseudonym(&self, detector: Detector, value: &str) -> Option<String> {
+        let plain = super::decode::plain(value).map_or(Cow::Borrowed(value), |plain| Cow::Owned(plain.text));
+        let identifier = match detector {
+            Detector::Email if plain.contains('@') => plain.to_lowercase(),
+            Detector::Ipv6 => plain.parse::<Ipv6Addr>().ok()?.to_string(),
+            Detector::SessionId if plain.len() >= MIN_SESSION_ID => plain.into_owned(),
+            _ => return None,
+        };
+        let pseudonymiser = self.pseudonymiser.read().unwrap_or_else(PoisonError::into_inner);
+        Some(pseudonymiser.as_ref()?.pseudonym(identifier.as_bytes()).to_string())
+    }
 }
+
+/// The shortest session identifier that cannot be found by trying, in characters.
+#[cfg(feature = "pseudonym")]
+const MIN_SESSION_ID: usize = 22;
 
 /// The network of an address; nothing for a value that is none, or that was encoded.
 fn network(detector: Detector, value: &str) -> Option<String> {
@@ -76,46 +195,5 @@ fn network(detector: Detector, value: &str) -> Option<String> {
             Some(format!("{}/48", Ipv6Addr::from([a, b, c, 0, 0, 0, 0, 0])))
         }
         _ => None,
-    }
-}
-
-/// Collects rules for a [`Redactor`](super::Redactor).
-///
-/// ```
-/// use compliance_log::redact::{Detector, Redactor, Rule};
-///
-/// let redactor = Redactor::builder().rule(Detector::Ipv4, Rule::Truncate).rule(Detector::Mac, Rule::Keep).build();
-/// assert_eq!(redactor.redact("from 203.0.113.7"), "from 203.0.113.0/24");
-/// assert_eq!(redactor.redact("by anna@example.com"), "by [EMAIL]");
-/// ```
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct RedactorBuilder {
-    pub(crate) rules: Rules,
-}
-
-impl RedactorBuilder {
-    /// Sets the rule of a detector. [`Detector::Dropped`] has none: what cannot be inspected is dropped.
-    ///
-    /// # Security
-    /// [`Rule::Keep`] on a detector of class [`DataClass::Secret`] passes secrets on. It exists for a redactor that
-    /// runs behind another one.
-    pub fn rule(mut self, detector: Detector, rule: Rule) -> Self {
-        self.rules.set(detector, rule);
-        self
-    }
-
-    /// Sets the rule of every detector of a class.
-    pub fn class_rule(mut self, class: DataClass, rule: Rule) -> Self {
-        for detector in Detector::ALL.iter().filter(|detector| detector.class() == class) {
-            self.rules.set(*detector, rule);
-        }
-        self
-    }
-
-    /// The redactor.
-    #[must_use]
-    pub fn build(self) -> super::Redactor {
-        super::Redactor::with_rules(self.rules)
     }
 }

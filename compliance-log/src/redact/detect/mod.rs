@@ -13,6 +13,7 @@ pub(crate) mod number;
 pub(crate) mod payment;
 pub(crate) mod person;
 pub(crate) mod phone;
+pub(crate) mod place;
 pub(crate) mod secret;
 pub(crate) mod token;
 
@@ -26,6 +27,8 @@ pub(crate) struct Hit {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) detector: Detector,
+    /// One more than the index of the service's own detector, 0 for none.
+    pub(crate) custom: u8,
 }
 
 /// The families whose hits have no bound in length.
@@ -85,7 +88,7 @@ impl<'t, 'h> Scan<'t, 'h> {
     /// Reports a hit.
     pub(crate) fn hit(&mut self, start: usize, end: usize, detector: Detector) {
         if start < end {
-            self.hits.push(Hit { start, end, detector });
+            self.hits.push(Hit { start, end, detector, custom: 0 });
         }
     }
 

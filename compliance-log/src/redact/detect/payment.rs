@@ -34,7 +34,9 @@ pub(crate) fn card(scan: &mut Scan<'_, '_>, found: &Number) {
             Announced::Near => luhn(digits) && issuer != Issuer::None,
             Announced::No => luhn(digits) && issuer == Issuer::Sure,
         };
-        if sound && !uniform(digits) && (announced == Announced::Adjacent || !scan.is_reference(start)) {
+        // An order's number that is a card's in every respect is a card's: one in a hundred others looks like it.
+        let sure = announced == Announced::Adjacent || issuer == Issuer::Sure && luhn(digits);
+        if sound && !uniform(digits) && (sure || !scan.is_reference(start)) {
             scan.hit(start, end, Detector::CreditCard);
             return;
         }
@@ -89,6 +91,9 @@ fn issuer(digits: &[u8]) -> Issuer {
 
 /// A card verification value: three or four digits next to its word.
 pub(crate) fn verification_value(scan: &mut Scan<'_, '_>, cue_end: usize) {
+    // `cvv2=123`
+    let numbered = scan.text.at(cue_end) == b'2' && !scan.text.is(cue_end.wrapping_add(1), DIGIT);
+    let cue_end = cue_end.wrapping_add(usize::from(numbered));
     let start = scan.value_after(cue_end);
     let end = scan.text.run_end(start, DIGIT, 5);
     if start > cue_end && (3..=4).contains(&end.wrapping_sub(start)) && ends_clean(scan.text, end) {

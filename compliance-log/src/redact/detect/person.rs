@@ -17,6 +17,7 @@ pub(crate) fn named(scan: &mut Scan<'_, '_>, naming: Naming, start: usize, end: 
     let Some((to, words)) = name_end(text, from) else { return };
     let least = match naming {
         Naming::Title | Naming::Salutation | Naming::NamePart => 1,
+        Naming::Name if PARTS.has(owner(text, start)) => 1,
         Naming::Role | Naming::Name => 2,
     };
     if words < least {
@@ -98,6 +99,16 @@ fn place(text: Text<'_>, naming: Naming, start: usize, end: usize) -> Option<usi
     Some(at)
 }
 
+/// Parts of a name, before `name`: of those one word is enough.
+static PARTS: WordSet = WordSet::new(&["family", "first", "given", "last", "maiden", "middle"]);
+
+/// The word before `start` in the same identifier or phrase.
+fn owner<'t>(text: Text<'t>, start: usize) -> &'t [u8] {
+    let joined = matches!(text.before(start), b'_' | b'-' | b'.' | b' ');
+    let end = start.wrapping_sub(usize::from(joined));
+    text.slice(text.run_start(end, LETTER, 16), end)
+}
+
 /// Whether `name` is not the name of a thing: `host_name`, `fileName`, `service.name`.
 fn of_person(text: Text<'_>, start: usize) -> bool {
     static OWNERS: WordSet = WordSet::new(&[
@@ -145,10 +156,7 @@ fn of_person(text: Text<'_>, start: usize) -> bool {
         "insured",
         "student",
     ]);
-    let joined = matches!(text.before(start), b'_' | b'-' | b'.' | b' ');
-    let end = start.wrapping_sub(usize::from(joined));
-    let from = text.run_start(end, LETTER, 16);
-    let owner = text.slice(from, end);
+    let owner = owner(text, start);
     owner.is_empty() || (text.before(start) == b' ') || OWNERS.has(owner)
 }
 

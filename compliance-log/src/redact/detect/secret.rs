@@ -42,7 +42,7 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
     if key == Key::Any && closed && found.len() < 8 {
         return;
     }
-    if found.is_empty() || is_blank(found) || placeholder_len(found).is_some() {
+    if found.is_empty() || is_blank(found) || placeholder_len(found) == Some(found.len()) {
         return;
     }
     let segment = previous_segment(text, start);
@@ -155,7 +155,10 @@ fn extent(text: Text<'_>, at: usize, key: Key) -> Option<(usize, usize, bool)> {
         let (to, closed) = close(text, from, quote, depth);
         return Some((from, to, closed));
     }
-    if matches!(quote, b'{' | b'}' | b'[' | b']' | b')' | b',' | b';') && open == at {
+    // What follows a placeholder without a gap belongs to the value.
+    let placeholder = placeholder_len(text.slice(at, text.len().min(at.saturating_add(24))));
+    let glued = placeholder.is_some_and(|length| text.is(at.wrapping_add(length), LETTER | DIGIT));
+    if matches!(quote, b'{' | b'}' | b'[' | b']' | b')' | b',' | b';') && open == at && !glued {
         return None;
     }
     // An authorization header's value is the rest of the line, scheme included.
@@ -483,6 +486,38 @@ pub(crate) fn bearer(scan: &mut Scan<'_, '_>, end: usize) {
     let has = |classes: u8| token.iter().any(|byte| is(*byte, classes));
     if from > end && (token.len() >= 8 && has(DIGIT) || token.len() >= 20) {
         scan.open_hit(Open::Scheme, from, to, Detector::Bearer);
+    }
+}
+
+/// How far behind `curl` its credentials are looked for, in bytes.
+const ARGUMENTS: usize = 256;
+
+/// `curl -u user:password`.
+pub(crate) fn command(scan: &mut Scan<'_, '_>, end: usize) {
+    let text = scan.text;
+    let line = text.slice(end, text.len().min(end.saturating_add(ARGUMENTS)));
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or(&[]);
+    for option in [b" -u ".as_slice(), b" -u", b" --user ", b" --user=", b" --proxy-user ", b" -U "] {
+        let Some(found) = line.windows(option.len()).position(|part| part == option) else { continue };
+        let mut from = end.wrapping_add(found).wrapping_add(option.len());
+        let quote = text.at(from);
+        let quoted = matches!(quote, b'"' | b'\'');
+        from = from.wrapping_add(usize::from(quoted));
+        let mut to = from;
+        while to.wrapping_sub(from) < LIMIT
+            && to < text.len()
+            && if quoted { text.at(to) != quote } else { !text.is(to, SPACE) }
+        {
+            to = to.wrapping_add(1);
+        }
+        let argument = text.slice(from, to);
+        let Some(colon) = argument.iter().position(|byte| *byte == b':') else { continue };
+        let password = from.wrapping_add(colon).wrapping_add(1);
+        let found = text.slice(password, to);
+        if !is_blank(found) && placeholder_len(found) != Some(found.len()) && !found.starts_with(b"//") {
+            scan.hit(password, to, Detector::Password);
+        }
+        return;
     }
 }
 

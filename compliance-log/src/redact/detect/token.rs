@@ -149,6 +149,13 @@ pub(crate) fn prefixed(scan: &mut Scan<'_, '_>, prefix: &Prefix, start: usize, e
             while at.wrapping_sub(end) > min && matches!(text.before(at), b'.' | b'-' | b'_' | b'/') {
                 at = at.wrapping_sub(1);
             }
+            if prefix.detector == Detector::GithubToken
+                && end.wrapping_sub(start) == 4
+                && checks(text.slice(end, end.wrapping_add(GITHUB)))
+            {
+                at = end.wrapping_add(GITHUB);
+                return scan.open_hit(Open::Prefixed, start, at, prefix.detector);
+            }
             let whole = !text.is(at, UPPER | LOWER | DIGIT) || at.wrapping_sub(end) >= LIMIT;
             if at.wrapping_sub(end) >= min && whole {
                 scan.open_hit(Open::Prefixed, start, at, prefix.detector);
@@ -157,6 +164,30 @@ pub(crate) fn prefixed(scan: &mut Scan<'_, '_>, prefix: &Prefix, start: usize, e
         Shape::Jwt => jwt(scan, start),
         Shape::Pem => pem(scan, start),
     }
+}
+
+/// How long what follows the prefix of a GitHub token is: thirty random characters and six of checksum.
+const GITHUB: usize = 36;
+
+/// Whether the last six characters are the CRC-32 of the others in base 62, as in GitHub's tokens. Then the token ends here,
+/// whatever it runs into; a token mistyped or cut short is a token all the same, and found by its shape.
+fn checks(token: &[u8]) -> bool {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let Some((body, check)) = token.split_last_chunk::<6>() else { return false };
+    if token.len() != GITHUB {
+        return false;
+    }
+    let sum = !body.iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            let carry = if sum & 1 == 1 { 0xedb8_8320 } else { 0 };
+            (sum >> 1) ^ carry
+        })
+    });
+    let value = check.iter().try_fold(0_u64, |value, byte| {
+        let digit = DIGITS.iter().position(|digit| digit == byte)?;
+        Some(value.wrapping_mul(62).wrapping_add(u64::try_from(digit).ok()?))
+    });
+    value == Some(u64::from(sum))
 }
 
 /// A JWT in compact form: header and payload at least, both base64url of JSON objects for a signed one.

@@ -13,14 +13,40 @@ use compliance_log::redact::Redactor;
 
 use self::lines::Lines;
 use crate::bench::Bench;
-use crate::measure::{Effort, Failure, Measured, side_by_side};
+use crate::measure::{Effort, Failure, Measured, cpu_time, side_by_side};
 
 pub(crate) fn figures(bench: &mut Bench) -> Result<(), Failure> {
     let lines = Lines::read()?;
+    // First: tables are built once per process.
+    first_use(bench, &lines);
     bench.figure("log.scan_clean", "ns", scan_clean(bench.effort, &lines));
     bench.figure("log.scan_dense", "ns", scan_dense(bench.effort, &lines));
     bench.figure("log.layer_json", "ns", Ok(layer::json(bench.effort)));
     Ok(())
+}
+
+/// What the first redactor of a process costs: milliseconds of CPU time until its first line is done, and what a thread that
+/// redacts every line adds to the process's memory, tables and the thread itself included.
+fn first_use(bench: &mut Bench, lines: &Lines) {
+    let before = resident();
+    let (_, took) = cpu_time(|| Redactor::new().redact("by anna@example.com").len());
+    bench.figure("log.construction", "ms", Ok(Measured::alone(took.as_secs_f64() * 1e3)));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let redactor = Redactor::new();
+            lines.all.iter().map(|line| black_box(redactor.redact(line)).len()).sum::<usize>()
+        });
+    });
+    let grown = resident().and_then(|after| Ok(Measured::alone((after - before?).max(0.0))));
+    bench.figure("log.memory", "KiB", grown);
+}
+
+/// The memory of this process that is resident, in KiB.
+fn resident() -> Result<f64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/self/status")?;
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }
 
 /// The lines without a labelled value, one after the other, per line. Ours: all default detectors. The peer: look
