@@ -392,7 +392,7 @@ fn a_forger_cannot_buy_many_slow_verifications() {
     check_public(&header(MAX_ED25519_SIGNATURES - 1), Ok(()));
     check_public(&header(MAX_ED25519_SIGNATURES), Err("verify.too_many_signatures"));
     // Nobody pays for them who has no public key.
-    let signature = format!("{} {GOOD}", vec![wrong.as_str(); MAX_ED25519_SIGNATURES + 1].join(" "));
+    let signature = format!("{} {GOOD}", [wrong.as_str(); MAX_ED25519_SIGNATURES + 1].join(" "));
     assert_eq!(Case { signature: &signature, ..Case::default() }.verify_with(&verifier()), Ok(()));
 }
 

@@ -53,7 +53,7 @@ fn unpack_one<'r>(numbers: &str, names: &mut &'r [u8], payloads: &mut &'r [u8]) 
     let message = if id < 0 || content_type < 0 || payload < 0 {
         None
     } else {
-        let mut take = |from: &mut &'r [u8], len: i64| {
+        let take = |from: &mut &'r [u8], len: i64| {
             let (taken, rest) = from.split_at_checked(usize::try_from(len).ok()?)?;
             *from = rest;
             Some(taken)
