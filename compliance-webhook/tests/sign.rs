@@ -2,7 +2,7 @@
 
 use compliance_core::clock::Timestamp;
 use compliance_core::random::{RandomError, SecureRandom};
-use compliance_webhook::sign::{MessageId, Signer, SigningKey};
+use compliance_webhook::sign::{Ed25519Key, MessageId, SenderKey, Signer, SigningKey, VerifyingKey};
 use secrecy::ExposeSecret as _;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -211,4 +211,77 @@ fn reference_hmac(key: &[u8], text: &[u8]) -> [u8; 32] {
     };
     let inner = Sha256::new().chain_update(pad(0x36)).chain_update(text).finalize();
     Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into()
+}
+
+const PAIR: &str = "whsk_";
+
+/// The key of RFC 9421 appendix B.1.4, as seed and public key.
+fn pair() -> Ed25519Key {
+    let seed = hex("9f8362f87a484a954e6e740c5b4c0e84229139a20aa8ab56ff66586f6a7d29c5");
+    Ed25519Key::from_seed(&seed.try_into().unwrap())
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn key_pairs_survive_their_text_form_and_never_show() {
+    let key = pair();
+    assert_eq!(key.verifying_key().to_string(), "whpk_JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=");
+    assert_eq!(
+        format!("{key:?} {:?}", SenderKey::from(&key)),
+        "Ed25519Key([redacted]) SenderKey(v1a, [redacted])"
+    );
+    let text = key.to_secret();
+    let again = Ed25519Key::parse(text.expose_secret()).unwrap();
+    assert_eq!(again.verifying_key(), key.verifying_key());
+    // The seed alone.
+    let seed = format!(
+        "{PAIR}{}",
+        base64_of(&hex("9f8362f87a484a954e6e740c5b4c0e84229139a20aa8ab56ff66586f6a7d29c5"))
+    );
+    assert_eq!(Ed25519Key::parse(&seed).unwrap().verifying_key(), key.verifying_key());
+}
+
+#[test]
+fn key_pairs_of_another_shape_are_refused() {
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(Ed25519Key::parse(text).unwrap_err().code(), expected);
+    }
+    check("", "sign.key_prefix");
+    check(SECRET, "sign.key_prefix");
+    check("whsk_", "sign.key_length");
+    check("whsk_%", "sign.key_encoding");
+    for len in [0, 1, 31, 33, 63, 65, 96, 10_000] {
+        check(&format!("{PAIR}{}", base64_of(&vec![7; len])), "sign.key_length");
+    }
+    // A public half of another key: whoever signs with it gives the private one away.
+    check(&format!("{PAIR}{}", base64_of(&[7; 64])), "sign.key_pair");
+    assert_eq!(
+        VerifyingKey::parse(&format!("whpk_{}", base64_of(&[0; 32]))).unwrap_err().code(),
+        "sign.key_point"
+    );
+    assert_eq!(
+        VerifyingKey::parse(&format!("whpk_{}", base64_of(&[2; 31]))).unwrap_err().code(),
+        "sign.key_length"
+    );
+    assert_eq!(VerifyingKey::parse("whsk_AA==").unwrap_err().code(), "sign.key_prefix");
+}
+
+#[test]
+fn both_schemes_stand_in_one_header() {
+    let signer = Signer::new(pair());
+    let secret = SigningKey::parse("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").unwrap();
+    let signer = signer.with_previous(secret).unwrap();
+    let id = MessageId::parse("msg_27UH4WbU6Z5A5EzD8u03UvzRbpk").unwrap();
+    let payload = br#"{"email":"test@example.com","username":"test_user"}"#;
+    let signed = signer.sign(&id, Timestamp::from_unix_seconds(1_649_367_553), payload).unwrap();
+    let entries: Vec<&str> = signed.signature().split(' ').collect();
+    assert!(entries[0].starts_with("v1a,"), "{entries:?}");
+    assert_eq!(entries[0].len(), 4 + 88);
+    assert_eq!(entries[1], "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=");
+    // Deterministic (RFC 8032): the same message has the same signature.
+    assert_eq!(signer.sign(&id, Timestamp::from_unix_seconds(1_649_367_553), payload).unwrap(), signed);
 }

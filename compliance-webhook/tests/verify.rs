@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
 use compliance_core::finding::Reason;
-use compliance_webhook::sign::{MessageId, Signer, SigningKey};
+use compliance_webhook::sign::{Ed25519Key, MessageId, SenderKey, Signer, SigningKey};
 use compliance_webhook::verify::{
-    DEFAULT_MAX_BODY_LEN, DEFAULT_TOLERANCE, MAX_SIGNATURE_HEADER_LEN, MAX_SIGNATURES, MAX_TOLERANCE,
-    Verifier,
+    DEFAULT_MAX_BODY_LEN, DEFAULT_TOLERANCE, MAX_ED25519_SIGNATURES, MAX_SIGNATURE_HEADER_LEN,
+    MAX_SIGNATURES, MAX_TOLERANCE, Verifier,
 };
 use proptest::prelude::*;
 
@@ -335,4 +335,72 @@ proptest! {
         let case = Case { id: &id, sent: &sent, signature: &signature, ..Case::default() };
         prop_assert!(case.verify_with(&verifier()).is_err());
     }
+}
+
+fn pair() -> Ed25519Key {
+    Ed25519Key::from_seed(&[9; 32])
+}
+
+/// The header of the usual message under a key.
+fn signed_by(key: impl Into<SenderKey>) -> String {
+    let id = MessageId::parse(ID).unwrap();
+    Signer::new(key).sign(&id, at(SENT), BODY.as_bytes()).unwrap().signature().to_owned()
+}
+
+#[track_caller]
+fn check_public(signature: &str, expected: Result<(), &'static str>) {
+    let verifier = Verifier::new(pair().verifying_key());
+    assert_eq!(Case { signature, ..Case::default() }.verify_with(&verifier), expected);
+}
+
+#[test]
+fn a_public_key_verifies_what_its_private_key_signed() {
+    let good = signed_by(pair());
+    check_public(&good, Ok(()));
+    check_public(&format!("{GOOD} v1a,xyz {good}"), Ok(()));
+    check_public(&signed_by(Ed25519Key::from_seed(&[8; 32])), Err("verify.signature"));
+    // Only its own scheme counts: an HMAC is none, whatever the key.
+    check_public(GOOD, Err("verify.scheme"));
+    check_public(&good.replace("v1a,", "v1,"), Err("verify.scheme"));
+    check_public(&format!("v1a,{}", &GOOD[3..]), Err("verify.signature_syntax"));
+    let verifier = Verifier::new(pair().verifying_key());
+    let body = b"{}";
+    assert_eq!(
+        Case { signature: &good, body, ..Case::default() }.verify_with(&verifier),
+        Err("verify.signature")
+    );
+    let sent = "1649367554";
+    assert_eq!(
+        Case { signature: &good, sent, ..Case::default() }.verify_with(&verifier),
+        Err("verify.signature")
+    );
+}
+
+#[test]
+fn either_key_will_do_while_a_sender_changes_its_scheme() {
+    let verifier = verifier().with_key(pair().verifying_key()).unwrap();
+    for signature in [GOOD.to_owned(), signed_by(pair()), format!("{} {GOOD}", signed_by(pair()))] {
+        assert_eq!(Case { signature: &signature, ..Case::default() }.verify_with(&verifier), Ok(()));
+    }
+}
+
+#[test]
+fn a_forger_cannot_buy_many_slow_verifications() {
+    let good = signed_by(pair());
+    let wrong = signed_by(Ed25519Key::from_seed(&[8; 32]));
+    let header = |wrongs: usize| format!("{} {good}", vec![wrong.as_str(); wrongs].join(" "));
+    check_public(&header(MAX_ED25519_SIGNATURES - 1), Ok(()));
+    check_public(&header(MAX_ED25519_SIGNATURES), Err("verify.too_many_signatures"));
+    // Nobody pays for them who has no public key.
+    let signature = format!("{} {GOOD}", [wrong.as_str(); MAX_ED25519_SIGNATURES + 1].join(" "));
+    assert_eq!(Case { signature: &signature, ..Case::default() }.verify_with(&verifier()), Ok(()));
+}
+
+#[test]
+fn keys_of_both_schemes_count_towards_the_limit() {
+    let mut verifier = verifier();
+    for _ in 1..Verifier::MAX_KEYS {
+        verifier = verifier.with_key(pair().verifying_key()).unwrap();
+    }
+    assert_eq!(verifier.with_key(pair().verifying_key()).unwrap_err().code(), "verifier.too_many_keys");
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use compliance_core::clock::Timestamp;
-use compliance_webhook::sign::{MessageId, Signer, SigningKey};
-use compliance_webhook::verify::Verifier;
+use compliance_webhook::sign::{MessageId, SenderKey, Signer};
+use compliance_webhook::verify::{ReceiverKey, Verifier};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ pub(crate) fn sign(line: Unsigned) -> Value {
 fn make_signature(line: Unsigned) -> Result<Value, &'static str> {
     let payload = line.payload.bytes()?;
     let id = MessageId::parse(&line.id).map_err(|e| e.code())?;
-    let signer = Signer::new(SigningKey::parse(&line.secret).map_err(|e| e.code())?);
+    let signer = Signer::new(SenderKey::parse(&line.secret).map_err(|e| e.code())?);
     let now = time(line.timestamp).ok_or("toolbox.timestamp")?;
     let signed = signer.sign(&id, now, &payload).map_err(|e| e.code())?;
     Ok(signed.pairs().into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect())
@@ -71,7 +71,7 @@ pub(crate) fn verify(line: Signed) -> Value {
 
 fn check_signature(line: Signed) -> Result<(), &'static str> {
     let payload = line.payload.bytes()?;
-    let mut keys = line.secrets.iter().map(|secret| SigningKey::parse(secret));
+    let mut keys = line.secrets.iter().map(|secret| ReceiverKey::parse(secret));
     let first = keys.next().ok_or("toolbox.secrets")?.map_err(|e| e.code())?;
     let mut verifier = Verifier::new(first);
     for key in keys {

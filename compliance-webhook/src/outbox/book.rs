@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{EndpointId, EndpointRecord, EndpointState, Outbox, OutboxError, OutboxErrorKind};
 use crate::endpoint::{EndpointError, EndpointPolicy, EndpointReason, WebhookEndpoint};
-use crate::sign::{Signer, SigningKey};
+use crate::sign::{SenderKey, Signer};
 
 /// What an endpoint's data key is for: destroying it makes the stored secrets unreadable.
 const KEY_KIND: &str = "webhook.secret";
@@ -100,13 +100,13 @@ impl EndpointBook {
         outbox: &impl Outbox,
         tenant: &TenantId,
         endpoint: &WebhookEndpoint,
-        key: &SigningKey,
+        key: impl Into<SenderKey>,
     ) -> Result<EndpointId, EndpointBookError> {
         self.policy.check_at(endpoint.as_str(), self.clock.now())?;
         let id = EndpointId::generate(&self.random)
             .map_err(|_| EndpointBookErrorKind::Outbox(OutboxErrorKind::Random))?;
         let record = EndpointRecord {
-            sealed_keys: self.seal(tenant, &id, &[key]).await?,
+            sealed_keys: self.seal(tenant, &id, &[&key.into()]).await?,
             id: id.clone(),
             tenant: tenant.clone(),
             url: endpoint.as_str().into(),
@@ -148,15 +148,16 @@ impl EndpointBook {
         outbox: &impl Outbox,
         tenant: &TenantId,
         id: &EndpointId,
-        key: &SigningKey,
+        key: impl Into<SenderKey>,
     ) -> Result<(), EndpointBookError> {
+        let key = key.into();
         let mut record = self.next_revision(outbox, tenant, id).await?;
         let stored = self.unseal(&record).await?;
         let previous = stored.first().filter(|stored| {
             // Only the endpoint's owner learns how long this takes.
             stored.to_secret().expose_secret() != key.to_secret().expose_secret()
         });
-        let keys: Vec<&SigningKey> = std::iter::once(key).chain(previous).collect();
+        let keys: Vec<&SenderKey> = std::iter::once(&key).chain(previous).collect();
         record.sealed_keys = self.seal(tenant, id, &keys).await?;
         Ok(outbox.save_endpoint(&record).await?)
     }
@@ -205,7 +206,7 @@ impl EndpointBook {
         &self,
         tenant: &TenantId,
         id: &EndpointId,
-        keys: &[&SigningKey],
+        keys: &[&SenderKey],
     ) -> Result<Box<[u8]>, EndpointBookError> {
         let owner = KeyOwner::new(KEY_KIND, id.as_str()).map_err(|_| EndpointBookErrorKind::Seal)?;
         let owner = owner.of_tenant(tenant.clone());
@@ -229,7 +230,7 @@ impl EndpointBook {
         }
     }
 
-    async fn unseal(&self, record: &EndpointRecord) -> Result<Vec<SigningKey>, EndpointBookError> {
+    async fn unseal(&self, record: &EndpointRecord) -> Result<Vec<SenderKey>, EndpointBookError> {
         let sealed = Sealed::from_bytes(&record.sealed_keys).map_err(|_| EndpointBookErrorKind::Seal)?;
         let (store, tenant, id) = (Arc::clone(&self.keys), record.tenant.clone(), record.id.clone());
         let opened = tokio::task::spawn_blocking(move || {
@@ -244,7 +245,7 @@ impl EndpointBook {
             _ => return Err(EndpointBookErrorKind::Seal.into()),
         };
         let text = std::str::from_utf8(opened.as_bytes()).map_err(|_| EndpointBookErrorKind::Seal)?;
-        let keys = text.lines().map(SigningKey::parse).collect::<Result<_, _>>();
+        let keys = text.lines().map(SenderKey::parse).collect::<Result<_, _>>();
         keys.map_err(|_| EndpointBookErrorKind::Seal.into())
     }
 }

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::TAG_LEN;
+use super::{TAG_LEN, VerifyingKey};
 
 /// A shared secret of 24 to 64 bytes, ready to sign: the key schedule is done once.
 ///
@@ -142,6 +142,12 @@ pub struct KeyError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyErrorKind {
+    /// A private or public key of another length.
+    #[error("is {found} bytes, expected {public} for a public key and {public} or 64 for a private one", public = VerifyingKey::LEN)]
+    Ed25519Length {
+        /// How many bytes it has.
+        found: usize,
+    },
     /// Not canonical base64.
     #[error("is not padded base64 after its prefix")]
     Encoding,
@@ -151,8 +157,14 @@ pub enum KeyErrorKind {
         /// How many bytes it has.
         found: usize,
     },
+    /// The public half of a private key belongs to another one.
+    #[error("has a public half that is not that of its private half")]
+    Pair,
+    /// No usable public key.
+    #[error("is no point of the curve, or one of small order")]
+    Point,
     /// Another kind of key, or no key.
-    #[error("does not start with `whsec_`")]
+    #[error("does not start with the prefix of a key of this kind")]
     Prefix,
 }
 
@@ -163,12 +175,14 @@ impl KeyError {
         self.kind
     }
 
-    /// `sign.key_encoding`, `sign.key_length` or `sign.key_prefix`.
+    /// `sign.key_encoding`, `sign.key_length`, `sign.key_pair`, `sign.key_point` or `sign.key_prefix`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.kind {
             KeyErrorKind::Encoding => "sign.key_encoding",
-            KeyErrorKind::Length { .. } => "sign.key_length",
+            KeyErrorKind::Ed25519Length { .. } | KeyErrorKind::Length { .. } => "sign.key_length",
+            KeyErrorKind::Pair => "sign.key_pair",
+            KeyErrorKind::Point => "sign.key_point",
             KeyErrorKind::Prefix => "sign.key_prefix",
         }
     }

@@ -1,22 +1,25 @@
 //! Standard Webhooks signatures, sending side.
 //!
-//! A [`Signer`] holds one [`SigningKey`] or, while a secret is being rotated, several; each adds one signature
-//! to the header. What is signed is `id.timestamp.payload`, byte for byte, with HMAC-SHA256 (scheme `v1`).
-//! Payloads need not be text. Ids that would make that text ambiguous do not exist as [`MessageId`].
+//! A [`Signer`] holds one [`SenderKey`] or, while one is being rotated, several; each adds one signature to the
+//! header. What is signed is `id.timestamp.payload`, byte for byte, with HMAC-SHA256 under a [`SigningKey`] (scheme
+//! `v1`) or with Ed25519 under an [`Ed25519Key`] (scheme `v1a`). Payloads need not be text. Ids that would make that text ambiguous do not exist as [`MessageId`].
 //!
-//! Standard Webhooks, as of 2026-08-17, "Signature scheme"; RFC 2104; FIPS 198-1.
+//! Standard Webhooks, as of 2026-08-17, "Signature scheme"; RFC 2104; FIPS 198-1; RFC 8032.
 
+mod ed25519;
 mod id;
 mod key;
+mod sender;
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use compliance_core::clock::Timestamp;
 
+pub(crate) use ed25519::SIGNATURE_LEN;
+pub use ed25519::{Ed25519Key, VerifyingKey};
 pub use id::{MessageId, MessageIdError, MessageIdErrorKind};
 pub use key::{KeyError, KeyErrorKind, SigningKey};
+pub use sender::SenderKey;
 
 /// The header that names the message, the same on every attempt.
 pub const HEADER_ID: &str = "webhook-id";
@@ -27,9 +30,10 @@ pub const HEADER_SIGNATURE: &str = "webhook-signature";
 
 /// The scheme identifier of HMAC-SHA256.
 pub(crate) const SCHEME_V1: &str = "v1";
+/// The scheme identifier of Ed25519.
+pub(crate) const SCHEME_V1A: &str = "v1a";
 /// The length of an HMAC-SHA256 value in bytes.
 pub(crate) const TAG_LEN: usize = 32;
-const TAG_BASE64_LEN: usize = 44;
 
 /// Signs messages with one or more keys.
 ///
@@ -47,7 +51,7 @@ const TAG_BASE64_LEN: usize = 44;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Signer {
-    keys: Vec<SigningKey>,
+    keys: Vec<SenderKey>,
 }
 
 impl Signer {
@@ -56,26 +60,26 @@ impl Signer {
 
     /// Signs with one key.
     #[must_use]
-    pub fn new(key: SigningKey) -> Self {
-        Self { keys: vec![key] }
+    pub fn new(key: impl Into<SenderKey>) -> Self {
+        Self { keys: vec![key.into()] }
     }
 
     /// Signs with the previous key too, so that receivers can change over without an outage.
     ///
     /// # Errors
     /// `sign.too_many_keys` past [`MAX_KEYS`](Self::MAX_KEYS).
-    pub fn with_previous(mut self, key: SigningKey) -> Result<Self, SignError> {
+    pub fn with_previous(mut self, key: impl Into<SenderKey>) -> Result<Self, SignError> {
         if self.keys.len() >= Self::MAX_KEYS {
             return Err(SignErrorKind::TooManyKeys.into());
         }
-        self.keys.push(key);
+        self.keys.push(key.into());
         Ok(self)
     }
 
     /// Signs one attempt made at `at`, the current key first. Sign again on every attempt: receivers refuse
     /// old timestamps.
     ///
-    /// One pass over the payload per key, one allocation.
+    /// One pass over the payload per shared secret, two and a copy per key pair.
     ///
     /// # Errors
     /// `sign.timestamp` when `at` is before 1970, which the header cannot say.
@@ -88,16 +92,14 @@ impl Signer {
         let seconds =
             if at < Timestamp::UNIX_EPOCH { None } else { u64::try_from(at.as_unix_seconds()).ok() };
         let timestamp = Decimal::new(seconds.ok_or(SignErrorKind::Timestamp)?);
-        let entry_len = const { SCHEME_V1.len() + 1 + TAG_BASE64_LEN + 1 };
-        let mut signature = String::with_capacity(self.keys.len().saturating_mul(entry_len));
+        let len = self.keys.iter().map(|key| key.entry_len().saturating_add(1)).sum();
+        let mut signature = String::with_capacity(len);
         for key in &self.keys {
             if !signature.is_empty() {
                 signature.push(' ');
             }
-            signature.push_str(SCHEME_V1);
-            signature.push(',');
-            let tag = key.tag(id.as_str().as_bytes(), timestamp.as_str().as_bytes(), payload);
-            STANDARD.encode_string(tag, &mut signature);
+            let (id, timestamp) = (id.as_str().as_bytes(), timestamp.as_str().as_bytes());
+            key.sign(id, timestamp, payload, &mut signature);
         }
         Ok(SignedHeaders { id: id.as_str(), timestamp, signature })
     }

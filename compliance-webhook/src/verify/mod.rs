@@ -6,13 +6,16 @@
 //! 2. the id is one a sender may use ([`MessageId`]);
 //! 3. the timestamp is plain decimal, and neither too old nor too far ahead;
 //! 4. the body is no longer than the cap;
-//! 5. one of at most [`MAX_SIGNATURES`] signatures is the HMAC under one of the verifier's keys, compared in
-//!    constant time on the decoded bytes.
+//! 5. one of at most [`MAX_SIGNATURES`] signatures is the HMAC under one of the verifier's shared secrets (scheme
+//!    `v1`), compared in constant time on the decoded bytes, or one of at most [`MAX_ED25519_SIGNATURES`] is good
+//!    under one of its public keys (scheme `v1a`).
 //!
-//! A valid message can be sent again within the tolerance: drop duplicates by [`id`](Message::id).
+//! A valid message can be sent again within the tolerance: [`ReplayGate`] lets each through once.
 
 mod error;
 mod headers;
+mod key;
+mod replay;
 
 use std::fmt;
 use std::time::Duration;
@@ -22,13 +25,23 @@ use base64::engine::general_purpose::STANDARD;
 use compliance_core::clock::Timestamp;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::sign::{MessageId, SCHEME_V1, SigningKey, TAG_LEN};
+use crate::sign::{MessageId, SCHEME_V1, SCHEME_V1A, SIGNATURE_LEN, SigningKey, TAG_LEN, VerifyingKey};
 
 pub use error::{VerifierError, VerifyError, VerifyReason};
 use headers::Headers;
+use key::Kind;
+pub use key::ReceiverKey;
+pub use replay::{
+    Admission, Admitted, DEFAULT_HANDLING, DEFAULT_MEMORY, MemoryReplayCache, ReplayCache, ReplayError,
+    ReplayErrorKind, ReplayGate, ReplayKey, Reservation,
+};
 
 /// The most signatures in one header, whatever their scheme. A rotation sends two or three.
 pub const MAX_SIGNATURES: usize = 16;
+
+/// The most `v1a` signatures in one header when a public key is to verify them: each costs as much as a hundred
+/// of the others, and a forger pays nothing for it.
+pub const MAX_ED25519_SIGNATURES: usize = 4;
 
 /// The longest `webhook-signature` header, in bytes: room for [`MAX_SIGNATURES`] Ed25519 signatures.
 pub const MAX_SIGNATURE_HEADER_LEN: usize = 2048;
@@ -44,7 +57,7 @@ pub const MAX_TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// "Payload size").
 pub const DEFAULT_MAX_BODY_LEN: usize = 1 << 20;
 
-/// Verifies messages under one or more shared secrets.
+/// Verifies messages under one or more shared secrets and public keys.
 ///
 /// ```
 /// use compliance_core::clock::Timestamp;
@@ -70,7 +83,8 @@ pub const DEFAULT_MAX_BODY_LEN: usize = 1 << 20;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    keys: Vec<SigningKey>,
+    shared: Vec<SigningKey>,
+    public: Vec<VerifyingKey>,
     past: Duration,
     future: Duration,
     max_body_len: usize,
@@ -80,27 +94,36 @@ impl Verifier {
     /// The most keys tried on one message: each costs one pass over the body.
     pub const MAX_KEYS: usize = 8;
 
-    /// Accepts messages under one secret, five minutes either way, bodies up to
+    /// Accepts messages under one key, five minutes either way, bodies up to
     /// [`DEFAULT_MAX_BODY_LEN`] bytes.
     #[must_use]
-    pub fn new(key: SigningKey) -> Self {
+    pub fn new(key: impl Into<ReceiverKey>) -> Self {
+        let (mut shared, mut public) = (Vec::new(), Vec::new());
+        match key.into().0 {
+            Kind::Shared(key) => shared.push(key),
+            Kind::Public(key) => public.push(key),
+        }
         Self {
-            keys: vec![key],
+            shared,
+            public,
             past: DEFAULT_TOLERANCE,
             future: DEFAULT_TOLERANCE,
             max_body_len: DEFAULT_MAX_BODY_LEN,
         }
     }
 
-    /// Accepts messages under another secret, too, while one is being rotated.
+    /// Accepts messages under another key, too, while one is being rotated.
     ///
     /// # Errors
     /// `verifier.too_many_keys` past [`MAX_KEYS`](Self::MAX_KEYS).
-    pub fn with_key(mut self, key: SigningKey) -> Result<Self, VerifierError> {
-        if self.keys.len() >= Self::MAX_KEYS {
+    pub fn with_key(mut self, key: impl Into<ReceiverKey>) -> Result<Self, VerifierError> {
+        if self.shared.len().saturating_add(self.public.len()) >= Self::MAX_KEYS {
             return Err(VerifierError::TooManyKeys);
         }
-        self.keys.push(key);
+        match key.into().0 {
+            Kind::Shared(key) => self.shared.push(key),
+            Kind::Public(key) => self.public.push(key),
+        }
         Ok(self)
     }
 
@@ -133,7 +156,8 @@ impl Verifier {
     /// Verifies one message. `headers` are the request's, names in any case, other headers are skipped; `body`
     /// is the bytes as they came, before any parser.
     ///
-    /// One pass over the body per key, one allocation.
+    /// One pass over the body per shared secret and one allocation; with public keys, a copy of the body and at most
+    /// [`MAX_ED25519_SIGNATURES`] passes for each.
     ///
     /// # Errors
     /// [`VerifyError`] with the first rule that refuses; the body is gone then.
@@ -163,7 +187,7 @@ impl Verifier {
         if payload.len() > self.max_body_len {
             return Err(VerifyReason::BodyLength.into());
         }
-        self.check_signatures(signatures, |key| key.tag(id.as_bytes(), timestamp, payload))?;
+        self.check_signatures(signatures, [id.as_bytes(), timestamp, payload])?;
 
         let id = MessageId::from_checked(id);
         Ok(Verified(Message { id, sent, body }))
@@ -186,33 +210,46 @@ impl Verifier {
     fn check_signatures(
         &self,
         header: &[u8],
-        tag: impl Fn(&SigningKey) -> [u8; TAG_LEN],
+        [id, timestamp, payload]: [&[u8]; 3],
     ) -> Result<(), VerifyReason> {
-        let candidates = Candidates::parse(header)?;
+        let candidates = Candidates::parse(header, !self.shared.is_empty(), !self.public.is_empty())?;
         // Every key against every candidate, whatever matched before.
         let mut found = Choice::from(0);
-        for key in &self.keys {
-            let expected = tag(key);
-            for candidate in candidates.tags() {
-                found |= expected.ct_eq(candidate);
+        if !candidates.tags().is_empty() {
+            for key in &self.shared {
+                let expected = key.tag(id, timestamp, payload);
+                for candidate in candidates.tags() {
+                    found |= expected.ct_eq(candidate);
+                }
             }
         }
-        if bool::from(found) { Ok(()) } else { Err(VerifyReason::Signature) }
+        // No secret is at stake from here on.
+        let mut is_found = bool::from(found);
+        if !is_found && !candidates.signatures.is_empty() {
+            let message = [id, b".", timestamp, b".", payload].concat();
+            is_found = self
+                .public
+                .iter()
+                .any(|key| candidates.signatures.iter().any(|signature| key.matches(&message, signature)));
+        }
+        if is_found { Ok(()) } else { Err(VerifyReason::Signature) }
     }
 }
 
-/// The decoded `v1` signatures of one header.
+/// The decoded signatures of one header.
 struct Candidates {
     tags: [[u8; TAG_LEN]; MAX_SIGNATURES],
     len: usize,
+    signatures: Vec<[u8; SIGNATURE_LEN]>,
 }
 
 impl Candidates {
-    /// Splits `v1,… v1,… v1a,…`. Other schemes are skipped, and so is a `v1` entry that is not the base64 of
-    /// 32 bytes: it matches nothing.
-    fn parse(header: &[u8]) -> Result<Self, VerifyReason> {
-        let mut found = Self { tags: [[0; TAG_LEN]; MAX_SIGNATURES], len: 0 };
+    /// Splits `v1,… v1,… v1a,…`. Schemes no key is there for are skipped, and so is an entry that is not the
+    /// base64 of as many bytes as its scheme has: it matches nothing.
+    fn parse(header: &[u8], with_shared: bool, with_public: bool) -> Result<Self, VerifyReason> {
+        let mut found = Self { tags: [[0; TAG_LEN]; MAX_SIGNATURES], len: 0, signatures: Vec::new() };
         let mut known_scheme = false;
+        let mut ed25519_left = MAX_ED25519_SIGNATURES;
         for (count, entry) in header.split(|&byte| byte == b' ').enumerate() {
             if count >= MAX_SIGNATURES {
                 return Err(VerifyReason::TooManySignatures);
@@ -220,27 +257,32 @@ impl Candidates {
             let comma = entry.iter().position(|&byte| byte == b',').ok_or(VerifyReason::SignatureSyntax)?;
             let (scheme, encoded) = entry.split_at(comma);
             let encoded = encoded.get(1..).unwrap_or_default();
-            if scheme != SCHEME_V1.as_bytes() {
-                continue;
-            }
-            known_scheme = true;
-            // The decoder wants room for a whole number of base64 groups.
-            let mut buffer = [0; TAG_LEN + 1];
-            let Ok(TAG_LEN) = STANDARD.decode_slice(encoded, &mut buffer) else { continue };
-            if let (Some(slot), Some(tag)) = (found.tags.get_mut(found.len), buffer.first_chunk()) {
-                *slot = *tag;
-                found.len = found.len.saturating_add(1);
+            if with_shared && scheme == SCHEME_V1.as_bytes() {
+                known_scheme = true;
+                // The decoder wants room for a whole number of base64 groups.
+                let mut buffer = [0; TAG_LEN + 1];
+                let Ok(TAG_LEN) = STANDARD.decode_slice(encoded, &mut buffer) else { continue };
+                if let (Some(slot), Some(tag)) = (found.tags.get_mut(found.len), buffer.first_chunk()) {
+                    *slot = *tag;
+                    found.len = found.len.saturating_add(1);
+                }
+            } else if with_public && scheme == SCHEME_V1A.as_bytes() {
+                known_scheme = true;
+                ed25519_left = ed25519_left.checked_sub(1).ok_or(VerifyReason::TooManySignatures)?;
+                let mut buffer = [0; SIGNATURE_LEN + 2];
+                let Ok(SIGNATURE_LEN) = STANDARD.decode_slice(encoded, &mut buffer) else { continue };
+                found.signatures.extend(buffer.first_chunk::<SIGNATURE_LEN>().copied());
             }
         }
-        match (known_scheme, found.len) {
+        match (known_scheme, found.len == 0 && found.signatures.is_empty()) {
             (false, _) => Err(VerifyReason::Scheme),
-            (true, 0) => Err(VerifyReason::SignatureSyntax),
-            (true, _) => Ok(found),
+            (true, true) => Err(VerifyReason::SignatureSyntax),
+            (true, false) => Ok(found),
         }
     }
 
-    fn tags(&self) -> impl Iterator<Item = &[u8; TAG_LEN]> {
-        self.tags.iter().take(self.len)
+    fn tags(&self) -> &[[u8; TAG_LEN]] {
+        self.tags.get(..self.len).unwrap_or_default()
     }
 }
 

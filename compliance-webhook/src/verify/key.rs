@@ -1,0 +1,50 @@
+//! A receiver's key of either scheme.
+
+use crate::sign::{KeyError, KeyErrorKind, SigningKey, VerifyingKey};
+
+/// What a receiver verifies with: a shared secret (scheme `v1`) or the sender's public key (scheme `v1a`).
+///
+/// ```
+/// use compliance_webhook::verify::ReceiverKey;
+///
+/// assert!(ReceiverKey::parse("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD").is_ok());
+/// assert!(ReceiverKey::parse("whpk_JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=").is_ok());
+/// assert_eq!(ReceiverKey::parse("whsk_AA==").unwrap_err().code(), "sign.key_prefix");
+/// ```
+#[derive(Clone, Debug)]
+pub struct ReceiverKey(pub(super) Kind);
+
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Public(VerifyingKey),
+    Shared(SigningKey),
+}
+
+impl ReceiverKey {
+    /// Reads the text form of either.
+    ///
+    /// # Errors
+    /// Those of [`SigningKey::parse`] for what starts with `whsec_`, those of [`VerifyingKey::parse`] for `whpk_`,
+    /// `sign.key_prefix` for anything else; a private key has no business at a receiver.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        if text.starts_with(SigningKey::PREFIX) {
+            SigningKey::parse(text).map(Self::from)
+        } else if text.starts_with(VerifyingKey::PREFIX) {
+            VerifyingKey::parse(text).map(Self::from)
+        } else {
+            Err(KeyErrorKind::Prefix.into())
+        }
+    }
+}
+
+impl From<SigningKey> for ReceiverKey {
+    fn from(key: SigningKey) -> Self {
+        Self(Kind::Shared(key))
+    }
+}
+
+impl From<VerifyingKey> for ReceiverKey {
+    fn from(key: VerifyingKey) -> Self {
+        Self(Kind::Public(key))
+    }
+}
