@@ -36,6 +36,9 @@ fn main() {
     if wants("verify") {
         verify_all(scale);
     }
+    if wants("memory") {
+        memory(scale);
+    }
 }
 
 fn event(number: u64) -> Event {
@@ -189,4 +192,24 @@ fn verify_all(scale: u64) {
             theirs / ours
         );
     }
+}
+
+/// The most memory the process has had while it wrote and verified a large log.
+fn memory(scale: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let count = 2_000_000 * scale;
+    let event = event(0);
+    for number in 0..count {
+        let recording = log.record(event.clone());
+        if number % 1000 == 999 {
+            drop(recording.wait().unwrap());
+        }
+    }
+    log.close().unwrap();
+    assert_eq!(verify(dir.path(), &VerifyOptions::new()).unwrap().records(), count);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let most =
+        status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("VmHWM: not told by this system");
+    println!("memory: {count} records written and verified, {most} (must: 65536 kB)");
 }
