@@ -23,12 +23,21 @@ fn main() {
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
     let scale = if is_quick { 1 } else { 5 };
     let named: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let parts: [(&str, fn(u64)); 4] =
-        [("append_1", append_1), ("append_64", append_64), ("cpu", cpu_per_record), ("verify", verify_all)];
-    for (name, part) in parts {
-        if named.is_empty() || named.iter().any(|named| *named == name) {
-            part(scale);
-        }
+    let wants = |name: &str| named.is_empty() || named.iter().any(|named| *named == name);
+    if wants("append_1") {
+        append_1(scale);
+    }
+    if wants("append_64") {
+        append_64(scale);
+    }
+    if wants("cpu") {
+        cpu_per_record(scale);
+    }
+    if wants("verify") {
+        verify_all(scale);
+    }
+    if wants("memory") {
+        memory(scale);
     }
 }
 
@@ -183,4 +192,24 @@ fn verify_all(scale: u64) {
             theirs / ours
         );
     }
+}
+
+/// The most memory the process has had while it wrote and verified a large log.
+fn memory(scale: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let count = 2_000_000 * scale;
+    let event = event(0);
+    for number in 0..count {
+        let recording = log.record(event.clone());
+        if number % 1000 == 999 {
+            drop(recording.wait().unwrap());
+        }
+    }
+    log.close().unwrap();
+    assert_eq!(verify(dir.path(), &VerifyOptions::new()).unwrap().records(), count);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let most =
+        status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("VmHWM: not told by this system");
+    println!("memory: {count} records written and verified, {most} (must: 65536 kB)");
 }

@@ -27,12 +27,18 @@ fn staff() -> Circumstances {
     Circumstances::new(Actor::Person(ActorId::new("staff-17").unwrap()), at)
 }
 
+/// Every kind but those that only the trail itself writes.
+fn kinds() -> Vec<EventKind> {
+    let own = [EventKind::SystemTrailKeyChanged, EventKind::SystemTrailRetired];
+    EventKind::ALL.iter().filter(|kind| !own.contains(kind)).copied().collect()
+}
+
 /// One event of every kind, by every sort of actor.
 fn every_kind(trail: &Trail) -> AuditLog {
     let clock = std::sync::Arc::new(ManualClock::at(Timestamp::from_unix_seconds(T0)));
     let (log, _) = AuditLog::open(trail.path(), config(), clock.clone()).unwrap();
     let actor = |name| Actor::Person(ActorId::new(name).unwrap());
-    for (number, kind) in EventKind::ALL.iter().enumerate() {
+    for (number, kind) in kinds().iter().enumerate() {
         let by = match number % 4 {
             0 => Actor::Anonymous,
             1 => actor("staff-17"),
@@ -61,7 +67,7 @@ fn every_kind(trail: &Trail) -> AuditLog {
 fn run(trail: &Trail, query: Query) -> Vec<u64> {
     let sink = MemorySink::default();
     // The sink's own numbers begin at 0; the trail's reading would be recorded behind all there is.
-    for _ in EventKind::ALL {
+    for _ in kinds() {
         let event =
             Event::builder(EventKind::SystemStarted, Outcome::Passed, Actor::System, Timestamp::UNIX_EPOCH);
         drop(sink.record(event.build().unwrap()).wait().unwrap());
@@ -76,7 +82,7 @@ fn run(trail: &Trail, query: Query) -> Vec<u64> {
 fn a_query_finds_exactly_what_it_asks_for() {
     let trail = Trail::new();
     drop(every_kind(&trail));
-    let all = EventKind::ALL.len() as u64;
+    let all = kinds().len() as u64;
     let even: Vec<_> = (0..all).step_by(2).collect();
     let anna = SubjectId::new("user-4711").unwrap();
     assert_eq!(run(&trail, Query::in_all_tenants()), (0..all).collect::<Vec<_>>());
@@ -90,7 +96,7 @@ fn a_query_finds_exactly_what_it_asks_for() {
     let time = |seconds| Timestamp::from_unix_seconds(T0 + seconds);
     assert_eq!(run(&trail, Query::in_all_tenants().between(time(3), time(6))), [3, 4, 5]);
     let accounts = run(&trail, Query::in_all_tenants().class(EventClass::Account));
-    let expected = EventKind::ALL.iter().filter(|kind| kind.class() == EventClass::Account).count();
+    let expected = kinds().iter().filter(|kind| kind.class() == EventClass::Account).count();
     assert_eq!(accounts.len(), expected);
 }
 
@@ -119,7 +125,7 @@ fn an_export_is_in_the_trail_and_not_in_itself() {
         .export(trail.path(), Query::in_all_tenants(), ExportFormat::Jsonl, &mut out, &staff(), &log)
         .unwrap();
     drop(log);
-    assert_eq!(count, EventKind::ALL.len() as u64);
+    assert_eq!(count, kinds().len() as u64);
     let lines: Vec<Value> =
         String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len() as u64, count);
@@ -341,6 +347,6 @@ fn every_kind_exports_as_a_valid_ocsf_event() {
         checked += schemas.check("events", class, &event, class);
         events += 1;
     }
-    println!("{events} events of {} kinds valid, {checked} attributes checked", EventKind::ALL.len());
-    assert_eq!(events, EventKind::ALL.len());
+    println!("{events} events of {} kinds valid, {checked} attributes checked", kinds().len());
+    assert_eq!(events, kinds().len());
 }

@@ -7,9 +7,12 @@ use compliance_core::event::{Actor, Durability, Event, EventClass, EventKind, Fi
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId};
 use compliance_core::testing::MemorySink;
+use compliance_log::audit::checkpoint::SignError;
 use compliance_log::audit::record::{Circumstances, DataAccess};
 use compliance_log::audit::segment::records;
-use compliance_log::audit::{AuditConfig, AuditLog, Audited};
+use compliance_log::audit::verify::verify;
+use compliance_log::audit::{AuditConfig, AuditLog, Audited, CheckpointKey, CheckpointSigner, VerifyingKey};
+use compliance_log::audit::{FaultKind, VerifyOptions};
 use trail::{Trail, config, event, key};
 
 fn check_event(number: i64) -> Event {
@@ -119,4 +122,108 @@ fn personal_data_comes_out_against_a_durable_record_of_exactly_that() {
     drop(log);
     let kept: Vec<_> = records(trail.path()).unwrap().map(|record| record.unwrap().event().clone()).collect();
     assert_eq!(kept, [expected.clone(), expected.clone(), expected]);
+}
+
+/// A signer behind a network that comes and goes.
+#[derive(Debug, Default)]
+struct Remote {
+    is_away: std::sync::atomic::AtomicBool,
+    signs_wrongly: std::sync::atomic::AtomicBool,
+}
+
+#[derive(Debug)]
+struct Kms(CheckpointKey, std::sync::Arc<Remote>);
+
+impl CheckpointSigner for Kms {
+    fn verifying_key(&self) -> &VerifyingKey {
+        self.0.verifying_key()
+    }
+
+    fn sign(&self, text: &[u8]) -> Result<[u8; 64], SignError> {
+        use std::sync::atomic::Ordering::Relaxed;
+        match (self.1.is_away.load(Relaxed), self.1.signs_wrongly.load(Relaxed)) {
+            (true, _) => Err(SignError::new()),
+            (false, true) => Ok([7; 64]),
+            (false, false) => CheckpointSigner::sign(&self.0, text),
+        }
+    }
+}
+
+#[test]
+fn a_signer_that_fails_holds_checkpoints_up_and_spoils_nothing() {
+    use std::sync::atomic::Ordering::Relaxed;
+    let trail = Trail::new();
+    let remote = std::sync::Arc::new(Remote::default());
+    let config = AuditConfig::with_signer(Box::new(Kms(key(), remote.clone()))).checkpoint_every(4);
+    let log = open(&trail, config);
+    let mut numbers = 0..;
+    let mut record = || log.record(event(numbers.next().unwrap())).wait().map(|receipt| receipt.sequence());
+    assert_eq!([record(), record()], [Ok(0), Ok(1)]);
+    remote.is_away.store(true, Relaxed);
+    assert_eq!(record(), Ok(2), "needs no checkpoint");
+    assert_eq!(record().unwrap_err().code(), "record.unavailable");
+    assert_eq!(log.checkpoint().unwrap_err().code(), "record.unavailable");
+    remote.is_away.store(false, Relaxed);
+    remote.signs_wrongly.store(true, Relaxed);
+    assert_eq!(record().unwrap_err().code(), "record.unavailable");
+    remote.signs_wrongly.store(false, Relaxed);
+    assert_eq!(record(), Ok(3));
+    log.close().unwrap();
+    let report = trail.verify();
+    assert_eq!((report.fault(), report.records()), (None, 4));
+}
+
+#[test]
+fn a_rotated_key_is_vouched_for_by_the_old_one_and_vouches_for_it() {
+    let trail = Trail::new();
+    let key = |seed| CheckpointKey::from_seed("test.example/audit", [seed; 32]).unwrap();
+    let base = |seed| AuditConfig::new(key(seed)).checkpoint_every(16);
+    let record = |log: &AuditLog, numbers: std::ops::Range<u64>| {
+        numbers.for_each(|number| drop(log.record(event(number)).wait().unwrap()));
+    };
+    record(&open(&trail, base(7)), 0..20);
+    let refused = AuditLog::open(trail.path(), base(8), ManualClock::at(Timestamp::UNIX_EPOCH)).unwrap_err();
+    assert_eq!(refused.code(), "audit.other_key");
+    for _ in 0..2 {
+        // The second time it is under the new key already.
+        record(&open(&trail, base(8).rotate_from(Box::new(key(7)))), 20..30);
+    }
+    record(&open(&trail, base(9).rotate_from(Box::new(key(8)))), 30..40);
+    for seed in [7, 8, 9] {
+        let options = VerifyOptions::new().key(key(seed).verifying_key().clone()).read_events();
+        let report = verify(trail.path(), &options).unwrap();
+        assert_eq!((report.fault(), report.records()), (None, 52), "{seed}");
+    }
+    let options = VerifyOptions::new().key(key(6).verifying_key().clone());
+    let fault = *verify(trail.path(), &options).unwrap().fault().unwrap();
+    assert_eq!(fault.kind(), FaultKind::OtherKey);
+
+    // Whoever has no key can neither announce one nor retire what stands there.
+    let log = open(&trail, base(9));
+    for kind in [EventKind::SystemTrailKeyChanged, EventKind::SystemTrailRetired] {
+        let event =
+            Event::builder(kind, Outcome::Passed, Actor::System, Timestamp::UNIX_EPOCH).build().unwrap();
+        assert_eq!(log.record(event).wait().unwrap_err().code(), "record.reserved");
+    }
+}
+
+#[test]
+fn a_trail_does_not_go_on_under_a_key_it_did_not_name() {
+    // Two trails of the same records; the second's later segments under another key.
+    let (trail, forged) = (Trail::new(), Trail::new());
+    let key = |seed| CheckpointKey::from_seed("test.example/audit", [seed; 32]).unwrap();
+    let config = |seed| AuditConfig::new(key(seed)).segment_len(4096).checkpoint_every(16);
+    for (trail, seed) in [(&trail, 7), (&forged, 8)] {
+        let log = open(trail, config(seed));
+        (0..100).for_each(|number| drop(log.record(event(number)).wait().unwrap()));
+    }
+    let (ours, theirs) = (trail.segments(), forged.segments());
+    for (from, to) in theirs.iter().zip(&ours).skip(1) {
+        std::fs::copy(from, to).unwrap();
+    }
+    std::fs::remove_file(trail.path().join("checkpoint")).unwrap();
+    for options in [VerifyOptions::new(), VerifyOptions::new().key(key(7).verifying_key().clone())] {
+        let fault = *verify(trail.path(), &options).unwrap().fault().unwrap();
+        assert_eq!(fault.kind(), FaultKind::OtherKey);
+    }
 }

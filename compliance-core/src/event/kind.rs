@@ -169,9 +169,11 @@ kinds! {
     SystemStopped, System, "system.stopped";
     /// The trail was exported.
     SystemTrailExported, System, "system.trail_exported";
+    /// The trail goes on under another key, which a field names. Written by the trail itself only.
+    SystemTrailKeyChanged, System, "system.trail_key_changed";
     /// The trail was read.
     SystemTrailRead, System, "system.trail_read";
-    /// Part of the trail reached the end of its retention and was removed.
+    /// Part of the trail reached the end of its retention and was removed. Written by the trail itself only.
     SystemTrailRetired, System, "system.trail_retired";
     /// The trail was verified; the outcome says how it ended.
     SystemTrailVerified, System, "system.trail_verified";

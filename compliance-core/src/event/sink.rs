@@ -150,6 +150,9 @@ pub enum RecordErrorKind {
     /// An earlier write failed; the store takes nothing until it is reopened and verified.
     #[error("the store failed earlier and must be reopened")]
     Poisoned,
+    /// The event is of a kind that only the sink itself writes.
+    #[error("only the sink itself writes events of this kind")]
+    Reserved,
     /// The event is larger than the sink takes.
     #[error("the event is {found} bytes, the sink takes {max}")]
     TooLarge {
@@ -176,13 +179,15 @@ impl RecordError {
         self.0
     }
 
-    /// `record.abandoned`, `record.full`, `record.poisoned`, `record.too_large` or `record.unavailable`.
+    /// `record.abandoned`, `record.full`, `record.poisoned`, `record.reserved`, `record.too_large` or
+    /// `record.unavailable`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.0 {
             RecordErrorKind::Abandoned => "record.abandoned",
             RecordErrorKind::Full => "record.full",
             RecordErrorKind::Poisoned => "record.poisoned",
+            RecordErrorKind::Reserved => "record.reserved",
             RecordErrorKind::TooLarge { .. } => "record.too_large",
             RecordErrorKind::Unavailable => "record.unavailable",
         }

@@ -153,14 +153,85 @@ impl CheckpointKey {
     pub fn verifying_key(&self) -> &VerifyingKey {
         &self.verifying
     }
+}
 
-    pub(super) fn sign(&self, statement: Statement) -> SignedCheckpoint {
-        let text = statement.text(&self.verifying.name);
-        let signature = self.signing.sign(text.as_bytes()).to_bytes();
-        let signature = BASE64.encode([&self.verifying.id[..], &signature[..]].concat());
-        let note = format!("{text}\n\u{2014} {} {signature}\n", self.verifying.name);
-        SignedCheckpoint { statement, note: note.into() }
+/// Signs checkpoints: a key in memory, or one that never leaves a KMS or HSM.
+///
+/// Called on the thread that writes, once per checkpoint: what takes long holds records up. When it fails, records that
+/// need a checkpoint are refused with [`Unavailable`](compliance_core::event::RecordErrorKind::Unavailable), and taken
+/// again once it answers.
+pub trait CheckpointSigner: Send + Sync + fmt::Debug {
+    /// The public half.
+    fn verifying_key(&self) -> &VerifyingKey;
+
+    /// An Ed25519 signature (RFC 8032, pure) over `text`. It is checked against the public half before it is used.
+    ///
+    /// # Errors
+    /// [`SignError`] when there is none to be had.
+    fn sign(&self, text: &[u8]) -> Result<[u8; 64], SignError>;
+}
+
+/// A checkpoint was not signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("the signer gave no signature by its key")]
+#[non_exhaustive]
+pub struct SignError;
+
+impl SignError {
+    /// For implementations of [`CheckpointSigner`].
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
     }
+
+    /// `checkpoint.not_signed`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "checkpoint.not_signed"
+    }
+}
+
+impl CheckpointSigner for CheckpointKey {
+    fn verifying_key(&self) -> &VerifyingKey {
+        &self.verifying
+    }
+
+    fn sign(&self, text: &[u8]) -> Result<[u8; 64], SignError> {
+        Ok(self.signing.sign(text).to_bytes())
+    }
+}
+
+/// A signed note of the statement.
+pub(super) fn sign(
+    signer: &dyn CheckpointSigner,
+    statement: Statement,
+) -> Result<SignedCheckpoint, SignError> {
+    let text = statement.text(&signer.verifying_key().name);
+    let note = format!("{text}\n{}", signature_line(signer, &text)?);
+    Ok(SignedCheckpoint { statement, note: note.into() })
+}
+
+/// A note signed by two keys of one name: the trail goes on under the second.
+pub(super) fn sign_by_both(
+    old: &dyn CheckpointSigner,
+    new: &dyn CheckpointSigner,
+    statement: Statement,
+) -> Result<SignedCheckpoint, SignError> {
+    if old.verifying_key().name != new.verifying_key().name {
+        return Err(SignError);
+    }
+    let text = statement.text(&old.verifying_key().name);
+    let note = format!("{text}\n{}{}", signature_line(old, &text)?, signature_line(new, &text)?);
+    Ok(SignedCheckpoint { statement, note: note.into() })
+}
+
+fn signature_line(signer: &dyn CheckpointSigner, text: &str) -> Result<String, SignError> {
+    let key = signer.verifying_key();
+    let signature = signer.sign(text.as_bytes())?;
+    // Nothing is written that would not verify.
+    key.key.verify_strict(text.as_bytes(), &Signature::from_bytes(&signature)).map_err(|_| SignError)?;
+    let signature = BASE64.encode([&key.id[..], &signature[..]].concat());
+    Ok(format!("\u{2014} {} {signature}\n", key.name))
 }
 
 impl fmt::Debug for CheckpointKey {
@@ -234,6 +305,17 @@ impl VerifyingKey {
         let hash = Sha256::new_with_prefix(name).chain_update([b'\n', ED25519]).chain_update(key.as_bytes());
         let id = hash.finalize().first_chunk().copied().unwrap_or_default();
         Ok(Self { name: name.into(), id, key })
+    }
+
+    /// The key of this name with these 32 bytes (RFC 8032 §5.1.5), as a KMS gives them.
+    ///
+    /// # Errors
+    /// [`CheckpointError`] `checkpoint.key_name`; `checkpoint.key` when the bytes are no key, or one that verifies what
+    /// nobody signed.
+    pub fn from_public_key(name: &str, key: [u8; 32]) -> Result<Self, CheckpointError> {
+        let refused = CheckpointError(CheckpointErrorKind::Key);
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&key).map_err(|_| refused)?;
+        if key.is_weak() { Err(refused) } else { Self::new(name, key) }
     }
 
     /// The key's name, which is the origin of the checkpoints it verifies.

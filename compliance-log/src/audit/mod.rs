@@ -33,7 +33,7 @@ pub mod tree;
 pub mod verify;
 
 pub use self::audited::{Audited, Release, ReleaseError, ReleaseErrorKind};
-pub use self::checkpoint::{CheckpointKey, SignedCheckpoint, VerifyingKey};
+pub use self::checkpoint::{CheckpointKey, CheckpointSigner, SignedCheckpoint, VerifyingKey};
 pub use self::fault::{Fault, FaultKind};
 pub use self::record::Record;
 pub use self::segment::{AuditConfig, AuditError, AuditErrorKind, AuditLog, OpenReport, RecordPolicy};

@@ -29,7 +29,7 @@ use std::fs;
 use std::time::Duration;
 
 use compliance_core::clock::{Date, Timestamp};
-use compliance_core::event::{Actor, Event, EventClass, EventError, RecordError, Sink};
+use compliance_core::event::{Actor, Event, EventClass, EventError, RecordError};
 use compliance_core::id::SubjectId;
 use compliance_core::seal::KeyId;
 
@@ -206,7 +206,7 @@ impl Retention {
             return Ok(RetireReport { segments: 0, before: first });
         };
         let event = System::trail_retired(by, *before).build()?;
-        let _receipt = log.record(event).wait()?;
+        let _receipt = log.record_own(&event).wait()?;
         for (_, path) in segments.iter().take(kept) {
             fs::remove_file(path).map_err(io)?;
         }

@@ -251,7 +251,7 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
         after: Witness::new(options.after.as_ref().map(SignedCheckpoint::statement)),
         first,
         first_number: 0,
-        retired_before: 0,
+        is_key_met: options.key.is_none(),
         chain: None,
         segments: 0,
         completeness: Completeness::Open { uncovered: 0 },
@@ -261,11 +261,14 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
         return Err(AuditError::no_trail());
     }
     let fault = match run.read(&segments, options.key.as_ref()) {
-        Ok(()) if !is_incremental && first > run.retired_before => {
-            let position = Position { sequence: run.retired_before, segment: first, offset: 0 };
+        Ok(()) if !is_incremental && first > run.retired_before() => {
+            let position = Position { sequence: run.retired_before(), segment: first, offset: 0 };
             Some(Fault::new(FaultKind::SegmentMissing, position))
         }
-        Ok(()) => run.compare(head, options.key.as_ref()).err(),
+        Ok(()) if !run.is_key_met && run.chain.is_some() => {
+            Some(Fault::new(FaultKind::OtherKey, Position { segment: first, sequence: first, offset: 0 }))
+        }
+        Ok(()) => run.compare(head).err(),
         Err(Stop::Fault(fault)) => Some(fault),
         Err(Stop::Error(error)) => return Err(error),
     };
@@ -347,8 +350,8 @@ struct Run {
     first: u64,
     /// The number of the checkpoint it begins with.
     first_number: u64,
-    /// Records before this one were retired, as the trail says.
-    retired_before: u64,
+    /// The given key is one of those the trail was written under, each of which vouches for the others.
+    is_key_met: bool,
     chain: Option<Chain>,
     segments: u64,
     completeness: Completeness,
@@ -356,6 +359,10 @@ struct Run {
 }
 
 impl Run {
+    fn retired_before(&self) -> u64 {
+        self.chain.as_ref().map_or(0, Chain::retired_before)
+    }
+
     fn read(&mut self, segments: &[(u64, PathBuf)], key: Option<&VerifyingKey>) -> Result<(), Stop> {
         let mut segments = segments.iter().peekable();
         while let Some((name, path)) = segments.next() {
@@ -381,7 +388,7 @@ impl Run {
         let mut chain = match reader.step()? {
             Step::Frame(frame) => match self.chain.take() {
                 None => {
-                    let chain = Chain::begin(&frame, name, key)?;
+                    let chain = Chain::begin(&frame, name, None)?;
                     self.first_number = chain.last().number();
                     chain
                 }
@@ -396,6 +403,7 @@ impl Run {
                 return Err(Fault::new(FaultKind::FrameDamaged, position(offset)).into());
             }
         };
+        self.is_key_met |= key == Some(chain.key());
         let read = self.read_frames(&mut reader, &mut chain, is_last);
         self.chain = Some(chain);
         read
@@ -414,9 +422,6 @@ impl Run {
             let (offset, damage) = match reader.step()? {
                 Step::Frame(frame) => {
                     let Some(record) = chain.take(&frame)? else { continue };
-                    if let Some(before) = record.retired_before() {
-                        self.retired_before = self.retired_before.max(before);
-                    }
                     if self.reads_events && (record.event().is_err() || record.recorded_at().is_err()) {
                         return Err(chain.fault(FaultKind::RecordForm, frame.offset).into());
                     }
@@ -449,11 +454,7 @@ impl Run {
 
     /// Compares with the checkpoints from outside and beside the trail. Where they contradict it, nothing
     /// in it is proven, from the first record on.
-    fn compare(
-        &self,
-        head: Result<Option<CheckpointNote>, AuditError>,
-        key: Option<&VerifyingKey>,
-    ) -> Result<(), Fault> {
+    fn compare(&self, head: Result<Option<CheckpointNote>, AuditError>) -> Result<(), Fault> {
         let unproven = |kind| Err(Fault::new(kind, Position::default()));
         let Some(chain) = &self.chain else {
             return if head.is_ok() { Ok(()) } else { unproven(FaultKind::HeadForm) };
@@ -461,10 +462,9 @@ impl Run {
         if self.anchor.contradicts || self.after.contradicts {
             return unproven(FaultKind::Anchor);
         }
-        let key = key.unwrap_or(chain.key());
         match head {
             Ok(None) => {}
-            Ok(Some(head)) if head.verify(key).is_ok() => {}
+            Ok(Some(head)) if head.verify(chain.key()).is_ok() => {}
             Ok(Some(_)) | Err(_) => return Err(chain.fault(FaultKind::HeadForm, 0)),
         }
         if self.head.contradicts {

@@ -24,7 +24,7 @@ pub use self::typed::{
 };
 
 use compliance_core::clock::Timestamp;
-use compliance_core::event::{CANONICAL_VERSION, DecodeError, Event, FieldValueKind, Value};
+use compliance_core::event::{CANONICAL_VERSION, DecodeError, Event, EventKind, FieldValueKind, Value};
 
 use super::tree::TreeHash;
 
@@ -86,6 +86,17 @@ impl Record {
     }
 }
 
+/// The field that names the key a trail goes on under.
+pub(super) const KEY_CHANGED_TO: &str = "to";
+
+/// What verification takes a trail's own word for.
+pub(super) enum OwnWord {
+    /// The text of the key it goes on under.
+    KeyChangedTo(Box<str>),
+    /// The first record that was kept.
+    RetiredBefore(u64),
+}
+
 /// The parts of a record, the event still encoded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RecordHead<'a> {
@@ -118,21 +129,24 @@ impl<'a> RecordHead<'a> {
         })
     }
 
-    /// The record before which the trail was retired, if that is what this one says.
-    pub(super) fn retired_before(&self) -> Option<u64> {
+    /// What the trail says of itself in this record, if it does.
+    pub(super) fn own_word(&self) -> Option<OwnWord> {
         // The kind comes first in the canonical form; nothing else need be read of all other records.
-        const KIND: &[u8] = b"system.trail_retired";
         let (head, rest) = self.event.split_at_checked(6)?;
-        let is_it = head == [CANONICAL_VERSION, 1, 0, 0, 0, 20] && rest.starts_with(KIND);
-        let event = if is_it { self.event().ok()? } else { return None };
-        event.fields().iter().find_map(|field| match field.value() {
-            FieldValueKind::Plain { value: Value::Integer(before), .. }
-                if field.name() == typed::RETIRED_BEFORE =>
-            {
-                u64::try_from(*before).ok()
+        let is_own = *head.last()? >= 20 && rest.starts_with(b"system.trail_");
+        let event = if is_own { self.event().ok()? } else { return None };
+        let name = match event.kind() {
+            EventKind::SystemTrailKeyChanged => KEY_CHANGED_TO,
+            EventKind::SystemTrailRetired => typed::RETIRED_BEFORE,
+            _ => return None,
+        };
+        match event.fields().iter().find(|field| field.name() == name)?.value() {
+            FieldValueKind::Plain { value: Value::Integer(before), .. } => {
+                u64::try_from(*before).ok().map(OwnWord::RetiredBefore)
             }
+            FieldValueKind::Plain { value: Value::Text(key), .. } => Some(OwnWord::KeyChangedTo(key.clone())),
             _ => None,
-        })
+        }
     }
 
     pub(super) fn recorded_at(&self) -> Result<Timestamp, RecordFormError> {

@@ -6,7 +6,7 @@ use super::frame::{CheckpointBody, FrameKind, Header, HeaderError};
 use super::reader::Frame;
 use crate::audit::checkpoint::{CheckpointNote, SignedCheckpoint, VerifyingKey};
 use crate::audit::fault::{Fault, FaultKind, Position};
-use crate::audit::record::RecordHead;
+use crate::audit::record::{OwnWord, RecordHead};
 use crate::audit::tree::CompactTree;
 
 /// The trail up to a place, each frame checked against those before it.
@@ -21,6 +21,10 @@ pub(crate) struct Chain {
     /// When the segment was begun: the time of the checkpoint in its header.
     begun_at: Timestamp,
     batch: Option<u32>,
+    /// The key the trail says it goes on under.
+    next_key: Option<Box<str>>,
+    /// Records before this one were retired, as the trail says.
+    retired_before: u64,
 }
 
 impl Chain {
@@ -45,6 +49,8 @@ impl Chain {
             segment: name,
             begun_at,
             batch: None,
+            next_key: None,
+            retired_before: 0,
         })
     }
 
@@ -53,7 +59,11 @@ impl Chain {
         let next = self.tree.size();
         let header = decode_header(frame, name, next)?;
         if header.key != self.key {
-            return Err(fault(FaultKind::OtherKey, next, name, frame));
+            // Said in a record the old key's checkpoint covers, and that checkpoint signed by the new key too.
+            let is_announced = self.next_key.as_deref() == Some(&*header.key.to_string());
+            if !is_announced || header.checkpoint.verify(&header.key).is_err() {
+                return Err(fault(FaultKind::OtherKey, next, name, frame));
+            }
         }
         let repeats = self.uncovered == 0
             && header.tree == self.tree
@@ -62,6 +72,7 @@ impl Chain {
         if !repeats {
             return Err(fault(FaultKind::SegmentHeader, next, name, frame));
         }
+        self.key = header.key;
         (self.segment, self.begun_at, self.batch) = (name, self.last.at(), None);
         Ok(())
     }
@@ -92,6 +103,13 @@ impl Chain {
                 }
                 self.tree.push(frame.hash);
                 self.uncovered = self.uncovered.saturating_add(1);
+                match head.own_word() {
+                    None => {}
+                    Some(OwnWord::KeyChangedTo(key)) => self.next_key = Some(key),
+                    Some(OwnWord::RetiredBefore(before)) => {
+                        self.retired_before = self.retired_before.max(before);
+                    }
+                }
                 Ok(Some(head))
             }
             FrameKind::Checkpoint => {
@@ -139,6 +157,10 @@ impl Chain {
 
     pub(crate) fn uncovered(&self) -> u64 {
         self.uncovered
+    }
+
+    pub(crate) fn retired_before(&self) -> u64 {
+        self.retired_before
     }
 
     pub(super) fn begun_at(&self) -> Timestamp {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use compliance_core::event::{Event, EventClass};
 
-use crate::audit::checkpoint::CheckpointKey;
+use crate::audit::checkpoint::{CheckpointKey, CheckpointSigner};
 
 /// What becomes of an event for which there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,8 @@ fn bit(class: EventClass) -> u32 {
 #[derive(Debug)]
 #[must_use]
 pub struct AuditConfig {
-    pub(super) key: CheckpointKey,
+    pub(super) signer: Box<dyn CheckpointSigner>,
+    pub(super) previous: Option<Box<dyn CheckpointSigner>>,
     pub(super) segment_len: u64,
     pub(super) checkpoint_every: u64,
     pub(super) checkpoint_interval: Duration,
@@ -98,8 +99,14 @@ impl AuditConfig {
     /// callers wait for at most one second; every class must be recorded, on as much disk as there is, of which
     /// 1 MiB is kept in reserve.
     pub fn new(key: CheckpointKey) -> Self {
+        Self::with_signer(Box::new(key))
+    }
+
+    /// The same with a key that is elsewhere, in a KMS or HSM.
+    pub fn with_signer(signer: Box<dyn CheckpointSigner>) -> Self {
         Self {
-            key,
+            signer,
+            previous: None,
             segment_len: 64 * 1024 * 1024,
             checkpoint_every: 4096,
             checkpoint_interval: Duration::from_secs(60),
@@ -112,6 +119,15 @@ impl AuditConfig {
             reserve_len: 1024 * 1024,
             sealing: None,
         }
+    }
+
+    /// Rotates the key: a trail that is still under `previous` goes on under the new one. The change is itself a record,
+    /// names the new key and is covered by a checkpoint that both keys sign, so that whoever trusts either can verify
+    /// the whole trail. Both keys must have the same name. A trail that is under the new key already is opened as it
+    /// is: leave this in place until no older one is left.
+    pub fn rotate_from(mut self, previous: Box<dyn CheckpointSigner>) -> Self {
+        self.previous = Some(previous);
+        self
     }
 
     /// From how many bytes on a segment is closed and the next begun; brought within

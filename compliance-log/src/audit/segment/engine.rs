@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use compliance_core::event::{
-    AuditReceipt, Completion, Drive, Event, EventDigest, RecordError, RecordErrorKind, Recording,
+    AuditReceipt, Completion, Drive, Event, EventDigest, EventKind, RecordError, RecordErrorKind, Recording,
 };
 
 use super::config::{AuditConfig, Policies, RecordPolicy, Sealing};
@@ -230,8 +230,18 @@ impl Engine {
         (!outcome.has_failed && !is_closing).then_some(outcome.until_heartbeat)
     }
 
-    /// Hands an event over.
+    /// Hands an event over, unless it is one that verification takes the trail's own word for.
     pub(super) fn submit(this: &Arc<Self>, event: &Event) -> Result<Recording, RecordError> {
+        match event.kind() {
+            EventKind::SystemTrailKeyChanged | EventKind::SystemTrailRetired => {
+                Err(RecordError::new(RecordErrorKind::Reserved))
+            }
+            _ => Self::submit_own(this, event),
+        }
+    }
+
+    /// Hands an event over.
+    pub(super) fn submit_own(this: &Arc<Self>, event: &Event) -> Result<Recording, RecordError> {
         let mut bytes = Vec::with_capacity(512);
         let digest = match &this.limits.sealing {
             None => event.encode_with_digest(&mut bytes),

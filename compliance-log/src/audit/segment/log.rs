@@ -14,6 +14,7 @@ use super::file;
 use super::recover::recover;
 use super::writer::Writer;
 use crate::audit::checkpoint::{SignedCheckpoint, VerifyingKey};
+use crate::audit::fault::FaultKind;
 use crate::audit::verify::{VerifyOptions, verify};
 
 /// An audit trail open for writing.
@@ -119,10 +120,18 @@ impl AuditLog {
         let lock = lock.ok_or(AuditError::locked())?;
         file::remove_unfinished(&dir)
             .map_err(|error| AuditError::io("remove an unfinished segment", &error))?;
-        let key = config.key.verifying_key().clone();
-        let recovered = recover(&dir, &key)?;
+        let key = config.signer.verifying_key().clone();
+        let previous = config.previous.as_ref().map(|signer| signer.verifying_key());
+        let recovered = match (recover(&dir, &key), previous) {
+            // Not under this key yet: rotated when the writer starts.
+            (Err(error), Some(previous)) if error.code() == FaultKind::OtherKey.code() => {
+                recover(&dir, previous)?
+            }
+            (recovered, _) => recovered?,
+        };
         if config.verify_all && recovered.is_some() {
-            let report = verify(&dir, &VerifyOptions::new().key(key.clone()))?;
+            let known = recovered.as_ref().map_or(&key, |recovered| recovered.chain.key());
+            let report = verify(&dir, &VerifyOptions::new().key(known.clone()))?;
             report.fault().map_or(Ok(()), |fault| Err(AuditError::from(*fault)))?;
         }
         let report = recovered.as_ref().map_or(
@@ -171,6 +180,11 @@ impl AuditLog {
         self.stop();
         let closed = self.engine.lock().closed.take();
         closed.unwrap_or(Err(RecordError::new(RecordErrorKind::Poisoned)))
+    }
+
+    /// Records an event that only the trail itself writes.
+    pub(in crate::audit) fn record_own(&self, event: &Event) -> Recording {
+        Engine::submit_own(&self.engine, event).unwrap_or_else(|error| Recording::ready(Err(error)))
     }
 
     /// The directory.

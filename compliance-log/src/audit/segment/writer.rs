@@ -19,8 +19,8 @@ use super::file::{self, SegmentFile};
 use super::frame::{self, FrameKind, Header, OVERHEAD};
 use super::reader::MAX_TORN_LEN;
 use super::recover::Recovered;
-use crate::audit::checkpoint::{SignedCheckpoint, Statement};
-use crate::audit::record::{self, HEAD_LEN};
+use crate::audit::checkpoint::{self, SignedCheckpoint, Statement};
+use crate::audit::record::{self, HEAD_LEN, KEY_CHANGED_TO};
 use crate::audit::tree::CompactTree;
 
 /// What a record takes besides its event.
@@ -61,6 +61,8 @@ enum CommitError {
     Full,
     /// What the disk holds is not known.
     Failed,
+    /// The checkpoint was not signed; nothing was written.
+    Unsigned,
 }
 
 impl CommitError {
@@ -68,6 +70,7 @@ impl CommitError {
         RecordError::new(match self {
             Self::Full => RecordErrorKind::Full,
             Self::Failed => RecordErrorKind::Poisoned,
+            Self::Unsigned => RecordErrorKind::Unavailable,
         })
     }
 }
@@ -108,6 +111,9 @@ impl Writer {
         lock: File,
     ) -> io::Result<Self> {
         let mut closed_len = 0_u64;
+        let rotates = recovered
+            .as_ref()
+            .is_some_and(|recovered| recovered.chain.key() != config.signer.verifying_key());
         let (file, first, begun_at, edge) = match recovered {
             Some(Recovered { chain, path, first, len, torn_bytes }) => {
                 for (_, path) in file::segments(dir)?.iter().filter(|(other, _)| *other != first) {
@@ -123,16 +129,17 @@ impl Writer {
             None => {
                 let tree = CompactTree::new();
                 let begun_at = clock.now();
-                let last = config.key.sign(Statement {
+                let statement = Statement {
                     size: 0,
                     root: tree.root(),
                     number: 0,
                     at: begun_at,
                     every: config.checkpoint_every,
                     closing: false,
-                });
+                };
+                let last = checkpoint::sign(&*config.signer, statement).map_err(io::Error::other)?;
                 let mut header = Vec::new();
-                Header::put(&mut header, &tree, &last, config.key.verifying_key());
+                Header::put(&mut header, &tree, &last, config.signer.verifying_key());
                 let file = SegmentFile::prepare(dir, &header, config.segment_len)?.install(dir, 0)?;
                 (file, 0, begun_at, Edge { tree, last, uncovered: 0 })
             }
@@ -152,7 +159,9 @@ impl Writer {
             buffer: Vec::new(),
             _lock: lock,
         };
-        if writer.edge.uncovered > 0 {
+        if rotates {
+            writer.rotate()?;
+        } else if writer.edge.uncovered > 0 {
             // A full disk leaves them uncovered until the next heartbeat.
             let nothing = Batch { entries: &[], start: 0, bytes: &[] };
             if let Err(CommitError::Failed) = writer.commit(&nothing, 0, Mark::Now, false) {
@@ -160,6 +169,35 @@ impl Writer {
             }
         }
         Ok(writer)
+    }
+
+    /// Goes on under the new key: a record that names it, a checkpoint by both keys over it, a segment of its own.
+    fn rotate(&mut self) -> io::Result<()> {
+        let refused = |_| io::Error::other("the key was not rotated");
+        let previous = self.config.previous.take().ok_or(io::ErrorKind::InvalidInput)?;
+        let now = self.clock.now();
+        let key = self.config.signer.verifying_key().clone();
+        let mut bytes = Vec::new();
+        Event::builder(EventKind::SystemTrailKeyChanged, EventOutcome::Passed, Actor::System, now)
+            .field(KEY_CHANGED_TO, Internal(key.to_string()))
+            .build()
+            .map_err(io::Error::other)?
+            .encode(&mut bytes);
+        let before = self.edge.clone();
+        self.buffer.clear();
+        let new = std::mem::replace(&mut self.config.signer, previous);
+        let laid_out = self.put_record(&bytes, now);
+        let statement = self.next_statement(false);
+        let old = std::mem::replace(&mut self.config.signer, new);
+        laid_out.map_err(refused)?;
+        self.edge.last =
+            checkpoint::sign_by_both(&*old, &*self.config.signer, statement).map_err(io::Error::other)?;
+        self.edge.uncovered = 0;
+        let batch = self.batch();
+        frame::put_checkpoint(&mut self.buffer, batch, self.edge.last.note());
+        self.write(before).map_err(refused)?;
+        self.publish_head().map_err(refused)?;
+        self.next_segment().map_err(refused)
     }
 
     /// Writes what was handed over in as many commits as it needs.
@@ -277,21 +315,14 @@ impl Writer {
         mark: Mark,
         skips: bool,
     ) -> Result<u64, CommitError> {
-        let now = self.clock.now();
         let before = self.edge.clone();
-        self.buffer.clear();
-        if let Some(event) = dropped_event(dropped, now) {
-            self.put_record(&event, now);
-        }
-        let first = self.edge.tree.size();
-        for (pending, bytes) in batch.events() {
-            if !(skips && pending.policy == RecordPolicy::BestEffort) {
-                self.put_record(bytes, now);
+        let first = match self.fill(batch, dropped, mark, skips) {
+            Ok(first) => first,
+            Err(error) => {
+                self.edge = before;
+                return Err(error);
             }
-        }
-        if mark != Mark::AsPromised {
-            self.put_checkpoint(mark == Mark::Closing);
-        }
+        };
         if self.buffer.is_empty() {
             return Ok(first);
         }
@@ -300,6 +331,25 @@ impl Writer {
         if self.edge.last.number() > number {
             self.last_checkpoint = Instant::now();
             self.publish_head()?;
+        }
+        Ok(first)
+    }
+
+    /// Lays a commit out in the buffer.
+    fn fill(&mut self, batch: &Batch<'_>, dropped: u64, mark: Mark, skips: bool) -> Result<u64, CommitError> {
+        let now = self.clock.now();
+        self.buffer.clear();
+        if let Some(event) = dropped_event(dropped, now) {
+            self.put_record(&event, now)?;
+        }
+        let first = self.edge.tree.size();
+        for (pending, bytes) in batch.events() {
+            if !(skips && pending.policy == RecordPolicy::BestEffort) {
+                self.put_record(bytes, now)?;
+            }
+        }
+        if mark != Mark::AsPromised {
+            self.put_checkpoint(mark == Mark::Closing)?;
         }
         Ok(first)
     }
@@ -322,7 +372,7 @@ impl Writer {
         drop(file::release_reserve(&self.dir));
     }
 
-    fn put_record(&mut self, event: &[u8], now: Timestamp) {
+    fn put_record(&mut self, event: &[u8], now: Timestamp) -> Result<(), CommitError> {
         let batch = self.batch();
         let sequence = self.edge.tree.size();
         let hash = frame::put(&mut self.buffer, FrameKind::Record, |out| {
@@ -332,23 +382,29 @@ impl Writer {
         self.edge.tree.push(hash);
         self.edge.uncovered = self.edge.uncovered.saturating_add(1);
         if self.edge.uncovered >= self.edge.last.every() {
-            self.put_checkpoint(false);
+            self.put_checkpoint(false)?;
         }
+        Ok(())
     }
 
-    fn put_checkpoint(&mut self, closing: bool) {
-        let statement = Statement {
+    fn next_statement(&self, closing: bool) -> Statement {
+        Statement {
             size: self.edge.tree.size(),
             root: self.edge.tree.root(),
             number: self.edge.last.number().saturating_add(1),
             at: self.clock.now(),
             every: self.config.checkpoint_every,
             closing,
-        };
-        self.edge.last = self.config.key.sign(statement);
+        }
+    }
+
+    fn put_checkpoint(&mut self, closing: bool) -> Result<(), CommitError> {
+        let signed = checkpoint::sign(&*self.config.signer, self.next_statement(closing));
+        self.edge.last = signed.map_err(|_| CommitError::Unsigned)?;
         self.edge.uncovered = 0;
         let batch = self.batch();
         frame::put_checkpoint(&mut self.buffer, batch, self.edge.last.note());
+        Ok(())
     }
 
     /// Where the commit being gathered will begin.
@@ -394,21 +450,32 @@ impl Writer {
         if self.edge.uncovered > 0 {
             let before = self.edge.clone();
             self.buffer.clear();
-            self.put_checkpoint(false);
+            if self.put_checkpoint(false).is_err() {
+                self.edge = before;
+                return Ok(());
+            }
             match self.write(before) {
-                Ok(()) => {}
-                Err(CommitError::Full) => return Ok(()),
                 Err(CommitError::Failed) => return Err(CommitError::Failed),
+                Err(CommitError::Full | CommitError::Unsigned) => return Ok(()),
+                Ok(()) => {}
             }
             self.last_checkpoint = Instant::now();
             self.publish_head()?;
         }
+        match self.next_segment() {
+            Err(CommitError::Failed) => Err(CommitError::Failed),
+            Err(CommitError::Full | CommitError::Unsigned) | Ok(()) => Ok(()),
+        }
+    }
+
+    /// Begins the next segment, whose header repeats the checkpoint this one ends with.
+    fn next_segment(&mut self) -> Result<(), CommitError> {
         self.buffer.clear();
         let Edge { tree, last, .. } = &self.edge;
-        Header::put(&mut self.buffer, tree, last, self.config.key.verifying_key());
+        Header::put(&mut self.buffer, tree, last, self.config.signer.verifying_key());
         let next = match SegmentFile::prepare(&self.dir, &self.buffer, self.config.segment_len) {
             Ok(next) => next,
-            Err(error) if file::is_full(&error) => return Ok(()),
+            Err(error) if file::is_full(&error) => return Err(CommitError::Full),
             Err(_) => return Err(CommitError::Failed),
         };
         self.file.trim().map_err(|_| CommitError::Failed)?;
