@@ -17,9 +17,9 @@
 //!
 //! *and* its different words, years and dates are within reach of somebody who tries the popular ones first: fewer than
 //! 10¹² combinations. A common password counts with its rank, a dictionary word as one of 50,000 however frequent it is,
-//! a year as one of a hundred, a date as one of three million. So two dictionary words or three common passwords, decorated in whatever way, are derived.
-//! Four words drawn at random are not, though each may be on a list: of passphrases of four words from the EFF's long
-//! list, six in 100,000 are refused. Without the bound it was one in sixty.
+//! a year as one of a hundred, a date as one of three million. So two dictionary words or three common passwords,
+//! decorated in whatever way, are derived. Four words drawn at random are not, though each may be on a list: of passphrases of four words from the EFF's long
+//! list one in 8,000 is refused, by the ranks of its words.
 //!
 //! Words are read in any case, through the usual stand-ins (`p4ssw0rd`), without diacritics, and through separators
 //! inside them. A password that merely *contains* such pieces is accepted.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use compliance_core::clock::Date;
 use sha2::{Digest as _, Sha256};
@@ -70,14 +70,15 @@ impl BreachFilterBuilder {
         allow_missing: bool,
         out: &mut (impl Write + Seek),
     ) -> Result<u64, BuildError> {
-        let mut ranges: Vec<(u32, PathBuf)> = Vec::new();
+        let folder = folder.as_ref();
+        let mut ranges: Vec<(u32, Box<str>)> = Vec::new();
         for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = entry?.file_name();
+            let name = name.to_str().unwrap_or_default();
             let prefix = name.strip_suffix(".txt").unwrap_or(name);
             let is_range = prefix.len() == 5 && prefix.bytes().all(|b| b.is_ascii_hexdigit());
             if let (true, Ok(prefix)) = (is_range, u32::from_str_radix(prefix, 16)) {
-                ranges.push((prefix, path));
+                ranges.push((prefix, name.into()));
             }
         }
         ranges.sort_unstable();
@@ -86,8 +87,8 @@ impl BreachFilterBuilder {
             return Err(io::Error::from(io::ErrorKind::NotFound).into());
         }
         let mut build = Build::begin(self, out)?;
-        for (prefix, path) in ranges {
-            build.lines(BufReader::new(File::open(path)?), &format!("{prefix:05X}"))?;
+        for (prefix, name) in ranges {
+            build.lines(BufReader::new(File::open(folder.join(&*name))?), &format!("{prefix:05X}"))?;
         }
         build.finish()
     }
