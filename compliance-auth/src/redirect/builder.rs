@@ -71,7 +71,7 @@ impl<'a> RedirectPolicyBuilder<'a> {
         self
     }
 
-    /// Report-only for a roll-out, see [`RedirectDecision`]. Default: [`Enforcement::Enforce`].
+    /// Report-only for a roll-out, see [`RedirectDecision`](super::RedirectDecision). Default: [`Enforcement::Enforce`].
     pub fn enforcement(mut self, enforcement: Enforcement) -> Self {
         self.enforcement = enforcement;
         self

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::nat64::Nat64Discovery;
-use super::{Discovered, Guard, GuardError, GuardedAddr, Resolve};
+use super::{Guard, GuardError, GuardedAddr, Resolve};
 use crate::deliver::{DeliverReason, Timeouts, server_name, tls_problem};
 use crate::endpoint::{EndpointHost, WebhookEndpoint};
 
@@ -58,8 +58,7 @@ impl<R: Resolve> Dialer<R> {
     ) -> Result<Vec<GuardedAddr>, DeliverReason> {
         let looked_up = timeout(self.timeouts.resolve, self.look_up(endpoint)).await;
         let (answers, prefixes) = looked_up.map_err(|_| DeliverReason::ResolveTimeout)??;
-        let discovered = prefixes.as_deref().map_or(Discovered::Unknown, Discovered::Prefixes);
-        let checked = self.guard.judge(endpoint, &answers, discovered, self.clock.now());
+        let checked = self.guard.judge(endpoint, &answers, prefixes.as_deref(), self.clock.now());
         self.record(endpoint, &checked);
         checked.map_err(|refused| DeliverReason::Guard(refused.reason()))
     }

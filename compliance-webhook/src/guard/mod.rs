@@ -82,15 +82,6 @@ pub struct Guard {
     trial: Option<Arc<RiskAcceptance>>,
 }
 
-/// The NAT64 prefixes of this network beside the configured ones.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Discovered<'a> {
-    /// These, or none.
-    Prefixes(&'a [Nat64Prefix]),
-    /// Nobody could say.
-    Unknown,
-}
-
 impl Default for Guard {
     fn default() -> Self {
         Self::new()
@@ -193,7 +184,7 @@ impl Guard {
         answers: &[IpAddr],
         now: Timestamp,
     ) -> Result<Vec<GuardedAddr>, GuardError> {
-        self.judge(endpoint, answers, Discovered::Prefixes(&[]), now)
+        self.judge(endpoint, answers, Some(&[]), now)
     }
 
     /// What a check came to, for the audit trail: refused, passed (`guard.passed`), or passed because somebody had
@@ -217,12 +208,12 @@ impl Guard {
         Finding::passed(code, version)
     }
 
-    /// As [`check_answers`](Self::check_answers), with the prefixes DNS told of.
+    /// As [`check_answers`](Self::check_answers), with the NAT64 prefixes DNS told of; `None` when nobody could say.
     pub(crate) fn judge(
         &self,
         endpoint: &WebhookEndpoint,
         answers: &[IpAddr],
-        discovered: Discovered<'_>,
+        discovered: Option<&[Nat64Prefix]>,
         now: Timestamp,
     ) -> Result<Vec<GuardedAddr>, GuardError> {
         let literal;
@@ -265,7 +256,7 @@ impl Guard {
         &self,
         endpoint: &WebhookEndpoint,
         address: IpAddr,
-        discovered: Discovered<'_>,
+        discovered: Option<&[Nat64Prefix]>,
         now: Timestamp,
     ) -> Result<(IpAddr, Grant), GuardReason> {
         let plain = canonical(address);
@@ -285,19 +276,16 @@ impl Guard {
         &self,
         endpoint: &WebhookEndpoint,
         plain: IpAddr,
-        discovered: Discovered<'_>,
+        discovered: Option<&[Nat64Prefix]>,
         now: Timestamp,
     ) -> Result<Grant, GuardReason> {
-        let (known, prefixes) = match discovered {
-            Discovered::Prefixes(prefixes) => (true, prefixes),
-            Discovered::Unknown => (false, &[][..]),
-        };
+        let prefixes = discovered.unwrap_or_default();
         if self.is_own(plain, prefixes) {
             return Err(GuardReason::OwnAddress);
         }
         let outside = outside_with(plain, &self.nat64_prefixes).and_then(|_| outside_with(plain, prefixes));
         match outside {
-            Ok(_) if plain.is_ipv6() && !known => Err(GuardReason::Nat64Unknown),
+            Ok(_) if plain.is_ipv6() && discovered.is_none() => Err(GuardReason::Nat64Unknown),
             Ok(_) => Ok(Grant::Outside),
             Err(inside) => match endpoint.risk_covers(plain, now) {
                 Ok(true) if inside.reason() != AddressReason::CloudMetadata => Ok(Grant::Risk),
