@@ -105,6 +105,26 @@ mod custom {
         assert_eq!(redactor.redact_field("badge", "B-104732"), "[BADGE]");
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+        #[test]
+        fn overlapping_matches_leave_no_byte(text in "[abcd ]{0,60}") {
+            let patterns = ["ab+c", "bc+d", "cd+a?b", "da"];
+            let names = ["FIRST", "SECOND", "THIRD", "FOURTH"];
+            let redactor = names.iter().zip(patterns).fold(Redactor::builder(), |builder, (name, pattern)| {
+                builder.custom(CustomDetector::new(name, pattern).unwrap())
+            });
+            let spans = redactor.build().scan(&text);
+            for pattern in patterns {
+                for found in regex::Regex::new(pattern).unwrap().find_iter(&text) {
+                    let covered = |span: &compliance_log::redact::Span| span.start() <= found.start() && found.end() <= span.end();
+                    assert!(spans.iter().any(covered), "{found:?} in {spans:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_placeholder_is_no_hit() {
         let greedy = CustomDetector::new("SHOUT", "[A-Z_]{4,}").unwrap();
