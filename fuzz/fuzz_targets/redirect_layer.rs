@@ -81,7 +81,9 @@ fuzz_target!(|input: (bool, u16, &[u8], Option<&[u8]>)| {
     }
     let mut service = LAYER.layer(Canned(Some(response)));
     let answer = pin!(service.call(Request::get("/team/7?tab=1").body(()).unwrap()));
-    let Poll::Ready(Ok(sent)) = answer.poll(&mut Context::from_waker(Waker::noop())) else { panic!("pending") };
+    let Poll::Ready(Ok(sent)) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("pending")
+    };
     let values: Vec<_> = sent.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
     assert!(values.len() <= 1, "{values:?}");
     for value in values {

@@ -26,6 +26,8 @@ fuzz_target!(|input: &str| {
     }
     if let Ok(answer) = passed.with_query([("code", requested), ("state", registered)]) {
         let head = requested.split('?').next().unwrap();
-        assert!(answer.location().starts_with(head) && answer.location().bytes().all(|b| b.is_ascii_graphic()));
+        assert!(
+            answer.location().starts_with(head) && answer.location().bytes().all(|b| b.is_ascii_graphic())
+        );
     }
 });

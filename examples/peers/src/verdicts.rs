@@ -20,9 +20,7 @@ pub(crate) fn print() -> Result<(), Failure> {
     let text = std::fs::read_to_string(PathBuf::from(folder).join("url/corpus.json"))?;
     let corpus: Value = serde_json::from_str(&text)?;
     let rows = corpus.get("rows").and_then(Value::as_array).ok_or("the corpus has no rows")?;
-    let of = |kind: &str| -> Vec<&Value> {
-        rows.iter().filter(|row| text_of(row, "kind") == kind).collect()
-    };
+    let of = |kind: &str| -> Vec<&Value> { rows.iter().filter(|row| text_of(row, "kind") == kind).collect() };
     let redirects = of("redirect");
     redirect("compliance-auth", &redirects, ours);
     redirect("url:join+origin,emit-serialised", &redirects, |row| Some(same_origin(row)?.into()));
@@ -70,8 +68,11 @@ fn line(kind: &str, check: &str, verdicts: &[(&str, bool)], off_site: &str) {
 
 fn redirect(check: &str, rows: &[&Value], decide: impl Fn(&Value) -> Option<String>) {
     let emitted: Vec<_> = rows.iter().map(|row| decide(row)).collect();
-    let verdicts: Vec<_> =
-        rows.iter().zip(&emitted).map(|(row, emitted)| (text_of(row, "verdict"), emitted.is_some())).collect();
+    let verdicts: Vec<_> = rows
+        .iter()
+        .zip(&emitted)
+        .map(|(row, emitted)| (text_of(row, "verdict"), emitted.is_some()))
+        .collect();
     let leaves = |(row, emitted): &(&&Value, &Option<String>)| {
         emitted.as_ref().is_some_and(|emitted| !stays(row, emitted))
     };
