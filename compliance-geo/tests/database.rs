@@ -492,8 +492,8 @@ mod mmdb {
             })
             .collect();
         for _ in 0..500_000 {
-            addresses.push(IpAddr::V4(Ipv4Addr::from_bits(random() as u32)));
-            let near = v6[random() as usize % v6.len()];
+            addresses.push(IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(random() >> 32).unwrap())));
+            let near = v6[usize::try_from(random() >> 32).unwrap() % v6.len()];
             addresses.push(IpAddr::V6(Ipv6Addr::from_bits(near | u128::from(random()))));
         }
         let mut compared = 0;
