@@ -23,7 +23,10 @@ impl Numbers {
 
     fn digits(&mut self, digits: usize) -> String {
         (0..digits)
-            .map(|at| char::from_digit((self.next() % if at == 0 { 9 } else { 10 }) as u32, 10).unwrap())
+            .map(|at| {
+                char::from_digit(u32::try_from(self.next() % if at == 0 { 9 } else { 10 }).unwrap(), 10)
+                    .unwrap()
+            })
             .collect()
     }
 }
