@@ -62,6 +62,37 @@ fn nothing_is_trimmed_or_repaired() {
     check("https://hooks.example.net\\@evil.example/", Err("endpoint.character"));
     check("https://hooks.example.net/\u{7f}", Err("endpoint.character"));
     check("https://hooks.example.net/\0", Err("endpoint.character"));
+    for char in ['\u{80}', '\u{85}', '\u{9f}', '\u{a0}', '\u{1680}', '\u{2028}', '\u{2029}', '\u{3000}'] {
+        for input in
+            [format!("https://hooks{char}.example.net/"), format!("https://hooks.example.net/{char}")]
+        {
+            check(&input, Err("endpoint.character"));
+        }
+    }
+}
+
+#[test]
+fn nothing_invisible_stands_in_a_host() {
+    for char in ['\u{ad}', '\u{200b}', '\u{200d}', '\u{2060}', '\u{fe0f}', '\u{feff}', '\u{e0100}'] {
+        check(&format!("https://hooks{char}.example.net/"), Err("endpoint.character"));
+        check(&format!("https://hooks.example.net:4{char}43/"), Err("endpoint.character"));
+    }
+    assert_eq!(
+        policy().check("https://a\u{ad}b.example.net/").unwrap_err().to_string(),
+        "endpoint refused: has white space, a backslash, a control or an invisible character at byte 9"
+    );
+    // What a parser would drop from a host without a word, over every character there is.
+    let dropped: Vec<char> = ('\u{80}'..=char::MAX)
+        .filter(|char| !matches!(u32::from(*char), 0x2_0000..0xe_0000 | 0xf_0000..))
+        .filter(|char| {
+            let parsed = url::Url::parse(&format!("https://a{char}b.example/"));
+            parsed.is_ok_and(|url| url.host_str() == Some("ab.example"))
+        })
+        .collect();
+    assert!(dropped.len() > 200, "{}", dropped.len());
+    for char in dropped {
+        check(&format!("https://a{char}b.example.net/"), Err("endpoint.character"));
+    }
 }
 
 #[test]

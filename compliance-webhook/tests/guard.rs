@@ -152,6 +152,85 @@ fn no_acceptance_reaches_metadata_services() {
     check_with(&Guard::new(), &corp, &["100.100.100.200"], Err("address.cloud_metadata"));
 }
 
+/// Accepted for `network`, asked for `hooks.corp`.
+fn accepted(network: &str, prefix_len: u8) -> WebhookEndpoint {
+    let risk = RiskAcceptance::new("ops-lead", "demo", "2026-12-01T00:00:00Z".parse().unwrap()).unwrap();
+    let policy = EndpointPolicy::new().dangerous(risk);
+    let policy = policy.allow_receiver("hooks.corp", network.parse().unwrap(), prefix_len).unwrap().build();
+    policy.check_at("https://hooks.corp/", now()).unwrap()
+}
+
+#[test]
+fn an_accepted_receiver_is_not_dialled_outside_its_network() {
+    let billing = accepted("10.1.0.0", 16);
+    let guard = Guard::new();
+    check_with(&guard, &billing, &["10.1.2.3"], Ok(&["10.1.2.3"]));
+    check_with(&guard, &billing, &["93.184.216.34"], Err("guard.risk_network"));
+    check_with(&guard, &billing, &["10.1.2.3", "2606:2800:220:1::1"], Err("guard.risk_network"));
+    check_with(&guard, &billing, &["10.2.0.1"], Err("address.private"));
+    let late = "2027-01-21T12:00:00Z".parse().unwrap();
+    for (answer, code) in [("10.1.2.3", "guard.risk_expired"), ("93.184.216.34", "guard.risk_network")] {
+        let refused = guard.check_answers(&billing, &ips(&[answer]), late).unwrap_err();
+        assert_eq!(refused.code(), code);
+    }
+}
+
+#[test]
+fn an_accepted_network_covers_no_address_that_is_carried_elsewhere() {
+    let receiver = accepted("fd00::", 8);
+    let guard = Guard::new().with_nat64_prefix("fd00:64::/96".parse().unwrap());
+    check_with(&guard, &receiver, &["fd00::1"], Ok(&["fd00::1"]));
+    check_with(&guard, &receiver, &["fd00:64::a9fe:a9fe"], Err("address.cloud_metadata"));
+    check_with(&guard, &receiver, &["fd00:64::7f00:1"], Err("address.loopback"));
+    check_with(&guard, &receiver, &["fd00:64::5db8:d822"], Err("guard.risk_network"));
+    check_with(&guard, &receiver, &["fd00::5efe:a00:1"], Err("address.private"));
+    // Without the prefix it is an address of the accepted network.
+    check_with(&Guard::new(), &receiver, &["fd00:64::7f00:1"], Ok(&["fd00:64::7f00:1"]));
+}
+
+#[test]
+fn no_earlier_rule_hides_a_metadata_service() {
+    let metadata = Err("address.cloud_metadata");
+    // An own network, a prefix and a trial at once.
+    let own = |network: &str, len| {
+        let risk = RiskAcceptance::new("ops-lead", "demo", "2026-12-01T00:00:00Z".parse().unwrap()).unwrap();
+        let guard = Guard::new().with_own_network(network.parse().unwrap(), len).unwrap();
+        guard.with_nat64_prefix("fd00:64::/96".parse().unwrap()).dangerous(risk).report_only()
+    };
+    check_with(&own("fd00::", 8), &endpoint(), &["fd00:ec2::254"], metadata);
+    check_with(&own("169.254.0.0", 16), &endpoint(), &["169.254.169.254"], metadata);
+    // The acceptance of the endpoint is over, the trial is not.
+    let short = RiskAcceptance::new("ops-lead", "demo", "2026-11-21T12:00:00Z".parse().unwrap()).unwrap();
+    let policy = EndpointPolicy::new().dangerous(short);
+    let policy = policy.allow_receiver("x.corp", "100.64.0.0".parse().unwrap(), 10).unwrap().build();
+    let before = "2026-11-21T11:00:00Z".parse().unwrap();
+    let expired = policy.check_at("https://x.corp/", before).unwrap();
+    check_with(&trial(), &expired, &["100.100.100.200"], metadata);
+    assert_eq!(
+        trial().check_answers(&expired, &ips(&["100.64.0.1"]), now()).unwrap()[0]
+            .waived()
+            .unwrap()
+            .code()
+            .as_str(),
+        "guard.risk_expired"
+    );
+    // Whatever form carries it.
+    for carried in [
+        "64:ff9b:1::a9fe:a9fe",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "fd00::5efe:a9fe:a9fe",
+        "fe80::5efe:a9fe:a9fe",
+        "fe80::200:5efe:a9fe:a9fe",
+        "2002:a9fe:a9fe::1",
+        "2001:0:4136:e378::5601:5601",
+        "::ffff:0:169.254.169.254",
+        "fd00:64::a9fe:a9fe",
+        "fd00:c1::a9fe:a9fe",
+    ] {
+        check_with(&own("fd00::", 8), &endpoint(), &[carried], metadata);
+    }
+}
+
 #[test]
 fn an_acceptance_that_ended_since_the_check_counts_for_nothing() {
     let local = dangerous().check_at("https://localhost/", now()).unwrap();
@@ -180,6 +259,19 @@ fn a_socket_to_ourselves_is_refused() {
     let local = dangerous().check_at("https://localhost/", now()).unwrap();
     let dial = Guard::new().check_answers(&local, &ips(&["127.0.0.1"]), now()).unwrap();
     assert!(dial[0].check_local("127.0.0.1:50000".parse().unwrap()).is_ok());
+}
+
+#[test]
+fn both_ends_of_a_socket_are_looked_at() {
+    let dial = Guard::new().check_answers(&endpoint(), &ips(&["93.184.216.34"]), now()).unwrap();
+    for (peer, local, expected) in [
+        ("93.184.216.34:443", "192.168.1.2:50000", Ok(())),
+        ("93.184.216.35:443", "192.168.1.2:50000", Err("guard.peer")),
+        ("93.184.216.34:443", "93.184.216.34:50000", Err("guard.own_address")),
+    ] {
+        let found = dial[0].check_socket(peer.parse().unwrap(), local.parse().unwrap());
+        assert_eq!(found.map_err(|refused| refused.code()), expected, "{peer} {local}");
+    }
 }
 
 fn trial() -> Guard {

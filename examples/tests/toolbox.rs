@@ -44,6 +44,8 @@ fn each_block_answers() {
     check("endpoint", inside, json!({"verdict": "deny"}));
     let outside = json!({"input": hook, "resolve": {"hooks.example.net": ["1.1.1.1"]}});
     check("endpoint", outside, json!({"verdict": "allow", "dial": ["1.1.1.1"]}));
+    let zoned = json!({"input": hook, "resolve": {"hooks.example.net": ["fe80::1%eth0"]}});
+    check("endpoint", zoned, json!({"verdict": "deny", "reason": "toolbox.address"}));
     let base = "https://app.example.com/login";
     check("redirect", json!({"input": "//evil.example", "base": base}), json!({"verdict": "deny"}));
     let home = json!({"verdict": "allow", "location": "https://app.example.com/home"});

@@ -31,7 +31,7 @@ pub(crate) struct Endpoint {
     input: String,
     #[serde(default = "https_port")]
     ports: Vec<u16>,
-    resolve: Option<BTreeMap<String, Vec<IpAddr>>>,
+    resolve: Option<BTreeMap<String, Vec<String>>>,
 }
 
 fn https_port() -> Vec<u16> {
@@ -40,7 +40,8 @@ fn https_port() -> Vec<u16> {
 
 /// `{"input":"url","ports":[443],"resolve":{"host":["ip"]}}` → `{"verdict","reason"?,"dial":["ip"]?}`
 ///
-/// With `resolve` in place of DNS; without it the URL alone is judged.
+/// With `resolve` in place of DNS; without it the URL alone is judged. An answer that is no address, as one with a
+/// zone, denies as `toolbox.address`.
 pub(crate) fn endpoint(line: Endpoint) -> Value {
     match judge_endpoint(&line) {
         Ok(None) => json!({"verdict": "allow"}),
@@ -61,6 +62,8 @@ fn judge_endpoint(line: &Endpoint) -> Result<Option<Vec<IpAddr>>, &'static str> 
     if resolve.is_empty() {
         return Ok(None);
     }
-    let guarded = Guard::new().check_answers(&endpoint, answers, SystemClock.now()).map_err(|e| e.code())?;
+    let answers: Result<Vec<IpAddr>, _> = answers.iter().map(|answer| answer.parse()).collect();
+    let answers = answers.map_err(|_| "toolbox.address")?;
+    let guarded = Guard::new().check_answers(&endpoint, &answers, SystemClock.now()).map_err(|e| e.code())?;
     Ok(Some(guarded.iter().map(GuardedAddr::ip).collect()))
 }

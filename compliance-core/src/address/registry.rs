@@ -134,13 +134,15 @@ const YES: Option<bool> = Some(true);
 /// The registry leaves the cell empty, or says "N/A" and points to a document.
 const UNSAID: Option<bool> = None;
 
+const AKAMAI: &str = "Akamai (Linode): Metadata service";
 const ALIBABA: &str = "Alibaba Cloud ECS: instance metadata";
 const AWS: &str = "AWS EC2: instance metadata service";
 const AWS_ECS: &str = "AWS ECS: task metadata endpoint";
 const AWS_EKS: &str = "AWS EKS: Pod Identity agent";
 const AZURE: &str = "Azure: what is IP address 168.63.129.16";
 const GOOGLE: &str = "Google Compute Engine: metadata server";
-const ORACLE: &str = "Oracle Cloud Classic: instance metadata";
+const ORACLE: &str = "Oracle Cloud Infrastructure: instance metadata";
+const ORACLE_CLASSIC: &str = "Oracle Cloud Classic: instance metadata";
 const SCALEWAY: &str = "Scaleway: instance metadata";
 const TENCENT: &str = "Tencent Cloud CVM: instance metadata";
 
@@ -183,7 +185,7 @@ pub const IPV4_SPECIAL: &[SpecialBlock] = &[
     SpecialBlock::v4([169, 254, 169, 254], 32, "Cloud metadata", AWS, NO, CloudMetadata).beyond(Provider),
     SpecialBlock::v4([169, 254, 170, 2], 32, "Cloud metadata", AWS_ECS, NO, CloudMetadata).beyond(Provider),
     SpecialBlock::v4([169, 254, 170, 23], 32, "Cloud metadata", AWS_EKS, NO, CloudMetadata).beyond(Provider),
-    SpecialBlock::v4([192, 0, 0, 192], 32, "Cloud metadata", ORACLE, NO, CloudMetadata).beyond(Provider),
+    SpecialBlock::v4([192, 0, 0, 192], 32, "Cloud metadata", ORACLE_CLASSIC, NO, CloudMetadata).beyond(Provider),
 ];
 
 /// IPv6: the special-purpose registry, then everything outside the one block from which unicast addresses are
@@ -238,7 +240,10 @@ pub const IPV6_SPECIAL: &[SpecialBlock] = &[
     SpecialBlock::v6(0x0000_0000_0000_0000_ffff_0000_0000_0000, 96, "IPv4-Translated", "RFC 2765 section 2.1", NO, Ipv4Translated).beyond(IanaAddressSpace),
 
     SpecialBlock::v6(0xfd00_0042_0000_0000_0000_0000_0000_0042, 128, "Cloud metadata", SCALEWAY, NO, CloudMetadata).beyond(Provider),
+    SpecialBlock::v6(0xfd00_00c1_0000_0000_0000_0000_a9fe_a9fe, 128, "Cloud metadata", ORACLE, NO, CloudMetadata).beyond(Provider),
+    SpecialBlock::v6(0xfd00_0100_0000_0000_0000_0000_0100_0200, 128, "Cloud metadata", ALIBABA, NO, CloudMetadata).beyond(Provider),
     SpecialBlock::v6(0xfd00_0ec2_0000_0000_0000_0000_0000_0023, 128, "Cloud metadata", AWS_EKS, NO, CloudMetadata).beyond(Provider),
     SpecialBlock::v6(0xfd00_0ec2_0000_0000_0000_0000_0000_0254, 128, "Cloud metadata", AWS, NO, CloudMetadata).beyond(Provider),
+    SpecialBlock::v6(0xfd00_a9fe_a9fe_0000_0000_0000_0000_0001, 128, "Cloud metadata", AKAMAI, NO, CloudMetadata).beyond(Provider),
     SpecialBlock::v6(0xfd20_00ce_0000_0000_0000_0000_0000_0254, 128, "Cloud metadata", GOOGLE, NO, CloudMetadata).beyond(Provider),
 ];

@@ -49,8 +49,8 @@ pub enum EndpointReason {
     /// The host is an address literal.
     #[error("the host is an address literal, expected a name")]
     AddressLiteral,
-    /// A space, a control character or a backslash.
-    #[error("has a space, control character or backslash at byte {at}")]
+    /// White space, a control character, a backslash, or an invisible character in the authority.
+    #[error("has white space, a backslash, a control or an invisible character at byte {at}")]
     Character {
         /// Byte offset of the first one.
         at: usize,

@@ -3,9 +3,9 @@
 //! [`EndpointPolicy::check`] reads a URL with a WHATWG parser and returns a [`WebhookEndpoint`], the only thing
 //! the signer's transport and the outbox take. The rules, in the order they are applied:
 //!
-//! 1. at most [`MAX_URL_LEN`] bytes, no space, no control character, no backslash;
+//! 1. at most [`MAX_URL_LEN`] bytes, no white space and no control character of Unicode, no backslash;
 //! 2. `https://` and an authority, written out (no `https:host`, no `https:////host`);
-//! 3. no user info, no percent-encoding in the authority, no fragment;
+//! 3. no user info, no percent-encoding and no invisible character in the authority, no fragment;
 //! 4. a port of the policy's list, by default 443 alone;
 //! 5. a host *name* of two labels or more; address literals in every spelling are refused by default;
 //! 6. not a name that means "inside": `localhost`, special-use and private-use suffixes
@@ -24,7 +24,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use compliance_core::clock::Timestamp;
-use compliance_core::finding::{Explain, Finding, PolicyVersion, RiskAcceptance, RiskError};
+use compliance_core::finding::{Explain, Finding, PolicyVersion, RiskAcceptance};
 use compliance_core::reason_code;
 use ipnet::IpNet;
 use url::Url;
@@ -85,6 +85,17 @@ enum Host {
 struct AcceptedRisk {
     acceptance: Arc<RiskAcceptance>,
     networks: Vec<IpNet>,
+}
+
+/// An accepted risk and an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RiskCover {
+    /// Nobody signed for the endpoint: it is an ordinary one.
+    None,
+    Covered,
+    /// In none of its networks.
+    Elsewhere,
+    Expired,
 }
 
 /// The host of a [`WebhookEndpoint`].
@@ -148,13 +159,16 @@ impl WebhookEndpoint {
         self.inner.accepted.as_ref().map(|risk| &*risk.acceptance)
     }
 
-    /// Whether an accepted risk covers `address` at `now`; `Ok(false)` when none was ever accepted for it.
-    pub(crate) fn risk_covers(&self, address: IpAddr, now: Timestamp) -> Result<bool, RiskError> {
-        let Some(risk) = &self.inner.accepted else { return Ok(false) };
-        if !risk.networks.iter().any(|network| network.contains(&address)) {
-            return Ok(false);
+    /// How the risk accepted for this endpoint stands to `address` at `now`.
+    pub(crate) fn risk_cover(&self, address: IpAddr, now: Timestamp) -> RiskCover {
+        match &self.inner.accepted {
+            None => RiskCover::None,
+            Some(risk) if !risk.networks.iter().any(|network| network.contains(&address)) => {
+                RiskCover::Elsewhere
+            }
+            Some(risk) if risk.acceptance.in_force(now).is_err() => RiskCover::Expired,
+            Some(_) => RiskCover::Covered,
         }
-        risk.acceptance.in_force(now).map(|_| true)
     }
 }
 

@@ -243,7 +243,8 @@ fn check_shape(input: &str) -> Result<(), EndpointReason> {
     if input.len() > MAX_URL_LEN {
         return Err(EndpointReason::Length { found: input.len() });
     }
-    if let Some(at) = input.bytes().position(|byte| byte <= b' ' || byte == b'\\' || byte == 0x7f) {
+    let repaired = |char: char| char.is_control() || char.is_whitespace() || char == '\\';
+    if let Some((at, _)) = input.char_indices().find(|(_, char)| repaired(*char)) {
         return Err(EndpointReason::Character { at });
     }
     let Some((scheme, rest)) = input.split_once("://") else { return Err(EndpointReason::Scheme) };
@@ -260,7 +261,23 @@ fn check_shape(input: &str) -> Result<(), EndpointReason> {
     if authority.contains('%') {
         return Err(EndpointReason::Host);
     }
-    Ok(())
+    let before = scheme.len().saturating_add("://".len());
+    match authority.char_indices().find(|(_, char)| is_invisible(*char)) {
+        Some((at, _)) => Err(EndpointReason::Character { at: before.saturating_add(at) }),
+        None => Ok(()),
+    }
+}
+
+/// Unicode 16 `Default_Ignorable_Code_Point`: no reader sees them, and IDNA drops nearly all of them from a host.
+/// A name whose script needs the joiners has its `xn--` form.
+fn is_invisible(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 fn normalised_name(host: &str) -> Result<Box<str>, EndpointPolicyError> {
@@ -327,6 +344,8 @@ impl DangerousEndpointPolicy {
     }
 
     /// Accepts one internal receiver: exactly this host name, as long as it resolves into `network`/`prefix_len`.
+    /// The guard refuses its answers anywhere else, outside included (`guard.risk_network`), and an IPv6 answer that
+    /// carries an IPv4 address of anywhere else.
     ///
     /// The network must lie within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, fc00::/7, or
     /// loopback. Cloud metadata addresses inside these are refused by the guard all the same.

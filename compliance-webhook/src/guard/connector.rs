@@ -131,7 +131,8 @@ impl<R: Resolve> GuardedConnectorBuilder<R> {
         GuardedConnectorBuilder { resolver, policy, guard, clock, roots, versions, timeouts, recorder }
     }
 
-    /// Takes other hosts and ports than the default policy.
+    /// Takes other hosts and ports than the default policy. A [report-only](EndpointPolicy::with_enforcement) policy
+    /// is enforced here: what it refuses has no endpoint to dial. Only the [guard](Self::with_guard) can be on trial.
     pub fn with_endpoints(self, policy: EndpointPolicy) -> Self {
         Self { policy, ..self }
     }

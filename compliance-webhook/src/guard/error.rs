@@ -71,6 +71,9 @@ pub enum GuardReason {
     /// An answer lies inside and the acceptance for it has expired.
     #[error("an answer lies inside and the risk acceptance has expired")]
     RiskExpired,
+    /// An answer lies outside the network that was accepted for the endpoint.
+    #[error("an answer does not lie in the network accepted for the endpoint")]
+    RiskNetwork,
     /// Too many answers.
     #[error("the name has more than {MAX_ANSWERS} addresses")]
     TooManyAnswers,
@@ -88,6 +91,7 @@ impl Reason for GuardReason {
             Self::OwnAddress => reason_code!("guard.own_address"),
             Self::Peer => reason_code!("guard.peer"),
             Self::RiskExpired => reason_code!("guard.risk_expired"),
+            Self::RiskNetwork => reason_code!("guard.risk_network"),
             Self::TooManyAnswers => reason_code!("guard.too_many_answers"),
         }
     }

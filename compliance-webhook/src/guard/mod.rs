@@ -23,13 +23,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use compliance_core::address::{AddressReason, Nat64Prefix, canonical, embedded_ipv4, outside_with};
+use compliance_core::address::{AddressReason, Nat64Prefix, canonical, embedded_ipv4, outside, outside_with};
 use compliance_core::clock::Timestamp;
 use compliance_core::finding::{Enforcement, Finding, Outcome, PolicyVersion, RiskAcceptance};
 use compliance_core::reason_code;
 use ipnet::IpNet;
 
-use crate::endpoint::{EndpointHost, WebhookEndpoint};
+use crate::endpoint::{EndpointHost, RiskCover, WebhookEndpoint};
 
 #[cfg(feature = "connector")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "connector")))]
@@ -239,16 +239,21 @@ impl Guard {
         answers.iter().map(guarded).collect()
     }
 
-    /// Whether the address, or an IPv4 address that a translator takes out of it, is one of our own.
-    fn is_own(&self, plain: IpAddr, discovered: &[Nat64Prefix]) -> bool {
-        let ours = |ip: IpAddr| self.own_networks.iter().any(|network| network.contains(&ip));
-        let carries_ours = |v6| {
-            let prefixes = self.nat64_prefixes.iter().chain(discovered);
-            let translated = prefixes.filter_map(|prefix| prefix.decode(v6));
-            let known = embedded_ipv4(v6).map(|embedded| embedded.address);
-            translated.chain(known).any(|v4| ours(IpAddr::V4(v4)))
+    /// The address, and every IPv4 address that a translator or tunnel may take out of it.
+    fn readings<'a>(
+        &'a self,
+        plain: IpAddr,
+        discovered: &'a [Nat64Prefix],
+    ) -> impl Iterator<Item = IpAddr> + 'a {
+        let v6 = match plain {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some(v6),
         };
-        ours(plain) || matches!(plain, IpAddr::V6(v6) if carries_ours(v6))
+        let prefixes = self.nat64_prefixes.iter().chain(discovered);
+        let translated = prefixes.filter_map(move |prefix| prefix.decode(v6?));
+        let known = v6.into_iter().flat_map(embedded_ipv4).map(|embedded| embedded.address);
+        let carried = known.chain(translated).map(IpAddr::V4);
+        std::iter::once(plain).chain(carried)
     }
 
     /// The address to dial, in canonical form, and why it may be.
@@ -260,10 +265,15 @@ impl Guard {
         now: Timestamp,
     ) -> Result<(IpAddr, Grant), GuardReason> {
         let plain = canonical(address);
+        // INVARIANT: before every rule that an acceptance can set aside. None reaches what hands out credentials,
+        // in whatever form, and whichever prefix translates where nobody could say.
+        let prefixes = discovered.unwrap_or_default();
+        let untold = discovered.is_none().then_some(plain).into_iter().flat_map(nat64::every_layout);
+        if self.readings(plain, prefixes).chain(untold.map(IpAddr::V4)).any(is_metadata) {
+            return Err(GuardReason::Inside(AddressReason::CloudMetadata));
+        }
         let refused = match self.judge_address(endpoint, plain, discovered, now) {
             Ok(grant) => return Ok((plain, grant)),
-            // No acceptance reaches what hands out credentials.
-            Err(refused @ GuardReason::Inside(AddressReason::CloudMetadata)) => return Err(refused),
             Err(refused) => refused,
         };
         match &self.trial {
@@ -280,20 +290,39 @@ impl Guard {
         now: Timestamp,
     ) -> Result<Grant, GuardReason> {
         let prefixes = discovered.unwrap_or_default();
-        if self.is_own(plain, prefixes) {
+        let is_own = |ip: IpAddr| self.own_networks.iter().any(|network| network.contains(&ip));
+        if self.readings(plain, prefixes).any(is_own) {
             return Err(GuardReason::OwnAddress);
         }
-        let outside = outside_with(plain, &self.nat64_prefixes).and_then(|_| outside_with(plain, prefixes));
-        match outside {
-            Ok(_) if plain.is_ipv6() && discovered.is_none() => Err(GuardReason::Nat64Unknown),
-            Ok(_) => Ok(Grant::Outside),
-            Err(inside) => match endpoint.risk_covers(plain, now) {
-                Ok(true) if inside.reason() != AddressReason::CloudMetadata => Ok(Grant::Risk),
-                Ok(_) => Err(GuardReason::Inside(inside.reason())),
-                Err(_) => Err(GuardReason::RiskExpired),
-            },
+        // Loopback never leaves this host.
+        let translatable = plain.is_ipv6() && !plain.is_loopback();
+        let told = if translatable && discovered.is_none() { Err(GuardReason::Nat64Unknown) } else { Ok(()) };
+        // Whoever signed for an endpoint signed for its network, and no reading of the address may lead elsewhere.
+        for reading in self.readings(plain, prefixes) {
+            match endpoint.risk_cover(reading, now) {
+                RiskCover::None => {
+                    let configured = outside_with(plain, &self.nat64_prefixes);
+                    return match configured.and_then(|_| outside_with(plain, prefixes)) {
+                        Ok(_) => told.map(|()| Grant::Outside),
+                        Err(inside) => Err(GuardReason::Inside(inside.reason())),
+                    };
+                }
+                RiskCover::Covered => {}
+                RiskCover::Expired => return Err(GuardReason::RiskExpired),
+                RiskCover::Elsewhere => {
+                    return Err(match outside(reading) {
+                        Ok(_) => GuardReason::RiskNetwork,
+                        Err(inside) => GuardReason::Inside(inside.reason()),
+                    });
+                }
+            }
         }
+        told.map(|()| Grant::Risk)
     }
+}
+
+fn is_metadata(ip: IpAddr) -> bool {
+    outside(ip).is_err_and(|inside| inside.reason() == AddressReason::CloudMetadata)
 }
 
 /// A [`Guard`] in the making that lets pass what it would refuse.
@@ -308,7 +337,8 @@ impl DangerousGuard {
     /// Decides, says in its [finding](Guard::finding) what it would have refused, and lets pass, until the
     /// acceptance expires; from then on it refuses.
     ///
-    /// Cloud metadata services, names without an answer and names with too many are refused all the same.
+    /// Cloud metadata services are refused all the same, also where an IPv6 address carries theirs; so are names
+    /// without an answer and names with too many.
     ///
     /// # Security
     /// As long as it lasts, this host reaches whatever a customer's DNS points at. For a roll-out in front of
@@ -369,6 +399,16 @@ impl GuardedAddr {
         } else {
             Ok(())
         }
+    }
+
+    /// [`check_peer`](Self::check_peer) and [`check_local`](Self::check_local) for both ends of a connected socket:
+    /// what is asked of each connection before a byte is sent.
+    ///
+    /// # Errors
+    /// `guard.peer` or `guard.own_address`, as they say.
+    pub fn check_socket(&self, peer: SocketAddr, local: SocketAddr) -> Result<(), GuardError> {
+        self.check_peer(peer)?;
+        self.check_local(local)
     }
 
     /// The reason that would have refused it, when a [report-only](DangerousGuard::report_only) guard let it pass.

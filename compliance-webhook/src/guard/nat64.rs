@@ -36,11 +36,7 @@ pub fn nat64_prefixes(answers: &[IpAddr]) -> Vec<Nat64Prefix> {
     let mut found = Vec::new();
     for answer in answers {
         let IpAddr::V6(v6) = answer else { continue };
-        for length in LENGTHS {
-            let host = u128::MAX.checked_shr(length.into()).unwrap_or(0);
-            let Ok(prefix) = Nat64Prefix::new(Ipv6Addr::from_bits(v6.to_bits() & !host), length) else {
-                continue;
-            };
+        for prefix in prefixes_of(*v6) {
             let shows = prefix.decode(*v6).is_some_and(|carried| WELL_KNOWN.contains(&carried));
             if shows && !found.contains(&prefix) {
                 found.push(prefix);
@@ -48,6 +44,23 @@ pub fn nat64_prefixes(answers: &[IpAddr]) -> Vec<Nat64Prefix> {
         }
     }
     found
+}
+
+/// Every IPv4 address that some NAT64 prefix could take out of the address.
+pub(super) fn every_layout(ip: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
+    let v6 = match ip {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => Some(v6),
+    };
+    v6.into_iter().flat_map(|v6| prefixes_of(v6).filter_map(move |prefix| prefix.decode(v6)))
+}
+
+/// The address's own prefix of each length.
+fn prefixes_of(v6: Ipv6Addr) -> impl Iterator<Item = Nat64Prefix> {
+    LENGTHS.into_iter().filter_map(move |length| {
+        let host = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+        Nat64Prefix::new(Ipv6Addr::from_bits(v6.to_bits() & !host), length).ok()
+    })
 }
 
 #[cfg(feature = "deliver")]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::ManualClock;
+use compliance_core::finding::RiskAcceptance;
 use compliance_webhook::deliver::{Attempt, Deliver as _, HttpsTransport};
 use compliance_webhook::endpoint::EndpointPolicy;
 use compliance_webhook::guard::{Guard, NAT64_DISCOVERY_NAME, Resolve, ResolveError, TableResolver};
@@ -96,6 +97,42 @@ async fn ipv4_needs_no_discovery_and_who_knows_the_network_can_switch_it_off() {
     let configured =
         Guard::new().without_nat64_discovery().with_nat64_prefix("2a00:1:2::/96".parse().unwrap());
     check(Failing("2a00:1:2::a00:1"), configured, &[(0, "address.private")]).await;
+}
+
+/// A trial that lets pass what it refuses.
+fn trial() -> Guard {
+    let risk = RiskAcceptance::new("ops-lead", "roll-out", "2026-12-01T00:00:00Z".parse().unwrap()).unwrap();
+    Guard::new().dangerous(risk).report_only()
+}
+
+#[tokio::test]
+async fn a_prefix_among_inside_addresses_is_asked_for_where_they_may_pass() {
+    let table = || TableResolver::new().with(HOOKS, &[ip("fd00:64::a9fe:a9fe")]);
+    let discovered = table().with(NAT64_DISCOVERY_NAME, &[ip("fd00:64::c000:aa")]);
+    check(discovered, trial(), &[(0, "address.cloud_metadata")]).await;
+    // While DNS does not say, any prefix may be the one.
+    let untold = table().with(NAT64_DISCOVERY_NAME, &[]);
+    check(untold, trial(), &[(0, "address.cloud_metadata")]).await;
+    check(Failing("2a00:1:2:a9fe:a9:fe00::"), trial(), &[(0, "address.cloud_metadata")]).await;
+}
+
+#[tokio::test]
+async fn an_accepted_network_of_ipv6_is_doubted_while_dns_does_not_say() {
+    let risk = RiskAcceptance::new("ops-lead", "demo", "2026-12-01T00:00:00Z".parse().unwrap()).unwrap();
+    let policy = EndpointPolicy::new().dangerous(risk);
+    let policy = policy.allow_receiver("hooks.corp", ip("fd00::"), 8).unwrap().build();
+    let endpoint = policy.check_at("https://hooks.corp/", now()).unwrap();
+    let table = || TableResolver::new().with("hooks.corp", &[ip("fd00:64::7f00:1")]);
+    for (table, code) in [
+        (table().with(NAT64_DISCOVERY_NAME, &[]), "guard.nat64_unknown"),
+        (table().with(NAT64_DISCOVERY_NAME, &[ip("fd00:64::c000:aa")]), "address.loopback"),
+    ] {
+        let clock = Arc::new(ManualClock::at(now()));
+        let transport = HttpsTransport::builder(clock).with_resolver(table).build().unwrap();
+        let (id, signer) = (MessageId::parse("msg_1").unwrap(), signer());
+        let outcome = transport.deliver(Attempt::new(&endpoint, &id, b"{}", &signer)).await;
+        assert_eq!(outcome.code().as_str(), code);
+    }
 }
 
 /// Panics when asked for anything but the endpoint's own name.

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use compliance_core::clock::{ManualClock, Timestamp};
+use compliance_core::clock::{Clock, ManualClock, Timestamp};
 use compliance_core::finding::{Reason, RiskAcceptance};
 use compliance_webhook::deliver::{
     Attempt, BodyEnd, ContentType, Deliver as _, HttpsTransport, HttpsTransportBuilder, Outcome, Timeouts,
@@ -420,6 +420,48 @@ async fn unresolved_and_refused_names_are_not_dialled() {
     check(&deliver(transport(&authority).with_guard(own), &endpoint).await, "guard.own_address");
     let metadata = TableResolver::new().with(NAME, &[ip("169.254.169.254")]);
     check(&deliver(transport(&authority).with_resolver(metadata), &endpoint).await, "address.cloud_metadata");
+}
+
+/// A clock that is read a minute later each time.
+#[derive(Debug)]
+struct Slow(ManualClock);
+
+impl Clock for Slow {
+    fn now(&self) -> Timestamp {
+        self.0.advance(Duration::from_secs(60));
+        self.0.now()
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_expires_before_its_turn_is_not_dialled() {
+    let authority = Authority::new();
+    let certificate = authority.issue(&Certificate::for_name(NAME));
+    let receiver = Receiver::start(certificate, Script::answer(b"HTTP/1.1 204 Ok\r\n\r\n")).await;
+    let builder = HttpsTransport::builder(Arc::new(Slow(ManualClock::at(now()))))
+        .with_resolver(table())
+        .with_roots(TlsRoots::none().with_pem(&authority.pem()).unwrap());
+    check(&deliver(builder, &endpoint(receiver.port(), "/")).await, "guard.expired");
+    assert_eq!(receiver.connections(), 0);
+}
+
+/// Systems that dial themselves for the unspecified address show what a transparent proxy would: another peer.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_connection_to_another_peer_carries_nothing() {
+    let authority = Authority::new();
+    let name = "hooks.example.net";
+    let certificate = authority.issue(&Certificate::for_name(name));
+    let receiver = Receiver::start(certificate, Script::answer(b"HTTP/1.1 204 Ok\r\n\r\n")).await;
+    let port = receiver.port();
+    let endpoint = EndpointPolicy::new().with_ports(&[port]).unwrap();
+    let endpoint = endpoint.check(&format!("https://{name}:{port}/")).unwrap();
+    let risk = RiskAcceptance::new("test", "the receiver is a test", Timestamp::MAX).unwrap();
+    let builder = transport(&authority)
+        .with_resolver(TableResolver::new().with(name, &[ip("0.0.0.0")]))
+        .with_guard(Guard::new().dangerous(risk).report_only());
+    check(&deliver(builder, &endpoint).await, "guard.peer");
+    assert!(receiver.requests().is_empty());
 }
 
 #[test]
