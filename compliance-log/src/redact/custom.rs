@@ -19,6 +19,7 @@ mod without {
     impl Customs {
         pub(crate) fn find(&self, _: &str, _: &mut Vec<Hit>) {}
 
+        #[cfg(feature = "tracing")]
         pub(crate) fn is_empty(&self) -> bool {
             true
         }
@@ -170,6 +171,7 @@ mod with {
             }
         }
 
+        #[cfg(feature = "tracing")]
         pub(crate) fn is_empty(&self) -> bool {
             self.0.is_empty()
         }

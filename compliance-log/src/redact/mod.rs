@@ -216,6 +216,7 @@ impl Redactor {
     }
 
     /// What stands in the place of a field's value, whatever it is; nothing where it stays or is to be inspected.
+    #[cfg(any(feature = "json", feature = "tracing"))]
     pub(crate) fn replaced(&self, name: &str) -> Option<&'static str> {
         self.rules.of_field(name).and_then(|rule| self.fixed(rule))
     }
@@ -229,11 +230,13 @@ impl Redactor {
     }
 
     /// Whether a number of up to ten digits is nobody's unless its field says otherwise.
+    #[cfg(feature = "tracing")]
     pub(crate) fn passes_numbers(&self) -> bool {
         self.rules.customs.is_empty()
     }
 
     /// Whether a field of this name has a rule.
+    #[cfg(feature = "tracing")]
     pub(crate) fn has_rule(&self, name: &str) -> bool {
         self.rules.of_field(name).is_some()
     }
@@ -312,6 +315,7 @@ struct Field<'n> {
 }
 
 /// Whether a field's name says nothing of its value.
+#[cfg(feature = "tracing")]
 pub(crate) fn says_nothing(name: &str) -> bool {
     let field = Field::named(name);
     field.cues.is_empty() && !field.keyed
