@@ -1,6 +1,10 @@
 //! Origin patterns: which may be configured.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use compliance_auth::redirect::{OriginPattern, OriginPatternErrorKind as Kind};
+use serde_json::Value;
 
 #[track_caller]
 fn check(text: &str, expected: Result<&str, Kind>) {
@@ -69,4 +73,58 @@ fn a_wildcard_never_covers_a_public_suffix() {
     {
         check(&format!("https://*.{suffix}"), Err(Kind::PublicSuffix));
     }
+}
+
+#[test]
+fn a_wildcard_never_covers_a_domain_with_a_public_suffix_below() {
+    for domain in ["amazonaws.com", "amazonaws.com.cn", "platform.sh"] {
+        check(&format!("https://*.{domain}"), Err(Kind::PublicSuffix));
+    }
+    check("https://*.console.amazonaws.com", Ok("https://*.console.amazonaws.com"));
+    check("https://*.example.github.io", Ok("https://*.example.github.io"));
+    check("https://amazonaws.com", Ok("https://amazonaws.com"));
+}
+
+/// The list itself, as the package of `psl` ships it, decides.
+#[test]
+fn no_rule_of_the_list_lies_below_an_accepted_wildcard() {
+    let rules = public_suffix_rules();
+    let rules: Vec<&str> =
+        rules.lines().map(str::trim).filter(|rule| !rule.is_empty() && !rule.starts_with("//")).collect();
+    assert!(rules.len() > 9_000, "{}", rules.len());
+    let (mut refused, mut accepted) = (0, 0);
+    for rule in rules.iter().filter(|rule| rule.is_ascii()) {
+        let name = rule.trim_start_matches('!').trim_start_matches("*.");
+        let mut above = Some(name);
+        if !rule.starts_with('*') {
+            above = name.split_once('.').map(|(_, above)| above);
+        }
+        while let Some(domain) = above {
+            check(&format!("https://*.{domain}"), Err(Kind::PublicSuffix));
+            refused += 1;
+            above = domain.split_once('.').map(|(_, above)| above);
+        }
+        // What somebody registered under it is theirs, unless another rule says more.
+        accepted += usize::from(OriginPattern::parse(&format!("https://*.x--x.{name}")).is_ok());
+    }
+    assert!(refused > 5_000 && accepted > 9_000, "{refused} {accepted}");
+}
+
+fn public_suffix_rules() -> String {
+    let metadata = |offline: &[&str]| {
+        let output = Command::new(env!("CARGO"))
+            .args(["metadata", "--format-version", "1", "--manifest-path"])
+            .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
+            .args(offline)
+            .output()
+            .unwrap();
+        output.status.success().then(|| serde_json::from_slice::<Value>(&output.stdout).unwrap())
+    };
+    let metadata = metadata(&["--offline"]).or_else(|| metadata(&[])).expect("cargo metadata");
+    let packages = metadata["packages"].as_array().unwrap();
+    let psl =
+        packages.iter().find(|package| package["name"] == "psl").expect("psl is a dependency of the list");
+    let manifest = PathBuf::from(psl["manifest_path"].as_str().unwrap());
+    std::fs::read_to_string(manifest.with_file_name("data").join("rules.txt"))
+        .expect("the package has its rules")
 }

@@ -12,8 +12,9 @@ use compliance_auth::redirect::{
 use compliance_core::clock::ManualClock;
 use compliance_core::event::{Actor, EventKind, PassPolicy, Recorder, Sink};
 use compliance_core::finding::{Enforcement, Outcome};
-use compliance_core::request::Principal;
-use compliance_core::testing::{MemorySink, block_on};
+use compliance_core::id::CorrelationId;
+use compliance_core::request::{AddressSource, ClientAddress, Correlation, Principal};
+use compliance_core::testing::{DeterministicRandom, MemorySink, block_on};
 use http::{HeaderName, HeaderValue, Request, Response};
 use tower_layer::Layer as _;
 use tower_service::Service;
@@ -125,8 +126,7 @@ fn a_relative_location_is_resolved_against_the_request_and_never_its_host_header
         ("//evil.example/a/b", "https://app.example/home"),
         ("/%2f/evil.example/", "https://app.example/home"),
     ] {
-        let Ok(request) = uri.parse::<http::Uri>() else { continue };
-        let sent = through(&layer, &request.to_string(), response(302, &[("location", b"next")]));
+        let sent = through(&layer, uri, response(302, &[("location", b"next")]));
         assert_eq!(values(&sent, "location"), [expected], "{uri}");
     }
 }
@@ -159,6 +159,48 @@ fn a_refused_redirect_is_not_kept_and_does_not_post_again() {
         assert_eq!(sent.status(), 303);
         assert_eq!(values(&sent, "cache-control"), ["no-store"]);
     }
+}
+
+#[test]
+fn a_page_is_not_redirected_to_itself() {
+    let layer = RedirectLayer::new(policy(Enforcement::Enforce));
+    for status in [301, 302, 303, 307, 308] {
+        for page in ["/home", "https://app.example/home", "https://evil.example/home", "/x/../home"] {
+            let sent = through(&layer, page, response(status, &[("location", b"//evil.example")]));
+            assert_eq!((sent.status().as_u16(), values(&sent, "location")), (500, vec![]), "{page}");
+            assert_eq!(values(&sent, "cache-control"), ["no-store"]);
+            assert_eq!(sent.extensions().get::<RedirectError>().unwrap().kind(), Kind::NetworkPath);
+        }
+    }
+    for page in ["/", "/home/", "/home?step=2"] {
+        let sent = through(&layer, page, response(302, &[("location", b"//evil.example")]));
+        assert_eq!(
+            (sent.status().as_u16(), values(&sent, "location")),
+            (303, vec!["https://app.example/home"])
+        );
+    }
+    // What a page decides by itself is its own.
+    let sent = through(&layer, "/home", response(302, &[("location", b"/home")]));
+    assert_eq!((sent.status().as_u16(), values(&sent, "location")), (302, vec!["https://app.example/home"]));
+}
+
+#[test]
+fn a_posted_form_may_lead_back_to_its_page() {
+    let layer = RedirectLayer::new(policy(Enforcement::Enforce));
+    for (method, status) in [("POST", 303), ("PUT", 303), ("GET", 500), ("HEAD", 500)] {
+        let request = Request::builder().method(method).uri("/home").body(()).unwrap();
+        let mut service = layer.layer(Canned(Some(response(302, &[("location", b"//evil.example")]))));
+        assert_eq!(block_on(service.call(request)).unwrap().status(), status, "{method}");
+    }
+}
+
+#[test]
+fn a_fragment_of_the_default_target_is_on_the_same_page() {
+    let policy = RedirectPolicy::builder("https://app.example/").default_target("/?a=b#top").build().unwrap();
+    let layer = RedirectLayer::new(policy);
+    let sent =
+        |page| through(&layer, page, response(302, &[("location", b"//evil.example")])).status().as_u16();
+    assert_eq!((sent("/?a=b"), sent("/?a=c"), sent("/")), (500, 303, 303));
 }
 
 #[test]
@@ -248,6 +290,11 @@ fn every_decision_is_recorded_without_the_target() {
         through(&layer, "/", response(200, &[]));
         let mut request = Request::new(());
         request.extensions_mut().insert(Principal::new("staff-17".parse().unwrap(), "acme".parse().unwrap()));
+        let client = ClientAddress::new("203.0.113.7".parse().unwrap(), AddressSource::Peer);
+        let id = CorrelationId::generate(&DeterministicRandom::new(3)).unwrap();
+        let correlation = Correlation::new(id, None);
+        request.extensions_mut().insert(client);
+        request.extensions_mut().insert(correlation);
         let mut service = layer.layer(Canned(Some(response(302, &[("location", b"/ok")]))));
         block_on(service.call(request)).unwrap();
 
@@ -266,7 +313,12 @@ fn every_decision_is_recorded_without_the_target() {
         );
         assert!(events.iter().all(|event| event.kind() == EventKind::CheckDecided));
         assert_eq!(events[0].actor(), &Actor::Anonymous);
+        assert_eq!((events[0].client(), events[0].correlation()), (None, None));
         assert_eq!(events[2].actor().id().unwrap().as_str(), "staff-17");
+        assert_eq!(
+            (events[2].client(), events[2].correlation()),
+            (Some(client.network()), Some(correlation))
+        );
         assert!(!format!("{events:?}").contains("s3cret"));
     }
 }

@@ -299,10 +299,14 @@ fn is_domain_name(domain: &str) -> bool {
 
 #[cfg(feature = "registrable-domain")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "registrable-domain")))]
-pub use registrable::{PUBLIC_SUFFIX_LIST_DATE, is_public_suffix, registrable_domain};
+pub use registrable::{
+    PUBLIC_SUFFIX_LIST_DATE, has_public_suffix_below, is_public_suffix, registrable_domain,
+};
 
 #[cfg(feature = "registrable-domain")]
 mod registrable {
+    use psl::Psl as _;
+
     use super::is_domain_name;
 
     /// Date of the public suffix list compiled in, at the oldest: crate `psl` 2.1.247 was published with the list
@@ -356,5 +360,33 @@ mod registrable {
         // A child that nobody would name on purpose: if it is a suffix, a wildcard rule made it one.
         let child = format!("x--x.{name}");
         psl::suffix_str(&child) == Some(child.as_str())
+    }
+
+    /// Whether the list has a rule below `domain`, at any depth: independent parties register names somewhere under
+    /// it, though perhaps not directly.
+    ///
+    /// `amazonaws.com` belongs to one company, `compute.amazonaws.com` is a public suffix. Also true, since doubt
+    /// refuses, for whatever [`registrable_domain`] would not read as a domain name.
+    ///
+    /// ```
+    /// use compliance_core::origin::has_public_suffix_below;
+    ///
+    /// assert!(has_public_suffix_below("amazonaws.com"));
+    /// assert!(!has_public_suffix_below("example.com"));
+    /// ```
+    #[must_use]
+    pub fn has_public_suffix_below(domain: &str) -> bool {
+        if !is_domain_name(domain) {
+            return true;
+        }
+        let name = domain.strip_suffix('.').unwrap_or(domain);
+        // The list is a tree that takes labels from the right, and one more only where it has rules for it.
+        let mut asks_for_more = false;
+        let one_more = std::iter::once_with(|| {
+            asks_for_more = true;
+            &b""[..]
+        });
+        psl::List.find(name.rsplit('.').map(str::as_bytes).chain(one_more));
+        asks_for_more
     }
 }

@@ -193,7 +193,9 @@ proptest! {
 
 #[cfg(feature = "registrable-domain")]
 mod registrable {
-    use compliance_core::origin::{PUBLIC_SUFFIX_LIST_DATE, is_public_suffix, registrable_domain};
+    use compliance_core::origin::{
+        PUBLIC_SUFFIX_LIST_DATE, has_public_suffix_below, is_public_suffix, registrable_domain,
+    };
 
     #[track_caller]
     fn check(domain: &str, expected: Option<&str>) {
@@ -213,6 +215,22 @@ mod registrable {
         check("a.b.kawasaki.jp", Some("a.b.kawasaki.jp"));
         check("www.ck", Some("www.ck"));
         check("example.com.", Some("example.com."));
+    }
+
+    #[test]
+    fn a_rule_at_any_depth_below_is_found() {
+        for domain in
+            ["com", "uk", "kawasaki.jp", "ck", "amazonaws.com", "platform.sh", "amazonaws.com.cn", "com.cn"]
+        {
+            assert!(has_public_suffix_below(domain), "{domain}");
+            assert!(has_public_suffix_below(&format!("{domain}.")), "{domain}.");
+        }
+        for domain in ["example.com", "github.io", "a.b.kawasaki.jp", "console.amazonaws.com", "nosuchtld"] {
+            assert!(!has_public_suffix_below(domain), "{domain}");
+        }
+        for text in ["", ".", "a..example.com", "AMAZONAWS.com", "bücher.example"] {
+            assert!(has_public_suffix_below(text), "{text}");
+        }
     }
 
     #[test]

@@ -51,7 +51,7 @@ use compliance_core::event::{Actor, Event, EventKind, Recorded, Recorder, Sink};
 use compliance_core::finding::Enforcement;
 use compliance_core::request::{ClientAddress, Correlation, Principal};
 use http::header::{CACHE_CONTROL, LOCATION, REFRESH};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -70,8 +70,9 @@ use crate::redirect::{RedirectError, RedirectErrorKind, RedirectPolicy, Refresh,
 ///
 /// An enforcing policy has what passes sent in its re-serialised form. Of what it refuses, nothing is sent:
 /// a redirect (301, 302, 303, 307, 308) becomes a 303 to the policy's default target that no cache keeps; any other
-/// response loses the header. The [`RedirectError`] is in the response's extensions. A report-only policy changes
-/// nothing.
+/// response loses the header. Where the default target is the very page that was asked for (with GET or HEAD), a visitor
+/// sent there would come back for the same answer: the redirect becomes a 500 then. The [`RedirectError`] is in the
+/// response's extensions. A report-only policy changes nothing.
 ///
 /// A [`SafeRedirect`] in the response's extensions is taken as the proof for a `Location` equal to it: so an OAuth
 /// answer made by [`RedirectUri::with_query`](crate::redirect::RedirectUri::with_query) passes, although its
@@ -131,6 +132,8 @@ impl fmt::Debug for Inspector {
 /// What is kept of the request.
 struct Asked {
     uri: Uri,
+    /// GET or HEAD, as a redirect's follower asks.
+    reads: bool,
     principal: Option<Principal>,
     client: Option<ClientAddress>,
     correlation: Option<Correlation>,
@@ -140,10 +143,12 @@ struct Asked {
 type Checked = Result<Option<HeaderValue>, RedirectError>;
 
 impl Inspector {
-    fn ask(&self, uri: &Uri, extensions: &Extensions) -> Asked {
+    fn ask<B>(&self, request: &Request<B>) -> Asked {
         let records = self.record.is_some();
+        let extensions = request.extensions();
         Asked {
-            uri: uri.clone(),
+            uri: request.uri().clone(),
+            reads: request.method() == Method::GET || request.method() == Method::HEAD,
             principal: extensions.get().filter(|_| records).cloned(),
             client: extensions.get().copied(),
             correlation: extensions.get().copied(),
@@ -158,13 +163,13 @@ impl Inspector {
         {
             self.record(asked, "location", &checked);
             if enforces {
-                self.apply(&LOCATION, checked, response);
+                self.apply(asked, &LOCATION, checked, response);
             }
         }
         if let Some(checked) = self.refresh(asked, response.headers()) {
             self.record(asked, "refresh", &checked);
             if enforces {
-                self.apply(&REFRESH, checked, response);
+                self.apply(asked, &REFRESH, checked, response);
             }
         }
     }
@@ -195,7 +200,7 @@ impl Inspector {
         self.policy.check_from(asked.uri.path(), asked.uri.query(), target)
     }
 
-    fn apply<B>(&self, name: &HeaderName, checked: Checked, response: &mut Response<B>) {
+    fn apply<B>(&self, asked: &Asked, name: &HeaderName, checked: Checked, response: &mut Response<B>) {
         match checked {
             Ok(None) => {}
             Ok(Some(value)) => {
@@ -204,11 +209,17 @@ impl Inspector {
             Err(error) => {
                 response.headers_mut().remove(name);
                 if *name == LOCATION && is_followed(response.status()) {
-                    // Not the status that was meant: a permanent one would be kept, and 307 posts the form again.
-                    *response.status_mut() = StatusCode::SEE_OTHER;
                     let headers = response.headers_mut();
-                    headers.insert(LOCATION, self.policy.default_target().to_header_value());
                     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                    *response.status_mut() =
+                        if asked.reads && self.policy.defaults_to(asked.uri.path(), asked.uri.query()) {
+                            StatusCode::INTERNAL_SERVER_ERROR
+                        } else {
+                            headers.insert(LOCATION, self.policy.default_target().to_header_value());
+                            // Not the status that was meant: a permanent one would be kept, and 307 posts the form
+                            // again.
+                            StatusCode::SEE_OTHER
+                        };
                 }
                 response.extensions_mut().insert(error);
             }
@@ -274,7 +285,7 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let asked = self.inspector.ask(request.uri(), request.extensions());
+        let asked = self.inspector.ask(&request);
         InspectedFuture { inner: self.inner.call(request), inspector: Arc::clone(&self.inspector), asked }
     }
 }

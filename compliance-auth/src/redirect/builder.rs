@@ -7,7 +7,7 @@ use url::Url;
 use super::SafeRedirect;
 use super::error::{RedirectPolicyError, RedirectPolicyErrorKind};
 use super::origin_pattern::OriginPattern;
-use super::policy::{RedirectPolicy, Schemes};
+use super::policy::{RedirectPolicy, Schemes, refuse_ways_out};
 
 /// Builds a [`RedirectPolicy`].
 #[derive(Clone, Debug)]
@@ -53,13 +53,21 @@ impl<'a> RedirectPolicyBuilder<'a> {
     /// one, every path is allowed.
     ///
     /// `/app` covers `/app` and `/app/x`, not `/apple`; `/app/` covers what is below it.
+    ///
+    /// # Security
+    /// A server may decode a path once more, or cut parameters off its segments, after it was compared. With prefixes in
+    /// force a target is refused, too, that holds anywhere in its path an encoded slash, backslash or control character
+    /// (`/app/..%2fadmin`), an encoded percent sign (`/app/..%252fadmin`), or a segment that begins with two dots
+    /// (`/app/..;/admin`). [`allow_encoded_separators`](Self::allow_encoded_separators) does not change that. A prefix
+    /// that holds one of these is refused by [`build`](Self::build).
     pub fn path_prefix(mut self, prefix: impl Into<Box<str>>) -> Self {
         self.path_prefixes.push(prefix.into());
         self
     }
 
     /// Lets encoded slashes, backslashes and control characters into the first path segment. Default: refused,
-    /// because servers that decode twice turn `/%2fevil.example` into a host.
+    /// because servers that decode twice turn `/%2fevil.example` into a host. Without effect where there is a
+    /// [`path_prefix`](Self::path_prefix).
     pub fn allow_encoded_separators(mut self) -> Self {
         self.encoded_separators = true;
         self
@@ -102,6 +110,7 @@ impl<'a> RedirectPolicyBuilder<'a> {
         }
         let resolvable = |prefix: &str| {
             prefix.starts_with('/')
+                && refuse_ways_out(prefix).is_ok()
                 && Url::parse("https://host.invalid")
                     .is_ok_and(|root| root.join(prefix).is_ok_and(|url| url.path() == prefix))
         };

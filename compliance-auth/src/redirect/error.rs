@@ -82,7 +82,7 @@ pub enum RedirectErrorKind {
     /// Nothing to go to.
     Empty,
     /// The first path segment holds an encoded slash, backslash or control character; with path prefixes in
-    /// force, any segment.
+    /// force, any segment, or an encoded percent sign.
     EncodedSeparator,
     /// The URL parser refused it.
     Malformed,
@@ -96,7 +96,7 @@ pub enum RedirectErrorKind {
     OtherOrigin,
     /// An allowed host at a port that is not allowed.
     OtherPort,
-    /// The path is under none of the allowed prefixes.
+    /// The path is under none of the allowed prefixes, or has a segment that begins with two dots.
     PathPrefix,
     /// A `Refresh` header that is not seconds, or seconds and one `url=`.
     Refresh,
@@ -121,14 +121,16 @@ impl RedirectErrorKind {
             Self::DoubleSlash => "the path starts with two slashes",
             Self::Duplicate => "expected the header once, found it several times",
             Self::Empty => "expected a target, found nothing",
-            Self::EncodedSeparator => "found an encoded separator or control character in the path",
+            Self::EncodedSeparator => {
+                "found an encoded separator, control character or percent sign in the path"
+            }
             Self::Malformed => "expected a url, found something else",
             Self::NetworkPath => "expected a path or a full url, found a host without a scheme",
             Self::NotAscii => "found bytes outside ascii",
             Self::NotHierarchical => "expected `//` and a host after the scheme",
             Self::OtherOrigin => "the origin is not an allowed one",
             Self::OtherPort => "the port is not an allowed one",
-            Self::PathPrefix => "the path is under none of the allowed prefixes",
+            Self::PathPrefix => "the path is under none of the allowed prefixes, or may lead out of them",
             Self::Refresh => "expected seconds, or seconds and `url=` with a target",
             Self::Scheme => "the scheme is not an allowed one",
             Self::TooLong => "the target is longer than the limit",

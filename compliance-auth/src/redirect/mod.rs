@@ -11,13 +11,14 @@
 //!    authority, compared as text, is an allowed host at an allowed port. No percent-decoding, no IDNA mapping:
 //!    write Unicode hosts in their `xn--` form.
 //! 4. What passed is resolved by the WHATWG parser (`url`) against the real base, and the *result* is looked
-//!    at again: origin, path not starting with `//`, path prefixes, encoded separators in the first segment.
-//!    A parser error is a refusal.
+//!    at again: origin, path not starting with `//`, path prefixes, encoded separators in the first segment
+//!    ([path prefixes](RedirectPolicyBuilder::path_prefix) ask for more). A parser error is a refusal.
 //! 5. What is sent is the parser's serialisation, always a full URL in printable ASCII, never the input.
 //!    Checking it again gives the same.
 //!
 //! Refusals of rules 1 to 3 do not allocate.
 
+mod app_scheme;
 mod builder;
 mod decision;
 mod error;
@@ -45,8 +46,9 @@ use std::fmt;
 
 /// A redirect target that passed its policy: the one thing that turns into a redirect response.
 ///
-/// Holds the re-serialised target; [`location`](Self::location) is exactly what goes into the header. Made by
-/// [`RedirectPolicy::check`] and by [`RedirectUri::with_query`], by nothing else.
+/// [`location`](Self::location) is exactly what goes into the header. Made by [`RedirectPolicy::check`], which
+/// re-serialises the target, and by [`RedirectUri::with_query`], which keeps what the client registered byte for
+/// byte; by nothing else.
 ///
 /// `Debug` shows the target up to its query, which may hold codes or personal data.
 ///
@@ -70,7 +72,8 @@ impl SafeRedirect {
         self.0
     }
 
-    /// INVARIANT: `location` is the serialisation of a URL whose origin was checked, in printable ASCII.
+    /// INVARIANT: `location` is a URL in printable ASCII, without user information, that names the host a parser
+    /// finds in it; its origin was checked, or it was registered whole.
     const fn sealed(location: String) -> Self {
         Self(location)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 #[cfg(feature = "wildcard-origins")]
-use compliance_core::origin::{Host, registrable_domain};
+use compliance_core::origin::{Host, has_public_suffix_below, registrable_domain};
 use compliance_core::origin::{Origin, OriginErrorKind, Scheme};
 use url::Url;
 
@@ -14,11 +14,11 @@ use url::Url;
 /// A wildcard is accepted only
 /// - with `https`, as the whole leftmost label, once;
 /// - on a registrable domain or below it, never on a public suffix (`https://*.com`, `https://*.github.io`)
-///   and never on a domain whose children are public suffixes (`https://*.kawasaki.jp`).
+///   and never on a domain with a public suffix anywhere below it: `https://*.kawasaki.jp`, and
+///   `https://*.amazonaws.com` because of `compute.amazonaws.com`. Write the hosts out there.
 ///
 /// It stands for one or more labels, not for none: `https://*.example.net` does not allow
-/// `https://example.net`. A host that belongs to another registrable domain than the pattern does not match
-/// either: `https://*.amazonaws.com` will not let `https://somebody.s3.amazonaws.com` through.
+/// `https://example.net`.
 ///
 /// Public suffixes come from [`compliance_core::origin`]'s list (feature `wildcard-origins`).
 ///
@@ -43,9 +43,9 @@ pub struct OriginPattern {
 enum Reach {
     /// How every URL on the origin begins: `https://partner.example:8443/`.
     Exact { prefix: Box<str> },
-    /// Every host below, as long as it has the same registrable domain.
+    /// Every host below. The list has no rule there, so all of them belong to one registrable domain.
     #[cfg(feature = "wildcard-origins")]
-    Below { registrable: Box<str> },
+    Below,
 }
 
 impl OriginPattern {
@@ -108,8 +108,10 @@ impl OriginPattern {
         if host.ends_with('.') {
             return Err(Kind::TrailingDot);
         }
-        let registrable = registrable_domain(host).ok_or(Kind::PublicSuffix)?.into();
-        Ok(Self { scheme, host: host.clone(), port: base.port(), reach: Reach::Below { registrable } })
+        if registrable_domain(host).is_none() || has_public_suffix_below(host) {
+            return Err(Kind::PublicSuffix);
+        }
+        Ok(Self { scheme, host: host.clone(), port: base.port(), reach: Reach::Below })
     }
 
     #[cfg(not(feature = "wildcard-origins"))]
@@ -147,25 +149,22 @@ impl OriginPattern {
         match &self.reach {
             Reach::Exact { .. } => host.eq_ignore_ascii_case(&self.host),
             #[cfg(feature = "wildcard-origins")]
-            Reach::Below { registrable } => self.has_below(host, registrable),
+            Reach::Below => self.has_below(host),
         }
     }
 
     #[cfg(feature = "wildcard-origins")]
-    fn has_below(&self, host: &str, registrable: &str) -> bool {
+    fn has_below(&self, host: &str) -> bool {
+        const MAX_NAME: usize = 253;
+        const MAX_LABEL: usize = 63;
         let at = host.len().checked_sub(self.host.len());
         let Some((labels, domain)) = at.and_then(|at| host.split_at_checked(at)) else { return false };
-        let labels = labels.strip_suffix('.').unwrap_or_default();
-        if labels.is_empty() || !domain.eq_ignore_ascii_case(&self.host) {
-            return false;
-        }
-        // The list wants lower case; hosts are rarely anything else.
-        let lower = if host.bytes().any(|b| b.is_ascii_uppercase()) {
-            std::borrow::Cow::Owned(host.to_ascii_lowercase())
-        } else {
-            std::borrow::Cow::Borrowed(host)
+        let Some(labels) = labels.strip_suffix('.') else { return false };
+        let label = |label: &str| {
+            (1..=MAX_LABEL).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         };
-        registrable_domain(&lower) == Some(registrable)
+        host.len() <= MAX_NAME && domain.eq_ignore_ascii_case(&self.host) && labels.split('.').all(label)
     }
 
     /// Whether the parsed `url` lies where its text said: the last word of the check. `host` is the text that
@@ -176,7 +175,7 @@ impl OriginPattern {
                 url.as_str().starts_with(&**prefix) && host.eq_ignore_ascii_case(&self.host)
             }
             #[cfg(feature = "wildcard-origins")]
-            Reach::Below { .. } => {
+            Reach::Below => {
                 url.scheme() == self.scheme.as_str()
                     && url.port_or_known_default() == Some(self.port)
                     && url.username().is_empty()
@@ -260,7 +259,7 @@ impl OriginPatternError {
 pub enum OriginPatternErrorKind {
     /// A wildcard over an IP address.
     Address,
-    /// A wildcard over a public suffix, or over a domain whose children are public suffixes.
+    /// A wildcard over a public suffix, or over a domain with a public suffix below it.
     PublicSuffix,
     /// Another scheme than `http` or `https`.
     Scheme,
@@ -282,7 +281,9 @@ impl OriginPatternErrorKind {
     const fn text(self) -> &'static str {
         match self {
             Self::Address => "expected a domain below the wildcard, found an address",
-            Self::PublicSuffix => "the wildcard covers a public suffix, under which anybody can register",
+            Self::PublicSuffix => {
+                "the wildcard covers names under a public suffix, where anybody can register"
+            }
             Self::Scheme => "expected the scheme http or https",
             Self::Syntax => "expected `scheme://host` or `scheme://host:port`",
             Self::TooLong => "the pattern is longer than 272 bytes",

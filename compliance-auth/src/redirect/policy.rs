@@ -86,10 +86,21 @@ impl RedirectPolicy {
         query: Option<&str>,
         input: &str,
     ) -> Result<SafeRedirect, RedirectError> {
+        self.check_against(&self.page(path, query), input)
+    }
+
+    /// The page of the base's origin with this path and query.
+    fn page(&self, path: &str, query: Option<&str>) -> Url {
         let mut page = self.base.clone();
         page.set_path(path);
         page.set_query(query);
-        self.check_against(&page, input)
+        page
+    }
+
+    /// Whether the default target is the page with this path and query, whose answer a visitor would get again.
+    #[cfg(feature = "tower")]
+    pub(crate) fn defaults_to(&self, path: &str, query: Option<&str>) -> bool {
+        self.default_target.location().split('#').next() == Some(self.page(path, query).as_str())
     }
 
     fn check_against(&self, page: &Url, input: &str) -> Result<SafeRedirect, RedirectError> {
@@ -237,10 +248,7 @@ impl RedirectPolicy {
         if self.path_prefixes.is_empty() {
             return Ok(());
         }
-        // A server that decodes `/app/..%2fadmin` leaves the prefix.
-        if has_encoded_separator(bytes) {
-            return Err(RedirectError::new(Kind::EncodedSeparator));
-        }
+        refuse_ways_out(path)?;
         let under = |prefix: &str| {
             path.strip_prefix(prefix)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/'))
@@ -326,6 +334,21 @@ fn split_port(authority: &str, scheme: Scheme) -> Option<(&str, u16)> {
         _ => return None,
     };
     Some((host, port))
+}
+
+/// What a server may read as a step out of a path prefix: `/app/..%2fadmin`, decoded once; `/app/..%252fadmin`,
+/// decoded twice; `/app/..;/admin`, with parameters cut off its segments.
+pub(super) fn refuse_ways_out(path: &str) -> Result<(), RedirectError> {
+    if path.contains("%25") || has_encoded_separator(path.as_bytes()) {
+        return Err(RedirectError::new(Kind::EncodedSeparator));
+    }
+    let two_dots = |segment: &str| without_dot(segment).and_then(without_dot).is_some();
+    if path.split('/').any(two_dots) { Err(RedirectError::new(Kind::PathPrefix)) } else { Ok(()) }
+}
+
+/// What follows a dot, encoded or not.
+fn without_dot(segment: &str) -> Option<&str> {
+    [".", "%2e", "%2E"].into_iter().find_map(|dot| segment.strip_prefix(dot))
 }
 
 /// An encoded slash, backslash, C0 control or DEL.

@@ -7,35 +7,29 @@ use compliance_core::finding::{Reason, ReasonCode};
 use compliance_core::reason_code;
 
 use super::SafeRedirect;
+use super::app_scheme::is_for_apps;
 
 /// The prefixes of RFC 8252 §7.3: loopback interface redirection by IP literal. `localhost` is not among
 /// them (§8.3).
 const LOOPBACK: [&str; 2] = ["http://127.0.0.1", "http://[::1]"];
 
-/// Schemes a browser runs, reads or wraps instead of handing them to an app.
-const NOT_FOR_APPS: [&str; 14] = [
-    "about",
-    "blob",
-    "chrome",
-    "data",
-    "file",
-    "filesystem",
-    "ftp",
-    "intent",
-    "javascript",
-    "jar",
-    "mailto",
-    "resource",
-    "vbscript",
-    "view-source",
-];
-
 /// A redirect URI as a client registers it.
 ///
 /// Accepted: `https` with a host; `http` for `127.0.0.1`, `[::1]` and (exact port only) `localhost`; a
-/// private-use scheme of an app, such as `com.example.app:/callback`. Refused: a fragment (RFC 6749 §3.1.2),
-/// a `*`, user information, plain `http` to anywhere else (RFC 9700 §2.6), schemes a browser runs by itself,
-/// anything outside printable ASCII, and backslashes.
+/// private-use scheme of an app, such as `com.example.app:/callback`. Refused:
+///
+/// - a fragment (RFC 6749 §3.1.2), a `*`, user information, anything outside printable ASCII, backslashes;
+/// - plain `http` to anywhere else (RFC 9700 §2.6);
+/// - a host that is not written as a WHATWG parser reads it: `exa%6dple.com`, `0x7f.1`;
+/// - schemes that are no app's own: what browsers run or read by themselves (`javascript:`, `view-source:`), the
+///   protocols and formats in IANA's registry of URI schemes (`ws:`, `ldap:`, `tel:`), what operating systems answer
+///   to (`search-ms:`, every `ms-…:`);
+/// - a colon in the first segment after an app's scheme, as in `com.example.app:javascript:x`.
+///
+/// # Security
+/// RFC 8252 §7.1 wants private-use schemes to be reversed domain names; §8.4 says that a server SHOULD reject one
+/// without a dot. These are accepted here, as many clients have them. Any app on the device may claim any scheme: PKCE
+/// (RFC 7636) is what protects the code.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RegisteredRedirectUri {
     text: Box<str>,
@@ -221,11 +215,11 @@ fn may_register(text: &str) -> bool {
         return false;
     }
     let authority = rest.strip_prefix("//").map(|rest| rest.split(['/', '?']).next().unwrap_or_default());
-    if authority.is_some_and(|authority| authority.contains('@')) {
+    if !is_read_as_written(text, authority) {
         return false;
     }
     if scheme.eq_ignore_ascii_case("https") {
-        authority.is_some_and(|authority| !authority.is_empty()) && url::Url::parse(text).is_ok()
+        authority.is_some_and(|authority| !authority.is_empty())
     } else if scheme.eq_ignore_ascii_case("http") {
         let localhost = |rest: &str| without_port(rest).is_some();
         LOOPBACK
@@ -233,8 +227,20 @@ fn may_register(text: &str) -> bool {
             .chain(&["http://localhost"])
             .any(|host| text.strip_prefix(host).is_some_and(localhost))
     } else {
-        !rest.is_empty() && !NOT_FOR_APPS.iter().any(|refused| scheme.eq_ignore_ascii_case(refused))
+        let wraps = rest.split(['/', '?']).next().unwrap_or_default().contains(':');
+        !rest.is_empty() && !wraps && is_for_apps(scheme)
     }
+}
+
+/// Whether a WHATWG parser finds the host that stands there, and no user information. What is registered is sent
+/// byte for byte: nobody may read another host into it.
+fn is_read_as_written(text: &str, authority: Option<&str>) -> bool {
+    let Ok(url) = url::Url::parse(text) else { return false };
+    let parsed = url.host_str().unwrap_or_default();
+    let written = authority.unwrap_or_default();
+    let Some((host, port)) = written.split_at_checked(parsed.len()) else { return false };
+    let port = port.strip_prefix(':').unwrap_or(port);
+    host.eq_ignore_ascii_case(parsed) && port.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// A redirect URI that was refused. Never holds the URI.
@@ -293,7 +299,7 @@ impl RedirectUriErrorKind {
         match self {
             Self::NotRegistered => "expected one of the client's registered uris, byte for byte",
             Self::Registration => {
-                "expected https, loopback http or an app's own scheme, without fragment, `*` or user information"
+                "expected https, loopback http or an app's own scheme, with a plain host and no fragment, `*` or user information"
             }
             Self::TooLong => "the uri is longer than 2048 bytes",
         }
