@@ -42,12 +42,16 @@ impl TrustedProxies {
     ///
     /// # Errors
     /// [`ClientIpConfigError`]: `client_ip.network` for anything else, bits set behind the prefix included;
-    /// `client_ip.trusts_everyone` when the networks cover all of IPv4 or all of IPv6.
+    /// `client_ip.trusts_everyone` for a network wider than /8 (IPv4) or /16 (IPv6, unique local addresses aside), and
+    /// when the networks cover all of IPv4 or all of IPv6.
     pub fn parse<T: AsRef<str>>(networks: impl IntoIterator<Item = T>) -> Result<Self, ClientIpConfigError> {
         let mut proxies = Self::default();
         for (position, text) in networks.into_iter().enumerate() {
             proxies.add(text.as_ref()).ok_or(ClientIpConfigError::Network { position })?;
             proxies.own = true;
+        }
+        if proxies.v4.iter().any(is_wide_v4) || proxies.v6.iter().any(is_wide_v6) {
+            return Err(ClientIpConfigError::TrustsEveryone);
         }
         proxies.merged()
     }
@@ -158,6 +162,16 @@ impl TrustedProxies {
         }
         Some(())
     }
+}
+
+/// Nobody's proxies are as many as a /8.
+fn is_wide_v4((first, last): &(u32, u32)) -> bool {
+    last.saturating_sub(*first) > u32::MAX >> 8
+}
+
+/// Unique local addresses (RFC 4193) are nobody else's, however many.
+fn is_wide_v6((first, last): &(u128, u128)) -> bool {
+    last.saturating_sub(*first) > u128::MAX >> 16 && !(first >> 121 == 0xfc >> 1 && last >> 121 == 0xfc >> 1)
 }
 
 /// Stands for every peer that connects over a Unix socket.
