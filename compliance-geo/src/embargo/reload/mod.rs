@@ -354,6 +354,6 @@ fn check_start(
 fn refused(kind: &ReloadErrorKind, embargo: &Embargo, candidate: Option<Snapshot>) -> Finding {
     let finding = Finding::for_reason(Outcome::Refused, kind, embargo.policy().clone());
     // An event holds no more than so many snapshots; what was refused comes first.
-    let in_use = embargo.snapshots().cloned().take(Event::MAX_SNAPSHOTS.saturating_sub(1));
+    let in_use = embargo.snapshots().take(Event::MAX_SNAPSHOTS.saturating_sub(1)).cloned();
     in_use.fold(with(finding, candidate), Finding::with_snapshot)
 }
