@@ -18,7 +18,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn rule(source: Source) -> ClientIp {
-    let proxies = TrustedProxies::parse(["10.0.0.0/8", "fd00::/8", "2a06:98c0::/29"]).unwrap();
+    let proxies = TrustedProxies::parse(["10.0.0.0/8", "fd00::/8"]).unwrap();
     ClientIp::new(proxies, source).unwrap()
 }
 
@@ -207,6 +207,16 @@ fn cloudflares_word_counts_only_with_a_proof() {
         assert_eq!(code(edge(), source.clone()), "client_ip.no_origin_proof");
         assert_eq!(code(both(), source), "client_ip.no_origin_proof");
     }
+    // Also where its networks were pasted in.
+    for pasted in ["172.64.0.0/13", "172.64.7.0/24", "104.16.0.1", "::ffff:104.16.0.0/112", "2606:4700::/32"]
+    {
+        let pasted = || TrustedProxies::parse([pasted]).unwrap();
+        assert_eq!(code(pasted(), Source::XForwardedFor), "client_ip.no_origin_proof");
+        assert_eq!(code(pasted(), Source::CfConnectingIp(OriginProof::Tunnel)), "client_ip.tunnel_peer");
+        assert!(ClientIp::new(pasted(), Source::CfConnectingIp(OriginProof::ClientCertificate)).is_ok());
+    }
+    let beside = TrustedProxies::parse(["172.16.0.0/12", "104.32.0.0/16", "2606:4701::/32"]).unwrap();
+    assert!(ClientIp::new(beside, Source::XForwardedFor).is_ok());
     for name in ["CF-Connecting-IP", "cf-connecting-ipv6", "CF-Pseudo-IPv4", "True-Client-IP"] {
         let source = Source::SingleHeader(FieldName::parse(name).unwrap());
         assert_eq!(code(TrustedProxies::parse(["10.0.0.0/8"]).unwrap(), source), "client_ip.no_origin_proof");

@@ -38,7 +38,7 @@ impl TrustedProxies {
     pub const CLOUDFLARE_UPDATED: &str = "2023-09-28";
 
     /// Reads networks in CIDR form (RFC 4632 §3.1, RFC 4291 §2.3) and single addresses. IPv4-mapped IPv6 networks
-    /// become IPv4. `unix:`, as nginx spells it, stands for peers that connect over a Unix socket of this machine.
+    /// become IPv4. Networks within Cloudflare's count as [`cloudflare`](Self::cloudflare)'s. `unix:`, as nginx spells it, stands for peers that connect over a Unix socket of this machine.
     ///
     /// # Errors
     /// [`ClientIpConfigError`]: `client_ip.network` for anything else, bits set behind the prefix included;
@@ -47,8 +47,15 @@ impl TrustedProxies {
     pub fn parse<T: AsRef<str>>(networks: impl IntoIterator<Item = T>) -> Result<Self, ClientIpConfigError> {
         let mut proxies = Self::default();
         for (position, text) in networks.into_iter().enumerate() {
-            proxies.add(text.as_ref()).ok_or(ClientIpConfigError::Network { position })?;
-            proxies.own = true;
+            let (text, mut one) = (text.as_ref(), Self::default());
+            one.add(text).ok_or(ClientIpConfigError::Network { position })?;
+            // However the edge's networks came here, their word is worth the same.
+            let is_shared = one.in_networks(&RANGES);
+            proxies.shared_edge |= is_shared;
+            proxies.own |= !is_shared;
+            proxies.v4.append(&mut one.v4);
+            proxies.v6.append(&mut one.v6);
+            proxies.unix_socket |= one.unix_socket;
         }
         if proxies.v4.iter().any(is_wide_v4) || proxies.v6.iter().any(is_wide_v6) {
             return Err(ClientIpConfigError::TrustsEveryone);
@@ -137,6 +144,19 @@ impl TrustedProxies {
     /// Whether such an edge is all there is.
     pub(super) fn only_shared_edge(&self) -> bool {
         self.shared_edge && !self.own
+    }
+
+    /// Whether there are any, and each lies within one of these networks.
+    fn in_networks(&self, networks: &[&str]) -> bool {
+        let mut known = Self::default();
+        for network in networks {
+            if known.add(network).is_none() {
+                return false;
+            }
+        }
+        let v4 = self.v4.iter().all(|one| known.v4.iter().any(|edge| edge.0 <= one.0 && one.1 <= edge.1));
+        let v6 = self.v6.iter().all(|one| known.v6.iter().any(|edge| edge.0 <= one.0 && one.1 <= edge.1));
+        !(self.v4.is_empty() && self.v6.is_empty()) && v4 && v6
     }
 
     fn add(&mut self, text: &str) -> Option<()> {
