@@ -63,6 +63,9 @@ pub struct ReloadableEmbargo {
 impl ReloadableEmbargo {
     /// Compiles what `builder` describes. Its databases are known by their sources from here on.
     ///
+    /// There is no time here, so their days are not looked at: with one dated in the future everything that is not
+    /// embargoed is a review, and honest successors are older than it.
+    ///
     /// # Errors
     /// [`ReloadError`]: `reload.embargo` when the check is not built; `reload.no_database` when the builder names
     /// none, since the embedded table is replaced by a release; `reload.duplicate_source` when two have the same
