@@ -18,7 +18,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 fn rule(source: Source) -> ClientIp {
-    let proxies = TrustedProxies::parse(["10.0.0.0/8", "fd00::/8", "2a06:98c0::/29"]).unwrap();
+    let proxies = TrustedProxies::parse(["10.0.0.0/8", "fd00::/8"]).unwrap();
     ClientIp::new(proxies, source).unwrap()
 }
 
@@ -207,6 +207,16 @@ fn cloudflares_word_counts_only_with_a_proof() {
         assert_eq!(code(edge(), source.clone()), "client_ip.no_origin_proof");
         assert_eq!(code(both(), source), "client_ip.no_origin_proof");
     }
+    // Also where its networks were pasted in.
+    for pasted in ["172.64.0.0/13", "172.64.7.0/24", "104.16.0.1", "::ffff:104.16.0.0/112", "2606:4700::/32"]
+    {
+        let pasted = || TrustedProxies::parse([pasted]).unwrap();
+        assert_eq!(code(pasted(), Source::XForwardedFor), "client_ip.no_origin_proof");
+        assert_eq!(code(pasted(), Source::CfConnectingIp(OriginProof::Tunnel)), "client_ip.tunnel_peer");
+        assert!(ClientIp::new(pasted(), Source::CfConnectingIp(OriginProof::ClientCertificate)).is_ok());
+    }
+    let beside = TrustedProxies::parse(["172.16.0.0/12", "104.32.0.0/16", "2606:4701::/32"]).unwrap();
+    assert!(ClientIp::new(beside, Source::XForwardedFor).is_ok());
     for name in ["CF-Connecting-IP", "cf-connecting-ipv6", "CF-Pseudo-IPv4", "True-Client-IP"] {
         let source = Source::SingleHeader(FieldName::parse(name).unwrap());
         assert_eq!(code(TrustedProxies::parse(["10.0.0.0/8"]).unwrap(), source), "client_ip.no_origin_proof");
@@ -223,20 +233,25 @@ fn the_edges_country_is_read_where_it_is_configured() {
     let with_country = plain.clone().with_edge_country().unwrap();
     let check = |value: &str, expected| {
         let headers = [("CF-IPCountry", value)];
-        assert_eq!(with_country.edge_country(proxy(), &headers), Some(expected), "{value}");
-        assert_eq!(with_country.edge_country(ip("9.9.9.9"), &headers), None);
-        assert_eq!(plain.edge_country(proxy(), &headers), None);
+        let found = with_country.edge_country(proxy(), &headers).map_err(|error| error.code());
+        assert_eq!(found, expected, "{value}");
+        assert_eq!(with_country.edge_country(ip("9.9.9.9"), &headers), Ok(None));
+        assert_eq!(plain.edge_country(proxy(), &headers), Ok(None));
     };
-    check("DE", EdgeCountry::Country(CountryCode::parse("DE").unwrap()));
-    check(" IR ", EdgeCountry::Country(CountryCode::parse("IR").unwrap()));
-    check("T1", EdgeCountry::Tor);
-    for unknown in ["XX", "", "de,fr", "EU", "t1", "\u{e9}"] {
-        check(unknown, EdgeCountry::Unknown);
+    let country = |code| Ok(Some(EdgeCountry::Country(CountryCode::parse(code).unwrap())));
+    check("DE", country("DE"));
+    check(" IR ", country("IR"));
+    check("T1", Ok(Some(EdgeCountry::Tor)));
+    for unknown in ["XX", "EU"] {
+        check(unknown, Ok(Some(EdgeCountry::Unknown)));
+    }
+    for unreadable in ["", "de,fr", "t1", "ir", "IRN", "\u{e9}"] {
+        check(unreadable, Err("client_ip.malformed"));
     }
     let twice = [("CF-IPCountry", "DE"), ("cf-ipcountry", "DE")];
-    assert_eq!(with_country.edge_country(proxy(), &twice), Some(EdgeCountry::Unknown));
+    assert_eq!(with_country.edge_country(proxy(), &twice).unwrap_err().code(), "client_ip.duplicate");
     let none: [(&str, &str); 0] = [];
-    assert_eq!(with_country.edge_country(proxy(), &none), None);
+    assert_eq!(with_country.edge_country(proxy(), &none), Ok(Some(EdgeCountry::Unknown)));
     for source in [Source::XForwardedFor, Source::TrueClientIp(OriginProof::Tunnel)] {
         assert_eq!(rule(source).with_edge_country().unwrap_err().code(), "client_ip.no_origin_proof");
     }
@@ -350,7 +365,12 @@ fn networks_are_checked() {
     for bad in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "10.0.0", "::/129", "example.org", ""] {
         assert_eq!(code(bad), "client_ip.network", "{bad}");
     }
-    assert_eq!(code("::/0"), "client_ip.trusts_everyone");
+    for wide in ["::/0", "2000::/3", "2a00::/12", "fc00::/6", "0.0.0.0/0", "64.0.0.0/7", "::ffff:0:0/96"] {
+        assert_eq!(code(wide), "client_ip.trusts_everyone", "{wide}");
+    }
+    for narrow in ["10.0.0.0/8", "2a06::/16", "fc00::/7", "fd00::/8"] {
+        assert!(TrustedProxies::parse([narrow]).is_ok(), "{narrow}");
+    }
     assert_eq!(
         TrustedProxies::parse(["0.0.0.0/1", "128.0.0.0/1"]).unwrap_err().code(),
         "client_ip.trusts_everyone"

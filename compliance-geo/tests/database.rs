@@ -6,6 +6,7 @@ mod mmdb_file;
 use std::net::IpAddr;
 
 use compliance_geo::database::{Database, DatabaseErrorKind, Located};
+use sha2::{Digest, Sha256};
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -91,7 +92,10 @@ fn refuse(bytes: &[u8], code: &str) {
 fn damaged_country_tables_are_refused() {
     let good = Database::embedded().unwrap().to_country_table();
     refuse(b"", "database.format");
-    refuse(b"CGEOTBL\x02", "database.format");
+    refuse(b"CGEOTBL\x01", "database.format");
+    let mut version = good.clone();
+    version[7] = 1;
+    refuse(&version, "database.format");
     refuse(good.get(..good.len() - 1).unwrap(), "database.digest");
     refuse(good.get(..40).unwrap(), "database.format");
     let mut longer = good.clone();
@@ -107,6 +111,48 @@ fn damaged_country_tables_are_refused() {
     let limit = Database::MAX_COUNTRY_TABLE_BYTES;
     let error = Database::from_country_table(&vec![0; limit + 1]).unwrap_err();
     assert_eq!(*error.kind(), DatabaseErrorKind::TooLarge { limit, found: limit + 1 });
+}
+
+/// Where the digest of a country table is: after the name, the codes and three numbers.
+fn digest_at(table: &[u8]) -> usize {
+    let source = usize::from(table[18]);
+    let codes = usize::from(table[19 + source]);
+    20 + source + 2 * codes + 16
+}
+
+fn with_new_digest(mut table: Vec<u8>) -> Vec<u8> {
+    let at = digest_at(&table);
+    let digest = Sha256::new().chain_update(&table[..at]).chain_update(&table[at + 32..]).finalize();
+    table[at..at + 32].copy_from_slice(&digest);
+    table
+}
+
+/// One changed bit in the header would make Iran Iceland.
+#[test]
+fn the_digest_covers_the_header() {
+    let good = Database::embedded().unwrap().to_country_table();
+    assert_eq!(with_new_digest(good.clone()), good);
+    for at in (0..digest_at(&good)).step_by(13) {
+        let mut flipped = good.clone();
+        flipped[at] ^= 1;
+        assert!(Database::from_country_table(&flipped).is_err(), "byte {at}");
+    }
+    for (from, to) in [(b"UA", b"QA"), (b"IR", b"IS")] {
+        let mut other = good.clone();
+        let at = other.windows(2).position(|pair| pair == from).unwrap();
+        assert!(at < digest_at(&other));
+        other[at..at + 2].copy_from_slice(to);
+        refuse(&other, "database.digest");
+    }
+}
+
+#[test]
+fn the_number_of_records_is_counted() {
+    let good = Database::embedded().unwrap().to_country_table();
+    let at = digest_at(&good) - 8;
+    let mut fewer = good;
+    fewer[at] ^= 1;
+    refuse(&with_new_digest(fewer), "database.format");
 }
 
 #[cfg(feature = "maxminddb")]
@@ -423,6 +469,113 @@ mod mmdb {
         ]));
         check(map([("country", map([("iso_code", "DE".into())])), ("subdivisions", "BY".into())]));
         check(map([("city", "Berlin".into())]));
+    }
+
+    /// A file as other vendors write flat ones: `country_code`, and no texts for people.
+    fn flat(file: File) -> Vec<u8> {
+        const DESCRIPTION: &[u8] = b"description";
+        let mut bytes = file.bytes();
+        let at = bytes.windows(DESCRIPTION.len()).rposition(|text| text == DESCRIPTION).unwrap();
+        let (from, text) = (at + DESCRIPTION.len(), b"\xe1\x42en\x52written for a test");
+        assert!(bytes[from..].starts_with(text));
+        // An empty map in its place.
+        bytes.splice(from..from + text.len(), [7 << 5]);
+        bytes
+    }
+
+    fn flat_country(code: &str) -> Value {
+        map([("country_code", code.into())])
+    }
+
+    fn flat_file(code: &str) -> File {
+        File::built_at(JUNE_2026).with("8.8.0.0/16", &flat_country(code))
+    }
+
+    #[test]
+    fn flat_files_are_read() {
+        let database = Database::from_mmdb(flat(flat_file("DE")), "flat").unwrap();
+        assert_eq!(database.country(ip("8.8.4.4")).unwrap().as_str(), "DE");
+        assert_eq!(database.locate(ip("8.9.0.0")), Located::NoRecord);
+        assert_eq!(database.snapshot().as_of().to_string(), "2026-06-17");
+    }
+
+    #[test]
+    fn flat_files_are_verified_too() {
+        let mut bytes = flat(flat_file("DE"));
+        // The only record of the tree that leads to data.
+        let nodes = bytes.chunks(8).take_while(|node| *node != [0; 8]).count();
+        let nodes = u32::try_from(nodes).unwrap();
+        let pointer = (nodes + 16).to_be_bytes();
+        let at = bytes.chunks(4).position(|record| record == pointer).unwrap() * 4;
+        bytes[at..at + 4].copy_from_slice(&(nodes + 16 + 3).to_be_bytes());
+        let error = Database::from_mmdb(bytes, "flat").unwrap_err();
+        assert_eq!(error.code(), "database.structure");
+    }
+
+    #[test]
+    fn codes_that_are_no_country_are_no_record() {
+        let file = flat_file("EU").with("9.9.0.0/16", &flat_country("DE"));
+        let database = Database::from_mmdb(flat(file), "flat").unwrap();
+        assert_eq!(database.locate(ip("8.8.4.4")), Located::NoRecord);
+        assert_eq!(database.country(ip("9.9.9.9")).unwrap().as_str(), "DE");
+    }
+
+    /// Each record says 28 times what the one before it says, the first a text of so many bytes.
+    fn repeating(text_len: usize, depth: u32) -> Vec<u8> {
+        let code = || ("country_code", Value::from("DE"));
+        let mut file = File::built_at(JUNE_2026);
+        // Behind the control byte of a map and a key of one letter.
+        let inside = |record: u32| Value::from(record + 3);
+        let mut record = file.record(&map([("x", "x".repeat(text_len).into()), code()]));
+        file.network(0x0808_0000, 112, record);
+        for step in 0..depth {
+            let list = Value::List((0..28).map(|_| inside(record)).collect());
+            record = file.record(&map([("x", list), code()]));
+            file.network(0x0909_0000 + u128::from(step << 16), 112, record);
+        }
+        file.bytes()
+    }
+
+    #[test]
+    fn the_time_to_read_a_file_is_bounded_by_its_size() {
+        let load = |bytes: Vec<u8>| Database::from_mmdb(bytes, "repeating").map(drop).map_err(|e| e.code());
+        assert_eq!(load(repeating(20, 3)), Ok(()));
+        // One more step, or longer texts, and a few hundred bytes keep a reader busy.
+        assert_eq!(load(repeating(20, 4)), Err("database.structure"));
+        assert_eq!(load(repeating(255, 3)), Err("database.structure"));
+    }
+
+    #[test]
+    fn files_over_the_limits_are_refused() {
+        let limit = Database::MAX_MMDB_BYTES;
+        let error = Database::from_mmdb(vec![0; limit + 1], "large").unwrap_err();
+        assert_eq!(*error.kind(), DatabaseErrorKind::TooLarge { limit, found: limit + 1 });
+        assert_eq!(error.code(), "database.too_large");
+        struct Broken;
+        impl std::io::Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::ConnectionReset.into())
+            }
+        }
+        assert_eq!(Database::read_mmdb(Broken, "broken").unwrap_err().code(), "database.io");
+    }
+
+    #[test]
+    fn more_places_than_a_table_tells_apart_are_refused() {
+        let mut file = File::built_at(JUNE_2026);
+        let letter = |n: u32| char::from_digit(n % 36, 36).unwrap().to_ascii_uppercase();
+        for number in 0..66_000_u32 {
+            let part: String = [number / 1296, number / 36, number].map(letter).iter().collect();
+            let code = if number < 36 * 36 * 36 { "DE" } else { "FR" };
+            let place = map([
+                ("country", map([("iso_code", code.into())])),
+                ("subdivisions", Value::List(vec![map([("iso_code", Value::Text(part))])])),
+            ]);
+            let record = file.record(&place);
+            file.network(0x0800_0000 + u128::from(number), 128, record);
+        }
+        let error = Database::from_mmdb(file.bytes(), "many").unwrap_err();
+        assert_eq!(error.code(), "database.too_many_places");
     }
 
     /// Whatever it says there, it says of nobody.

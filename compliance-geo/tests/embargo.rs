@@ -16,7 +16,8 @@ use compliance_core::snapshot::Staleness;
 use compliance_geo::client_ip::EdgeCountry;
 use compliance_geo::database::{Database, Quorum};
 use compliance_geo::embargo::{
-    Authority, Effect, Embargo, EmbargoReason, Extent, Policy, ProgrammeList, Verdict, VerdictClass,
+    Authority, Chosen, Effect, Embargo, EmbargoBuilder, EmbargoReason, Extent, Policy, ProgrammeList,
+    Verdict, VerdictClass,
 };
 use proptest::prelude::*;
 
@@ -136,7 +137,7 @@ fn programmes_end() {
     let verdict = US.screen(ip(SYRIA), at("2025-06-30T23:59:59Z"));
     let programmes: Vec<&str> = verdict.programmes().map(|programme| programme.id()).collect();
     assert_eq!(programmes, ["ofac.syria", "ear.syria"]);
-    // And on the day it ended only the stale, then future-dated, database speaks against serving.
+    // Nobody else's programme covers it.
     check_at(&of(Policy::Eu), SYRIA, NOW, VerdictClass::Servable, "embargo.servable");
 }
 
@@ -171,6 +172,7 @@ fn policies_differ() {
 fn conflicts_of_law_can_be_reviewed() {
     let embargo = Embargo::builder().policy(Policy::Us).review_conflicts_of_law().build().unwrap();
     check_at(&embargo, CUBA, NOW, VerdictClass::Review, "embargo.conflict_of_law");
+    check_at(&embargo, IRAN, NOW, VerdictClass::Review, "embargo.conflict_of_law");
     check_at(&embargo, NORTH_KOREA, NOW, VerdictClass::Embargoed, "embargo.country");
 }
 
@@ -227,7 +229,7 @@ fn proofs_never_outlive_what_they_rest_on() {
     "#;
     let begins_soon = Embargo::builder()
         .policy(Policy::Un)
-        .programmes(ProgrammeList::parse(ends).unwrap())
+        .programmes(ProgrammeList::embedded().unwrap().with(ProgrammeList::parse(ends).unwrap()).0)
         .validity(Duration::from_secs(u64::MAX))
         .build()
         .unwrap();
@@ -353,8 +355,18 @@ fn a_check_that_would_let_everybody_pass_is_not_built() {
     let only_own = "version = \"2026-01-01\"\n[[programme]]\nid = \"eu.x\"\nauthority = \"eu\"\ntitle = \"t\"\nlegal_basis = \"l\"\nkind = \"export\"\n\
                     effect = \"review\"\neffective_from = \"2026-01-01\"\nscope = [{ country = \"FR\" }]";
     let list = ProgrammeList::parse(only_own).unwrap();
-    let error = Embargo::builder().policy(Policy::Us).programmes(list).build().unwrap_err();
-    assert_eq!(error.code(), "embargo.no_programmes");
+    let refused = |builder: EmbargoBuilder<Chosen>| builder.build().unwrap_err().code();
+    let us = || Embargo::builder().policy(Policy::Us);
+    assert_eq!(refused(us().programmes(list.clone())), "embargo.no_programmes");
+    // One policy's programmes do not stand in for another's.
+    assert_eq!(refused(us().policy(Policy::Eu).programmes(list)), "embargo.no_programmes");
+    // Nor do the operator's own.
+    let own = only_own.replace("\"eu", "\"own");
+    let own = || ProgrammeList::parse(&own).unwrap();
+    assert_eq!(refused(us().programmes(own())), "embargo.no_programmes");
+    let (both, _) = ProgrammeList::embedded().unwrap().with(own());
+    let embargo = us().programmes(both).build().unwrap();
+    assert_eq!(embargo.class(ip(IRAN), at(NOW)), VerdictClass::Embargoed);
     assert_eq!("gb".parse::<Policy>().unwrap_err().code(), "embargo.unknown_policy");
 }
 
@@ -610,6 +622,38 @@ mod with_files {
         check_at(&eu, "1.0.5.1", "2022-10-06T23:59:59Z", Review, "embargo.stale");
         let programmes = |now: &str| eu.screen(ip("1.0.5.1"), at(now)).programmes().count();
         assert_eq!((programmes("2022-10-06T23:59:59Z"), programmes("2022-10-07T00:00:00Z")), (0, 1));
+    }
+
+    /// Whoever comes out of a tunnel, its entrance may hide its users.
+    #[test]
+    fn an_anonymiser_at_the_outer_end_of_a_tunnel_counts() {
+        let flagged = |code: &str, flag: &'static str| {
+            map([("country", map([("iso_code", code.into())])), (flag, true.into())])
+        };
+        let file = File::built_at(1_781_654_400)
+            .with("1.1.1.0/24", &country("US"))
+            .with("1.1.2.0/24", &country("IR"))
+            .with("2002:101:101::/48", &flagged("US", "is_tor_exit_node"))
+            .with("2002:101:102::/48", &flagged("US", "is_anonymous"))
+            .with("2002:101:103::/48", &country("US"))
+            .with("2002:101:201::/48", &flagged("US", "is_tor_exit_node"))
+            .with("64:ff9b::101:101/128", &map([("is_tor_exit_node", true.into())]))
+            .with("2001:0:4136:e378::/64", &map([("is_anonymous", true.into())]));
+        let database = Database::from_mmdb(file.bytes(), "tunnels").unwrap();
+        let us = Embargo::builder().policy(Policy::Us).database(database).build().unwrap();
+        let edge = EdgeCountry::Country(CountryCode::parse("US").unwrap());
+        for (text, class, code) in [
+            ("2002:101:101::1", VerdictClass::Review, "embargo.tor"),
+            ("2002:101:102::1", VerdictClass::Review, "embargo.anonymiser"),
+            ("2002:101:103::1", VerdictClass::Servable, "embargo.servable"),
+            ("2002:101:201::1", VerdictClass::Embargoed, "embargo.country"),
+            ("64:ff9b::1.1.1.1", VerdictClass::Review, "embargo.tor"),
+            ("2001:0:4136:e378:8000:63bf:fefe:fefe", VerdictClass::Review, "embargo.anonymiser"),
+        ] {
+            check_at(&us, text, NOW, class, code);
+            let with_edge = us.screen_with_edge(ip(text), edge, at(NOW));
+            assert_eq!((with_edge.class(), with_edge.code().as_str()), (class, code), "{text} at the edge");
+        }
     }
 
     #[test]

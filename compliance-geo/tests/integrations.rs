@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use compliance_core::clock::{Clock, ManualClock};
 use compliance_core::event::{
-    AuditReceipt, Completion, Durability, Event, EventKind, PassPolicy, RecordErrorKind, Recorder, Recording,
-    Sink,
+    AuditReceipt, Completion, Durability, Event, EventKind, FailurePolicy, PassPolicy, RecordErrorKind,
+    Recorder, Recording, Sink,
 };
 use compliance_core::finding::{Enforcement, Outcome, Reason, RiskAcceptance};
 use compliance_core::request::{ClientAddress, Transport};
@@ -155,6 +156,21 @@ fn refusals_are_recorded_and_passes_counted() {
     assert_eq!(events[0].snapshots().len(), 2);
     recorder.flush("2026-07-01T00:01:00Z".parse().unwrap());
     assert_eq!(sink.events().len(), 3);
+}
+
+/// A refusal that was only counted would be an answer without a record.
+#[test]
+fn a_limit_on_failures_leaves_no_refusal_unrecorded() {
+    let sink = Arc::new(MemorySink::default());
+    let limit = FailurePolicy::new(1, Duration::from_secs(3_600));
+    let recorder = Recorder::new(Arc::clone(&sink) as Arc<dyn Sink>, PassPolicy::default());
+    let recorder = Arc::new(recorder.limit_failures(limit));
+    let layer = EmbargoLayer::new(embargo(), clock()).recording(Arc::clone(&recorder));
+    let mut service = ClientIpLayer::new(ClientIp::peer(), peer).layer(layer.layer(Echo));
+    for _ in 0..3 {
+        check(&mut service, request(Some("5.22.4.4"), &[]), 451, Refusal::BODY, Some("embargo.country"));
+    }
+    assert_eq!(codes(&sink), vec![(Outcome::Refused, "embargo.country".to_owned()); 3]);
 }
 
 #[test]
@@ -383,6 +399,9 @@ fn the_edges_word_reaches_the_embargo_check() {
     ask("XX", 200, None);
     ask("T1", 403, Some("embargo.tor"));
     ask("IR", 451, Some("embargo.country"));
+    // The edge writes it once, and legibly.
+    ask("AU, IR", 403, Some("client_ip.malformed"));
+    ask("", 403, Some("client_ip.malformed"));
 }
 
 #[cfg(feature = "axum")]

@@ -195,6 +195,29 @@ fn every_replacement_and_every_refusal_is_recorded() {
     assert!(days.contains(&"2026-06-17".to_owned()) && days.contains(&"2026-06-16".to_owned()), "{days:?}");
 }
 
+/// With as many snapshots in use as an event holds, the refused one still is on record.
+#[test]
+fn a_refusal_beside_many_lists_is_recorded() {
+    let sink = Arc::new(MemorySink::default());
+    let mut list = ProgrammeList::embedded().unwrap();
+    for number in 2..Embargo::MAX_SNAPSHOTS {
+        let own = format!(
+            "version = \"2026-01-01\"\n[[programme]]\nid = \"own.x{number}\"\nauthority = \"own\"\ntitle = \"t\"\n\
+             legal_basis = \"l\"\nkind = \"export\"\neffect = \"review\"\neffective_from = \"2026-01-01\"\n\
+             scope = [{{ country = \"DE\" }}]"
+        );
+        list = list.with(ProgrammeList::parse(&own).unwrap()).0;
+    }
+    let builder = Embargo::builder().policy(Policy::Us).database(load(file(JUNE_17, "IR")).unwrap());
+    let embargo = ReloadableEmbargo::new(builder.programmes(list), Canaries::embedded()).unwrap();
+    assert_eq!(embargo.current().snapshots().count(), Embargo::MAX_SNAPSHOTS);
+    let embargo = embargo.recording(sink.clone());
+    refuse(&embargo, load(file(JUNE_17 - DAY, "IR")), "reload.older");
+    let events = sink.events();
+    assert_eq!(events.len(), 1);
+    assert!(events[0].snapshots().iter().any(|snapshot| snapshot.as_of().to_string() == "2026-06-16"));
+}
+
 /// Readers see the old check or the new one, never anything in between.
 #[test]
 fn readers_never_wait_nor_see_half_a_change() {
@@ -255,6 +278,29 @@ mod signed {
         let signed = (text.as_bytes(), &sign(7, &text));
         let error = embargo.replace_signed(SOURCE, Ok(old), signed, now()).unwrap_err();
         assert_eq!(error.code(), "reload.older");
+    }
+
+    #[test]
+    fn with_a_key_from_the_start_the_first_database_is_signed_too() {
+        let key = ManifestKey::from_bytes(signing_key(7).verifying_key().as_bytes()).unwrap();
+        let database = load(file(JUNE_17, "IR")).unwrap();
+        let start = |manifests: &[(&[u8], &[u8; 64])], now: &str| {
+            let builder = Embargo::builder().policy(Policy::Us).database(database.clone());
+            let now = now.parse().unwrap();
+            ReloadableEmbargo::new_signed(builder, Canaries::embedded(), key.clone(), manifests, now)
+        };
+        let code = |manifests: &[(&[u8], &[u8; 64])], now: &str| start(manifests, now).unwrap_err().code();
+        const NOW: &str = "2026-07-01T00:00:00Z";
+        let text = Manifest::text_for(database.snapshot());
+        let other = Manifest::text_for(load(file(JUNE_17 + DAY, "IR")).unwrap().snapshot());
+        let own = (text.as_bytes(), &sign(7, &text));
+        assert_eq!(code(&[], NOW), "reload.unsigned");
+        assert_eq!(code(&[(text.as_bytes(), &sign(8, &text))], NOW), "reload.manifest");
+        assert_eq!(code(&[(other.as_bytes(), &sign(7, &other))], NOW), "reload.manifest");
+        assert_eq!(code(&[own], "2026-06-15T23:59:59Z"), "reload.date");
+        assert!(start(&[own], "2026-06-16T00:00:00Z").is_ok());
+        let embargo = start(&[(other.as_bytes(), &sign(7, &other)), own], NOW).unwrap();
+        refuse(&embargo, load(file(JUNE_17 + DAY, "IR")), "reload.unsigned");
     }
 
     #[test]

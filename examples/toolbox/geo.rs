@@ -39,11 +39,11 @@ fn find_client(line: &Request) -> Result<IpAddr, &'static str> {
     };
     // On a command line there is no edge to prove anything: the caller vouches.
     let source = match line.source.as_deref().unwrap_or("x-forwarded-for") {
-        "cf-connecting-ip" => Source::CfConnectingIp(OriginProof::Tunnel),
+        "cf-connecting-ip" => Source::CfConnectingIp(OriginProof::ClientCertificate),
         "forwarded" => Source::Forwarded,
         // Who is trusted does not matter then.
         "peer" => return found(&ClientIp::peer(), peer, line),
-        "true-client-ip" => Source::TrueClientIp(OriginProof::Tunnel),
+        "true-client-ip" => Source::TrueClientIp(OriginProof::ClientCertificate),
         "x-forwarded-for" => Source::XForwardedFor,
         "x-real-ip" => Source::XRealIp,
         other => {

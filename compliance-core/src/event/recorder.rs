@@ -64,8 +64,9 @@ pub enum Recorded {
 /// Stands before a sink and spares it the flood of passes.
 ///
 /// Only events of kind [`EventKind::CheckDecided`] whose outcome is [`Outcome::Passed`] are aggregated or
-/// sampled, and, with [`limit_failures`](Self::limit_failures), refusals of [`Actor::Anonymous`]. Counts are flushed
-/// when their window is over, on [`flush`](Self::flush) and on drop.
+/// sampled, and, with [`limit_failures`](Self::limit_failures), refusals of [`Actor::Anonymous`] of every other kind: a
+/// check's refusals and reviews reach the sink each. Counts are flushed when their window is over, on
+/// [`flush`](Self::flush) and on drop.
 ///
 #[cfg_attr(feature = "testing", doc = "```")]
 #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -108,7 +109,8 @@ impl<S: Sink> Recorder<S> {
         Self { sink, passes, failures: None, tallies: Mutex::default(), floods: Mutex::default() }
     }
 
-    /// Counts the failures of people nobody knows beyond so many. Without this, each is recorded.
+    /// Counts the failures of people nobody knows beyond so many. Without this, each is recorded. What a check
+    /// decided ([`EventKind::CheckDecided`]) is recorded each in any case: the check's answer waits for it.
     ///
     #[cfg_attr(feature = "testing", doc = "```")]
     #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -160,6 +162,10 @@ impl<S: Sink> Recorder<S> {
     fn is_flood(&self, event: &Event) -> bool {
         let Some(policy) = self.failures else { return false };
         if event.outcome() != Outcome::Refused || *event.actor() != Actor::Anonymous {
+            return false;
+        }
+        // A check's answer waits for its record.
+        if event.kind() == EventKind::CheckDecided {
             return false;
         }
         let now = event.at();

@@ -49,18 +49,20 @@ pub enum EdgeCountry {
     Country(CountryCode),
     /// `T1`: the client came through Tor.
     Tor,
-    /// `XX`, a code that is no country, or a header that cannot be read: nobody knows.
+    /// `XX`, a code that is no country, or no header: nobody knows.
     Unknown,
 }
 
 impl EdgeCountry {
-    fn parse(text: &[u8]) -> Self {
+    /// Two capital letters or digits; anything else is not the edge's.
+    fn parse(text: &[u8]) -> Option<Self> {
         match text {
-            b"T1" => Self::Tor,
-            text => {
+            b"T1" => Some(Self::Tor),
+            [b'A'..=b'Z' | b'0'..=b'9', b'A'..=b'Z' | b'0'..=b'9'] => {
                 let code = str::from_utf8(text).ok().and_then(|code| CountryCode::parse(code).ok());
-                code.map_or(Self::Unknown, Self::Country)
+                Some(code.map_or(Self::Unknown, Self::Country))
             }
+            _ => None,
         }
     }
 }
@@ -118,10 +120,18 @@ impl Edge {
     }
 
     /// The client's country, if the edge is configured to say.
-    pub(super) fn country(&self, headers: &(impl Headers + ?Sized)) -> Option<EdgeCountry> {
-        let mut lines = headers.lines(self.country.as_ref()?);
-        let line = lines.next()?;
-        Some(if lines.next().is_none() { EdgeCountry::parse(trim(line)) } else { EdgeCountry::Unknown })
+    pub(super) fn country(
+        &self,
+        headers: &(impl Headers + ?Sized),
+    ) -> Result<Option<EdgeCountry>, ClientIpError> {
+        let Some(name) = &self.country else { return Ok(None) };
+        let mut lines = headers.lines(name);
+        let Some(line) = lines.next() else { return Ok(Some(EdgeCountry::Unknown)) };
+        if lines.next().is_some() {
+            return Err(ClientIpError::new(ClientIpErrorKind::Duplicate, 0));
+        }
+        let country = EdgeCountry::parse(trim(line));
+        country.map(Some).ok_or(ClientIpError::new(ClientIpErrorKind::Malformed, 1))
     }
 }
 

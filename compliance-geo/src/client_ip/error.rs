@@ -122,8 +122,8 @@ pub enum ClientIpConfigError {
     /// A tunnel ends at a process of ours; its requests never come from the edge's own networks.
     #[error("requests through a tunnel come from its local end, but only Cloudflare's networks are trusted")]
     TunnelPeer,
-    /// Every address is trusted: whoever asks first could name any client.
-    #[error("the trusted networks cover every IPv4 or every IPv6 address")]
+    /// A network is trusted in which nearly anybody may be: whoever asks first could name any client.
+    #[error("a trusted network is wider than /8 (IPv4) or /16 (IPv6), or together they cover every address")]
     TrustsEveryone,
     /// Proxies are named, but the peer is to be the client: every request would be the proxy's own.
     #[error("proxies are trusted, but the peer is configured as the source")]

@@ -239,8 +239,8 @@ impl ClientIp {
         Ok(Self { proxies: self.proxies, rule: Rule::Edge(Box::new(edge)) })
     }
 
-    /// What the edge says of the client's country: only after [`with_edge_country`](Self::with_edge_country), from
-    /// a trusted peer, and where the header is there.
+    /// What the edge says of the client's country: only after [`with_edge_country`](Self::with_edge_country), and from
+    /// a trusted peer. Without the header nobody knows: [`EdgeCountry::Unknown`].
     ///
     /// ```
     /// use std::net::IpAddr;
@@ -252,19 +252,22 @@ impl ClientIp {
     /// let headers = [("CF-Connecting-IP", "198.51.100.7"), ("CF-IPCountry", "T1")];
     /// let (edge, stranger): (IpAddr, IpAddr) = ("172.64.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
     ///
-    /// assert_eq!(rule.edge_country(edge, &headers), Some(EdgeCountry::Tor));
-    /// assert_eq!(rule.edge_country(stranger, &headers), None);
+    /// assert_eq!(rule.edge_country(edge, &headers), Ok(Some(EdgeCountry::Tor)));
+    /// assert_eq!(rule.edge_country(stranger, &headers), Ok(None));
     /// # Ok::<(), compliance_geo::client_ip::ClientIpConfigError>(())
     /// ```
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`ClientIpError`] `client_ip.duplicate` for two such headers, `client_ip.malformed` for what is not two capital
+    /// letters or digits: the edge wrote neither.
     pub fn edge_country(
         &self,
         peer: impl Into<Peer>,
         headers: &(impl Headers + ?Sized),
-    ) -> Option<EdgeCountry> {
+    ) -> Result<Option<EdgeCountry>, ClientIpError> {
         match &self.rule {
             Rule::Edge(edge) if self.proxies.contains_peer(peer.into()) => edge.country(headers),
-            _ => None,
+            _ => Ok(None),
         }
     }
 

@@ -38,16 +38,27 @@ impl TrustedProxies {
     pub const CLOUDFLARE_UPDATED: &str = "2023-09-28";
 
     /// Reads networks in CIDR form (RFC 4632 §3.1, RFC 4291 §2.3) and single addresses. IPv4-mapped IPv6 networks
-    /// become IPv4. `unix:`, as nginx spells it, stands for peers that connect over a Unix socket of this machine.
+    /// become IPv4. Networks within Cloudflare's count as [`cloudflare`](Self::cloudflare)'s. `unix:`, as nginx spells it, stands for peers that connect over a Unix socket of this machine.
     ///
     /// # Errors
     /// [`ClientIpConfigError`]: `client_ip.network` for anything else, bits set behind the prefix included;
-    /// `client_ip.trusts_everyone` when the networks cover all of IPv4 or all of IPv6.
+    /// `client_ip.trusts_everyone` for a network wider than /8 (IPv4) or /16 (IPv6, unique local addresses aside), and
+    /// when the networks cover all of IPv4 or all of IPv6.
     pub fn parse<T: AsRef<str>>(networks: impl IntoIterator<Item = T>) -> Result<Self, ClientIpConfigError> {
         let mut proxies = Self::default();
         for (position, text) in networks.into_iter().enumerate() {
-            proxies.add(text.as_ref()).ok_or(ClientIpConfigError::Network { position })?;
-            proxies.own = true;
+            let (text, mut one) = (text.as_ref(), Self::default());
+            one.add(text).ok_or(ClientIpConfigError::Network { position })?;
+            // However the edge's networks came here, their word is worth the same.
+            let is_shared = one.in_networks(&RANGES);
+            proxies.shared_edge |= is_shared;
+            proxies.own |= !is_shared;
+            proxies.v4.append(&mut one.v4);
+            proxies.v6.append(&mut one.v6);
+            proxies.unix_socket |= one.unix_socket;
+        }
+        if proxies.v4.iter().any(is_wide_v4) || proxies.v6.iter().any(is_wide_v6) {
+            return Err(ClientIpConfigError::TrustsEveryone);
         }
         proxies.merged()
     }
@@ -135,6 +146,19 @@ impl TrustedProxies {
         self.shared_edge && !self.own
     }
 
+    /// Whether there are any, and each lies within one of these networks.
+    fn in_networks(&self, networks: &[&str]) -> bool {
+        let mut known = Self::default();
+        for network in networks {
+            if known.add(network).is_none() {
+                return false;
+            }
+        }
+        let v4 = self.v4.iter().all(|one| known.v4.iter().any(|edge| edge.0 <= one.0 && one.1 <= edge.1));
+        let v6 = self.v6.iter().all(|one| known.v6.iter().any(|edge| edge.0 <= one.0 && one.1 <= edge.1));
+        !(self.v4.is_empty() && self.v6.is_empty()) && v4 && v6
+    }
+
     fn add(&mut self, text: &str) -> Option<()> {
         if text == UNIX_SOCKET {
             self.unix_socket = true;
@@ -158,6 +182,16 @@ impl TrustedProxies {
         }
         Some(())
     }
+}
+
+/// Nobody's proxies are as many as a /8.
+fn is_wide_v4((first, last): &(u32, u32)) -> bool {
+    last.saturating_sub(*first) > u32::MAX >> 8
+}
+
+/// Unique local addresses (RFC 4193) are nobody else's, however many.
+fn is_wide_v6((first, last): &(u128, u128)) -> bool {
+    last.saturating_sub(*first) > u128::MAX >> 16 && !(first >> 121 == 0xfc >> 1 && last >> 121 == 0xfc >> 1)
 }
 
 /// Stands for every peer that connects over a Unix socket.

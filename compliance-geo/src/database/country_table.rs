@@ -4,13 +4,13 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 8 | `CGEOTBL` and the version, 1 |
+//! | 8 | `CGEOTBL` and the version, 2 |
 //! | 10 | day of the data, `YYYY-MM-DD` |
 //! | 1 + n | length of the source's name, and the name |
 //! | 1 + 2n | number of country codes, and the codes |
 //! | 4, 4 | number of IPv4 runs, of IPv6 runs |
 //! | 8 | number of records: runs that name a country |
-//! | 32 | SHA-256 of the rest |
+//! | 32 | SHA-256 of everything before and after it |
 //! | rest | the runs |
 //!
 //! A run is its distance from the one before, as a LEB128 number `distance << 1 | fine`, and one byte: 0 for no
@@ -27,7 +27,8 @@ use sha2::{Digest, Sha256};
 use super::runs::{NO_RECORD, Run, append};
 use super::{Database, DatabaseError, DatabaseErrorKind, Place, Places};
 
-const MAGIC: &[u8; 8] = b"CGEOTBL\x01";
+const MAGIC: &[u8; 8] = b"CGEOTBL\x02";
+const SHA256_LEN: usize = 32;
 const SHIFT_V4: u32 = 8;
 const SHIFT_V6: u32 = 80;
 
@@ -61,7 +62,8 @@ impl Database {
         let format = || DatabaseError::from(DatabaseErrorKind::Format { expected: "country table" });
         let mut input = Input(bytes);
         let header = Header::read(&mut input).ok_or_else(format)?;
-        if <[u8; 32]>::from(Sha256::digest(input.0)) != header.sha256 {
+        let before = bytes.len().saturating_sub(input.0.len()).saturating_sub(SHA256_LEN);
+        if digest(bytes.get(..before).unwrap_or_default(), input.0) != header.sha256 {
             return Err(DatabaseErrorKind::Digest.into());
         }
         if header.records == 0 {
@@ -74,7 +76,7 @@ impl Database {
         }
         let v4 = input.runs(header.v4_runs, SHIFT_V4, &values).ok_or_else(format)?;
         let v6 = input.runs(header.v6_runs, SHIFT_V6, &values).ok_or_else(format)?;
-        if !input.0.is_empty() {
+        if !input.0.is_empty() || records(&v4).saturating_add(records(&v6)) != header.records {
             return Err(format());
         }
         let v4: Vec<Run<u32>> = v4
@@ -106,7 +108,7 @@ impl Database {
         for (start, value) in self.inner.table.runs_v6() {
             append(&mut v6, start, position(value));
         }
-        let records = v4.iter().chain(&v6).filter(|(_, value)| *value != NO_RECORD).count();
+        let records = records(&v4).saturating_add(records(&v6));
         let mut rest = Vec::new();
         write_runs(&mut rest, &v4, SHIFT_V4);
         write_runs(&mut rest, &v6, SHIFT_V6);
@@ -121,11 +123,21 @@ impl Database {
         bytes.extend(codes.iter().flat_map(|code| code.as_str().bytes()));
         bytes.extend(u32::try_from(v4.len()).unwrap_or(u32::MAX).to_le_bytes());
         bytes.extend(u32::try_from(v6.len()).unwrap_or(u32::MAX).to_le_bytes());
-        bytes.extend(u64::try_from(records).unwrap_or(u64::MAX).to_le_bytes());
-        bytes.extend(Sha256::digest(&rest));
+        bytes.extend(records.to_le_bytes());
+        bytes.extend(digest(&bytes, &rest));
         bytes.append(&mut rest);
         bytes
     }
+}
+
+/// Over everything but itself: a header that could be altered would give one country's networks to another.
+fn digest(before: &[u8], after: &[u8]) -> [u8; SHA256_LEN] {
+    Sha256::new().chain_update(before).chain_update(after).finalize().into()
+}
+
+/// How many runs name a country.
+fn records(runs: &[Run<u128>]) -> u64 {
+    runs.iter().fold(0_u64, |sum, (_, value)| sum.saturating_add(u64::from(*value != NO_RECORD)))
 }
 
 struct Header {
@@ -135,7 +147,7 @@ struct Header {
     v4_runs: u32,
     v6_runs: u32,
     records: u64,
-    sha256: [u8; 32],
+    sha256: [u8; SHA256_LEN],
 }
 
 impl Header {

@@ -17,6 +17,8 @@ use super::runs::{NO_RECORD, RunBuilder};
 use super::{Anonymity, Database, DatabaseError, DatabaseErrorKind, Place, Places};
 
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
+/// Text bytes decoded in the time of one more value.
+const TEXT_PER_VALUE: usize = 64;
 /// Values decoded per byte of file before it counts as hostile. Real databases need less than five: records are
 /// small, and what they share (names, continents) is decoded once per record.
 const VALUES_PER_BYTE: usize = 16;
@@ -229,8 +231,14 @@ impl Value<'_> {
     fn count(&self) -> usize {
         match self {
             Self::List(list) => list.iter().map(Self::count).fold(1, usize::saturating_add),
-            Self::Map(map) => map.iter().map(|(_, value)| value.count()).fold(1, usize::saturating_add),
-            Self::Bool(_) | Self::Count(_) | Self::Other | Self::Text(_) => 1,
+            Self::Map(map) => {
+                let entries =
+                    map.iter().map(|(key, value)| value.count().saturating_add(key.len() / TEXT_PER_VALUE));
+                entries.fold(1, usize::saturating_add)
+            }
+            // Their encoding is checked byte by byte.
+            Self::Text(text) => (text.len() / TEXT_PER_VALUE).saturating_add(1),
+            Self::Bool(_) | Self::Count(_) | Self::Other => 1,
         }
     }
 

@@ -38,6 +38,12 @@ impl Combined {
         position.and_then(|position| self.said.get(position)).map(AsRef::as_ref).unwrap_or_default()
     }
 
+    /// The memory its tables take, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let said = self.said.iter().map(|values| size_of_val(&**values));
+        said.fold(self.table.bytes().saturating_add(size_of_val(self.said.as_slice())), usize::saturating_add)
+    }
+
     /// How many values the table has.
     pub(crate) fn values(&self) -> u16 {
         u16::try_from(self.said.len().saturating_add(FIRST_PLACE)).unwrap_or(u16::MAX)

@@ -98,7 +98,10 @@ impl Compiled {
         let chosen =
             |programme: &Programme| policies.iter().any(|policy| policy.includes(programme.authority()));
         let programmes: Vec<Programme> = programmes.into_iter().filter(chosen).collect();
-        if programmes.is_empty() {
+        // A policy's name must not stand for a list in which none of its law is.
+        let has_law =
+            |policy: &Policy| programmes.iter().any(|programme| policy.is_behind(programme.authority()));
+        if programmes.is_empty() || !policies.iter().all(has_law) {
             return Err(EmbargoErrorKind::NoProgrammes.into());
         }
         let mut databases = settings.databases;
@@ -206,7 +209,8 @@ impl Compiled {
         said.push(Located::Place(edge));
         let together = of_opinions(&said, self.quorum, &in_force, self.review_conflicts);
         // Of the address itself, not of its place.
-        let own = judged.reasons.within(NOT_PUBLIC.and(Reasons::of(EmbargoReason::TunnelDisagrees)));
+        let own = NOT_PUBLIC.and(Reasons::of(EmbargoReason::TunnelDisagrees)).and(HIDES);
+        let own = judged.reasons.within(own);
         let reasons = if together.embargoed() { together } else { together.and(own) };
         self.settle(Judged { reasons, ..judged }, now)
     }
@@ -297,6 +301,8 @@ impl Compiled {
             return outer;
         }
         let judged = client.unwrap_or(outer);
+        // A network that hides its users hides those behind a tunnel, too.
+        let judged = Judged { reasons: judged.reasons.and(outer.reasons.within(HIDES)), ..judged };
         if disagrees {
             let reasons = judged.reasons.and(Reasons::of(EmbargoReason::TunnelDisagrees));
             return Judged { reasons, ..judged };
@@ -381,9 +387,10 @@ impl Compiled {
 
     pub(super) fn table_bytes(&self) -> usize {
         let tables = self.databases.iter().map(Database::table_bytes);
-        let combined = self.combined.as_ref().map_or(0, |combined| combined.table.bytes());
+        let combined = self.combined.as_ref().map_or(0, |combined| combined.bytes());
         let spans = self.spans.iter().map(|span| size_of_val(span.reasons.as_slice()));
-        tables.chain(spans).chain([combined, self.map.bytes(), size_of_val(self.countries.as_slice())]).sum()
+        let by_value = [size_of_val(self.countries.as_slice()), size_of_val(self.window.classes.as_slice())];
+        tables.chain(spans).chain([combined, self.map.bytes()]).chain(by_value).sum()
     }
 }
 
@@ -459,6 +466,7 @@ pub(super) fn place_at_edge(edge: EdgeCountry) -> Place {
     }
 }
 
+const HIDES: Reasons = Reasons::of(EmbargoReason::Tor).and(Reasons::of(EmbargoReason::Anonymiser));
 const NOT_PUBLIC: Reasons = Reasons::of(EmbargoReason::NotPublic);
 
 fn place(said: Located<'_>) -> Option<&Place> {

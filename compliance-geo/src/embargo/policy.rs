@@ -46,6 +46,11 @@ impl Policy {
             Authority::Un => matches!(self, Self::All | Self::Un),
         }
     }
+
+    /// Whether it includes an authority that is not the operator.
+    pub(super) fn is_behind(self, authority: Authority) -> bool {
+        authority != Authority::Own && self.includes(authority)
+    }
 }
 
 /// Not the name of a policy.

@@ -103,6 +103,8 @@ impl Gate {
         match (decision.refusal, decision.enforcement) {
             (None, _) | (Some(_), Enforcement::ReportOnly) => Passage::Enter { hsts: decision.hsts },
             (Some(refusal), Enforcement::Enforce) => match recorded {
+                // Counted is not recorded.
+                Ok(None) if self.ledger.is_some() => Passage::Refused(Refusal::Unrecorded),
                 Ok(None) => Passage::Refused(refusal),
                 Ok(Some((recording, event))) => Passage::Recorded(Pending { recording, refusal, event }),
                 Err(Unbuilt) => Passage::Refused(Refusal::Unrecorded),
@@ -115,7 +117,7 @@ impl Gate {
             None => Err(Refusal::PeerUnknown),
             Some(peer) => rule
                 .find(peer, request.headers())
-                .map(|client| (client, rule.edge_country(peer, request.headers())))
+                .and_then(|client| Ok((client, rule.edge_country(peer, request.headers())?)))
                 .map_err(|error| Refusal::ClientIp(error.kind())),
         };
         let refusal = match found {

@@ -9,12 +9,26 @@ pub(crate) enum Value {
     Count(u16),
     List(Vec<Value>),
     Map(Vec<(&'static str, Value)>),
+    Pointer(u32),
     Text(String),
 }
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// A pointer to what stands there in the file's data.
+impl From<u32> for Value {
+    fn from(offset: u32) -> Self {
+        Self::Pointer(offset)
     }
 }
 
@@ -51,6 +65,10 @@ impl Value {
                     Self::from(*key).write(out);
                     value.write(out);
                 }
+            }
+            Self::Pointer(offset) => {
+                out.push(1 << 5 | 3 << 3);
+                out.extend(offset.to_be_bytes());
             }
             Self::Text(text) => {
                 match u8::try_from(text.len()).unwrap() {

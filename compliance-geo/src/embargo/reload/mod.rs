@@ -28,6 +28,8 @@ mod error;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "manifest")]
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use compliance_core::class::Internal;
@@ -41,7 +43,7 @@ use super::builder::{Chosen, EmbargoBuilder};
 use super::compile::Compiled;
 use super::{Embargo, Screening};
 #[cfg(feature = "manifest")]
-use crate::database::manifest::{Manifest, ManifestKey};
+use crate::database::manifest::{Manifest, ManifestError, ManifestKey};
 use crate::database::{Database, DatabaseError};
 pub use canary::Canaries;
 pub use error::{ReloadError, ReloadErrorKind};
@@ -60,6 +62,9 @@ pub struct ReloadableEmbargo {
 
 impl ReloadableEmbargo {
     /// Compiles what `builder` describes. Its databases are known by their sources from here on.
+    ///
+    /// There is no time here, so their days are not looked at: with one dated in the future everything that is not
+    /// embargoed is a review, and honest successors are older than it.
     ///
     /// # Errors
     /// [`ReloadError`]: `reload.embargo` when the check is not built; `reload.no_database` when the builder names
@@ -82,6 +87,40 @@ impl ReloadableEmbargo {
         })
     }
 
+    /// As [`new`](Self::new), when only databases with a manifest signed by `key` may be used: those it starts with,
+    /// each of which needs its own among `manifests`, and every later one, as after [`signed_by`](Self::signed_by).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and `reload.unsigned` without a manifest; `reload.manifest` when one is not signed by
+    /// the key, or none is a database's; `reload.date` for a database dated in the future, which would keep every
+    /// honest successor out.
+    ///
+    /// # Security
+    /// What was in use before a restart is not known here: an older database with its own manifest is taken at the
+    /// start. Who keeps the newest day outside of the attacker's reach compares it with [`Snapshot::as_of`] before.
+    #[cfg(feature = "manifest")]
+    pub fn new_signed(
+        builder: EmbargoBuilder<Chosen>,
+        canaries: Canaries,
+        key: ManifestKey,
+        manifests: &[(&[u8], &[u8; ManifestKey::SIGNATURE_LEN])],
+        now: Timestamp,
+    ) -> Result<Self, ReloadError> {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let reloadable = Self::new(builder, canaries)?.signed_by(key);
+        let embargo = reloadable.current();
+        let refuse =
+            |kind, database: &Database| ReloadError::new(kind, &embargo, Some(database.snapshot().clone()));
+        for database in &reloadable.lock().settings.databases {
+            signed_at_start(database.snapshot(), reloadable.key.as_ref(), manifests)
+                .map_err(|kind| refuse(kind, database))?;
+            if now < database.snapshot().as_of().start().saturating_sub(DAY) {
+                return Err(refuse(ReloadErrorKind::Date, database));
+            }
+        }
+        Ok(reloadable)
+    }
+
     /// How much smaller a successor may be than the one it replaces. Default: 10 % fewer records.
     #[must_use]
     pub fn with_rule(mut self, rule: ReplacementRule) -> Self {
@@ -96,7 +135,8 @@ impl ReloadableEmbargo {
         self
     }
 
-    /// From now on, only databases with a manifest signed by this key are taken.
+    /// From now on, only databases with a manifest signed by this key are taken. Those in use already are not
+    /// checked: [`new_signed`](Self::new_signed) does that.
     #[cfg(feature = "manifest")]
     #[must_use]
     pub fn signed_by(mut self, key: ManifestKey) -> Self {
@@ -277,6 +317,25 @@ fn with(finding: Finding, snapshot: Option<Snapshot>) -> Finding {
     snapshot.into_iter().fold(finding, Finding::with_snapshot)
 }
 
+/// One of the manifests is this database's.
+#[cfg(feature = "manifest")]
+fn signed_at_start(
+    snapshot: &Snapshot,
+    key: Option<&ManifestKey>,
+    manifests: &[(&[u8], &[u8; ManifestKey::SIGNATURE_LEN])],
+) -> Result<(), ReloadErrorKind> {
+    let key = key.ok_or(ReloadErrorKind::Unsigned)?;
+    if manifests.is_empty() {
+        return Err(ReloadErrorKind::Unsigned);
+    }
+    let mut found = Err(ManifestError::OtherDatabase);
+    for (manifest, signature) in manifests {
+        let manifest: Manifest = key.verify(manifest, signature).map_err(ReloadErrorKind::Manifest)?;
+        found = found.or_else(|_| manifest.check(snapshot));
+    }
+    found.map_err(ReloadErrorKind::Manifest)
+}
+
 fn check_start(
     databases: &[Database],
     embargo: &Embargo,
@@ -297,5 +356,7 @@ fn check_start(
 /// What a refused successor leaves behind: why, what stays in use, and what was refused.
 fn refused(kind: &ReloadErrorKind, embargo: &Embargo, candidate: Option<Snapshot>) -> Finding {
     let finding = Finding::for_reason(Outcome::Refused, kind, embargo.policy().clone());
-    with(embargo.snapshots().cloned().fold(finding, Finding::with_snapshot), candidate)
+    // An event holds no more than so many snapshots; what was refused comes first.
+    let in_use = embargo.snapshots().take(Event::MAX_SNAPSHOTS.saturating_sub(1)).cloned();
+    in_use.fold(with(finding, candidate), Finding::with_snapshot)
 }
