@@ -284,7 +284,8 @@ impl Pieces {
         for period in 1..=letters.len() / 2 {
             let at_least = if period == 1 { 2 } else { period };
             let mut position = 0;
-            while position < letters.len() {
+            // From there on nothing comes a period later.
+            while position < letters.len().saturating_sub(period) {
                 let run = repeats.run(period, position);
                 let copies = position.saturating_add(period);
                 if run >= at_least {
