@@ -239,9 +239,10 @@ impl Pieces {
                 self.push_word(letters, n.saturating_sub(found.end), n.saturating_sub(start), &found);
             });
             for token in context.tokens() {
-                let ends =
-                    [token.match_at(letters, start, true), token.match_reversed_at(letters, start, true)];
-                for end in ends.into_iter().flatten() {
+                let forwards = token.match_at(letters, start, true);
+                let backwards =
+                    token.match_reversed_at(letters, start, true).filter(|end| forwards != Some(*end));
+                for end in forwards.into_iter().chain(backwards) {
                     self.push(start, end, Kind::Context, 0);
                 }
             }
