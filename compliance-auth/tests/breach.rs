@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use compliance_auth::password::breach::{
-    Breach, BreachFilter, BreachFilterBuilder, BreachFilterErrorKind as Kind, BuildErrorKind,
+    Breach, BreachFilter, BreachFilterBuilder, BreachFilterErrorKind as Kind, BuildError, BuildErrorKind,
     FingerprintBits, OnUnavailable,
 };
 use compliance_auth::password::{PasswordContext, PasswordPolicy, PasswordProfile};
@@ -93,6 +93,28 @@ fn a_folder_of_ranges_makes_the_same_file_as_one_sorted_text() {
     let mut file = Cursor::new(Vec::new());
     let error = plan.ranges(folder.path(), false, &mut file).unwrap_err();
     assert_eq!(error.kind(), BuildErrorKind::Io(std::io::ErrorKind::NotFound));
+}
+
+#[test]
+fn a_filter_of_nothing_is_not_made() {
+    let mut file = Cursor::new(Vec::new());
+    let kind = |made: Result<u64, BuildError>| made.unwrap_err().kind();
+    assert_eq!(kind(builder().sorted_hashes(&b""[..], &mut file)), BuildErrorKind::Empty);
+    let padding = format!("{}:0\n", sha1("password"));
+    assert_eq!(kind(builder().sorted_hashes(padding.as_bytes(), &mut file)), BuildErrorKind::Empty);
+    assert_eq!(kind(builder().passwords([], &mut file)), BuildErrorKind::Empty);
+    assert!(BreachFilter::from_bytes(file.into_inner()).is_err());
+}
+
+#[test]
+fn an_empty_range_is_a_download_that_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("00000"), format!("{}:1\n", "0".repeat(35))).unwrap();
+    std::fs::write(folder.path().join("00001.txt"), "").unwrap();
+    let mut file = Cursor::new(Vec::new());
+    let error = builder().ranges(folder.path(), false, &mut file).unwrap_err();
+    assert_eq!(error.kind(), BuildErrorKind::Empty);
+    assert_eq!(builder().ranges(folder.path(), true, &mut file).unwrap(), 1);
 }
 
 #[test]

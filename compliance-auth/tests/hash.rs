@@ -72,6 +72,20 @@ fn a_verified_password_moves_to_todays_parameters() {
 }
 
 #[test]
+fn a_hash_that_only_import_reads_is_replaced() {
+    let accepted = PasswordPolicy::of(PasswordProfile::Nist80063b4)
+        .check(&secret(GOOD), &PasswordContext::new())
+        .unwrap();
+    let hasher = hasher();
+    let stored = hasher.hash(&accepted, &SystemRandom).unwrap();
+    for (prefix, needs_rehash) in [("", false), ("argon2", true), ("{argon2}", true)] {
+        let stored = import(&format!("{prefix}{}", stored.as_str()));
+        let verified = hasher.verify(Some(&stored), &secret(GOOD)).unwrap();
+        assert_eq!(verified.needs_rehash(), needs_rehash, "{prefix}");
+    }
+}
+
+#[test]
 fn an_unknown_user_is_a_wrong_password() {
     let hasher = hasher();
     let unknown = hasher.verify(None, &secret(GOOD)).unwrap_err();
@@ -344,7 +358,8 @@ fn one_source_cannot_take_the_whole_queue() {
         flooding.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(kinds.contains(&VerifyErrorKind::Rejected), "{kinds:?}");
-    assert!(kinds.iter().any(|kind| matches!(kind, VerifyErrorKind::Overloaded { .. })), "{kinds:?}");
+    let overloaded = kinds.iter().filter(|kind| matches!(kind, VerifyErrorKind::Overloaded { .. })).count();
+    assert!(overloaded >= 4, "{kinds:?}");
 }
 
 #[test]

@@ -38,8 +38,10 @@ fn random(dice: &mut Dice) -> String {
 
 fn hostile(dice: &mut Dice) -> String {
     const WORDS: [&str; 8] = ["p4ssw0rd", "l0ve", "1!|7", "schokolade", "qwertz", "12.03.1991", "anna", "aa"];
+    /// Walks to and fro, and what is three letters when folded.
+    const CYCLES: [&str; 10] = ["qw", "12", "qwas", "Qw", "aA", "Ⅲ", "ﬀ", "!", "f*", "a."];
     let len = 64 + dice.below(193);
-    match dice.below(9) {
+    match dice.below(12) {
         0 => dice.text(
             &[
                 '4', '@', '8', '(', '{', '[', '<', '3', '6', '9', '1', '!', '|', '7', '0', '$', '5', '+',
@@ -52,6 +54,9 @@ fn hostile(dice: &mut Dice) -> String {
         3 => dice.text(&['a', 'b'], len),
         // Eighteen and three letters long when folded.
         7 => dice.text(&['\u{fdfa}', '\u{fb03}', 'ß'], len),
+        8 => CYCLES[dice.below(CYCLES.len())].chars().cycle().take(256).collect(),
+        9 => dice.text(&['f', '*', 'm', 'e', '.'], len),
+        10 => dice.text(&['q', 'w', 'Q', 'W', '1', '2'], len),
         4 => dice.text(&['q', 'w', 'e', 'r', 't', 'a', 's', 'd', 'f', 'g'], len),
         5 => dice.text(&['1', '2', '9', '.', '-', '/', '0'], len),
         6 => dice.text(&['e', 'n', 'i', 's', 'r', 'a', 't', '3', '5', '.'], len),
@@ -65,25 +70,41 @@ fn hostile(dice: &mut Dice) -> String {
     }
 }
 
+/// An ordinary one, and those whose words match hostile passwords at most positions.
+fn contexts() -> [PasswordContext; 4] {
+    let ordinary = PasswordContext::new().user("anna.muster@example.com").user("Anna Muster").service("acme");
+    let all = |words: &mut dyn Iterator<Item = String>| {
+        words.fold(PasswordContext::new(), |context, word| context.user(&word))
+    };
+    [
+        ordinary,
+        all(&mut (1..=128).rev().map(|len| "a".repeat(len))),
+        all(&mut (3..=128).map(|len| "f".repeat(len))),
+        all(&mut ('a'..='z').chain('0'..='9').map(|c| format!("i{c}q"))),
+    ]
+}
+
 /// An input counts with the fastest of up to ten runs: it is the input that must be fast, not the machine.
 #[test]
 #[ignore = "takes a minute; wants a release build"]
 fn no_input_takes_five_milliseconds() {
     const LIMIT: Duration = Duration::from_millis(5);
     let policy = PasswordPolicy::of(PasswordProfile::Nist80063b4);
-    let context = PasswordContext::new().user("anna.muster@example.com").user("Anna Muster").service("acme");
+    let contexts = contexts();
     let mut dice = Dice(4711);
     let mut worst = Duration::ZERO;
     for number in 0..110_000 {
         let input = SecretString::from(if number < 100_000 { random(&mut dice) } else { hostile(&mut dice) });
-        let taken = (0..10)
-            .map(|_| {
-                let start = Instant::now();
-                let _ = policy.check(&input, &context);
-                start.elapsed()
-            })
-            .find(|taken| *taken < LIMIT);
-        worst = worst.max(taken.unwrap_or_else(|| panic!("input {number} takes more than {LIMIT:?}")));
+        for context in contexts.iter().take(if number < 100_000 { 1 } else { contexts.len() }) {
+            let taken = (0..10)
+                .map(|_| {
+                    let start = Instant::now();
+                    let _ = policy.check(&input, context);
+                    start.elapsed()
+                })
+                .find(|taken| *taken < LIMIT);
+            worst = worst.max(taken.unwrap_or_else(|| panic!("input {number} takes more than {LIMIT:?}")));
+        }
     }
     println!("inputs: the worst of 110,000 took {worst:?}");
 }
@@ -103,7 +124,7 @@ fn welch(a: &[f64], b: &[f64]) -> f64 {
 /// runs has to be without.
 #[track_caller]
 fn check_same_time(name: &str, hasher: &PasswordHasher, a: Option<&PasswordHash>, b: Option<&PasswordHash>) {
-    const VERIFICATIONS: usize = 2_400;
+    const VERIFICATIONS: usize = 2_600;
     let password = SecretString::from("zq7-velour-antelope-92");
     let mut dice = Dice(7);
     let mut found = Vec::new();
@@ -180,6 +201,11 @@ fn two_hundred_at_once_stay_within_memory() {
     let (hashed, refused) =
         (results.iter().filter(|r| r.is_ok()).count(), results.iter().filter(overloaded).count());
     assert!(hashed >= 13 && refused >= 1 && hashed + refused == 200, "{hashed} {refused}");
+    // Afterwards a dearer one: what lies idle makes room.
+    let dear = "$argon2id$v=19$m=102400,t=1,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+    let dear = PasswordHash::import(dear).unwrap();
+    let rejected = hasher.verify(Some(&dear), &SecretString::from("zq7-velour-antelope-92")).unwrap_err();
+    assert_eq!(rejected.kind(), VerifyErrorKind::Rejected);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).map(str::trim);
     let Some(peak) =
@@ -189,5 +215,5 @@ fn two_hundred_at_once_stay_within_memory() {
         return;
     };
     println!("memory: {} MiB at most; {hashed} hashed, {refused} refused", peak / 1024);
-    assert!(peak < 400 * 1024, "{peak} KiB");
+    assert!(peak < 350 * 1024, "{peak} KiB");
 }

@@ -98,6 +98,43 @@ fn long_passwords_are_accepted_and_longer_ones_are_not_looked_at() {
 }
 
 #[test]
+fn the_maximum_counts_code_points_of_the_form_that_is_stored() {
+    let short = PasswordPolicy::custom(PolicyVersion::new("ours", "3")).max_code_points(64);
+    // `ệ` decomposed: three code points, five bytes.
+    let decomposed = |len: usize| "e\u{323}\u{302}".repeat(len);
+    assert!(!codes(&short, &decomposed(64)).contains(&"password.too_long"));
+    assert_eq!(codes(&short, &decomposed(65)), ["password.too_long"]);
+}
+
+#[test]
+fn names_are_known_in_every_usual_spelling() {
+    let refused = |user: &str, password: &str| {
+        let context = PasswordContext::new().user(user);
+        let policy = PasswordPolicy::of(PasswordProfile::Asvs5);
+        policy.check(&SecretString::from(password), &context).map_err(|refusal| refusal.code())
+    };
+    for (user, password) in [
+        ("Mu\u{308}ggenqx", "müggenqx-müggenqx"),
+        ("Mu\u{308}ggenqx", "muggenqx2024"),
+        ("O'Quigzleyx", "oquigzleyx1990"),
+        ("O'Quigzleyx", "Quigzleyx.1990"),
+        ("quigzleyx1990@acme.test", "quigzleyx2024"),
+        ("li.wu@acme.test", "liwu-liwu-2024"),
+    ] {
+        assert_eq!(refused(user, password).unwrap_err(), "password.context", "{user} {password}");
+    }
+}
+
+#[test]
+fn what_a_context_holds_is_bounded() {
+    let letters = |len: usize| PasswordContext::new().user(&"a".repeat(len));
+    assert_eq!(letters(PasswordContext::MAX_LETTERS).len(), 1);
+    assert_eq!(letters(PasswordContext::MAX_LETTERS + 1).len(), 0);
+    assert_eq!(letters(PasswordContext::MAX_LETTERS).user("jane").len(), 1);
+    assert_eq!(letters(PasswordContext::MAX_LETTERS - 4).user("jane").len(), 2);
+}
+
+#[test]
 fn composed_and_decomposed_are_one_password_under_nist() {
     let policy = PasswordPolicy::of(PasswordProfile::Nist80063b4WithMfa);
     // Eight code points as typed, seven in NFC.

@@ -1,6 +1,7 @@
 //! The async service: decisions are recorded, secrets are not, overload is refused, cancelling frees nothing early.
 
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use compliance_auth::password::service::{Attempt, LogIn, PasswordServiceError, SetPassword};
@@ -8,7 +9,7 @@ use compliance_auth::password::{
     PasswordContext, PasswordHash, PasswordHasher, PasswordPolicy, PasswordProfile, PasswordService,
 };
 use compliance_core::clock::SystemClock;
-use compliance_core::event::{EventKind, RecordErrorKind};
+use compliance_core::event::{Event, EventKind, RecordErrorKind, Recording, Sink};
 use compliance_core::finding::{Enforcement, Outcome};
 use compliance_core::id::SubjectId;
 use compliance_core::random::SystemRandom;
@@ -127,28 +128,54 @@ async fn what_neither_runs_nor_waits_is_refused_at_once() {
     assert!(overloaded >= 1 && rejected >= 1 && overloaded + rejected == 20, "{overloaded} {rejected}");
 }
 
+/// Keeps the first caller until it is let go.
+struct Gate {
+    sink: MemorySink,
+    closed: Mutex<Option<Receiver<()>>>,
+    arrived: Sender<()>,
+}
+
+impl Sink for Gate {
+    fn record(&self, event: Event) -> Recording {
+        let closed = self.closed.lock().unwrap().take();
+        if let Some(closed) = closed {
+            self.arrived.send(()).unwrap();
+            closed.recv().unwrap();
+        }
+        self.sink.record(event)
+    }
+}
+
 #[tokio::test]
 async fn a_cancelled_request_keeps_its_place_until_the_work_is_done() {
+    let (open, closed) = channel();
+    let (arrived, arrival) = channel();
+    let gate = Arc::new(Gate { sink: MemorySink::default(), closed: Mutex::new(Some(closed)), arrived });
     let hasher = PasswordHasher::builder().memory_budget_mib(1).queue(0, Duration::ZERO).build();
-    let (service, sink) = service(hasher);
+    let policy = PasswordPolicy::of(PasswordProfile::Nist80063b4);
+    let sink: Arc<Gate> = Arc::clone(&gate);
+    let service = PasswordService::new(policy, hasher, sink, Arc::new(SystemClock), Arc::new(SystemRandom));
     let mut cancelled = Box::pin(service.log_in(log_in(None, GOOD)));
     // Polled once: the work has begun on another thread.
     assert!(
         std::future::poll_fn(|cx| std::task::Poll::Ready(cancelled.as_mut().poll(cx).is_pending())).await
     );
     drop(cancelled);
+    // It goes on without its caller, as far as the sink, and keeps its place there.
+    arrival.recv().unwrap();
     let second = service.log_in(log_in(None, GOOD)).await.unwrap_err();
-    assert!(
-        matches!(second, PasswordServiceError::Overloaded { .. }) || !sink.events().is_empty(),
-        "{second}"
-    );
+    assert!(matches!(second, PasswordServiceError::Overloaded { .. }), "{second}");
+    // Who is turned away at the door is on record.
+    let reasons = || -> Vec<String> {
+        gate.sink.events().iter().map(|event| event.reason().unwrap_or_default().to_owned()).collect()
+    };
+    assert_eq!(reasons(), ["password.overloaded"]);
+    open.send(()).unwrap();
     // And it came back: the work ends, is recorded, and another gets in.
-    while sink.events().is_empty() {
-        tokio::task::yield_now().await;
-    }
     while service.log_in(log_in(None, GOOD)).await.unwrap_err() != PasswordServiceError::Rejected {
         tokio::task::yield_now().await;
     }
+    assert_eq!(reasons().iter().filter(|reason| *reason == "password.rejected").count(), 2);
 }
 
 #[tokio::test]

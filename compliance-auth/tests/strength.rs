@@ -162,7 +162,9 @@ fn hostile() -> Vec<String> {
         for _ in 0..20 {
             made.push((0..len).map(|_| leet[dice.below(leet.len())]).collect());
         }
-        for unit in ["a", "ab", "abc", "4a", "p4ssw0rd", "1234567890", "love", "qwerty1!"] {
+        for unit in
+            ["a", "ab", "abc", "4a", "p4ssw0rd", "1234567890", "love", "qwerty1!", "qw", "12", "qwas", "Qw"]
+        {
             made.push(unit.chars().cycle().take(len).collect());
         }
         let words: String = (0..).map(|_| COMMON[dice.below(40)]).take(60).collect();

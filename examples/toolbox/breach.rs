@@ -44,8 +44,20 @@ pub(crate) fn build(from: &str, out: &str, options: &[&str]) -> Option<Ended> {
     })
 }
 
+/// Writes a file beside `out` and gives it that name when it is whole: a service may have the old one open.
 fn write(plan: &BreachFilterBuilder, from: &str, out: &str, partial: bool) -> Result<(), String> {
-    let file = File::create(out).map_err(|error| error.to_string())?;
+    let part = format!("{out}.part");
+    let written = write_part(plan, from, &part, partial)
+        .and_then(|()| std::fs::rename(&part, out).map_err(|error| error.to_string()));
+    if written.is_err() {
+        // What it says is why nothing was written; that a rest stays behind is no more than untidy.
+        let _ = std::fs::remove_file(&part);
+    }
+    written
+}
+
+fn write_part(plan: &BreachFilterBuilder, from: &str, part: &str, partial: bool) -> Result<(), String> {
+    let file = File::create(part).map_err(|error| error.to_string())?;
     let mut file = BufWriter::with_capacity(1 << 20, file);
     let made = if from == "-" {
         plan.sorted_hashes(std::io::stdin().lock(), &mut file)
@@ -54,7 +66,9 @@ fn write(plan: &BreachFilterBuilder, from: &str, out: &str, partial: bool) -> Re
     } else {
         plan.sorted_hashes(File::open(from).map_err(|error| error.to_string())?, &mut file)
     };
-    made.map(|_| ()).map_err(|error| format!("{error} ({})", error.code()))
+    made.map_err(|error| format!("{error} ({})", error.code()))?;
+    let file = file.into_inner().map_err(|error| error.to_string())?;
+    file.sync_all().map_err(|error| error.to_string())
 }
 
 #[expect(clippy::print_stdout, reason = "the answer goes to stdout")]

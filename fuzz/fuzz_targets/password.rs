@@ -26,6 +26,7 @@ fuzz_target!(|input: &str| {
     assert!(Strength::visited(password, &context).is_some());
     if password.chars().count() <= PasswordPolicy::MAX_CODE_POINTS {
         assert_ne!(blocklist::covers_every_letter(password, &context), Some(false));
+        assert!(blocklist::reads_everything(password, &context));
     }
     for (policy, min) in POLICIES.iter() {
         let verdict = policy.check(&secret, &context).map(|accepted| accepted.strength());

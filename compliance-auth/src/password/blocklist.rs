@@ -28,7 +28,7 @@ use compliance_core::snapshot::Snapshot;
 use zeroize::Zeroizing;
 
 use super::context::PasswordContext;
-use super::fold::{Letter, folded};
+use super::fold::{Letter, folded, reversed};
 use super::policy::nfc;
 use super::strength::{Repeats, date_ends, sequences, walks, year_at};
 use super::words::{
@@ -151,6 +151,14 @@ pub fn covers_every_letter(password: &str, context: &PasswordContext) -> Option<
     Some(cover.first().is_some_and(|piece| piece.start == 0) && ends.eq(starts))
 }
 
+/// Whether every reading of a password is looked up before the budget of list nodes runs out. For tests and fuzzing.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+#[must_use]
+pub fn reads_everything(password: &str, context: &PasswordContext) -> bool {
+    Pieces::default().find(&folded(password), context)
+}
+
 /// What a word of the lists costs an attacker, if it counts as a piece.
 fn word_cost(entry: Entry, letters: usize) -> Option<(Kind, Cost)> {
     match entry.password_bits() {
@@ -186,7 +194,7 @@ struct Piece {
 #[derive(Default)]
 struct Pieces {
     all: Vec<Piece>,
-    words: Vec<Vec<u8>>,
+    words: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Pieces {
@@ -208,13 +216,13 @@ impl Pieces {
         }
         if let Some((kind, cost)) = word_cost(found.entry, letters) {
             let word = self.words.len();
-            self.words.push(found.word.to_vec());
+            self.words.push(Zeroizing::new(found.word.to_vec()));
             self.all.push(Piece { start, end, kind, cost, digits: 0, word });
         }
     }
 
     fn word(&self, piece: &Piece) -> Option<&[u8]> {
-        self.words.get(piece.word).map(Vec::as_slice)
+        self.words.get(piece.word).map(|word| word.as_slice())
     }
 
     /// `false` when something may have been missed.
@@ -222,7 +230,7 @@ impl Pieces {
         let Some(words) = words() else { return false };
         let mut steps = Steps::default();
         let n = letters.len();
-        let reversed: Vec<Letter> = letters.iter().rev().copied().collect();
+        let reversed = reversed(letters);
         for start in 0..n {
             words.starting_at(letters, start, Reading::Folded, &mut steps, &mut |found: Found<'_>| {
                 self.push_word(letters, start, found.end, &found);
@@ -231,9 +239,10 @@ impl Pieces {
                 self.push_word(letters, n.saturating_sub(found.end), n.saturating_sub(start), &found);
             });
             for token in context.tokens() {
-                let ends =
-                    [token.match_at(letters, start, true), token.match_reversed_at(letters, start, true)];
-                for end in ends.into_iter().flatten() {
+                let forwards = token.match_at(letters, start, true);
+                let backwards =
+                    token.match_reversed_at(letters, start, true).filter(|end| forwards != Some(*end));
+                for end in forwards.into_iter().chain(backwards) {
                     self.push(start, end, Kind::Context, 0);
                 }
             }
@@ -272,22 +281,27 @@ impl Pieces {
 
     fn find_repeats(&mut self, letters: &[Letter]) {
         let repeats = Repeats::of(letters, |letter| letter.folded);
+        let mut copied = vec![false; letters.len()];
         for period in 1..=letters.len() / 2 {
             let at_least = if period == 1 { 2 } else { period };
             let mut position = 0;
-            while position < letters.len() {
+            // From there on nothing comes a period later.
+            while position < letters.len().saturating_sub(period) {
                 let run = repeats.run(period, position);
                 let copies = position.saturating_add(period);
                 if run >= at_least {
                     if period <= MAX_PATTERN_LEN {
                         self.free(position, copies);
                     }
-                    for copy in copies..copies.saturating_add(run) {
-                        self.free(copy, copy.saturating_add(1));
+                    if let Some(copied) = copied.get_mut(copies..copies.saturating_add(run)) {
+                        copied.fill(true);
                     }
                 }
                 position = position.saturating_add(run.max(1));
             }
+        }
+        for (position, _) in copied.iter().enumerate().filter(|(_, copied)| **copied) {
+            self.free(position, position.saturating_add(1));
         }
     }
 
@@ -420,6 +434,32 @@ mod tests {
             "muellermueller1990",
         ] {
             check(password, Some(Expected::Derived));
+        }
+    }
+
+    #[test]
+    fn a_run_of_separators_is_read_in_one_way() {
+        // The lists have words with asterisks inside.
+        let runs = ["*", "**", "*.", "*-_"].map(|unit| unit.chars().cycle().take(30).collect::<String>());
+        for run in runs {
+            let password = format!("zqx7vkelo{run}wq9velj");
+            assert!(reads_everything(&password, &context()), "{password}");
+            check(&password, None);
+        }
+        for password in ["*".repeat(256), "f*".repeat(128), "f***".repeat(64), "****me".repeat(42)] {
+            assert!(reads_everything(&password, &context()), "{password}");
+        }
+        check("p*a*s*s*w*o*r*d", Some(Expected::Common));
+        check("pass****************word", Some(Expected::Common));
+    }
+
+    #[test]
+    fn pieces_stay_few_whatever_repeats() {
+        for unit in ["Ⅲ", "a", "ab", "ﬃ"] {
+            let letters = folded(&unit.chars().cycle().take(256).collect::<String>());
+            let mut pieces = Pieces::default();
+            assert!(pieces.find(&letters, &context()));
+            assert!(pieces.all.len() < 20 * letters.len(), "{unit}: {}", pieces.all.len());
         }
     }
 

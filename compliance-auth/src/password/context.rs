@@ -3,10 +3,13 @@
 use std::fmt;
 
 use super::fold::{Letter, folded};
+use super::policy::nfc;
 
 /// What is known about the user and the service: e-mail address, names, user name, company, product.
 ///
-/// Each text is cut into words at everything that is neither letter nor digit, and folded: case, diacritics.
+/// Each text is cut into words at everything that is neither letter nor digit, and folded: case, diacritics. A word too
+/// short to be kept is kept together with its neighbour (`O'Hara`: `hara` and `ohara`), and a word with digits also
+/// without (`jane1990`: `jane`).
 /// A password made of them is refused; one that merely contains some is not. Kept in memory only, not shown by
 /// `Debug`.
 ///
@@ -25,6 +28,8 @@ pub struct PasswordContext {
 impl PasswordContext {
     /// The most words kept. Further ones are ignored: give the important texts first.
     pub const MAX_WORDS: usize = 64;
+    /// The most letters kept, of all words together. A word that does not fit any more is ignored.
+    pub const MAX_LETTERS: usize = 256;
     /// How much of one text is read, in bytes.
     pub const MAX_TEXT_LEN: usize = 512;
     /// The shortest word kept, in characters; two suffice outside ASCII (李娜).
@@ -67,18 +72,41 @@ impl PasswordContext {
             end = end.saturating_sub(1);
         }
         let (text, _) = text.split_at_checked(end).unwrap_or_default();
-        let letters = folded(text);
-        for word in letters.split(|letter| letter.is_separator()) {
-            let word: Vec<char> = word.iter().map(|letter| letter.folded).collect();
-            let min = if word.iter().all(char::is_ascii) { Self::MIN_WORD_LEN } else { 2 };
-            let new = !self.tokens.iter().any(|known| known.0 == word);
-            if word.len() >= min && new && self.tokens.len() < Self::MAX_WORDS {
-                self.tokens.push(Token(word));
+        let letters = folded(&nfc(text));
+        let words = letters.split(|letter| letter.is_separator()).filter(|word| !word.is_empty());
+        let words: Vec<Vec<char>> =
+            words.map(|word| word.iter().map(|letter| letter.folded).collect()).collect();
+        for word in &words {
+            self.keep(word);
+        }
+        for pair in words.windows(2).filter(|pair| pair.iter().any(|word| Self::is_short(word))) {
+            self.keep(&pair.concat());
+        }
+        for word in words.iter().filter(|word| word.iter().any(|c| c.is_numeric())) {
+            for run in word.split(|c| c.is_numeric()) {
+                self.keep(run);
             }
         }
         self
     }
+
+    fn is_short(word: &[char]) -> bool {
+        word.len() < if word.iter().all(char::is_ascii) { Self::MIN_WORD_LEN } else { 2 }
+    }
+
+    fn keep(&mut self, word: &[char]) {
+        let kept: usize = self.tokens.iter().map(|known| known.0.len()).sum();
+        let fits =
+            self.tokens.len() < Self::MAX_WORDS && kept.saturating_add(word.len()) <= Self::MAX_LETTERS;
+        if fits && !Self::is_short(word) && !self.tokens.iter().any(|known| known.0 == word) {
+            self.tokens.push(Token(word.to_vec()));
+        }
+    }
 }
+
+/// How many separators in a row may stand inside a word of the context. `!` is also an `i`, so that without a limit every
+/// letter of `!!!!` would start a word that goes on behind all of them.
+const MAX_SKIPPED: usize = 8;
 
 impl fmt::Debug for PasswordContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,13 +138,16 @@ impl Token {
     ) -> Option<usize> {
         let mut position = start;
         for c in chars {
+            let mut skipped = 0_usize;
             loop {
                 let letter = letters.get(position)?;
                 position = position.saturating_add(1);
                 if letter.folded == *c || letter.lower == *c || letter.leet.contains(&Some(*c)) {
                     break;
                 }
-                if !(skip && letter.is_separator() && position > start.saturating_add(1)) {
+                skipped = skipped.saturating_add(1);
+                let inside = position > start.saturating_add(1);
+                if !(skip && inside && letter.is_separator() && skipped <= MAX_SKIPPED) {
                     return None;
                 }
             }

@@ -2,6 +2,7 @@
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
+use zeroize::{Zeroize, Zeroizing};
 
 /// One character of a password and what it may stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +35,38 @@ impl Letter {
     }
 }
 
+impl Zeroize for Letter {
+    fn zeroize(&mut self) {
+        self.typed.zeroize();
+        self.lower.zeroize();
+        self.folded.zeroize();
+        self.leet.zeroize();
+    }
+}
+
+/// Zeroised when dropped. Allocated once in full, so that no half-grown copy stays behind.
+pub(super) type Letters = Zeroizing<Vec<Letter>>;
+
 /// Every code point of `text` as one letter: for strength.
-pub(super) fn plain(text: &str) -> Vec<Letter> {
-    text.chars().map(Letter::plain).collect()
+pub(super) fn plain(text: &str) -> Letters {
+    let mut letters = Zeroizing::new(Vec::with_capacity(text.chars().count()));
+    letters.extend(text.chars().map(Letter::plain));
+    letters
+}
+
+/// `letters` from the last to the first.
+pub(super) fn reversed(letters: &[Letter]) -> Letters {
+    let mut reversed = Zeroizing::new(Vec::with_capacity(letters.len()));
+    reversed.extend(letters.iter().rev().copied());
+    reversed
 }
 
 /// `text` without diacritics and compatibility forms (NFKD): `Ｍüßig` reads `mussig`.
 ///
 /// A code point becomes three letters at most: a few compatibility forms are eighteen long (`ﷺ`), and stay as they are.
-pub(super) fn folded(text: &str) -> Vec<Letter> {
-    let mut letters = Vec::with_capacity(text.len());
+pub(super) fn folded(text: &str) -> Letters {
+    let most = text.chars().count().saturating_mul(MAX_EXPANSION).saturating_add(MAX_DECOMPOSITION);
+    let mut letters = Zeroizing::new(Vec::with_capacity(most));
     for typed in text.chars() {
         match typed {
             'ß' | 'ẞ' => letters.extend([Letter { typed, ..Letter::plain('s') }; 2]),
@@ -74,6 +97,8 @@ pub(super) fn folded(text: &str) -> Vec<Letter> {
 
 /// The most letters one code point becomes.
 const MAX_EXPANSION: usize = 3;
+/// The most code points NFKD makes of one.
+const MAX_DECOMPOSITION: usize = 18;
 
 /// The first character of the lower case, which is the whole of it but for `İ`.
 fn lower(c: char) -> char {

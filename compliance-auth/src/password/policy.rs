@@ -316,8 +316,8 @@ impl PasswordPolicy {
             breach: self.breach_snapshot(),
         };
         let too_long = PasswordReason::TooLong { max: self.max_code_points };
-        // Before normalisation: NFC can make a text shorter, hardly ever that much.
-        if received.len() > self.max_code_points.saturating_mul(MAX_BYTES_PER_CODE_POINT) {
+        // Before normalisation, and the same for every policy: NFC can make a text shorter.
+        if received.len() > Self::MAX_CODE_POINTS.saturating_mul(MAX_BYTES_PER_CODE_POINT) {
             return Err(refuse(vec![too_long], None));
         }
         let text = self.formed(received);

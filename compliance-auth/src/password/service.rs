@@ -118,7 +118,8 @@ impl LoggedIn {
 
 /// Policy and hasher for async code. Cheap to clone; one for the whole process.
 ///
-/// A decision that cannot be recorded is not made: the answer is [`PasswordServiceError::NotRecorded`].
+/// A decision that cannot be recorded is not made: the answer is [`PasswordServiceError::NotRecorded`]. Who is turned away
+/// because too many are there is on record, too (`password.overloaded`): put a limit on failures in front of the sink.
 ///
 /// Also a [`tower_service::Service`] of [`SetPassword`] and of [`LogIn`], to put limits and time-outs around it.
 #[derive(Clone)]
@@ -162,8 +163,11 @@ impl PasswordService {
     /// # Errors
     /// [`PasswordServiceError`].
     pub async fn set(&self, request: SetPassword) -> Result<PasswordHash, PasswordServiceError> {
-        let (inner, place) = self.enter()?;
         let SetPassword { attempt, password, context } = request;
+        let (inner, place) = match self.enter() {
+            Ok(entered) => entered,
+            Err(error) => return self.turn_away(EventKind::CheckDecided, &attempt, error).await,
+        };
         let work = move || {
             let _place = place;
             let recorded;
@@ -195,8 +199,11 @@ impl PasswordService {
     /// # Errors
     /// [`PasswordServiceError`]; wrong password and unknown user are the same.
     pub async fn log_in(&self, request: LogIn) -> Result<LoggedIn, PasswordServiceError> {
-        let (inner, place) = self.enter()?;
         let LogIn { attempt, password, stored, context } = request;
+        let (inner, place) = match self.enter() {
+            Ok(entered) => entered,
+            Err(error) => return self.turn_away(EventKind::AuthenticationLogin, &attempt, error).await,
+        };
         let work = move || {
             let _place = place;
             let source = attempt.client.as_ref().map(HashSource::client);
@@ -241,6 +248,17 @@ impl PasswordService {
             return Err(PasswordServiceError::Overloaded { retry_after: inner.hasher.retry_after() });
         }
         Ok((inner, place))
+    }
+
+    /// Who found no place is on record like everybody else.
+    async fn turn_away<T>(
+        &self,
+        kind: EventKind,
+        attempt: &Attempt,
+        error: PasswordServiceError,
+    ) -> Result<T, PasswordServiceError> {
+        let recorded = self.inner.record(kind, attempt, &self.inner.failure(&error), None);
+        finish((Err(error), recorded)).await
     }
 }
 

@@ -176,9 +176,12 @@ impl Walk<'_> {
             }
         }
         // What may stand for a letter is not skipped: `!!` would be read in as many ways as it has halves.
-        let skipped = letter.is_separator() && letter.leet == [None; 2];
-        if self.reading == Reading::Folded && skipped && !first {
-            self.go(at, output, next, false);
+        let skipped = |letter: &Letter| letter.is_separator() && letter.leet == [None; 2];
+        if self.reading == Reading::Folded && skipped(letter) && !first {
+            // A run of them in one step: the lists have words with asterisks, which would be found in as many ways as
+            // asterisks can be picked from the run.
+            let run = self.letters.iter().skip(position).take_while(|letter| skipped(letter)).count();
+            self.go(at, output, position.saturating_add(run), false);
         }
     }
 

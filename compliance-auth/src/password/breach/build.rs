@@ -62,7 +62,7 @@ impl BreachFilterBuilder {
     /// Returns how many hashes went in.
     ///
     /// # Errors
-    /// [`BuildError`], also when a range is missing: half a corpus would pass for a whole one. With
+    /// [`BuildError`], also when a range is missing or empty: half a corpus would pass for a whole one. With
     /// `allow_missing` it may be a part.
     pub fn ranges(
         &self,
@@ -73,11 +73,16 @@ impl BreachFilterBuilder {
         let folder = folder.as_ref();
         let mut ranges: Vec<(u32, Box<str>)> = Vec::new();
         for entry in std::fs::read_dir(folder)? {
-            let name = entry?.file_name();
+            let entry = entry?;
+            let name = entry.file_name();
             let name = name.to_str().unwrap_or_default();
             let prefix = name.strip_suffix(".txt").unwrap_or(name);
             let is_range = prefix.len() == 5 && prefix.bytes().all(|b| b.is_ascii_hexdigit());
             if let (true, Ok(prefix)) = (is_range, u32::from_str_radix(prefix, 16)) {
+                // Every range has hundreds of hashes: nothing is a download that failed.
+                if !allow_missing && std::fs::metadata(entry.path())?.len() == 0 {
+                    return Err(BuildError(BuildErrorKind::Empty));
+                }
                 ranges.push((prefix, name.into()));
             }
         }
@@ -90,7 +95,7 @@ impl BreachFilterBuilder {
         for (prefix, name) in ranges {
             build.lines(BufReader::new(File::open(folder.join(&*name))?), &format!("{prefix:05X}"))?;
         }
-        build.finish()
+        build.finish(allow_missing)
     }
 
     /// Reads one text of all hashes in ascending order, one `SHA1:COUNT` (or `SHA1`) a line.
@@ -98,17 +103,17 @@ impl BreachFilterBuilder {
     /// Returns how many hashes went in.
     ///
     /// # Errors
-    /// [`BuildError`], also when a line is out of order.
+    /// [`BuildError`], also when a line is out of order, or when nothing goes in.
     pub fn sorted_hashes(&self, hashes: impl Read, out: &mut (impl Write + Seek)) -> Result<u64, BuildError> {
         let mut build = Build::begin(self, out)?;
         build.lines(BufReader::with_capacity(1 << 20, hashes), "")?;
-        build.finish()
+        build.finish(false)
     }
 
     /// Hashes passwords, in any order, and makes a file of them. For lists that fit into memory.
     ///
     /// # Errors
-    /// [`BuildError`].
+    /// [`BuildError`], also when there are none.
     pub fn passwords<'p>(
         &self,
         passwords: impl IntoIterator<Item = &'p str>,
@@ -120,7 +125,7 @@ impl BreachFilterBuilder {
         for key in keys {
             build.push(key)?;
         }
-        build.finish()
+        build.finish(false)
     }
 }
 
@@ -241,10 +246,13 @@ impl<'a, W: Write + Seek> Build<'a, W> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<u64, BuildError> {
+    fn finish(mut self, allow_empty: bool) -> Result<u64, BuildError> {
         let shards = 1_u64.checked_shl(self.plan.shard_bits).unwrap_or(1);
         while self.shard < shards {
             self.close_shard()?;
+        }
+        if self.entries == 0 && !allow_empty {
+            return Err(BuildError(BuildErrorKind::Empty));
         }
         let bits: u8 = match self.plan.bits {
             FingerprintBits::Eight => 8,
@@ -294,11 +302,12 @@ impl BuildError {
         self.0
     }
 
-    /// `breach_build.construction`, `.io`, `.line`, `.order`, `.shard_too_large` or `.source`.
+    /// `breach_build.construction`, `.empty`, `.io`, `.line`, `.order`, `.shard_too_large` or `.source`.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self.0 {
             BuildErrorKind::Construction => "breach_build.construction",
+            BuildErrorKind::Empty => "breach_build.empty",
             BuildErrorKind::Io(_) => "breach_build.io",
             BuildErrorKind::Line { .. } => "breach_build.line",
             BuildErrorKind::Order { .. } => "breach_build.order",
@@ -314,6 +323,8 @@ impl BuildError {
 pub enum BuildErrorKind {
     /// A shard could not be built. Another number of shards helps.
     Construction,
+    /// A range without hashes, or none at all.
+    Empty,
     /// A file could not be read or written.
     Io(io::ErrorKind),
     /// Not 40 hex digits, or no number after the colon.
@@ -336,6 +347,7 @@ impl BuildErrorKind {
     const fn text(self) -> &'static str {
         match self {
             Self::Construction => "a shard could not be built",
+            Self::Empty => "expected hashes, found none",
             Self::Io(_) => "a file could not be read or written",
             Self::Line { .. } => "expected 40 hex digits and a count on each line",
             Self::Order { .. } => "expected hashes in ascending order",

@@ -133,7 +133,7 @@ impl RangeClient {
             let _ = connection.await;
             std::future::pending::<()>().await;
         };
-        let host = if self.port == 443 { self.host.clone() } else { format!("{}:{}", self.host, self.port) };
+        let host = authority(&self.host, self.port);
         let request = Request::get(format!("{}{prefix:05X}", self.path))
             .header(HOST, host)
             .header("Add-Padding", HeaderValue::from_static("true"))
@@ -170,6 +170,12 @@ impl fmt::Debug for RangeClient {
     }
 }
 
+/// As in a `Host` header: an IPv6 address in brackets, the usual port left out.
+fn authority(host: &str, port: u16) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == 443 { host } else { format!("{host}:{port}") }
+}
+
 /// The first five hex digits, and the 32 after them.
 fn split(digest: &[u8; 20]) -> (u32, u128) {
     let [a, b, c, rest @ ..] = digest;
@@ -181,7 +187,7 @@ fn split(digest: &[u8; 20]) -> (u32, u128) {
     (prefix, (digits << 4) | u128::from(last))
 }
 
-/// `SUFFIX:COUNT` a line; anything else makes the answer unusable.
+/// `SUFFIX:COUNT` a line; anything else makes the answer unusable, and so does nothing but padding (count 0).
 fn read_lines(body: &[u8]) -> Option<Arc<[(u128, u64)]>> {
     let text = std::str::from_utf8(body).ok()?;
     let mut lines = Vec::with_capacity(text.len() / 37);
@@ -190,7 +196,11 @@ fn read_lines(body: &[u8]) -> Option<Arc<[(u128, u64)]>> {
         if suffix.len() != 35 || !suffix.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
-        lines.push((u128::from_str_radix(suffix.get(..32)?, 16).ok()?, count.trim_end().parse().ok()?));
+        let (suffix, count) =
+            (u128::from_str_radix(suffix.get(..32)?, 16).ok()?, count.trim_end().parse().ok()?);
+        if count > 0 {
+            lines.push((suffix, count));
+        }
     }
     lines.sort_unstable();
     (!lines.is_empty()).then(|| lines.into())
@@ -358,8 +368,17 @@ mod tests {
     fn lines_are_read_strictly() {
         let line = "1E4C9B93F3F0682250B6CF8331B7EE68FD8:3\r\n";
         assert_eq!(read_lines(line.as_bytes()).unwrap().len(), 1);
-        for bad in ["", "x", "1E4C9B93F3F0682250B6CF8331B7EE68FD8", "1E4C:3", "<html>"] {
+        let padding = "1E4C9B93F3F0682250B6CF8331B7EE68FD9:0\r\n";
+        assert_eq!(read_lines(format!("{line}{padding}").as_bytes()).unwrap().len(), 1);
+        for bad in ["", "x", "1E4C9B93F3F0682250B6CF8331B7EE68FD8", "1E4C:3", "<html>", padding] {
             assert!(read_lines(bad.as_bytes()).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_ipv6_address_stands_in_brackets() {
+        assert_eq!(authority("::1", 443), "[::1]");
+        assert_eq!(authority("::1", 8443), "[::1]:8443");
+        assert_eq!(authority("ranges.example", 8443), "ranges.example:8443");
     }
 }

@@ -194,11 +194,11 @@ impl Legacy {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|n| char::from_digit(n.into(), 16))
-        .collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    // In full, so that no half-grown copy stays behind.
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    text.extend(digits.filter_map(|n| char::from_digit(n.into(), 16)));
+    text
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

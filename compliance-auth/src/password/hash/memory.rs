@@ -88,6 +88,13 @@ struct Idle {
     used: Option<Instant>,
 }
 
+/// Who asks, and until when they wait: over all the memory one call needs.
+#[derive(Clone, Copy)]
+pub(super) struct Caller<'a> {
+    source: Option<&'a HashSource>,
+    deadline: Option<Instant>,
+}
+
 /// Nothing free within the time a caller waits, or too many callers waiting.
 pub(super) struct Full;
 
@@ -95,6 +102,11 @@ impl MemoryBudget {
     pub(super) fn new(budget_kib: u64, usual_kib: u32, max_waiting: usize, max_wait: Duration) -> Self {
         let inner = Inner { budget_kib, usual_kib, state: Mutex::default(), returned: Condvar::new() };
         Self { inner: Arc::new(inner), max_waiting, max_wait }
+    }
+
+    /// Somebody who waits from now on.
+    pub(super) fn caller<'a>(&self, source: Option<&'a HashSource>) -> Caller<'a> {
+        Caller { source, deadline: Instant::now().checked_add(self.max_wait) }
     }
 
     pub(super) fn max_wait(&self) -> Duration {
@@ -108,19 +120,23 @@ impl MemoryBudget {
     }
 
     /// Waits for `kib` of memory and hands out blocks of it.
-    pub(super) fn take(&self, kib: u32, source: Option<&HashSource>) -> Result<Memory, Full> {
+    pub(super) fn take(&self, kib: u32, caller: Caller<'_>) -> Result<Memory, Full> {
         let count = kib.max(self.inner.usual_kib);
-        let mut memory = self.reserve(count, source)?;
-        let usual = count == self.inner.usual_kib;
-        let reused = if usual { self.inner.lock().idle.pop() } else { None };
-        // Outside the lock, and only until enough are kept.
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        memory.blocks = reused.map_or_else(|| vec![Block::new(); count], |idle| idle.blocks);
+        let mut memory = self.enter(count, caller, count == self.inner.usual_kib)?;
+        if memory.blocks.is_empty() {
+            // Outside the lock, and only until enough are kept.
+            memory.blocks = vec![Block::new(); usize::try_from(count).unwrap_or(usize::MAX)];
+        }
         Ok(memory)
     }
 
     /// Waits for `kib` of memory that the caller brings. What is dearer than the whole budget gets it all, alone.
-    pub(super) fn reserve(&self, kib: u32, source: Option<&HashSource>) -> Result<Memory, Full> {
+    pub(super) fn reserve(&self, kib: u32, caller: Caller<'_>) -> Result<Memory, Full> {
+        self.enter(kib, caller, false)
+    }
+
+    /// Waits for `kib` of memory; with `usual`, hands out blocks that lie idle, if there are any.
+    fn enter(&self, kib: u32, Caller { source, deadline }: Caller<'_>, usual: bool) -> Result<Memory, Full> {
         let wanted = u64::from(kib).min(self.inner.budget_kib);
         let mut state = self.inner.lock();
         let fits = |state: &State| state.used_kib.saturating_add(wanted) <= self.inner.budget_kib;
@@ -132,7 +148,6 @@ impl MemoryBudget {
                 return Err(Full);
             }
             let ticket = state.enqueue(source);
-            let deadline = Instant::now().checked_add(self.max_wait);
             let mut served = true;
             while state.queue.front() != Some(&ticket) || !fits(&state) {
                 let left = deadline.map_or(self.max_wait, |at| at.saturating_duration_since(Instant::now()));
@@ -151,8 +166,11 @@ impl MemoryBudget {
             }
         }
         state.used_kib = state.used_kib.saturating_add(wanted);
+        let blocks = if usual { state.idle.pop() } else { None }.map(|idle| idle.blocks).unwrap_or_default();
+        let surplus = self.inner.surplus(&mut state);
         drop(state);
-        Ok(Memory { inner: Arc::clone(&self.inner), kib: wanted, blocks: Vec::new() })
+        wipe_all(surplus);
+        Ok(Memory { inner: Arc::clone(&self.inner), kib: wanted, blocks })
     }
 }
 
@@ -184,6 +202,14 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes idle blocks for which the budget has no room beside what is in use.
+    fn surplus(&self, state: &mut State) -> Vec<Idle> {
+        let room = self.budget_kib.saturating_sub(state.used_kib).checked_div(u64::from(self.usual_kib));
+        let room = room.and_then(|room| usize::try_from(room).ok()).unwrap_or(usize::MAX);
+        let surplus = state.idle.len().saturating_sub(room);
+        state.idle.drain(..surplus).collect()
+    }
+
     /// Takes blocks that have been idle for long enough, or says how long the next ones have still to wait; `None`
     /// when all are wiped.
     fn next_to_wipe(&self) -> Option<Result<Vec<Block>, Duration>> {
@@ -211,7 +237,12 @@ impl Inner {
                     // writes.
                     blocks.fill(Block::new());
                     // To the front: blocks used lately are handed out first.
-                    strong.lock().idle.insert(0, Idle { blocks, used: None });
+                    let mut state = strong.lock();
+                    state.idle.insert(0, Idle { blocks, used: None });
+                    // Somebody may have taken their memory meanwhile.
+                    let surplus = strong.surplus(&mut state);
+                    drop(state);
+                    wipe_all(surplus);
                 }
                 Some(Err(left)) => {
                     drop(strong);
@@ -234,9 +265,14 @@ impl fmt::Debug for MemoryBudget {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        for idle in &mut self.lock().idle {
-            idle.blocks.iter_mut().for_each(zeroize::Zeroize::zeroize);
-        }
+        wipe_all(std::mem::take(&mut self.lock().idle));
+    }
+}
+
+/// Zeroises what was used and gives all of it back.
+fn wipe_all(idle: Vec<Idle>) {
+    for mut idle in idle.into_iter().filter(|idle| idle.used.is_some()) {
+        idle.blocks.iter_mut().for_each(zeroize::Zeroize::zeroize);
     }
 }
 
@@ -282,5 +318,46 @@ impl Drop for Memory {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn caller() -> Caller<'static> {
+        Caller { source: None, deadline: Instant::now().checked_add(HOUR) }
+    }
+
+    #[test]
+    fn idle_blocks_count_against_the_budget() {
+        let budget = MemoryBudget::new(64, 8, 4, HOUR);
+        let usual: Vec<_> = (0..8).map(|_| budget.take(8, caller()).ok().unwrap()).collect();
+        drop(usual);
+        assert_eq!(budget.inner.lock().idle.len(), 8);
+        let one = budget.take(8, caller()).ok().unwrap();
+        assert_eq!(budget.inner.lock().idle.len(), 7);
+        // 8 + 40 in use leave room for two more.
+        let large = budget.take(40, caller()).ok().unwrap();
+        assert_eq!(budget.inner.lock().idle.len(), 2);
+        let legacy = budget.reserve(9, caller()).ok().unwrap();
+        assert_eq!(budget.inner.lock().idle.len(), 0);
+        drop((one, large, legacy));
+        assert_eq!(budget.inner.lock().used_kib, 0);
+        // What is dearer than all of it has it alone.
+        drop(budget.take(100, caller()).ok().unwrap());
+        assert_eq!(budget.inner.lock().idle.len(), 0);
+    }
+
+    #[test]
+    fn a_caller_waits_once_however_often_it_asks() {
+        let budget = MemoryBudget::new(8, 8, 4, HOUR);
+        let _all = budget.take(8, caller()).ok().unwrap();
+        // Its time is over: an hour would pass otherwise.
+        let late = Caller { source: None, deadline: Some(Instant::now()) };
+        assert!(budget.take(8, late).is_err());
+        assert!(budget.reserve(8, late).is_err());
     }
 }

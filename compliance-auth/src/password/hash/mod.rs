@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 
 use super::context::PasswordContext;
 use super::policy::{AcceptedPassword, PasswordPolicy, PasswordRefusal, nfc};
-use memory::MemoryBudget;
+use memory::{Caller, MemoryBudget};
 use pepper::PepperId;
 use phc::{Argon2Hash, Kind};
 
@@ -239,12 +239,13 @@ impl PasswordHasher {
         if forms.iter().any(|normal| normal.as_str() != received) {
             forms.push(Zeroizing::new(received.to_owned()));
         }
+        let caller = self.budget.caller(source);
         let mut found = None;
         for form in forms {
             let mut same = Choice::from(0);
             for (hash, real) in &work {
                 let matches =
-                    self.matches(hash, &form, source).map_err(|failure| self.verify_error(failure))?;
+                    self.matches(hash, &form, caller).map_err(|failure| self.verify_error(failure))?;
                 same |= matches & *real;
             }
             if bool::from(same) && found.is_none() {
@@ -257,22 +258,17 @@ impl PasswordHasher {
         Ok(VerifiedPassword { secret, needs_rehash, is_truncated, scheme: stored.scheme() })
     }
 
-    fn matches(
-        &self,
-        stored: &PasswordHash,
-        password: &str,
-        source: Option<&HashSource>,
-    ) -> Result<Choice, Failure> {
+    fn matches(&self, stored: &PasswordHash, password: &str, caller: Caller<'_>) -> Result<Choice, Failure> {
         match stored.kind() {
             Kind::Argon2(hash) => {
                 let mut tag = Zeroizing::new(vec![0; hash.tag.len()]);
-                self.argon2(hash, password, &mut tag, source)?;
+                self.argon2(hash, password, &mut tag, caller)?;
                 Ok(self.with_peppers(tag, &hash.peppers)?.ct_eq(&hash.tag))
             }
             Kind::Legacy(legacy) => {
                 // As much as a hash of ours, so that as few run at a time: their time is processor time.
                 let memory =
-                    self.budget.reserve(legacy.memory_kib().max(self.parameters.memory_kib()), source);
+                    self.budget.reserve(legacy.memory_kib().max(self.parameters.memory_kib()), caller);
                 let _permit = memory.map_err(|memory::Full| Failure::Overloaded)?;
                 legacy.matches(password).map_err(|legacy::Refused| Failure::Parameters)
             }
@@ -298,6 +294,8 @@ impl PasswordHasher {
             || hash.salt.len() < PasswordHash::SALT_LEN
             || hash.tag.len() < PasswordHash::TAG_LEN
             || !hash.peppers.iter().eq(self.current_pepper())
+            // Written in a way that only `import` reads.
+            || PasswordHash::parse(stored.as_str()).is_err()
     }
 
     fn hash_text(
@@ -319,7 +317,7 @@ impl PasswordHasher {
         };
         let mut tag = Zeroizing::new(vec![0; PasswordHash::TAG_LEN]);
         let tag = self
-            .argon2(&hash, password, &mut tag, source)
+            .argon2(&hash, password, &mut tag, self.budget.caller(source))
             .and_then(|()| self.with_peppers(tag, &hash.peppers))
             .map_err(|failure| HashError {
                 kind: match failure {
@@ -335,13 +333,13 @@ impl PasswordHasher {
         hash: &Argon2Hash,
         password: &str,
         tag: &mut [u8],
-        source: Option<&HashSource>,
+        caller: Caller<'_>,
     ) -> Result<(), Failure> {
         let (memory_kib, passes, lanes) =
             (hash.parameters.memory_kib(), hash.parameters.passes(), hash.parameters.lanes());
         let params =
             Params::new(memory_kib, passes, lanes, Some(tag.len())).map_err(|_| Failure::Parameters)?;
-        let memory = self.budget.take(memory_kib, source).map_err(|memory::Full| Failure::Overloaded)?;
+        let memory = self.budget.take(memory_kib, caller).map_err(|memory::Full| Failure::Overloaded)?;
         Argon2::new(hash.algorithm, hash.version, params)
             .hash_password_into_with_memory(password.as_bytes(), &hash.salt, tag, memory)
             .map_err(|_| Failure::Parameters)
@@ -391,7 +389,7 @@ impl PasswordHasherBuilder {
         self
     }
 
-    /// How many callers may wait for memory, and how long.
+    /// How many callers may wait for memory, and how long: one call waits no longer, however many hashes it needs.
     pub fn queue(mut self, max_waiting: usize, max_wait: Duration) -> Self {
         self.max_waiting = max_waiting;
         self.max_wait = max_wait;

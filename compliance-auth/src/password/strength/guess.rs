@@ -28,7 +28,11 @@ pub(super) fn cheapest_cover(n: usize, mut matches: Vec<Match>) -> f64 {
         };
         piece.guesses_log10 = piece.guesses_log10.max(at_least);
     }
-    matches.sort_unstable_by_key(|piece| piece.end);
+    // Of several matches of one part the cheapest counts.
+    matches.sort_unstable_by(|a, b| {
+        (a.end, a.start).cmp(&(b.end, b.start)).then(a.guesses_log10.total_cmp(&b.guesses_log10))
+    });
+    matches.dedup_by_key(|piece| (piece.start, piece.end));
     let pieces = n.min(MAX_PIECES);
     let mut prefixes = vec![Prefix::default(); n.saturating_add(1).saturating_mul(pieces.saturating_add(1))];
     let width = pieces.saturating_add(1);
@@ -63,7 +67,7 @@ pub(super) fn cheapest_cover(n: usize, mut matches: Vec<Match>) -> f64 {
     for count in 1..=pieces {
         factorial_log10 += log10(count);
         let product = prefixes.get(at(n, count)).copied().unwrap_or_default().least() + factorial_log10;
-        let growing = GROWING_LOG10 * log10_exact(count.saturating_sub(1));
+        let growing = GROWING_LOG10 * float(count.saturating_sub(1));
         best = best.min(log10_of_sum(product, growing));
     }
     best
@@ -92,7 +96,7 @@ impl Default for Prefix {
 }
 
 /// `count` as a float.
-fn log10_exact(count: usize) -> f64 {
+pub(super) fn float(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
@@ -139,14 +143,14 @@ pub(super) fn leet_variations(token: &[Letter], word: &[u8]) -> f64 {
 
 /// log₁₀ of Σ C(a + b, i) for i from 1 to min(a, b).
 pub(super) fn choices(a: usize, b: usize) -> f64 {
-    let sum =
-        (1..=a.min(b)).map(|i| binomial_log10(a.saturating_add(b), i)).fold(f64::NEG_INFINITY, log10_of_sum);
-    sum.max(0.0)
-}
-
-/// log₁₀ of C(n, k).
-pub(super) fn binomial_log10(n: usize, k: usize) -> f64 {
-    (1..=k).map(|i| log10(n.saturating_sub(k).saturating_add(i)) - log10(i)).sum()
+    let n = a.saturating_add(b);
+    // Below 2ⁿ, and n is bounded.
+    let (mut binomial, mut sum) = (1.0, 0.0);
+    for i in 1..=a.min(b) {
+        binomial *= float(n.saturating_sub(i).saturating_add(1)) / float(i);
+        sum += binomial;
+    }
+    if sum > 1.0 { sum.log10() } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -160,9 +164,10 @@ mod tests {
 
     #[test]
     fn binomials_and_sums_are_right() {
-        check(binomial_log10(33, 7), 4_272_048.0);
         check(choices(1, 5), 6.0);
         check(choices(2, 4), 6.0 + 15.0);
+        check(choices(0, 4), 1.0);
+        check(choices(128, 128) + 2_f64.log10(), 2_f64.powi(256) + 5.768_658_823_449_206e75);
         check(log10_of_sum(2.0, 3.0), 1100.0);
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::super::fold::Letter;
-use super::guess::{Match, binomial_log10, choices, log10_of_sum};
+use super::guess::{Match, choices, float};
 
 /// Rows of keys from the top, each with the column of its first key. On a slanted board a key's column is that
 /// of the key above it to the left.
@@ -256,15 +256,15 @@ impl KeyWalk {
         // Keys and average neighbours of the US board and of the number pad.
         let (starts, degree): (f64, f64) = if self.keypad { (15.0, 5.0) } else { (94.0, 4.0) };
         let len = self.end.saturating_sub(self.start);
-        let mut total = f64::NEG_INFINITY;
-        for i in 2..=len {
-            let mut turn_log10 = starts.log10();
-            for j in 1..=self.turns.min(i.saturating_sub(1)) {
-                turn_log10 += degree.log10();
-                let ways = binomial_log10(i.saturating_sub(1), j.saturating_sub(1));
-                total = log10_of_sum(total, ways + turn_log10);
-            }
+        // Σ starts · degreeʲ · C(i - 1, j - 1), for i from 2 to len and j from 1 to min(turns, i - 1). For one j, over all
+        // i, the binomials sum up to C(len, j) - 1. Below 10²⁰¹ for the longest password.
+        let (mut total, mut directions, mut binomial) = (0.0, starts, 1.0);
+        for j in 1..=self.turns.min(len.saturating_sub(1)) {
+            directions *= degree;
+            binomial *= float(len.saturating_sub(j).saturating_add(1)) / float(j);
+            total += directions * (binomial - 1.0);
         }
+        let total = total.log10();
         let plain = len.saturating_sub(self.shifted);
         match (self.shifted, plain) {
             (0, _) => total,
@@ -312,5 +312,18 @@ mod tests {
         // Starts × neighbours × (length - 1), as the paper has it for a straight line.
         assert!((guesses("zxcvbn") - (94.0_f64 * 4.0 * 5.0).log10()).abs() < 1e-9);
         assert!(guesses("zxcft6yh") > guesses("zxcvbnm,"));
+    }
+
+    #[test]
+    fn the_short_sum_is_the_long_one() {
+        let binomial = |n: usize, k: usize| (1..=k).fold(1.0, |all, i| all * float(n + 1 - i) / float(i));
+        for (end, turns) in [(3, 1), (3, 2), (8, 1), (8, 4), (8, 7), (40, 39), (256, 1), (256, 255)] {
+            let walk = KeyWalk { start: 0, end, turns, is_column: false, shifted: 0, keypad: false };
+            let sums = (2..=end).flat_map(|i| {
+                (1..=turns.min(i - 1)).map(move |j| 94.0 * 4_f64.powf(float(j)) * binomial(i - 1, j - 1))
+            });
+            let long = sums.sum::<f64>().log10();
+            assert!((walk.guesses_log10() - long).abs() < 1e-9, "{end} {turns}: {long}");
+        }
     }
 }

@@ -21,7 +21,7 @@ mod reference;
 use std::fmt;
 
 use super::context::PasswordContext;
-use super::fold::{Letter, plain};
+use super::fold::{Letter, plain, reversed};
 use super::words::{Found, Reading, Steps, Words, words};
 use guess::{Match, cheapest_cover, leet_variations, uppercase_variations};
 
@@ -168,7 +168,7 @@ impl Estimator<'_> {
                 matches.push(Match { start, end: found.end, guesses_log10 });
             });
         }
-        let reversed: Vec<Letter> = letters.iter().rev().copied().collect();
+        let reversed = reversed(letters);
         for start in 0..reversed.len() {
             self.words.starting_at(&reversed, start, Reading::Plain, steps, &mut |found: Found<'_>| {
                 let token = reversed.get(start..found.end).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Repeats, sequences, years and dates.
 
+use zeroize::Zeroizing;
+
 use super::super::fold::Letter;
 use super::guess::Match;
 use super::log10;
@@ -35,15 +37,14 @@ impl Repeats {
     /// Quadratic in the length, which is bounded.
     pub(in super::super) fn of(letters: &[Letter], key: fn(&Letter) -> char) -> Self {
         let n = letters.len();
+        let mut keys = Zeroizing::new(Vec::with_capacity(n));
+        keys.extend(letters.iter().map(key));
         let mut runs = vec![0_u16; n.saturating_mul(n / 2)];
         for (period, runs) in (1..).zip(runs.chunks_exact_mut(n.max(1))) {
             let mut run = 0_u16;
-            let later = letters.iter().skip(period);
-            let pairs = letters.iter().zip(later).map(|(a, b)| key(a) == key(b));
-            for (slot, same) in
-                runs.iter_mut().take(n.saturating_sub(period)).zip(pairs.collect::<Vec<_>>()).rev()
-            {
-                run = if same { run.saturating_add(1) } else { 0 };
+            let later = keys.get(period..).unwrap_or_default();
+            for ((slot, a), b) in runs.iter_mut().zip(keys.iter()).zip(later).rev() {
+                run = if a == b { run.saturating_add(1) } else { 0 };
                 *slot = run;
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use compliance_auth::password::{
-    HashParameters, PasswordContext, PasswordHash, PasswordHasher, PasswordPolicy, PasswordProfile,
+    HashParameters, PasswordContext, PasswordHash, PasswordHasher, PasswordPolicy, PasswordProfile, blocklist,
 };
 use compliance_core::random::SystemRandom;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -24,7 +24,14 @@ pub(crate) fn figures(bench: &mut Bench) -> Result<(), Failure> {
     bench.figure("password.check_worst", "ms", Ok(check_worst(effort)));
     bench.figure("password.hash_m19456_t2", "ms", hash(effort, HashParameters::M19456_T2));
     bench.figure("password.hash_m47104_t1", "ms", hash(effort, HashParameters::M47104_T1));
+    bench.figure("password.resident_blocklists", "MiB", resident_blocklists());
     Ok(())
+}
+
+/// The compiled-in lists, as they lie in memory.
+fn resident_blocklists() -> Result<Measured, Failure> {
+    let kib = u32::try_from(blocklist::RESIDENT_LEN.div_ceil(1024))?;
+    Ok(Measured::alone(f64::from(kib) / 1024.0))
 }
 
 /// Mean over 2,000 passwords of five kinds. Ours: the whole policy of NIST SP 800-63B-4, from reading what is known of
