@@ -84,11 +84,12 @@ fn contexts() -> [PasswordContext; 4] {
     ]
 }
 
-/// An input counts with the fastest of up to ten runs: it is the input that must be fast, not the machine.
+/// An input counts with the fastest of up to thirty runs: it is the input that must be fast, not the machine.
 #[test]
 #[ignore = "takes a minute; wants a release build"]
 fn no_input_takes_five_milliseconds() {
     const LIMIT: Duration = Duration::from_millis(5);
+    const ATTEMPTS: usize = 30;
     let policy = PasswordPolicy::of(PasswordProfile::Nist80063b4);
     let contexts = contexts();
     let mut dice = Dice(4711);
@@ -96,14 +97,17 @@ fn no_input_takes_five_milliseconds() {
     for number in 0..110_000 {
         let input = SecretString::from(if number < 100_000 { random(&mut dice) } else { hostile(&mut dice) });
         for context in contexts.iter().take(if number < 100_000 { 1 } else { contexts.len() }) {
-            let taken = (0..10)
-                .map(|_| {
-                    let start = Instant::now();
-                    let _ = policy.check(&input, context);
-                    start.elapsed()
-                })
-                .find(|taken| *taken < LIMIT);
-            worst = worst.max(taken.unwrap_or_else(|| panic!("input {number} takes more than {LIMIT:?}")));
+            let mut fastest = Duration::MAX;
+            for _ in 0..ATTEMPTS {
+                let start = Instant::now();
+                let _ = policy.check(&input, context);
+                fastest = fastest.min(start.elapsed());
+                if fastest < LIMIT {
+                    break;
+                }
+            }
+            assert!(fastest < LIMIT, "input {number} takes {fastest:?}, more than {LIMIT:?}");
+            worst = worst.max(fastest);
         }
     }
     println!("inputs: the worst of 110,000 took {worst:?}");

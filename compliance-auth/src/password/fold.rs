@@ -15,6 +15,8 @@ pub(super) struct Letter {
     pub(super) folded: char,
     /// The letters it stands in for.
     pub(super) leet: [Option<char>; 2],
+    /// Neither letter nor digit as typed. Kept, since Unicode's tables are slow to ask again and again.
+    separator: bool,
 }
 
 impl Letter {
@@ -26,12 +28,12 @@ impl Letter {
         } else {
             std::iter::once(lower).nfkd().find(|c| !is_combining_mark(*c)).unwrap_or(lower)
         };
-        Self { typed, lower, folded, leet: leet(lower) }
+        Self { typed, lower, folded, leet: leet(lower), separator: !typed.is_alphanumeric() }
     }
 
     /// Neither letter nor digit: what people put between words.
     pub(super) fn is_separator(self) -> bool {
-        !self.typed.is_alphanumeric()
+        self.separator
     }
 }
 
@@ -41,6 +43,7 @@ impl Zeroize for Letter {
         self.lower.zeroize();
         self.folded.zeroize();
         self.leet.zeroize();
+        self.separator.zeroize();
     }
 }
 
@@ -77,10 +80,12 @@ pub(super) fn folded(text: &str) -> Letters {
             _ if typed.is_ascii() => letters.push(Letter::plain(typed)),
             _ => {
                 let before = letters.len();
+                let separator = !typed.is_alphanumeric();
                 letters.extend(
                     std::iter::once(typed).nfkd().filter(|c| !is_combining_mark(*c)).map(|c| Letter {
                         typed,
                         lower: lower(typed),
+                        separator,
                         ..Letter::plain(c)
                     }),
                 );
