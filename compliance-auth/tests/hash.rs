@@ -1,6 +1,5 @@
 //! Hash: PHC strings, one path for every log-in, a bounded amount of memory.
 
-use std::sync::Barrier;
 use std::time::Duration;
 
 use compliance_auth::password::hash::{
@@ -328,58 +327,6 @@ fn peppers_rotate_by_wrapping_without_the_password() {
     assert_eq!(first.wrap(&bcrypt).unwrap_err().kind(), PepperErrorKind::Scheme);
     assert_eq!(Pepper::new("A", &[0; 32]).unwrap_err().kind(), PepperErrorKind::Id);
     assert_eq!(Pepper::new("a", &[0; 31]).unwrap_err().kind(), PepperErrorKind::Key { found: 31 });
-}
-
-#[test]
-fn one_source_cannot_take_the_whole_queue() {
-    // Room for one hash, eight may wait: two of one source.
-    let hasher = PasswordHasher::builder().memory_budget_mib(1).queue(8, Duration::from_secs(600)).build();
-    let barrier = Barrier::new(12);
-    let flooder = HashSource::named("flooder");
-    let kinds: Vec<_> = std::thread::scope(|scope| {
-        let flood = || {
-            barrier.wait();
-            hasher.verify_for(&flooder, None, &secret(GOOD)).unwrap_err().kind()
-        };
-        let (mut flooding, mut others) = (Vec::new(), Vec::new());
-        for _ in 0..10 {
-            flooding.push(scope.spawn(flood));
-        }
-        for number in 0..2 {
-            let (hasher, barrier) = (&hasher, &barrier);
-            others.push(scope.spawn(move || {
-                barrier.wait();
-                let source = HashSource::named(&format!("other {number}"));
-                hasher.verify_for(&source, None, &secret(GOOD)).unwrap_err().kind()
-            }));
-        }
-        let others: Vec<_> = others.into_iter().map(|thread| thread.join().unwrap()).collect();
-        assert_eq!(others, [VerifyErrorKind::Rejected; 2]);
-        flooding.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    assert!(kinds.contains(&VerifyErrorKind::Rejected), "{kinds:?}");
-    let overloaded = kinds.iter().filter(|kind| matches!(kind, VerifyErrorKind::Overloaded { .. })).count();
-    assert!(overloaded >= 4, "{kinds:?}");
-}
-
-#[test]
-fn who_finds_the_memory_spent_is_told_to_come_back() {
-    // Room for one hash, nobody may wait.
-    let hasher = PasswordHasher::builder().memory_budget_mib(1).queue(0, Duration::from_secs(3)).build();
-    let threads = 8;
-    let barrier = Barrier::new(threads);
-    let kinds: Vec<_> = std::thread::scope(|scope| {
-        let run = || {
-            barrier.wait();
-            hasher.verify(None, &secret(GOOD)).unwrap_err().kind()
-        };
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-        running.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    let overloaded = VerifyErrorKind::Overloaded { retry_after: Duration::from_secs(3) };
-    assert!(kinds.contains(&VerifyErrorKind::Rejected) && kinds.contains(&overloaded), "{kinds:?}");
-    // Memory came back.
-    assert_eq!(hasher.verify(None, &secret(GOOD)).unwrap_err().kind(), VerifyErrorKind::Rejected);
 }
 
 #[test]

@@ -331,6 +331,38 @@ mod tests {
         Caller { source: None, deadline: Instant::now().checked_add(HOUR) }
     }
 
+    fn of(source: &HashSource) -> Caller<'_> {
+        Caller { source: Some(source), ..caller() }
+    }
+
+    #[test]
+    fn one_source_cannot_take_the_whole_queue() {
+        // Room for one hash, eight may wait: two of one source.
+        let budget = MemoryBudget::new(8, 8, 8, HOUR);
+        let all = budget.take(8, caller()).ok().unwrap();
+        let (flooder, other) = (HashSource::named("flooder"), HashSource::named("other"));
+        std::thread::scope(|scope| {
+            let wait = |source| {
+                let waiting = budget.inner.lock().queue.len() + 1;
+                let budget = &budget;
+                let thread = scope.spawn(move || budget.take(8, of(source)).is_ok());
+                while budget.inner.lock().queue.len() < waiting {
+                    std::thread::yield_now();
+                }
+                thread
+            };
+            let mut waiting = vec![wait(&flooder), wait(&flooder)];
+            assert!(budget.take(8, of(&flooder)).is_err());
+            waiting.push(wait(&other));
+            assert!(budget.take(8, of(&flooder)).is_err());
+            drop(all);
+            assert!(waiting.into_iter().all(|thread| thread.join().unwrap()));
+        });
+        // Whoever is served no longer waits.
+        assert!(budget.inner.lock().waiting_by_source.is_empty());
+        assert!(budget.take(8, of(&flooder)).is_ok());
+    }
+
     #[test]
     fn idle_blocks_count_against_the_budget() {
         let budget = MemoryBudget::new(64, 8, 4, HOUR);

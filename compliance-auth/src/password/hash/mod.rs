@@ -614,3 +614,21 @@ impl VerifyErrorKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_the_memory_spent_is_told_to_come_back() {
+        // Nobody may wait.
+        let wait = Duration::from_secs(3);
+        let hasher = PasswordHasher::builder().memory_budget_mib(20).queue(0, wait).build();
+        let password = SecretString::from("zq7-velour-antelope-91");
+        let verify = || hasher.verify(None, &password).unwrap_err().kind();
+        let all = hasher.budget.take(19_456, hasher.budget.caller(None)).ok().unwrap();
+        assert_eq!(verify(), VerifyErrorKind::Overloaded { retry_after: wait });
+        drop(all);
+        assert_eq!(verify(), VerifyErrorKind::Rejected);
+    }
+}
