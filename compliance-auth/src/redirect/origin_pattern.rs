@@ -144,6 +144,15 @@ impl OriginPattern {
         !matches!(self.reach, Reach::Exact { .. })
     }
 
+    /// An exact origin as a URL parser writes it: `https://partner.example:8443`.
+    pub(super) fn written(&self) -> Option<&str> {
+        match &self.reach {
+            Reach::Exact { prefix } => prefix.strip_suffix('/'),
+            #[cfg(feature = "wildcard-origins")]
+            Reach::Below => None,
+        }
+    }
+
     /// Whether `host`, ASCII in any case, is one the pattern stands for.
     pub(super) fn matches_host(&self, host: &str) -> bool {
         match &self.reach {

@@ -54,7 +54,8 @@ impl RedirectPolicy {
 
     /// Checks a target and resolves it against the base. See the [module](super) for the rules.
     ///
-    /// Costs about as much as parsing a URL; what is refused by its looks allocates nothing.
+    /// Costs at most about as much as parsing a URL, a fraction of it for an ordinary target; what is refused by its looks
+    /// allocates nothing.
     ///
     /// # Errors
     /// [`RedirectError`]; its [`kind`](RedirectError::kind) names the rule.
@@ -104,7 +105,16 @@ impl RedirectPolicy {
     }
 
     fn check_against(&self, page: &Url, input: &str) -> Result<SafeRedirect, RedirectError> {
-        let url = match self.read(input)? {
+        let shape = self.read(input)?;
+        if let Some((location, path)) = self.unchanged(&shape, input) {
+            self.check_path(path)?;
+            return if location.len() > Self::MAX_LEN {
+                Err(RedirectError::new(Kind::TooLong))
+            } else {
+                Ok(SafeRedirect::sealed(location))
+            };
+        }
+        let url = match shape {
             Shape::Relative => {
                 let url = page.join(input).map_err(|_| RedirectError::new(Kind::Malformed))?;
                 let own = self.origins.first().is_some_and(|own| own.confirms(&url, own.host()));
@@ -130,6 +140,25 @@ impl RedirectPolicy {
             return Err(RedirectError::new(Kind::Malformed));
         }
         Ok(SafeRedirect::sealed(location))
+    }
+
+    /// The location and its path when a URL parser has nothing to change or to object to, as with most targets. It need not
+    /// be asked then: what is left is an allowed origin, in the form a parser writes it, and a [plain](plain_path) rest.
+    fn unchanged<'a>(&self, shape: &Shape<'_>, input: &'a str) -> Option<(String, &'a str)> {
+        match shape {
+            Shape::Relative => {
+                let origin = self.origins.first()?.written()?;
+                let path = plain_path(input)?;
+                let mut location = String::with_capacity(origin.len().saturating_add(input.len()));
+                location.push_str(origin);
+                location.push_str(input);
+                Some((location, path))
+            }
+            Shape::Absolute(pattern, _) => {
+                let path = plain_path(input.strip_prefix(pattern.written()?)?)?;
+                Some((input.to_owned(), path))
+            }
+        }
     }
 
     /// Checks a target; a refused one is replaced by the [default target](Self::default_target).
@@ -334,6 +363,20 @@ fn split_port(authority: &str, scheme: Scheme) -> Option<(&str, u16)> {
         _ => return None,
     };
     Some((host, port))
+}
+
+/// The path of a `path?query#fragment` that begins with a slash and that a parser leaves as it is: the bytes that the WHATWG
+/// URL standard's percent-encode sets (§1.3) leave alone, no percent sign and no segment with a leading dot in the path.
+fn plain_path(text: &str) -> Option<&str> {
+    let is_plain = |b: u8| {
+        let marks = b"/-_.~=&+,:;@!$()*";
+        b.is_ascii_alphanumeric() || marks.contains(&b)
+    };
+    let end = text.bytes().position(|b| matches!(b, b'?' | b'#')).unwrap_or(text.len());
+    let (path, rest) = text.split_at_checked(end)?;
+    let fine =
+        path.bytes().all(is_plain) && rest.bytes().all(|b| is_plain(b) || matches!(b, b'%' | b'?' | b'#'));
+    (fine && path.starts_with('/') && !path.contains("/.")).then_some(path)
 }
 
 /// What a server may read as a step out of a path prefix: `/app/..%2fadmin`, decoded once; `/app/..%252fadmin`,

@@ -34,65 +34,61 @@ pub(super) fn cheapest_cover(n: usize, mut matches: Vec<Match>) -> f64 {
     });
     matches.dedup_by_key(|piece| (piece.start, piece.end));
     let pieces = n.min(MAX_PIECES);
-    let mut prefixes = vec![Prefix::default(); n.saturating_add(1).saturating_mul(pieces.saturating_add(1))];
     let width = pieces.saturating_add(1);
-    let at = |end: usize, count: usize| end.saturating_mul(width).saturating_add(count);
-    if let Some(empty) = prefixes.first_mut() {
-        empty.matched = 0.0;
+    // A row for each prefix, in it a column for each number of pieces.
+    let table = || vec![f64::INFINITY; n.saturating_add(1).saturating_mul(width)];
+    let row = |end: usize| {
+        let start = end.saturating_mul(width);
+        start..start.saturating_add(width)
+    };
+    // The cheapest product when the last piece is a match, brute force over two letters or more, anything.
+    let (mut matched, mut longer, mut least) = (table(), table(), table());
+    for table in [&mut matched, &mut least] {
+        if let Some(empty) = table.first_mut() {
+            *empty = 0.0;
+        }
     }
     let mut rest = matches.as_slice();
     for end in 1..=n {
         let here = rest.partition_point(|piece| piece.end <= end);
         let (ending, later) = rest.split_at_checked(here).unwrap_or_default();
         rest = later;
+        // One column further: the piece that ends here is one more.
+        let matched_here = matched.get_mut(row(end)).and_then(|row| row.get_mut(1..)).unwrap_or_default();
+        for piece in ending {
+            let before = least.get(row(piece.start)).unwrap_or_default();
+            for (matched, least) in matched_here.iter_mut().zip(before) {
+                *matched = matched.min(least + piece.guesses_log10);
+            }
+        }
+        // Never two brute-force pieces in a row: one over both is cheaper.
+        let at = |table: &[f64], end: Option<usize>, count: usize| {
+            let row = end.and_then(|end| table.get(row(end)));
+            row.and_then(|row| row.get(count)).copied().unwrap_or(f64::INFINITY)
+        };
         for count in 1..=pieces {
             let before = count.saturating_sub(1);
-            let read = |end: usize, count: usize| prefixes.get(at(end, count)).copied().unwrap_or_default();
-            let matched = ending
-                .iter()
-                .map(|piece| read(piece.start, before).least() + piece.guesses_log10)
-                .fold(f64::INFINITY, f64::min);
-            // Never two brute-force pieces in a row: one over both is cheaper.
-            let single = read(end.saturating_sub(1), before).matched + 11_f64.log10();
-            let longer = read(end.saturating_sub(1), count).longer + 1.0;
-            let pair =
-                if end >= 2 { read(end.saturating_sub(2), before).matched + 2.0 } else { f64::INFINITY };
-            if let Some(prefix) = prefixes.get_mut(at(end, count)) {
-                *prefix = Prefix { matched, single, longer: longer.min(pair) };
+            let single = at(&matched, end.checked_sub(1), before) + 11_f64.log10();
+            let grown = at(&longer, end.checked_sub(1), count) + 1.0;
+            let pair = at(&matched, end.checked_sub(2), before) + 2.0;
+            let long = grown.min(pair);
+            let all = at(&matched, Some(end), count).min(single).min(long);
+            let slot = row(end).start.saturating_add(count);
+            for (table, value) in [(&mut longer, long), (&mut least, all)] {
+                if let Some(slot) = table.get_mut(slot) {
+                    *slot = value;
+                }
             }
         }
     }
     let mut factorial_log10 = 0.0;
     let mut best = f64::INFINITY;
-    for count in 1..=pieces {
+    for (count, product) in least.get(row(n)).unwrap_or_default().iter().enumerate().skip(1) {
         factorial_log10 += log10(count);
-        let product = prefixes.get(at(n, count)).copied().unwrap_or_default().least() + factorial_log10;
         let growing = GROWING_LOG10 * float(count.saturating_sub(1));
-        best = best.min(log10_of_sum(product, growing));
+        best = best.min(log10_of_sum(product + factorial_log10, growing));
     }
     best
-}
-
-/// The cheapest product for a prefix in a given number of pieces, by what its last piece is.
-#[derive(Clone, Copy, Debug)]
-struct Prefix {
-    matched: f64,
-    /// Brute force over one letter.
-    single: f64,
-    /// Brute force over two and more.
-    longer: f64,
-}
-
-impl Prefix {
-    fn least(self) -> f64 {
-        self.matched.min(self.single).min(self.longer)
-    }
-}
-
-impl Default for Prefix {
-    fn default() -> Self {
-        Self { matched: f64::INFINITY, single: f64::INFINITY, longer: f64::INFINITY }
-    }
 }
 
 /// `count` as a float.
