@@ -14,7 +14,7 @@ use compliance_core::finding::{Explain, Outcome};
 use compliance_core::snapshot::ReplacementRule;
 use compliance_core::testing::MemorySink;
 use compliance_geo::database::{Database, DatabaseError};
-use compliance_geo::embargo::reload::{Canaries, ReloadError, ReloadableEmbargo};
+use compliance_geo::embargo::reload::{Canaries, ReloadError, ReloadErrorKind, ReloadableEmbargo};
 use compliance_geo::embargo::{Embargo, Policy, ProgrammeList, Screening, VerdictClass};
 use mmdb_file::{File, Value, country, map};
 
@@ -123,10 +123,17 @@ fn a_city_database_is_not_replaced_by_one_of_countries() {
         ("subdivisions", Value::List(vec![map([("iso_code", "43".into())])])),
     ]);
     let region = SubdivisionCode::parse("UA-43").unwrap();
+    let sevastopol = SubdivisionCode::parse("UA-40").unwrap();
     let canaries = Canaries::embedded().with_region(ip("217.0.200.1"), region);
     let city = |built, part: &Value| load(file(built, "IR").with("217.0.200.0/24", part));
     let builder = Embargo::builder().policy(Policy::Us).database(city(JUNE_17, &crimea).unwrap());
-    let embargo = ReloadableEmbargo::new(builder, canaries).unwrap();
+    let error = ReloadableEmbargo::new(builder.clone(), canaries.clone()).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        &ReloadErrorKind::NoCanary { country: sevastopol.country(), region: Some(sevastopol) }
+    );
+    assert!(error.to_string().contains("`UA-40`"), "{error}");
+    let embargo = ReloadableEmbargo::new(builder, canaries.without_regions()).unwrap();
     refuse(&embargo, city(JUNE_17 + DAY, &country("UA")), "reload.coverage");
     let kyiv = map([
         ("country", map([("iso_code", "UA".into())])),

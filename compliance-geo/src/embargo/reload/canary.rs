@@ -13,7 +13,10 @@ use crate::embargo::{Effect, Extent, Programme};
 ///
 /// A database that knows no countries is not asked; one that knows no subdivisions is not asked for regions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Canaries(Vec<Canary>);
+pub struct Canaries {
+    known: Vec<Canary>,
+    regions: bool,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Canary {
@@ -45,20 +48,32 @@ impl Canaries {
     /// Only these.
     #[must_use]
     pub fn new(known: impl IntoIterator<Item = (IpAddr, CountryCode)>) -> Self {
-        Self(known.into_iter().map(|(ip, country)| Canary { ip, country, region: None }).collect())
+        let known = known.into_iter().map(|(ip, country)| Canary { ip, country, region: None }).collect();
+        Self { known, regions: true }
     }
 
     /// Adds a network of a country.
     #[must_use]
     pub fn with(mut self, ip: IpAddr, country: CountryCode) -> Self {
-        self.0.push(Canary { ip, country, region: None });
+        self.known.push(Canary { ip, country, region: None });
         self
     }
 
     /// Adds a network of a region.
     #[must_use]
     pub fn with_region(mut self, ip: IpAddr, region: SubdivisionCode) -> Self {
-        self.0.push(Canary { ip, country: region.country(), region: Some(region) });
+        self.known.push(Canary { ip, country: region.country(), region: Some(region) });
+        self
+    }
+
+    /// Does without a canary for each embargoed region. Default: where a database knows subdivisions, every region that a
+    /// chosen programme embargoes as a whole needs one, as every country does.
+    ///
+    /// # Security
+    /// A successor that still has subdivisions but has lost those of Crimea is taken then.
+    #[must_use]
+    pub fn without_regions(mut self) -> Self {
+        self.regions = false;
         self
     }
 
@@ -66,7 +81,7 @@ impl Canaries {
         if !database.knows_countries() {
             return Ok(());
         }
-        for canary in &self.0 {
+        for canary in &self.known {
             let place = match database.locate(canary.ip) {
                 Located::Place(place) => Some(place),
                 Located::NoRecord | Located::NotPublic => None,
@@ -82,13 +97,21 @@ impl Canaries {
         Ok(())
     }
 
-    /// Every country that is embargoed as a whole, at whatever time, has one.
-    pub(super) fn check_cover(&self, programmes: &[Programme]) -> Result<(), ReloadErrorKind> {
+    /// Every place that is embargoed as a whole, at whatever time, has one.
+    pub(super) fn check_cover(
+        &self,
+        programmes: &[Programme],
+        databases: &[Database],
+    ) -> Result<(), ReloadErrorKind> {
+        let regions = self.regions && databases.iter().any(Database::knows_subdivisions);
         let embargoing = programmes.iter().filter(|programme| programme.effect() == Effect::Embargo);
-        for scope in embargoing.flat_map(Programme::scope) {
-            let whole = scope.subdivision().is_none() && scope.extent() == Extent::Whole;
-            if whole && !self.0.iter().any(|canary| canary.country == scope.country()) {
-                return Err(ReloadErrorKind::NoCanary { country: scope.country() });
+        for scope in embargoing.flat_map(Programme::scope).filter(|scope| scope.extent() == Extent::Whole) {
+            let (country, region) = (scope.country(), scope.subdivision());
+            let asked = region.is_none() || regions;
+            let is_canary =
+                |canary: &Canary| canary.country == country && (region.is_none() || canary.region == region);
+            if asked && !self.known.iter().any(is_canary) {
+                return Err(ReloadErrorKind::NoCanary { country, region });
             }
         }
         Ok(())

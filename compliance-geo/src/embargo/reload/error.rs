@@ -1,6 +1,6 @@
 //! Why a database did not take another's place.
 
-use compliance_core::country::CountryCode;
+use compliance_core::country::{CountryCode, SubdivisionCode};
 use compliance_core::finding::{Explain, Finding, Outcome, PolicyVersion, Reason, ReasonCode};
 use compliance_core::reason_code;
 use compliance_core::snapshot::{Snapshot, SnapshotError, SnapshotErrorKind};
@@ -47,11 +47,13 @@ pub enum ReloadErrorKind {
     #[cfg(feature = "manifest")]
     #[error(transparent)]
     Manifest(ManifestError),
-    /// An embargoed country has no canary.
-    #[error("`{country}` is embargoed but has no canary")]
+    /// An embargoed country or region has no canary.
+    #[error("`{}` is embargoed but has no canary", .region.as_ref().map_or(.country.as_str(), SubdivisionCode::as_str))]
     NoCanary {
         /// The country.
         country: CountryCode,
+        /// The region of it.
+        region: Option<SubdivisionCode>,
     },
     /// There is no database to replace.
     #[error("the check uses the embedded table, which only a release replaces")]

@@ -69,7 +69,7 @@ impl ReloadableEmbargo {
     /// # Errors
     /// [`ReloadError`]: `reload.embargo` when the check is not built; `reload.no_database` when the builder names
     /// none, since the embedded table is replaced by a release; `reload.duplicate_source` when two have the same
-    /// source; `reload.no_canary` when a country that a chosen programme embargoes has no canary; `reload.canary`
+    /// source; `reload.no_canary` when a place that a chosen programme embargoes has no canary; `reload.canary`
     /// when one of the databases fails one already.
     pub fn new(builder: EmbargoBuilder<Chosen>, canaries: Canaries) -> Result<Self, ReloadError> {
         let embargo = builder.clone().build().map_err(ReloadErrorKind::Embargo);
@@ -349,7 +349,7 @@ fn check_start(
     if sources.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
         return Err(ReloadErrorKind::DuplicateSource);
     }
-    canaries.check_cover(embargo.programmes())?;
+    canaries.check_cover(embargo.programmes(), databases)?;
     databases.iter().try_for_each(|database| canaries.check(database))
 }
 
