@@ -166,6 +166,43 @@ fn a_changed_file_is_refused_wherever_it_was_changed() {
     assert_eq!(BreachFilter::from_bytes(newer).unwrap_err().kind(), Kind::Version);
 }
 
+/// Changes a file and makes its checksums hold again, as whoever builds a hostile one would.
+#[track_caller]
+fn check_forged(change: impl Fn(&mut Vec<u8>), expected: Result<(), Kind>) {
+    // 64 bytes, the source, a row of 16 bytes for the only shard.
+    const HEADER: usize = 64 + "test".len() + 16;
+    let mut file = build(&builder().shard_bits(0), &sorted(100));
+    change(&mut file);
+    let body: [u8; 32] = sha2::Sha256::digest(&file[HEADER + 32..]).into();
+    file[32..64].copy_from_slice(&body);
+    let checksum: [u8; 32] = sha2::Sha256::digest(&file[..HEADER]).into();
+    file[HEADER..HEADER + 32].copy_from_slice(&checksum);
+    assert_eq!(BreachFilter::from_bytes(file).map(drop).map_err(|error| error.kind()), expected);
+}
+
+#[test]
+fn a_forged_header_is_refused_field_by_field() {
+    let set = |at: usize, value: u8| move |file: &mut Vec<u8>| file[at] = value;
+    check_forged(|_| {}, Ok(()));
+    check_forged(set(0, b'b'), Err(Kind::Malformed));
+    check_forged(set(8, 2), Err(Kind::Version));
+    check_forged(set(9, 12), Err(Kind::Malformed));
+    check_forged(set(10, 17), Err(Kind::Malformed));
+    check_forged(set(11, 129), Err(Kind::Malformed));
+    // No month 21, no text at all, no zero.
+    check_forged(set(17, b'2'), Err(Kind::Malformed));
+    check_forged(set(12, 0xff), Err(Kind::Malformed));
+    check_forged(set(22, 1), Err(Kind::Malformed));
+    check_forged(set(64, 0xff), Err(Kind::Malformed));
+    // The shard's row: seed, length of a segment, length of all segments but two.
+    let row = 64 + "test".len();
+    check_forged(set(row + 8, 3), Err(Kind::Malformed));
+    check_forged(set(row + 11, 0x80), Err(Kind::Malformed));
+    check_forged(set(row + 12, 1), Err(Kind::Malformed));
+    check_forged(set(row + 15, 0x7f), Err(Kind::Checksum));
+    check_forged(|file| file.push(0), Err(Kind::Checksum));
+}
+
 #[test]
 fn a_policy_refuses_what_the_filter_knows() {
     let good = "zq7-velour-antelope-91";

@@ -11,6 +11,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{Redirect, Response};
 use axum::routing::get;
+use compliance_auth::password::service::PasswordService;
 use compliance_auth::password::{PasswordHasher, PasswordPolicy, PasswordProfile};
 use compliance_auth::redirect::{RedirectPolicy, Scheme};
 use compliance_core::clock::Clock;
@@ -69,8 +70,7 @@ pub(crate) struct ServiceConfig {
 pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: SystemRandom,
-    pub(crate) passwords: PasswordPolicy,
-    pub(crate) hasher: PasswordHasher,
+    pub(crate) passwords: PasswordService,
     pub(crate) redirects: RedirectPolicy,
     pub(crate) accounts: Accounts,
     pub(crate) recorder: Arc<Recorder<Arc<dyn Sink>>>,
@@ -135,8 +135,13 @@ impl Service {
         let app = Arc::new(App {
             clock: Arc::clone(&clock),
             random: SystemRandom,
-            passwords: PasswordPolicy::of(PasswordProfile::Nist80063b4),
-            hasher: PasswordHasher::builder().build(),
+            passwords: PasswordService::new(
+                PasswordPolicy::of(PasswordProfile::Nist80063b4),
+                PasswordHasher::builder().build(),
+                Arc::clone(&sink),
+                Arc::clone(&clock),
+                Arc::new(SystemRandom),
+            ),
             // A real service names its public https origin here; this one is its own.
             redirects: RedirectPolicy::builder(&format!("http://{address}/signup"))
                 .schemes([Scheme::Http])

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Form, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use compliance_auth::password::{Language, PasswordContext};
+use compliance_auth::password::service::{Attempt, PasswordServiceError, SetPassword};
+use compliance_auth::password::{Language, PasswordContext, SecretForm, SecretFormRejection};
 use compliance_core::class::Personal;
 use compliance_core::event::{Actor, Durability, Event, EventKind, Recorded};
 use compliance_core::finding::{Explain, Finding, Outcome, ReasonCode};
@@ -65,12 +66,12 @@ pub(crate) async fn submit(
     Servable(place): Servable,
     Extension(client): Extension<ClientAddress>,
     Extension(correlation): Extension<Correlation>,
-    form: Result<Form<SignupForm>, FormRejection>,
+    form: Result<SecretForm<SignupForm>, SecretFormRejection>,
 ) -> Response {
     let report = Reporter { app: &app, client, correlation };
     let form = match form {
-        Ok(Form(form)) => form,
-        Err(rejection) => return pages::form_not_whole(rejection.status()),
+        Ok(SecretForm(form)) => form,
+        Err(rejection) => return pages::form_not_whole(rejection.into_response().status()),
     };
 
     // Where do they want to go? A target that is not ours becomes the welcome page.
@@ -92,14 +93,12 @@ pub(crate) async fn submit(
         );
     }
 
-    // Is the password one that nobody expects?
+    // Is the password one that nobody expects? Only an accepted one is hashed; the decision is on record either way.
+    let attempt = Attempt::new().client(report.client).correlation(report.correlation);
     let context = PasswordContext::new().user(email).service("Lantern");
-    let accepted = match app.passwords.check(&form.password, &context) {
-        Ok(accepted) => accepted,
-        Err(refusal) => {
-            if report.finding(&refusal.finding()).await.is_err() {
-                return pages::busy();
-            }
+    let hash = match app.passwords.set(SetPassword { attempt, password: form.password, context }).await {
+        Ok(hash) => hash,
+        Err(PasswordServiceError::Refused(refusal)) => {
             let password_problems = refusal.messages(Language::En).collect();
             let email = Some(email.to_owned());
             return pages::signup(
@@ -107,15 +106,9 @@ pub(crate) async fn submit(
                 &FormState { next, email, password_problems, ..FormState::default() },
             );
         }
+        Err(_) => return pages::busy(),
     };
     let email = Personal::new(email.to_owned());
-
-    // Only an accepted password can be hashed. Hashing is slow on purpose, so it leaves the async threads.
-    let hashing = Arc::clone(&app);
-    let hashed = tokio::task::spawn_blocking(move || hashing.hasher.hash(&accepted, &hashing.random)).await;
-    let Ok(Ok(hash)) = hashed else {
-        return pages::busy();
-    };
 
     // The audit record first, then account and webhook in one transaction. A visitor who hangs up meanwhile does not
     // stop it half-way: it runs on its own.

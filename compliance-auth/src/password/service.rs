@@ -131,7 +131,7 @@ struct Inner {
     policy: PasswordPolicy,
     hasher: PasswordHasher,
     sink: Arc<dyn Sink>,
-    clock: Arc<dyn Clock + Send + Sync>,
+    clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
     in_flight: AtomicUsize,
 }
@@ -151,7 +151,7 @@ impl PasswordService {
         policy: PasswordPolicy,
         hasher: PasswordHasher,
         sink: Arc<dyn Sink>,
-        clock: Arc<dyn Clock + Send + Sync>,
+        clock: Arc<dyn Clock>,
         random: Arc<dyn SecureRandom>,
     ) -> Self {
         let in_flight = AtomicUsize::new(0);
@@ -221,8 +221,11 @@ impl PasswordService {
             };
             let outdated = verified.review(&inner.policy, &context);
             // An old hash stays good: a log-in does not fail for want of memory.
-            let renewed =
-                verified.needs_rehash().then(|| inner.hasher.rehash(&verified, &*inner.random).ok());
+            let renew = || match &source {
+                Some(source) => inner.hasher.rehash_for(source, &verified, &*inner.random),
+                None => inner.hasher.rehash(&verified, &*inner.random),
+            };
+            let renewed = verified.needs_rehash().then(|| renew().ok()).flatten();
             let code = if verified.is_truncated() {
                 reason_code!("password.verified_truncated")
             } else {
@@ -234,7 +237,7 @@ impl PasswordService {
             if let Some(refusal) = &outdated {
                 recorded.extend(inner.record(EventKind::CheckDecided, &attempt, &refusal.finding(), None));
             }
-            (Ok(LoggedIn { renewed: renewed.flatten(), outdated }), recorded)
+            (Ok(LoggedIn { renewed, outdated }), recorded)
         };
         finish(run(work).await?).await
     }

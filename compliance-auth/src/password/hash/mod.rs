@@ -136,6 +136,19 @@ impl PasswordHasher {
         self.hash_text(&password.secret, random, None)
     }
 
+    /// [`rehash`](Self::rehash), for a source that may not take the whole queue.
+    ///
+    /// # Errors
+    /// [`HashError`]: no randomness, or overloaded. The old hash stays good then.
+    pub fn rehash_for(
+        &self,
+        source: &HashSource,
+        password: &VerifiedPassword,
+        random: &dyn SecureRandom,
+    ) -> Result<PasswordHash, HashError> {
+        self.hash_text(&password.secret, random, Some(source))
+    }
+
     /// Verifies a password against the stored hash, or against none for an unknown user.
     ///
     /// Tries the password in NFC and, where that differs, as received (SP 800-63B-4 and ASVS 5.0 store
@@ -376,7 +389,10 @@ pub struct PasswordHasherBuilder {
 }
 
 impl PasswordHasherBuilder {
-    /// Sets the parameters of new hashes.
+    /// Sets the parameters of new hashes. Default: [`HashParameters::M19456_T2`].
+    ///
+    /// Hashes with other parameters stay good, and need a [rehash](PasswordHasher::rehash). While there are many, name the
+    /// old ones with [`migrating_from`](Self::migrating_from), or time tells who has not logged in since.
     pub fn parameters(mut self, parameters: HashParameters) -> Self {
         self.parameters = parameters;
         self
@@ -403,6 +419,9 @@ impl PasswordHasherBuilder {
     }
 
     /// Adds a pepper that stored hashes still need. New ones do without.
+    ///
+    /// Each pepper has an id of its own. Of several with one id the current one counts, then the first: hashes made with
+    /// the other keys are rejected.
     pub fn retired_pepper(mut self, pepper: Pepper) -> Self {
         self.retired.push(pepper);
         self
@@ -617,7 +636,34 @@ impl VerifyErrorKind {
 
 #[cfg(test)]
 mod tests {
+    use argon2::ParamsBuilder;
+
     use super::*;
+
+    /// RFC 9106, sections 5.1 to 5.3. Secret and associated data are not in a PHC string, so these go to the engine.
+    #[test]
+    fn the_engine_computes_the_tags_of_rfc_9106() {
+        for (algorithm, tag) in [
+            (Algorithm::Argon2d, "512b391b6f1162975371d30919734294f868e3be3984f3c1a13a4db9fabe4acb"),
+            (Algorithm::Argon2i, "c814d9d1dc7f37aa13f0d77f2494bda1c8de6b016dd388d29952a4c4672b6ce8"),
+            (Algorithm::Argon2id, "0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"),
+        ] {
+            let data = argon2::AssociatedData::new(&[4; 12]).unwrap();
+            let params = ParamsBuilder::new()
+                .m_cost(32)
+                .t_cost(3)
+                .p_cost(4)
+                .output_len(32)
+                .data(data)
+                .build()
+                .unwrap();
+            let engine = Argon2::new_with_secret(&[3; 8], algorithm, Version::V0x13, params).unwrap();
+            let mut found = [0; 32];
+            engine.hash_password_into(&[1; 32], &[2; 16], &mut found).unwrap();
+            let found: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(found, tag, "{algorithm}");
+        }
+    }
 
     #[test]
     fn who_finds_the_memory_spent_is_told_to_come_back() {
