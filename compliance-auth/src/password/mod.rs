@@ -1,7 +1,8 @@
 //! Passwords: accepted by a policy, hashed, verified.
 //!
 //! In reading order: [`policy`] says whether a password may be used and why not; [`strength`] estimates how
-//! hard it is to guess; [`blocklist`] knows what an attacker expects; [`hash`] stores and verifies it.
+//! hard it is to guess; [`blocklist`] knows what an attacker expects, [`breach`] what he has seen; [`hash`] stores and
+//! verifies it. The module `service` (feature `service`) does it all for async code, with every decision on record.
 
 pub mod blocklist;
 pub mod breach;

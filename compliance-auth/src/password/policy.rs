@@ -537,7 +537,7 @@ pub enum PasswordReason {
     Common,
     /// Made of words of the context and other expected pieces.
     Context,
-    /// Holds a control character.
+    /// Holds a control character, which no form can show and no keyboard types (RFC 8265 §4.2.2 disallows them in passwords).
     Control,
     /// Made of common passwords and other expected pieces.
     Derived,
@@ -567,7 +567,8 @@ pub enum PasswordReason {
         min: Score,
     },
     /// Holds a code point that Unicode has not assigned, or for private use: other devices may not type or
-    /// normalise it alike.
+    /// normalise it alike (RFC 8265 §4.2.2 disallows the unassigned ones). ASVS 5.0 6.2.5 wants no rule on characters
+    /// otherwise, and there is none.
     Unassigned,
 }
 
