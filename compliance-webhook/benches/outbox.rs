@@ -12,7 +12,8 @@ use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::MemorySink;
 use compliance_webhook::deliver::{Answer, Attempt, Deliver, Outcome};
-use compliance_webhook::outbox::sqlite::{OutboxOptions, TablePrefix, durable_options, enqueue_statement};
+use compliance_webhook::outbox::TablePrefix;
+use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options, enqueue_statement};
 use compliance_webhook::outbox::{
     Dispatcher, EndpointBook, EndpointId, NewMessage, Outbox, Round, Settlement, SqliteOutbox, Verdict, Want,
 };

@@ -12,12 +12,10 @@ use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::MemorySink;
 use compliance_webhook::deliver::{Answer, Attempt, ContentType, Deliver, Outcome};
-use compliance_webhook::outbox::sqlite::{
-    OutboxOptions, TablePrefix, durable_options, enqueue_statement, migrations,
-};
+use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options, enqueue_statement, migrations};
 use compliance_webhook::outbox::{
     Dispatcher, EndpointBook, EndpointId, EndpointNote, EndpointState, Lesson, NewMessage, Outbox, Round,
-    Settlement, SqliteOutbox, Verdict, Want,
+    Settlement, SqliteOutbox, TablePrefix, Verdict, Want,
 };
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey};
 use secrecy::ExposeSecret as _;

@@ -1,5 +1,8 @@
 //! Every store behaves like the one in memory, whatever happens in whatever order.
-#![cfg(feature = "sqlite")]
+#![cfg(any(feature = "sqlite", feature = "postgres"))]
+
+#[cfg(feature = "postgres")]
+mod services;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +13,9 @@ use compliance_core::id::TenantId;
 use compliance_core::reason_code;
 use compliance_core::testing::DeterministicRandom;
 use compliance_webhook::MessageId;
-use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options};
 use compliance_webhook::outbox::{
     EndpointId, EndpointNote, EndpointRecord, EndpointState, LeaseToken, Lesson, MemoryOutbox, NewMessage,
-    Outbox, Replay, Retention, Round, Settlement, SqliteOutbox, Verdict, Want, Worker,
+    Outbox, Replay, Retention, Round, Settlement, Verdict, Want, Worker,
 };
 use proptest::prelude::*;
 
@@ -279,23 +281,66 @@ impl<B: Outbox> Pair<'_, B> {
     }
 }
 
+/// What both stores start from.
+fn start() -> (Arc<ManualClock>, MemoryOutbox) {
+    let clock = Arc::new(ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+    let model = MemoryOutbox::new(clock.clone(), Arc::new(DeterministicRandom::new(1)));
+    (clock, model)
+}
+
+async fn agree(
+    model: &MemoryOutbox,
+    store: &impl Outbox,
+    clock: Arc<ManualClock>,
+    steps: &[Step],
+) -> Result<(), TestCaseError> {
+    let (workers, tokens, latest) = (Vec::new(), Vec::new(), HashMap::new());
+    Pair { model, store, clock, workers, tokens, latest, enqueued: 0, purged: 0 }.run(steps).await
+}
+
+#[cfg(feature = "sqlite")]
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn sqlite_agrees_with_the_model(steps in steps()) {
+        use compliance_webhook::outbox::SqliteOutbox;
+        use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options};
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let clock = Arc::new(ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+            let (clock, model) = start();
             let pool = sqlx::SqlitePool::connect_with(durable_options(&directory.path().join("a.db"))).await.unwrap();
             let store = SqliteOutbox::open(&pool, OutboxOptions::default().with_clock(clock.clone())).await.unwrap();
-            let model = MemoryOutbox::new(clock.clone(), Arc::new(DeterministicRandom::new(1)));
-            let mut pair = Pair {
-                model: &model, store: &store, clock, workers: vec![], tokens: vec![], latest: HashMap::new(),
-                enqueued: 0, purged: 0,
-            };
-            pair.run(&steps).await
+            agree(&model, &store, clock, &steps).await
         })?;
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_agrees_with_the_model() {
+    use compliance_webhook::outbox::PostgresOutbox;
+    use compliance_webhook::outbox::postgres::OutboxOptions;
+    use proptest::test_runner::{Config, TestRunner};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let Some(pool) = runtime.block_on(services::postgres("model")) else { return };
+    // Each case has tables of its own; the worst of a case is that it is cut short, which leaves them to the next run.
+    let tables =
+        ["endpoint", "message", "delivery", "worker", "schema"].map(|table| format!("webhook_{table}"));
+    let drop_tables = format!("DROP TABLE IF EXISTS {}", tables.join(", "));
+    let cases = 24;
+    let mut runner = TestRunner::new(Config { cases, source_file: Some(file!()), ..Config::default() });
+    let outcome = runner.run(&steps(), |steps| {
+        runtime.block_on(async {
+            let (clock, model) = start();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(drop_tables.clone())).execute(&pool).await.unwrap();
+            let options = OutboxOptions::default().with_clock(clock.clone()).without_server_time();
+            let store = PostgresOutbox::open(&pool, options).await.unwrap();
+            agree(&model, &store, clock, &steps).await
+        })
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}\n{runner}");
     }
 }

@@ -180,14 +180,14 @@ impl NewMessageError {
 /// Something written in a transaction that may still be rolled back.
 ///
 /// It is worth nothing until the caller has committed and exchanged it, for a message with
-/// `SqliteOutbox::confirm`.
-#[cfg(feature = "sqlite")]
-#[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
+/// `SqliteOutbox::confirm` or `PostgresOutbox::confirm`.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "exchange it after the commit"]
 pub struct Uncommitted<T>(T);
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl<T> Uncommitted<T> {
     pub(super) fn new(value: T) -> Self {
         Self(value)

@@ -3,17 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use compliance_core::clock::Timestamp;
 use compliance_core::id::TenantId;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::parcel::{self, COLUMNS, Item, ItemMessage};
-use super::{Query, SqliteOutbox, TablePrefix, corrupt, database_error, query, sql_limit};
-use crate::deliver::ContentType;
+use super::parcel::{self, COLUMNS, Item};
+use super::{Query, SqliteOutbox, TablePrefix, database_error, query};
+use crate::outbox::sql::{Claimed, StoredMessage, corrupt, sql_limit};
 use crate::outbox::{
     Damaged, EndpointId, LeaseToken, Leased, OutboxError, OutboxErrorKind, Ready, RoundResult, Want, Worker,
 };
-use crate::sign::MessageId;
 
 #[derive(Debug)]
 pub(super) struct ClaimStatements {
@@ -166,7 +164,11 @@ impl SqliteOutbox {
         };
         let mut items = parcel::unpack(&row, 1)?;
         items.sort_unstable_by_key(|item| send_order(item.next_at, item.sequence));
-        Ok(items.into_iter().map(|item| Claimed::unpacked(&item, revision, want)).collect())
+        let read = |item: Item<'_>| {
+            let token = LeaseToken::new(item.sequence, item.fence);
+            Claimed { token, attempts: item.attempts, revision }.read(item.message, want)
+        };
+        Ok(items.into_iter().map(read).collect())
     }
 
     async fn claim_one_by_one(
@@ -180,7 +182,7 @@ impl SqliteOutbox {
         let due = self.due(&statements.due_without_message, want, now);
         let rows = due.fetch_all(&mut *connection).await.map_err(database_error)?;
         let mut found = Vec::new();
-        for (claimed, _) in Claimed::sorted(&rows)? {
+        for claimed in read_all_claimed(&rows)? {
             let sequence = claimed.token.sequence();
             let message = if unreadable.contains(&sequence) {
                 None
@@ -188,10 +190,7 @@ impl SqliteOutbox {
                 let message = query(&statements.message).bind(sequence);
                 message.fetch_optional(&mut *connection).await.map_err(database_error)?
             };
-            found.push(match message {
-                Some(message) => claimed.with_message(&message, want),
-                None => Err(claimed.damaged(want)),
-            });
+            found.push(claimed.read(message.as_ref().and_then(read_message), want));
         }
         Ok(found)
     }
@@ -206,7 +205,7 @@ impl SqliteOutbox {
         for want in wants {
             let due = self.due(&statements.due_without_message, want, now);
             let rows = due.fetch_all(&mut *connection).await.map_err(database_error)?;
-            for (claimed, _) in Claimed::sorted(&rows)? {
+            for claimed in read_all_claimed(&rows)? {
                 let sequence = claimed.token.sequence();
                 let message = query(&statements.message).bind(sequence);
                 match message.fetch_optional(&mut *connection).await.map_err(database_error) {
@@ -237,66 +236,26 @@ impl SqliteOutbox {
     }
 }
 
-/// What stands beside the message.
-struct Claimed {
-    token: LeaseToken,
-    attempts: i64,
-    revision: i64,
-    next_at: i64,
+fn read_claimed(row: &SqliteRow) -> Result<(Claimed, i64), OutboxError> {
+    let number = |column: usize| row.try_get::<i64, _>(column).map_err(|_| corrupt("delivery"));
+    let token = LeaseToken::new(number(0)?, number(1)?);
+    Ok((Claimed { token, attempts: number(2)?, revision: number(3)? }, number(4)?))
 }
 
-impl Claimed {
-    fn read(row: &SqliteRow) -> Result<Self, OutboxError> {
-        let number = |column: usize| row.try_get::<i64, _>(column).map_err(|_| corrupt("delivery"));
-        let token = LeaseToken::new(number(0)?, number(1)?);
-        Ok(Self { token, attempts: number(2)?, revision: number(3)?, next_at: number(4)? })
-    }
+/// In the order to send them.
+fn read_all_claimed(rows: &[SqliteRow]) -> Result<Vec<Claimed>, OutboxError> {
+    let mut claimed = rows.iter().map(read_claimed).collect::<Result<Vec<_>, _>>()?;
+    claimed.sort_unstable_by_key(|(claimed, next_at)| send_order(*next_at, claimed.token.sequence()));
+    Ok(claimed.into_iter().map(|(claimed, _)| claimed).collect())
+}
 
-    /// In the order to send them.
-    fn sorted(rows: &[SqliteRow]) -> Result<Vec<(Self, &SqliteRow)>, OutboxError> {
-        let claimed: Result<Vec<_>, OutboxError> =
-            rows.iter().map(|row| Ok((Self::read(row)?, row))).collect();
-        let mut claimed = claimed?;
-        claimed.sort_unstable_by_key(|(claimed, _)| send_order(claimed.next_at, claimed.token.sequence()));
-        Ok(claimed)
-    }
-
-    fn with_message(&self, row: &SqliteRow, want: &Want) -> Result<Leased, Damaged> {
-        let message = || {
-            Some(ItemMessage {
-                enqueued_at: row.try_get(3).ok()?,
-                id: row.try_get::<&str, _>(0).ok()?.as_bytes(),
-                content_type: row.try_get::<&str, _>(1).ok()?.as_bytes(),
-                payload: row.try_get(2).ok()?,
-            })
-        };
-        message().and_then(|message| self.readable(&message, want)).ok_or_else(|| self.damaged(want))
-    }
-
-    fn unpacked(item: &Item<'_>, revision: i64, want: &Want) -> Result<Leased, Damaged> {
-        let token = LeaseToken::new(item.sequence, item.fence);
-        let claimed = Self { token, attempts: item.attempts, revision, next_at: item.next_at };
-        let message = item.message.as_ref();
-        message.and_then(|message| claimed.readable(message, want)).ok_or_else(|| claimed.damaged(want))
-    }
-
-    fn readable(&self, message: &ItemMessage<'_>, want: &Want) -> Option<Leased> {
-        let text = |bytes| std::str::from_utf8(bytes).ok();
-        Some(Leased {
-            token: self.token,
-            id: MessageId::parse(text(message.id)?).ok()?,
-            endpoint: want.endpoint.clone(),
-            revision: self.revision,
-            payload: message.payload.into(),
-            content_type: ContentType::parse(text(message.content_type)?).ok()?,
-            attempts: u32::try_from(self.attempts).ok()?,
-            enqueued_at: Timestamp::from_unix_millis(message.enqueued_at),
-        })
-    }
-
-    fn damaged(&self, want: &Want) -> Damaged {
-        Damaged { token: self.token, endpoint: want.endpoint.clone(), revision: self.revision }
-    }
+fn read_message(row: &SqliteRow) -> Option<StoredMessage<'_>> {
+    Some(StoredMessage {
+        enqueued_at: row.try_get(3).ok()?,
+        id: row.try_get::<&str, _>(0).ok()?.as_bytes(),
+        content_type: row.try_get::<&str, _>(1).ok()?.as_bytes(),
+        payload: row.try_get(2).ok()?,
+    })
 }
 
 /// Those tried before first, then fresh ones. Sorted here: SQLite would copy the payloads to sort them.
@@ -316,5 +275,5 @@ fn read_ready(row: &SqliteRow) -> Option<Ready> {
 /// Whether SQLite met a page that is not what it wrote.
 pub(super) fn is_damage(error: OutboxError) -> bool {
     const CORRUPT: i32 = 11;
-    matches!(error.kind(), OutboxErrorKind::Database { code } if code & 0xff == CORRUPT)
+    matches!(error.kind(), OutboxErrorKind::Database { code } if code.sqlite().is_some_and(|code| code & 0xff == CORRUPT))
 }

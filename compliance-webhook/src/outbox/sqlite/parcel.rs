@@ -7,8 +7,9 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::{corrupt, database_error};
+use super::database_error;
 use crate::outbox::OutboxError;
+use crate::outbox::sql::{StoredMessage, corrupt};
 
 /// The columns, for messages `m` of deliveries `d`. A message that is not there has the lengths -1.
 pub(super) const COLUMNS: &str = "group_concat(format('%d %d %d %d %d %d %d %d', d.seq, d.fence + 1, d.attempts, d.next_at, \
@@ -24,14 +25,7 @@ pub(super) struct Item<'r> {
     pub(super) attempts: i64,
     pub(super) next_at: i64,
     /// `None` when it is not there.
-    pub(super) message: Option<ItemMessage<'r>>,
-}
-
-pub(super) struct ItemMessage<'r> {
-    pub(super) enqueued_at: i64,
-    pub(super) id: &'r [u8],
-    pub(super) content_type: &'r [u8],
-    pub(super) payload: &'r [u8],
+    pub(super) message: Option<StoredMessage<'r>>,
 }
 
 /// Takes the columns from `first` on apart.
@@ -59,7 +53,7 @@ fn unpack_one<'r>(numbers: &str, names: &mut &'r [u8], payloads: &mut &'r [u8]) 
             Some(taken)
         };
         let (id, content_type) = (take(names, id)?, take(names, content_type)?);
-        Some(ItemMessage { enqueued_at, id, content_type, payload: take(payloads, payload)? })
+        Some(StoredMessage { enqueued_at, id, content_type, payload: take(payloads, payload)? })
     };
     Some(Item { sequence, fence, attempts, next_at, message })
 }
