@@ -25,11 +25,11 @@ const RETENTION: Retention =
 
 #[derive(Clone, Debug)]
 enum Step {
-    Enqueue { endpoint: u8, id: Option<u8>, key: Option<u8>, payload: u8, tenant: u8 },
+    Enqueue { endpoint: u8, id: Option<u8>, key: Option<u8>, order: Option<u8>, payload: u8, tenant: u8 },
     Join { instance: u8 },
     Leave { worker: u8 },
     Recover { worker: u8 },
-    Round { worker: u8, verdicts: Vec<(u8, u8)>, note: Option<(u8, u8)>, wants: Vec<(u8, u8)> },
+    Round { worker: u8, verdicts: Vec<(u8, u8)>, note: Option<(u8, u8)>, wants: Vec<(u8, u8, u8)> },
     Clock { seconds: i32 },
     Replay { endpoint: u8, kind: u8, id: u8 },
     Purge { limit: u8 },
@@ -42,13 +42,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         0_u8..3,
         prop::collection::vec((any::<u8>(), 0_u8..4), 0..4),
         prop::option::weighted(0.2, (0_u8..3, 0_u8..5)),
-        prop::collection::vec((0_u8..3, 0_u8..9), 0..3),
+        prop::collection::vec((0_u8..3, 0_u8..9, prop_oneof![2 => Just(u8::MAX), 1 => 0_u8..8]), 0..3),
     )
         .prop_map(|(worker, verdicts, note, wants)| Step::Round { worker, verdicts, note, wants });
     let step = prop_oneof![
-        6 => (0_u8..3, prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.3, small.clone()), 0_u8..2,
+        6 => (0_u8..3, prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.4, 0_u8..2), 0_u8..2,
               prop_oneof![9 => Just(0_u8), 1 => Just(1_u8)])
-            .prop_map(|(endpoint, id, key, payload, tenant)| Step::Enqueue { endpoint, id, key, payload, tenant }),
+            .prop_map(|(endpoint, id, key, order, payload, tenant)| Step::Enqueue { endpoint, id, key, order, payload, tenant }),
         2 => (0_u8..2).prop_map(|instance| Step::Join { instance }),
         1 => (0_u8..3).prop_map(|worker| Step::Leave { worker }),
         2 => (0_u8..3).prop_map(|worker| Step::Recover { worker }),
@@ -111,15 +111,20 @@ impl<B: Outbox> Pair<'_, B> {
 
     async fn step(&mut self, number: usize, step: &Step) -> Result<(), TestCaseError> {
         match step {
-            Step::Enqueue { endpoint: to, id, key, payload, tenant } => {
+            Step::Enqueue { endpoint: to, id, key, order, payload, tenant } => {
                 let tenant = TenantId::new(["acme", "other"][usize::from(*tenant)]).unwrap();
-                let mut message = NewMessage::new(&tenant, &endpoint(*to), vec![*payload]).unwrap();
+                let mut message =
+                    NewMessage::new(&tenant, &endpoint(*to), vec![*payload; usize::from(*payload) + 1])
+                        .unwrap();
                 message = message.with_id(match id {
                     Some(id) => message_id(*id),
                     None => MessageId::parse(&format!("own_{number}")).unwrap(),
                 });
                 if let Some(key) = key {
                     message = message.with_idempotency_key(&format!("key-{key}")).unwrap();
+                }
+                if let Some(order) = order {
+                    message = message.with_ordering_key(&format!("order-{order}")).unwrap();
                 }
                 let before = self.model.counts().await.unwrap().pending;
                 let expected = self.model.enqueue(&message).await;
@@ -210,7 +215,7 @@ impl<B: Outbox> Pair<'_, B> {
         &self,
         verdicts: &[(u8, u8)],
         note: Option<(u8, u8)>,
-        wants: &[(u8, u8)],
+        wants: &[(u8, u8, u8)],
     ) -> (Round, Round) {
         let now = self.clock.now();
         let mut settlements: Vec<Settlement> = Vec::new();
@@ -248,8 +253,11 @@ impl<B: Outbox> Pair<'_, B> {
             };
             notes.push(EndpointNote { endpoint: endpoint(to), revision, lesson });
         }
-        let wants =
-            wants.iter().map(|(to, limit)| Want { endpoint: endpoint(*to), limit: usize::from(*limit) });
+        let wants = wants.iter().map(|(to, limit, bytes)| Want {
+            endpoint: endpoint(*to),
+            limit: usize::from(*limit),
+            max_bytes: usize::from(*bytes),
+        });
         let model = Round { settlements, notes, wants: wants.collect() };
         let mut store = model.clone();
         for settlement in &mut store.settlements {

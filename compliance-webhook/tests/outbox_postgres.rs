@@ -53,7 +53,10 @@ impl House {
     }
 
     fn want(&self, limit: usize) -> Round {
-        Round { wants: vec![Want { endpoint: self.to.clone(), limit }], ..Round::default() }
+        Round {
+            wants: vec![Want { endpoint: self.to.clone(), limit, max_bytes: usize::MAX }],
+            ..Round::default()
+        }
     }
 
     async fn claim(&self, instance: &str, limit: usize) -> Vec<Leased> {
@@ -150,6 +153,7 @@ async fn the_published_statement_enqueues() {
             .bind("application/json")
             .bind(b"{}".to_vec())
             .bind(None::<i64>)
+            .bind(None::<String>)
             .fetch_optional(&house.pool)
     };
     assert!(enqueue("msg_1", "acme").await.unwrap().is_some());
@@ -300,7 +304,10 @@ async fn hosts_whose_clocks_differ_by_hours_agree_on_who_lives_and_what_is_due()
     let keys = Arc::new(MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap()));
     let to = register(&a, &EndpointBook::new(EndpointPolicy::new(), keys)).await;
     a.enqueue(&NewMessage::new(&acme(), &to, b"{}".to_vec()).unwrap()).await.unwrap();
-    let want = Round { wants: vec![Want { endpoint: to.clone(), limit: 1 }], ..Round::default() };
+    let want = Round {
+        wants: vec![Want { endpoint: to.clone(), limit: 1, max_bytes: usize::MAX }],
+        ..Round::default()
+    };
     let lease = Worker::MAX_LEASE;
     let (first, second) = (a.join("a", lease).await.unwrap(), b.join("b", lease).await.unwrap());
     let leased = a.round(&first, &want).await.unwrap().leased;

@@ -74,7 +74,8 @@ use crate::sign::MessageId;
 ///    is pending again. What was delivered stays delivered.
 /// 6. A row that cannot be read stands in nobody's way: a message is claimed as [`Damaged`], an endpoint is
 ///    switched off with `outbox.corrupt`.
-/// 7. Nothing here calls out, and no transaction stays open between two calls.
+/// 7. Of messages of one endpoint with one ordering key, only the first that is not settled is claimed.
+/// 8. Nothing here calls out, and no transaction stays open between two calls.
 pub trait Outbox: Send + Sync + fmt::Debug {
     /// Stores an endpoint, or a change of one: `revision` must be one more than what is stored, 1 for a new
     /// one.

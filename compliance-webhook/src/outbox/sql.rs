@@ -1,5 +1,6 @@
 //! What the stores for SQL databases have in common.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
@@ -10,6 +11,7 @@ use super::{
     OutboxErrorKind, Want,
 };
 use crate::deliver::ContentType;
+use crate::schedule::Rate;
 use crate::sign::MessageId;
 
 /// What the names of the outbox's tables start with, `webhook_` unless said otherwise.
@@ -78,6 +80,7 @@ pub(super) struct Claimed {
     pub(super) token: LeaseToken,
     pub(super) attempts: i64,
     pub(super) revision: i64,
+    pub(super) is_ordered: bool,
 }
 
 /// A message as it is stored.
@@ -109,15 +112,18 @@ impl Claimed {
             content_type: ContentType::parse(text(message.content_type)?).ok()?,
             attempts: u32::try_from(self.attempts).ok()?,
             enqueued_at: Timestamp::from_unix_millis(message.enqueued_at),
+            is_ordered: self.is_ordered,
         })
     }
 }
 
-/// Tenant, URL, sealed keys, code it is switched off with, revision, since when it fails.
-pub(super) type EndpointRow = (String, String, Vec<u8>, Option<String>, i64, Option<i64>);
+/// Tenant, URL, sealed keys, code it is switched off with, revision, since when it fails, attempts in a minute.
+pub(super) type EndpointRow = (String, String, Vec<u8>, Option<String>, i64, Option<i64>, Option<i64>);
 
 pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<EndpointRecord, OutboxError> {
-    let (tenant, url, sealed_keys, disabled, revision, failing_since) = row;
+    let (tenant, url, sealed_keys, disabled, revision, failing_since, rate) = row;
+    let rate =
+        rate.map(|rate| u32::try_from(rate).ok().and_then(NonZeroU32::new).ok_or(corrupt("endpoint.rate")));
     Ok(EndpointRecord {
         id: id.clone(),
         tenant: TenantId::new(tenant).map_err(|_| corrupt("endpoint.tenant"))?,
@@ -126,7 +132,12 @@ pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<Endpo
         state: disabled.map_or(EndpointState::Enabled, |code| EndpointState::Disabled { code: code.into() }),
         revision,
         failing_since: failing_since.map(Timestamp::from_unix_millis),
+        rate: rate.transpose()?.map(Rate::per_minute),
     })
+}
+
+pub(super) fn stored_rate(record: &EndpointRecord) -> Option<i64> {
+    record.rate().map(|rate| i64::from(rate.as_per_minute().get()))
 }
 
 /// From states and how many messages are in each.

@@ -20,27 +20,36 @@ pub(super) struct ClaimStatements {
     disable_damaged: Arc<str>,
 }
 
-/// What may be claimed: of each endpoint of $1 as many as $2 says at the same place, at most $3 of them tried before, at
-/// time $4. What another dispatcher is about to claim is passed over.
+/// What may be claimed: of each endpoint of $1 as many as $2 says at the same place, at most $3 of them tried before, of
+/// at most $4 bytes, at time $5. What another dispatcher is about to claim is passed over.
 const DUE: &str = "WITH open AS MATERIALIZED ( \
-       SELECT w.place, w.most, w.again, e.seq AS endpoint, e.revision, coalesce($4::bigint, {now}) AS now \
-       FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS w (id, most, again, place) \
+       SELECT w.place, w.most, w.again, w.bytes, e.seq AS endpoint, e.revision, coalesce($5::bigint, {now}) AS now \
+       FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY \
+         AS w (id, most, again, bytes, place) \
        JOIN {p}endpoint AS e ON e.id = w.id \
-       WHERE e.disabled_code IS NULL AND e.hold_until <= coalesce($4::bigint, {now})), \
+       WHERE e.disabled_code IS NULL AND e.hold_until <= coalesce($5::bigint, {now})), \
      again AS MATERIALIZED ( \
-       SELECT o.place, o.revision, d.seq FROM open AS o CROSS JOIN LATERAL ( \
-         SELECT p.seq FROM {p}delivery AS p \
-         WHERE p.state = 0 AND p.endpoint = o.endpoint AND p.next_at > 0 AND p.next_at <= o.now \
+       SELECT o.place, o.revision, o.bytes, d.* FROM open AS o CROSS JOIN LATERAL ( \
+         SELECT p.seq, p.next_at, p.size FROM {p}delivery AS p \
+         WHERE p.state = 0 AND p.endpoint = o.endpoint AND p.next_at > 0 AND p.next_at <= o.now AND {is_first} \
          ORDER BY p.next_at, p.seq LIMIT o.again {lock}) AS d), \
      fresh AS MATERIALIZED ( \
-       SELECT o.place, o.revision, d.seq FROM open AS o CROSS JOIN LATERAL ( \
-         SELECT p.seq FROM {p}delivery AS p WHERE p.state = 0 AND p.endpoint = o.endpoint AND p.next_at = 0 \
+       SELECT o.place, o.revision, o.bytes, d.* FROM open AS o CROSS JOIN LATERAL ( \
+         SELECT p.seq, p.next_at, p.size FROM {p}delivery AS p \
+         WHERE p.state = 0 AND p.endpoint = o.endpoint AND p.next_at = 0 AND {is_first} \
          ORDER BY p.seq LIMIT o.most - (SELECT count(*) FROM again WHERE again.place = o.place) {lock}) AS d), \
-     due AS (SELECT * FROM again UNION ALL SELECT * FROM fresh) ";
+     due AS (SELECT place, revision, seq FROM ( \
+       SELECT f.*, sum(size) OVER (PARTITION BY place ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) \
+         AS total FROM (SELECT * FROM again UNION ALL SELECT * FROM fresh) AS f) AS t WHERE total <= bytes) ";
+
+/// Whether delivery `p` is the first of those it is kept in order with.
+const IS_FIRST: &str = "(p.ordering_key IS NULL OR NOT EXISTS (SELECT 1 FROM {p}delivery AS b \
+     WHERE b.endpoint = p.endpoint AND b.ordering_key = p.ordering_key AND b.seq < p.seq AND b.state < 2))";
 
 impl ClaimStatements {
     pub(super) fn new(prefix: TablePrefix) -> Self {
-        let fill = |statement: &str| Arc::from(schema::fill(prefix, statement));
+        let fill =
+            |statement: &str| Arc::from(schema::fill(prefix, &statement.replace("{is_first}", IS_FIRST)));
         Self {
             // Jumps from endpoint to endpoint in the index of pending messages instead of reading them all.
             ready: fill(
@@ -62,12 +71,14 @@ impl ClaimStatements {
             // touched.
             claim: fill(&format!(
                 "{} , leased AS ( \
-                   UPDATE {{p}}delivery AS d SET state = 1, worker = $5, fence = d.fence + 1 FROM due \
-                   WHERE d.seq = due.seq RETURNING d.seq, d.fence, d.attempts, d.next_at, due.place, due.revision) \
-                 SELECT l.place, l.seq, l.fence, l.attempts, l.revision, m.id, m.content_type, m.payload, m.enqueued_at \
-                 FROM leased AS l LEFT JOIN {{p}}message AS m ON m.seq = l.seq AND m.seq <> ALL ($6::bigint[]) \
+                   UPDATE {{p}}delivery AS d SET state = 1, worker = $6, fence = d.fence + 1 FROM due \
+                   WHERE d.seq = due.seq RETURNING d.seq, d.fence, d.attempts, d.next_at, \
+                     d.ordering_key IS NOT NULL AS is_ordered, due.place, due.revision) \
+                 SELECT l.place, l.seq, l.fence, l.attempts, l.revision, m.id, m.content_type, m.payload, m.enqueued_at, \
+                   l.is_ordered \
+                 FROM leased AS l LEFT JOIN {{p}}message AS m ON m.seq = l.seq AND m.seq <> ALL ($7::bigint[]) \
                  ORDER BY l.place, l.next_at = 0, l.next_at, l.seq",
-                DUE.replace("{lock}", "FOR UPDATE SKIP LOCKED")
+                DUE.replace("{lock}", "FOR UPDATE OF p SKIP LOCKED")
             )),
             due: fill(&format!("{} SELECT seq FROM due", DUE.replace("{lock}", ""))),
             message: fill("SELECT id, content_type, payload FROM {p}message WHERE seq = $1"),
@@ -133,7 +144,8 @@ impl PostgresOutbox {
                 let place = usize::try_from(number(0)?.saturating_sub(1)).ok();
                 let want = place.and_then(|place| wants.get(place)).ok_or_else(|| corrupt("endpoint.id"))?;
                 let token = LeaseToken::new(number(1)?, number(2)?);
-                let claimed = Claimed { token, attempts: number(3)?, revision: number(4)? };
+                let is_ordered = row.try_get(9).map_err(|_| corrupt("delivery"))?;
+                let claimed = Claimed { token, attempts: number(3)?, revision: number(4)?, is_ordered };
                 match claimed.read(read_message(row), want) {
                     Ok(leased) => result.leased.push(leased),
                     Err(damaged) => result.damaged.push(damaged),
@@ -148,6 +160,7 @@ impl PostgresOutbox {
             .bind(wants.iter().map(|want| want.endpoint.as_str().to_owned()).collect::<Vec<_>>())
             .bind(wants.iter().map(|want| sql_limit(want.limit)).collect::<Vec<_>>())
             .bind(wants.iter().map(|want| sql_limit(want.limit.div_ceil(4))).collect::<Vec<_>>())
+            .bind(wants.iter().map(|want| sql_limit(want.max_bytes)).collect::<Vec<_>>())
             .bind(self.shared.time.now())
     }
 

@@ -238,6 +238,7 @@ impl PostgresOutbox {
             .bind(message.content_type().as_str())
             .bind(message.payload())
             .bind(self.shared.time.now())
+            .bind(message.ordering_key())
             .execute(&mut *connection)
             .await
             .map_err(database_error)?;

@@ -10,7 +10,8 @@ const ENQUEUE: &str = "WITH added AS ( \
        INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at) \
        SELECT $1, seq, $4, $5, $6, coalesce($7::bigint, {now}) FROM {p}endpoint WHERE id = $2 AND tenant = $3 \
        ON CONFLICT DO NOTHING RETURNING seq, endpoint) \
-     INSERT INTO {p}delivery (seq, endpoint) SELECT seq, endpoint FROM added";
+     INSERT INTO {p}delivery (seq, endpoint, size, ordering_key) \
+     SELECT seq, endpoint, octet_length($6), $8 FROM added";
 
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
 
@@ -26,7 +27,7 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 ///
 /// Parameters: 1 message id ([`MessageId`](crate::MessageId)), 2 endpoint id, 3 tenant, 4 idempotency key or
 /// null, 5 content type, 6 payload as `bytea`, 7 now in milliseconds since the Unix epoch, or null for the server's
-/// time. It returns one row with the message's number; no row means that the endpoint is not the tenant's, or that id
+/// time, 8 ordering key or null. It returns one row with the message's number; no row means that the endpoint is not the tenant's, or that id
 /// or key were used before.
 #[must_use]
 pub fn enqueue_statement(prefix: TablePrefix) -> String {

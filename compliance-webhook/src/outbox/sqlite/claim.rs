@@ -23,20 +23,26 @@ pub(super) struct ClaimStatements {
     disable_damaged: Arc<str>,
 }
 
-/// What may be claimed of endpoint ?1 at time ?2: at most ?3 messages tried before, ?4 in all.
+/// What may be claimed of endpoint ?1 at time ?2: at most ?3 messages tried before, ?4 in all, of ?5 bytes.
 const DUE: &str = "WITH open (seq, revision) AS (SELECT seq, revision FROM {p}endpoint \
        WHERE id = ?1 AND disabled_code IS NULL AND hold_until <= ?2), \
-     again AS MATERIALIZED (SELECT seq, fence, attempts, next_at FROM {p}delivery \
-       WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 \
+     again AS MATERIALIZED (SELECT seq, fence, attempts, next_at, size, ordering_key FROM {p}delivery AS d \
+       WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 AND {is_first} \
        ORDER BY next_at, seq LIMIT ?3), \
-     fresh AS MATERIALIZED (SELECT seq, fence, attempts, next_at FROM {p}delivery \
-       WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 \
+     fresh AS MATERIALIZED (SELECT seq, fence, attempts, next_at, size, ordering_key FROM {p}delivery AS d \
+       WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 AND {is_first} \
        ORDER BY seq LIMIT ?4 - (SELECT count(*) FROM again)), \
-     due AS (SELECT * FROM again UNION ALL SELECT * FROM fresh) ";
+     due AS (SELECT * FROM ( \
+       SELECT *, sum(size) OVER (ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) AS total \
+       FROM (SELECT * FROM again UNION ALL SELECT * FROM fresh)) WHERE total <= ?5) ";
+
+/// Whether delivery `d` is the first of those it is kept in order with.
+const IS_FIRST: &str = "(d.ordering_key IS NULL OR NOT EXISTS (SELECT 1 FROM {p}delivery AS b \
+     WHERE b.endpoint = d.endpoint AND b.ordering_key = d.ordering_key AND b.seq < d.seq AND b.state < 2))";
 
 impl ClaimStatements {
     pub(super) fn new(prefix: TablePrefix) -> Self {
-        let fill = |statement: &str| Arc::from(prefix.fill(statement));
+        let fill = |statement: &str| Arc::from(prefix.fill(&statement.replace("{is_first}", IS_FIRST)));
         Self {
             // Jumps from endpoint to endpoint in the index of pending messages instead of reading them all.
             ready: fill(
@@ -59,7 +65,8 @@ impl ClaimStatements {
                  FROM due AS d LEFT JOIN {{p}}message AS m ON m.seq = d.seq"
             )),
             due_without_message: fill(&format!(
-                "{DUE} SELECT seq, fence + 1, attempts, (SELECT revision FROM open), next_at FROM due"
+                "{DUE} SELECT seq, fence + 1, attempts, (SELECT revision FROM open), next_at, \
+                 ordering_key IS NOT NULL FROM due"
             )),
             message: fill("SELECT id, content_type, payload, enqueued_at FROM {p}message WHERE seq = ?1"),
             lease: fill(
@@ -149,6 +156,7 @@ impl SqliteOutbox {
             .bind(now)
             .bind(sql_limit(want.limit.div_ceil(4)))
             .bind(sql_limit(want.limit))
+            .bind(sql_limit(want.max_bytes))
     }
 
     async fn claim_together(
@@ -166,7 +174,8 @@ impl SqliteOutbox {
         items.sort_unstable_by_key(|item| send_order(item.next_at, item.sequence));
         let read = |item: Item<'_>| {
             let token = LeaseToken::new(item.sequence, item.fence);
-            Claimed { token, attempts: item.attempts, revision }.read(item.message, want)
+            Claimed { token, attempts: item.attempts, revision, is_ordered: item.is_ordered }
+                .read(item.message, want)
         };
         Ok(items.into_iter().map(read).collect())
     }
@@ -239,7 +248,8 @@ impl SqliteOutbox {
 fn read_claimed(row: &SqliteRow) -> Result<(Claimed, i64), OutboxError> {
     let number = |column: usize| row.try_get::<i64, _>(column).map_err(|_| corrupt("delivery"));
     let token = LeaseToken::new(number(0)?, number(1)?);
-    Ok((Claimed { token, attempts: number(2)?, revision: number(3)? }, number(4)?))
+    let claimed = Claimed { token, attempts: number(2)?, revision: number(3)?, is_ordered: number(5)? != 0 };
+    Ok((claimed, number(4)?))
 }
 
 /// In the order to send them.

@@ -220,6 +220,7 @@ impl SqliteOutbox {
             .bind(message.content_type().as_str())
             .bind(message.payload())
             .bind(self.now_millis())
+            .bind(message.ordering_key())
             .execute(&mut *connection)
             .await
             .map_err(database_error)?;

@@ -12,7 +12,8 @@ use crate::outbox::OutboxError;
 use crate::outbox::sql::{StoredMessage, corrupt};
 
 /// The columns, for messages `m` of deliveries `d`. A message that is not there has the lengths -1.
-pub(super) const COLUMNS: &str = "group_concat(format('%d %d %d %d %d %d %d %d', d.seq, d.fence + 1, d.attempts, d.next_at, \
+pub(super) const COLUMNS: &str = "group_concat(format('%d %d %d %d %d %d %d %d %d', d.seq, d.fence + 1, d.attempts, d.next_at, \
+       d.ordering_key IS NOT NULL, \
        coalesce(m.enqueued_at, 0), coalesce(octet_length(m.id), -1), \
        coalesce(octet_length(m.content_type), -1), coalesce(octet_length(m.payload), -1)), ';'), \
      CAST(group_concat(m.id || m.content_type, '') AS BLOB), \
@@ -24,6 +25,7 @@ pub(super) struct Item<'r> {
     pub(super) fence: i64,
     pub(super) attempts: i64,
     pub(super) next_at: i64,
+    pub(super) is_ordered: bool,
     /// `None` when it is not there.
     pub(super) message: Option<StoredMessage<'r>>,
 }
@@ -43,6 +45,7 @@ fn unpack_one<'r>(numbers: &str, names: &mut &'r [u8], payloads: &mut &'r [u8]) 
     let mut numbers = numbers.split(' ').map(|number| number.parse::<i64>().ok());
     let mut next = || numbers.next().flatten();
     let (sequence, fence, attempts, next_at) = (next()?, next()?, next()?, next()?);
+    let is_ordered = next()? != 0;
     let (enqueued_at, id, content_type, payload) = (next()?, next()?, next()?, next()?);
     let message = if id < 0 || content_type < 0 || payload < 0 {
         None
@@ -55,5 +58,5 @@ fn unpack_one<'r>(numbers: &str, names: &mut &'r [u8], payloads: &mut &'r [u8]) 
         let (id, content_type) = (take(names, id)?, take(names, content_type)?);
         Some(StoredMessage { enqueued_at, id, content_type, payload: take(payloads, payload)? })
     };
-    Some(Item { sequence, fence, attempts, next_at, message })
+    Some(Item { sequence, fence, attempts, next_at, is_ordered, message })
 }

@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::{SqliteOutbox, TablePrefix, database_error, query};
 use crate::outbox::sql::{
-    EndpointRow, ceil_millis, counts, disabled_code, endpoint_record, millis, sql_limit, unreadable_id,
+    EndpointRow, ceil_millis, counts, disabled_code, endpoint_record, millis, sql_limit, stored_rate,
+    unreadable_id,
 };
 use crate::outbox::{
     Counts, DeadLetter, EndpointId, EndpointRecord, OutboxError, OutboxErrorKind, Replay, Retention,
@@ -32,15 +33,15 @@ impl ReadStatements {
         Self {
             insert_endpoint: fill(
                 "INSERT INTO {p}endpoint \
-                 (id, tenant, url, sealed_keys, disabled_code, failing_since, revision) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                 (id, tenant, url, sealed_keys, disabled_code, failing_since, revision, rate) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
             ),
             update_endpoint: fill(
                 "UPDATE {p}endpoint SET url = ?3, sealed_keys = ?4, disabled_code = ?5, failing_since = ?6, \
-                 revision = ?7, hold_until = 0 WHERE id = ?1 AND tenant = ?2 AND revision = ?7 - 1",
+                 revision = ?7, rate = ?8, hold_until = 0 WHERE id = ?1 AND tenant = ?2 AND revision = ?7 - 1",
             ),
             endpoint: fill(
-                "SELECT tenant, url, sealed_keys, disabled_code, revision, failing_since \
+                "SELECT tenant, url, sealed_keys, disabled_code, revision, failing_since, rate \
                  FROM {p}endpoint WHERE id = ?",
             ),
             dead_letters: fill(
@@ -95,6 +96,7 @@ impl SqliteOutbox {
             .bind(disabled_code(record.state()))
             .bind(record.failing_since().map(Timestamp::as_unix_millis))
             .bind(record.revision())
+            .bind(stored_rate(record))
             .execute(connection)
             .await
             .map_err(database_error)?;

@@ -6,8 +6,8 @@ use super::{TablePrefix, database_error};
 use crate::outbox::{OutboxError, OutboxErrorKind};
 
 /// The insert of [`enqueue_statement`].
-pub(super) const ENQUEUE: &str = "INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at) \
-     SELECT ?1, seq, ?4, ?5, ?6, ?7 FROM {p}endpoint WHERE id = ?2 AND tenant = ?3 ON CONFLICT DO NOTHING";
+pub(super) const ENQUEUE: &str = "INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at, ordering_key) \
+     SELECT ?1, seq, ?4, ?5, ?6, ?7, ?8 FROM {p}endpoint WHERE id = ?2 AND tenant = ?3 ON CONFLICT DO NOTHING";
 
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
 
@@ -22,7 +22,7 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 /// The statement that enqueues, for drivers other than `sqlx`, inside the caller's own transaction.
 ///
 /// Parameters: 1 message id ([`MessageId`](crate::MessageId)), 2 endpoint id, 3 tenant, 4 idempotency key or
-/// null, 5 content type, 6 payload as a blob, 7 now in milliseconds since the Unix epoch. It returns one row
+/// null, 5 content type, 6 payload as a blob, 7 now in milliseconds since the Unix epoch, 8 ordering key or null. It returns one row
 /// with the message's number; no row means that the endpoint is not the tenant's, or that id or key were used
 /// before.
 #[must_use]

@@ -7,7 +7,9 @@ CREATE TABLE {p}endpoint (
     disabled_code TEXT,
     revision      BIGINT NOT NULL,
     hold_until    BIGINT NOT NULL DEFAULT 0,
-    failing_since BIGINT
+    failing_since BIGINT,
+    -- Attempts in a minute.
+    rate          BIGINT
 );
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
@@ -40,10 +42,15 @@ CREATE TABLE {p}delivery (
     attempts    BIGINT   NOT NULL DEFAULT 0,
     settled_at  BIGINT,
     last_status INTEGER,
-    last_code   TEXT
+    last_code   TEXT,
+    -- Of the payload.
+    size         BIGINT NOT NULL DEFAULT 0,
+    ordering_key TEXT
 );
 CREATE INDEX {p}delivery_pending ON {p}delivery (endpoint, next_at, seq) WHERE state = 0;
 CREATE INDEX {p}delivery_leased ON {p}delivery (worker) WHERE state = 1;
+CREATE INDEX {p}delivery_ordered ON {p}delivery (endpoint, ordering_key, seq)
+    WHERE ordering_key IS NOT NULL AND state < 2;
 CREATE INDEX {p}delivery_settled ON {p}delivery (state, settled_at, seq) WHERE state >= 2;
 
 CREATE TABLE {p}worker (
