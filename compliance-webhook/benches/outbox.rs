@@ -12,7 +12,8 @@ use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::MemorySink;
 use compliance_webhook::deliver::{Answer, Attempt, Deliver, Outcome};
-use compliance_webhook::outbox::sqlite::{OutboxOptions, TablePrefix, durable_options, enqueue_statement};
+use compliance_webhook::outbox::TablePrefix;
+use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options, enqueue_statement};
 use compliance_webhook::outbox::{
     Dispatcher, EndpointBook, EndpointId, NewMessage, Outbox, Round, Settlement, SqliteOutbox, Verdict, Want,
 };
@@ -111,6 +112,7 @@ fn bare_inserts_100_in_a_transaction(bencher: Bencher<'_, '_>) {
                     .bind("application/json")
                     .bind(&payload[..])
                     .bind(1_795_262_400_000_i64)
+                    .bind(None::<&str>)
                     .execute(&mut *transaction)
                     .await
                     .unwrap();
@@ -127,7 +129,7 @@ fn settle_and_claim(bencher: Bencher<'_, '_>, batch: usize) {
     house.fill(batch * 64);
     let worker =
         house.runtime.block_on(house.outbox.join("bench", std::time::Duration::from_secs(60))).unwrap();
-    let wants = vec![Want { endpoint: house.endpoints[0].clone(), limit: batch }];
+    let wants = vec![Want { endpoint: house.endpoints[0].clone(), limit: batch, max_bytes: usize::MAX }];
     let mut settlements = Vec::new();
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
         let round =

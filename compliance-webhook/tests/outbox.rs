@@ -12,12 +12,10 @@ use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::MemorySink;
 use compliance_webhook::deliver::{Answer, Attempt, ContentType, Deliver, Outcome};
-use compliance_webhook::outbox::sqlite::{
-    OutboxOptions, TablePrefix, durable_options, enqueue_statement, migrations,
-};
+use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options, enqueue_statement, migrations};
 use compliance_webhook::outbox::{
     Dispatcher, EndpointBook, EndpointId, EndpointNote, EndpointState, Lesson, NewMessage, Outbox, Round,
-    Settlement, SqliteOutbox, Verdict, Want,
+    Settlement, SqliteOutbox, TablePrefix, Verdict, Want,
 };
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey};
 use secrecy::ExposeSecret as _;
@@ -55,7 +53,10 @@ impl House {
 
     async fn want(&self, instance: &str, limit: usize) -> Vec<compliance_webhook::outbox::Leased> {
         let worker = self.outbox.join(instance, LEASE).await.unwrap();
-        let round = Round { wants: vec![Want { endpoint: self.to.clone(), limit }], ..Round::default() };
+        let round = Round {
+            wants: vec![Want { endpoint: self.to.clone(), limit, max_bytes: usize::MAX }],
+            ..Round::default()
+        };
         self.outbox.round(&worker, &round).await.unwrap().leased
     }
 }
@@ -185,6 +186,7 @@ async fn the_published_statement_enqueues() {
             .bind("application/json")
             .bind(b"{}".to_vec())
             .bind(house.clock.now().as_unix_millis())
+            .bind(None::<String>)
             .fetch_optional(&house.pool)
     };
     assert!(enqueue("msg_1", "acme").await.unwrap().is_some());
@@ -227,7 +229,7 @@ async fn a_restarted_dispatcher_takes_over_at_once_what_its_predecessor_held() {
     assert_eq!(before.len(), 3);
     // The process is gone and comes back; not a moment has passed.
     let worker = house.outbox.join("a", LEASE).await.unwrap();
-    let wants = vec![Want { endpoint: house.to.clone(), limit: 10 }];
+    let wants = vec![Want { endpoint: house.to.clone(), limit: 10, max_bytes: usize::MAX }];
     // Whoever speaks for the predecessor is not heard.
     let settlements =
         vec![Settlement { token: before[0].token, revision: 1, verdict: Verdict::Delivered { status: 204 } }];
@@ -242,7 +244,7 @@ async fn others_take_over_when_the_lease_lapses_and_the_late_verdict_is_fenced_o
     let house = House::new().await;
     house.outbox.enqueue(&house.message()).await.unwrap();
     let paused = house.outbox.join("a", LEASE).await.unwrap();
-    let wants = vec![Want { endpoint: house.to.clone(), limit: 1 }];
+    let wants = vec![Want { endpoint: house.to.clone(), limit: 1, max_bytes: usize::MAX }];
     let round = Round { wants: wants.clone(), ..Round::default() };
     let leased = house.outbox.round(&paused, &round).await.unwrap().leased;
 
@@ -282,7 +284,10 @@ async fn messages_tried_before_take_a_quarter_of_the_line_at_most() {
         house.outbox.enqueue(&house.message()).await.unwrap();
     }
     let worker = house.outbox.join("a", LEASE).await.unwrap();
-    let want = |limit| Round { wants: vec![Want { endpoint: house.to.clone(), limit }], ..Round::default() };
+    let want = |limit| Round {
+        wants: vec![Want { endpoint: house.to.clone(), limit, max_bytes: usize::MAX }],
+        ..Round::default()
+    };
     let leased = house.outbox.round(&worker, &want(10)).await.unwrap().leased;
     let at = house.clock.now();
     let settlements = leased.iter().map(|leased| Settlement {
@@ -420,7 +425,7 @@ async fn a_failure_at_the_old_url_says_nothing_about_the_new_one() {
     let house = House::new().await;
     let id = house.outbox.enqueue(&house.message()).await.unwrap();
     let worker = house.outbox.join("a", LEASE).await.unwrap();
-    let wants = vec![Want { endpoint: house.to.clone(), limit: 1 }];
+    let wants = vec![Want { endpoint: house.to.clone(), limit: 1, max_bytes: usize::MAX }];
     let round = Round { wants: wants.clone(), ..Round::default() };
     let leased = house.outbox.round(&worker, &round).await.unwrap().leased;
     let (token, before) = (leased[0].token, leased[0].revision);
@@ -486,7 +491,10 @@ async fn a_row_that_cannot_be_read_holds_up_nobody() {
 /// Two of three messages leave, the second one is reported and can be given up.
 async fn check_quarantine(house: &House, why: &str) {
     let worker = house.outbox.join("a", LEASE).await.unwrap();
-    let round = Round { wants: vec![Want { endpoint: house.to.clone(), limit: 10 }], ..Round::default() };
+    let round = Round {
+        wants: vec![Want { endpoint: house.to.clone(), limit: 10, max_bytes: usize::MAX }],
+        ..Round::default()
+    };
     let result = house.outbox.round(&worker, &round).await.unwrap();
     assert_eq!(result.leased.len(), 2, "{why}");
     let [damaged] = &result.damaged[..] else { panic!("{why}: {:?}", result.damaged) };
@@ -591,7 +599,10 @@ async fn payloads_come_out_as_they_went_in_whatever_the_databases_encoding() {
             ids.push(outbox.enqueue(&message).await.unwrap());
         }
         let worker = outbox.join("a", LEASE).await.unwrap();
-        let round = Round { wants: vec![Want { endpoint: to, limit: 10 }], ..Round::default() };
+        let round = Round {
+            wants: vec![Want { endpoint: to, limit: 10, max_bytes: usize::MAX }],
+            ..Round::default()
+        };
         let leased = outbox.round(&worker, &round).await.unwrap().leased;
         let found: Vec<&[u8]> = leased.iter().map(|leased| &*leased.payload).collect();
         assert_eq!(found, payloads, "{encoding}");

@@ -17,7 +17,7 @@ use compliance_webhook::outbox::{
     MemoryOutbox, NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round,
     RoundResult, Running, Worker,
 };
-use compliance_webhook::schedule::{Jitter, RetrySchedule};
+use compliance_webhook::schedule::{HostLimit, Jitter, Rate, RetrySchedule};
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey};
 
 /// What the transport does with an attempt.
@@ -157,6 +157,7 @@ struct House {
     script: Arc<Script>,
     sink: Arc<MemorySink>,
     limits: DispatchLimits,
+    hosts: HostLimit,
     attempts: usize,
 }
 
@@ -176,6 +177,7 @@ impl House {
             script: Arc::default(),
             sink: Arc::default(),
             limits: DispatchLimits::default(),
+            hosts: HostLimit::default(),
             attempts: 3,
         }
     }
@@ -194,19 +196,28 @@ impl House {
         .with_clock(self.clock.clone())
         .with_schedule(schedule)
         .with_limits(self.limits)
+        .with_host_limit(self.hosts.clone())
         .spawn()
     }
 
     async fn register(&self, host: &str) -> EndpointId {
+        self.register_for(&acme(), host).await
+    }
+
+    async fn register_for(&self, tenant: &TenantId, host: &str) -> EndpointId {
         let endpoint = self.book.policy().check(&format!("https://{host}/in")).unwrap();
         let key = SigningKey::from_bytes(&[9; 32]).unwrap();
-        self.book.register(&self.outbox, &acme(), &endpoint, &key).await.unwrap()
+        self.book.register(&self.outbox, tenant, &endpoint, &key).await.unwrap()
     }
 
     async fn enqueue(&self, to: &EndpointId, count: usize) -> Vec<MessageId> {
+        self.enqueue_for(&acme(), to, count).await
+    }
+
+    async fn enqueue_for(&self, tenant: &TenantId, to: &EndpointId, count: usize) -> Vec<MessageId> {
         let mut ids = Vec::new();
         for _ in 0..count {
-            let message = NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap();
+            let message = NewMessage::new(tenant, to, b"{}".to_vec()).unwrap();
             ids.push(self.outbox.inner.enqueue(&message).await.unwrap());
         }
         ids
@@ -652,5 +663,149 @@ async fn what_failed_at_the_old_url_goes_to_the_new_one() {
     assert_eq!(seen, expected);
     let stored = house.outbox.endpoint(&to).await.unwrap().unwrap();
     assert_eq!(stored.failing_since(), None);
+    running.shutdown().await.unwrap();
+}
+
+fn other() -> TenantId {
+    TenantId::new("other").unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_with_many_endpoints_gets_no_more_than_one_with_a_single_one() {
+    let mut house = House::new();
+    house.limits.in_flight = 4;
+    house.limits.per_endpoint = 4;
+    for number in 0..20 {
+        let to = house.register_for(&other(), &format!("h{number}.example.com")).await;
+        house.enqueue_for(&other(), &to, 20).await;
+    }
+    let to = house.register(A).await;
+    house.enqueue(&to, 40).await;
+    let running = house.start();
+    house.until("all delivered", |counts| counts.delivered == 440).await;
+    let seen = house.script.seen.lock().unwrap().clone();
+    let last = seen.iter().rposition(|(host, _, _)| host == A).unwrap();
+    assert!(last < 120, "the only endpoint's 40 messages were through after {last} attempts");
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_whose_endpoints_all_hang_leaves_room_for_the_others() {
+    let mut house = House::new();
+    house.limits.in_flight = 6;
+    house.limits.per_tenant = 4;
+    for number in 0..10 {
+        let host = format!("h{number}.example.com");
+        house.script.always(&host, Says::Hang);
+        let to = house.register_for(&other(), &host).await;
+        house.enqueue_for(&other(), &to, 3).await;
+    }
+    let to = house.register(A).await;
+    house.enqueue(&to, 100).await;
+    let running = house.start();
+    house.until("the healthy tenant's delivered", |counts| counts.delivered == 100).await;
+    house.settle_down().await;
+    assert_eq!(house.script.hanging.load(Ordering::SeqCst), 4);
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_host_gets_no_more_than_its_cap_whoever_sends() {
+    let mut house = House::new();
+    house.hosts = HostLimit::new(3);
+    house.script.always(A, Says::Hang);
+    let (one, two) = (house.register(A).await, house.register_for(&other(), A).await);
+    let elsewhere = house.register_for(&other(), B).await;
+    house.enqueue(&one, 5).await;
+    house.enqueue_for(&other(), &two, 5).await;
+    house.enqueue_for(&other(), &elsewhere, 5).await;
+    // A handshake, say.
+    let endpoint = house.book.policy().check(&format!("https://{A}/handshake")).unwrap();
+    let slot = house.hosts.try_enter(&endpoint).unwrap();
+    let running = house.start();
+    house.until("the other host's delivered", |counts| counts.delivered == 5).await;
+    house.settle_down().await;
+    assert_eq!(house.script.hanging.load(Ordering::SeqCst), 2, "and the handshake");
+    drop(slot);
+    house.settle_down().await;
+    assert_eq!(house.script.hanging.load(Ordering::SeqCst), 3);
+    house.script.always(A, Says::Status(204));
+    house.script.unhang.notify_waiters();
+    house.until("all delivered", |counts| counts.delivered == 15).await;
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_gets_as_many_attempts_in_a_minute_as_it_takes() {
+    let house = House::new();
+    let to = house.register(A).await;
+    let rate = Rate::per_minute(60.try_into().unwrap());
+    house.book.limit_rate(&house.outbox, &acme(), &to, Some(rate)).await.unwrap();
+    house.enqueue(&to, 20).await;
+    let running = house.start();
+    let mut before = 0;
+    for second in 1..=6 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let seen = house.script.seen(A).len();
+        assert!((second - 1..=second + 1).contains(&seen) && seen <= before + 2, "{seen} after {second} s");
+        before = seen;
+    }
+    house.book.limit_rate(&house.outbox, &acme(), &to, None).await.unwrap();
+    house.until("the rest at once", |counts| counts.delivered == 20).await;
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_with_one_key_are_delivered_in_order_over_retries() {
+    let house = House::new();
+    let to = house.register(A).await;
+    house.script.next(A, &[Says::Status(500)]);
+    let mut ids = HashMap::<&str, Vec<MessageId>>::new();
+    for number in 0..60 {
+        let key = ["order:1", "order:2"][number % 2];
+        let message = NewMessage::new(&acme(), &to, b"{}".to_vec()).unwrap();
+        let message = message.with_ordering_key(key).unwrap();
+        ids.entry(key).or_default().push(house.outbox.enqueue(&message).await.unwrap());
+    }
+    let begun = tokio::time::Instant::now();
+    let running = house.start();
+    house.until("one order delivered", |counts| counts.delivered == 30).await;
+    assert!(begun.elapsed() < Duration::from_secs(2), "a verdict and the next claim go together");
+    house.settle_down().await;
+    assert_eq!(house.outbox.counts().await.unwrap().delivered, 30, "the other one waits for its first");
+    house.pass(MINUTE).await;
+    house.until("all delivered", |counts| counts.delivered == 60).await;
+    let seen = house.script.seen(A);
+    for (key, ids) in ids {
+        let mut order: Vec<_> = seen.iter().filter(|id| ids.contains(id)).collect();
+        order.dedup();
+        assert_eq!(order, ids.iter().collect::<Vec<_>>(), "{key}");
+    }
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_messages_are_held_ready_up_to_a_number_of_bytes() {
+    let mut house = House::new();
+    house.limits.held_bytes = 4 * NewMessage::MAX_PAYLOAD_LEN;
+    let mut hosts = Vec::new();
+    for number in 0..3 {
+        let host = format!("h{number}.example.com");
+        house.script.always(&host, Says::Hang);
+        let to = house.register(&host).await;
+        for _ in 0..6 {
+            let message = NewMessage::new(&acme(), &to, vec![b' '; NewMessage::MAX_PAYLOAD_LEN]).unwrap();
+            house.outbox.enqueue(&message).await.unwrap();
+        }
+        hosts.push(host);
+    }
+    let running = house.start();
+    house.settle_down().await;
+    assert_eq!(house.outbox.counts().await.unwrap().leased, 4);
+    for host in hosts {
+        house.script.always(&host, Says::Status(204));
+    }
+    house.script.unhang.notify_waiters();
+    house.until("all delivered", |counts| counts.delivered == 18).await;
     running.shutdown().await.unwrap();
 }

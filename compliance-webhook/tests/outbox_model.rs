@@ -1,5 +1,8 @@
 //! Every store behaves like the one in memory, whatever happens in whatever order.
-#![cfg(feature = "sqlite")]
+#![cfg(any(feature = "sqlite", feature = "postgres"))]
+
+#[cfg(feature = "postgres")]
+mod services;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,10 +13,9 @@ use compliance_core::id::TenantId;
 use compliance_core::reason_code;
 use compliance_core::testing::DeterministicRandom;
 use compliance_webhook::MessageId;
-use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options};
 use compliance_webhook::outbox::{
     EndpointId, EndpointNote, EndpointRecord, EndpointState, LeaseToken, Lesson, MemoryOutbox, NewMessage,
-    Outbox, Replay, Retention, Round, Settlement, SqliteOutbox, Verdict, Want, Worker,
+    Outbox, Replay, Retention, Round, Settlement, Verdict, Want, Worker,
 };
 use proptest::prelude::*;
 
@@ -23,11 +25,11 @@ const RETENTION: Retention =
 
 #[derive(Clone, Debug)]
 enum Step {
-    Enqueue { endpoint: u8, id: Option<u8>, key: Option<u8>, payload: u8, tenant: u8 },
+    Enqueue { endpoint: u8, id: Option<u8>, key: Option<u8>, order: Option<u8>, payload: u8, tenant: u8 },
     Join { instance: u8 },
     Leave { worker: u8 },
     Recover { worker: u8 },
-    Round { worker: u8, verdicts: Vec<(u8, u8)>, note: Option<(u8, u8)>, wants: Vec<(u8, u8)> },
+    Round { worker: u8, verdicts: Vec<(u8, u8)>, note: Option<(u8, u8)>, wants: Vec<(u8, u8, u8)> },
     Clock { seconds: i32 },
     Replay { endpoint: u8, kind: u8, id: u8 },
     Purge { limit: u8 },
@@ -40,13 +42,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         0_u8..3,
         prop::collection::vec((any::<u8>(), 0_u8..4), 0..4),
         prop::option::weighted(0.2, (0_u8..3, 0_u8..5)),
-        prop::collection::vec((0_u8..3, 0_u8..9), 0..3),
+        prop::collection::vec((0_u8..3, 0_u8..9, prop_oneof![2 => Just(u8::MAX), 1 => 0_u8..8]), 0..3),
     )
         .prop_map(|(worker, verdicts, note, wants)| Step::Round { worker, verdicts, note, wants });
     let step = prop_oneof![
-        6 => (0_u8..3, prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.3, small.clone()), 0_u8..2,
+        6 => (0_u8..3, prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.4, 0_u8..2), 0_u8..2,
               prop_oneof![9 => Just(0_u8), 1 => Just(1_u8)])
-            .prop_map(|(endpoint, id, key, payload, tenant)| Step::Enqueue { endpoint, id, key, payload, tenant }),
+            .prop_map(|(endpoint, id, key, order, payload, tenant)| Step::Enqueue { endpoint, id, key, order, payload, tenant }),
         2 => (0_u8..2).prop_map(|instance| Step::Join { instance }),
         1 => (0_u8..3).prop_map(|worker| Step::Leave { worker }),
         2 => (0_u8..3).prop_map(|worker| Step::Recover { worker }),
@@ -109,15 +111,20 @@ impl<B: Outbox> Pair<'_, B> {
 
     async fn step(&mut self, number: usize, step: &Step) -> Result<(), TestCaseError> {
         match step {
-            Step::Enqueue { endpoint: to, id, key, payload, tenant } => {
+            Step::Enqueue { endpoint: to, id, key, order, payload, tenant } => {
                 let tenant = TenantId::new(["acme", "other"][usize::from(*tenant)]).unwrap();
-                let mut message = NewMessage::new(&tenant, &endpoint(*to), vec![*payload]).unwrap();
+                let mut message =
+                    NewMessage::new(&tenant, &endpoint(*to), vec![*payload; usize::from(*payload) + 1])
+                        .unwrap();
                 message = message.with_id(match id {
                     Some(id) => message_id(*id),
                     None => MessageId::parse(&format!("own_{number}")).unwrap(),
                 });
                 if let Some(key) = key {
                     message = message.with_idempotency_key(&format!("key-{key}")).unwrap();
+                }
+                if let Some(order) = order {
+                    message = message.with_ordering_key(&format!("order-{order}")).unwrap();
                 }
                 let before = self.model.counts().await.unwrap().pending;
                 let expected = self.model.enqueue(&message).await;
@@ -208,7 +215,7 @@ impl<B: Outbox> Pair<'_, B> {
         &self,
         verdicts: &[(u8, u8)],
         note: Option<(u8, u8)>,
-        wants: &[(u8, u8)],
+        wants: &[(u8, u8, u8)],
     ) -> (Round, Round) {
         let now = self.clock.now();
         let mut settlements: Vec<Settlement> = Vec::new();
@@ -246,8 +253,11 @@ impl<B: Outbox> Pair<'_, B> {
             };
             notes.push(EndpointNote { endpoint: endpoint(to), revision, lesson });
         }
-        let wants =
-            wants.iter().map(|(to, limit)| Want { endpoint: endpoint(*to), limit: usize::from(*limit) });
+        let wants = wants.iter().map(|(to, limit, bytes)| Want {
+            endpoint: endpoint(*to),
+            limit: usize::from(*limit),
+            max_bytes: usize::from(*bytes),
+        });
         let model = Round { settlements, notes, wants: wants.collect() };
         let mut store = model.clone();
         for settlement in &mut store.settlements {
@@ -279,23 +289,66 @@ impl<B: Outbox> Pair<'_, B> {
     }
 }
 
+/// What both stores start from.
+fn start() -> (Arc<ManualClock>, MemoryOutbox) {
+    let clock = Arc::new(ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+    let model = MemoryOutbox::new(clock.clone(), Arc::new(DeterministicRandom::new(1)));
+    (clock, model)
+}
+
+async fn agree(
+    model: &MemoryOutbox,
+    store: &impl Outbox,
+    clock: Arc<ManualClock>,
+    steps: &[Step],
+) -> Result<(), TestCaseError> {
+    let (workers, tokens, latest) = (Vec::new(), Vec::new(), HashMap::new());
+    Pair { model, store, clock, workers, tokens, latest, enqueued: 0, purged: 0 }.run(steps).await
+}
+
+#[cfg(feature = "sqlite")]
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn sqlite_agrees_with_the_model(steps in steps()) {
+        use compliance_webhook::outbox::SqliteOutbox;
+        use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options};
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let clock = Arc::new(ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+            let (clock, model) = start();
             let pool = sqlx::SqlitePool::connect_with(durable_options(&directory.path().join("a.db"))).await.unwrap();
             let store = SqliteOutbox::open(&pool, OutboxOptions::default().with_clock(clock.clone())).await.unwrap();
-            let model = MemoryOutbox::new(clock.clone(), Arc::new(DeterministicRandom::new(1)));
-            let mut pair = Pair {
-                model: &model, store: &store, clock, workers: vec![], tokens: vec![], latest: HashMap::new(),
-                enqueued: 0, purged: 0,
-            };
-            pair.run(&steps).await
+            agree(&model, &store, clock, &steps).await
         })?;
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn postgres_agrees_with_the_model() {
+    use compliance_webhook::outbox::PostgresOutbox;
+    use compliance_webhook::outbox::postgres::OutboxOptions;
+    use proptest::test_runner::{Config, TestRunner};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let Some(pool) = runtime.block_on(services::postgres("model")) else { return };
+    // Each case has tables of its own; the worst of a case is that it is cut short, which leaves them to the next run.
+    let tables =
+        ["endpoint", "message", "delivery", "worker", "schema"].map(|table| format!("webhook_{table}"));
+    let drop_tables = format!("DROP TABLE IF EXISTS {}", tables.join(", "));
+    let cases = 24;
+    let mut runner = TestRunner::new(Config { cases, source_file: Some(file!()), ..Config::default() });
+    let outcome = runner.run(&steps(), |steps| {
+        runtime.block_on(async {
+            let (clock, model) = start();
+            sqlx::raw_sql(sqlx::AssertSqlSafe(drop_tables.clone())).execute(&pool).await.unwrap();
+            let options = OutboxOptions::default().with_clock(clock.clone()).without_server_time();
+            let store = PostgresOutbox::open(&pool, options).await.unwrap();
+            agree(&model, &store, clock, &steps).await
+        })
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}\n{runner}");
     }
 }

@@ -8,7 +8,8 @@ use compliance_core::clock::Timestamp;
 use compliance_core::random::{RandomError, SecureRandom};
 use compliance_core::testing::DeterministicRandom;
 use compliance_webhook::schedule::{
-    Breaker, BreakerPolicy, Jitter, RetryAfter, RetrySchedule, STANDARD_DELAYS, StatusAction, StatusPolicy,
+    Breaker, BreakerPolicy, Jitter, Rate, RateLimit, RetryAfter, RetrySchedule, STANDARD_DELAYS,
+    StatusAction, StatusPolicy,
 };
 use proptest::prelude::*;
 
@@ -256,6 +257,40 @@ proptest! {
         ] {
             let asked = RetryAfter::parse(form.as_bytes(), before);
             prop_assert_eq!(asked.map(|asked| asked.delay().as_secs()), Ok(77), "{}", form);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_span_has_more_attempts_than_its_rate_and_a_seconds_worth(
+        per_minute in 1_u32..600_000,
+        steps in prop::collection::vec(0_u64..5_000_000_000, 1..200),
+    ) {
+        let mut limit = RateLimit::new(Rate::per_minute(per_minute.try_into().unwrap()));
+        let (mut now, mut taken) = (Duration::ZERO, Vec::new());
+        for step in steps {
+            now += Duration::from_nanos(step);
+            while taken.len() < 2000 {
+                match limit.take(now) {
+                    Ok(()) => taken.push(now),
+                    Err(wait) => {
+                        prop_assert!(limit.clone().take(now + wait).is_ok(), "the wait is long enough");
+                        break;
+                    }
+                }
+            }
+        }
+        let per_second = f64::from(per_minute) / 60.0;
+        for (at, from) in taken.iter().enumerate() {
+            for (count, until) in (1_u32..).zip(&taken[at..]) {
+                let span = (*until - *from).as_secs_f64();
+                let most = (span * per_second + per_second.max(1.0)).ceil() + 1.0;
+                prop_assert!(f64::from(count) <= most, "{count} in {span} s at {per_second}/s");
+                if count > 50 {
+                    break;
+                }
+            }
         }
     }
 }

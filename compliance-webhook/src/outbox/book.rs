@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{EndpointId, EndpointRecord, EndpointState, Outbox, OutboxError, OutboxErrorKind};
 use crate::endpoint::{EndpointError, EndpointPolicy, EndpointReason, WebhookEndpoint};
+use crate::schedule::Rate;
 use crate::sign::{SenderKey, Signer};
 
 /// What an endpoint's data key is for: destroying it makes the stored secrets unreadable.
@@ -113,6 +114,7 @@ impl EndpointBook {
             state: EndpointState::Enabled,
             revision: 1,
             failing_since: None,
+            rate: None,
         };
         outbox.save_endpoint(&record).await?;
         Ok(id)
@@ -176,6 +178,23 @@ impl EndpointBook {
         let mut record = self.next_revision(outbox, tenant, id).await?;
         record.failing_since = None;
         record.state = state;
+        Ok(outbox.save_endpoint(&record).await?)
+    }
+
+    /// Keeps to a rate, such as the one a receiver allowed in a handshake; `None` takes the limit away. It counts for
+    /// each dispatcher.
+    ///
+    /// # Errors
+    /// As [`move_to`](Self::move_to).
+    pub async fn limit_rate(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+        rate: Option<Rate>,
+    ) -> Result<(), EndpointBookError> {
+        let mut record = self.next_revision(outbox, tenant, id).await?;
+        record.rate = rate;
         Ok(outbox.save_endpoint(&record).await?)
     }
 

@@ -9,6 +9,8 @@ use compliance_core::clock::Timestamp;
 use compliance_core::id::TenantId;
 use compliance_core::random::{RandomError, SecureRandom};
 
+use crate::schedule::Rate;
+
 /// The name of a registered endpoint: what the service keeps with its customer.
 ///
 /// 1 to [`MAX_LEN`](Self::MAX_LEN) characters of `[A-Za-z0-9_-]`.
@@ -122,6 +124,7 @@ pub struct EndpointRecord {
     pub(super) state: EndpointState,
     pub(super) revision: i64,
     pub(super) failing_since: Option<Timestamp>,
+    pub(super) rate: Option<Rate>,
 }
 
 impl EndpointRecord {
@@ -136,7 +139,13 @@ impl EndpointRecord {
         revision: i64,
         failing_since: Option<Timestamp>,
     ) -> Self {
-        Self { id, tenant, url, sealed_keys, state, revision, failing_since }
+        Self { id, tenant, url, sealed_keys, state, revision, failing_since, rate: None }
+    }
+
+    /// For implementations of [`Outbox`](super::Outbox): with the rate that was stored.
+    #[must_use]
+    pub fn with_rate(self, rate: Option<Rate>) -> Self {
+        Self { rate, ..self }
     }
 
     /// Its name.
@@ -173,6 +182,12 @@ impl EndpointRecord {
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.revision
+    }
+
+    /// How many attempts it takes, where it said so.
+    #[must_use]
+    pub fn rate(&self) -> Option<Rate> {
+        self.rate
     }
 
     /// Since when every attempt has failed.

@@ -1,5 +1,7 @@
 //! Why the outbox did not do something.
 
+use std::fmt;
+
 /// An operation of the outbox failed. Never carries payloads, URLs, keys or statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("outbox: {kind}")]
@@ -23,8 +25,8 @@ pub enum OutboxErrorKind {
     /// The database refused for another reason.
     #[error("the database failed with code {code}")]
     Database {
-        /// SQLite's extended result code, or 0 where there is none.
-        code: i32,
+        /// In the database's own terms.
+        code: DatabaseCode,
     },
     /// No such endpoint, or it belongs to another tenant.
     #[error("the endpoint is not registered for this tenant")]
@@ -42,7 +44,7 @@ pub enum OutboxErrorKind {
     #[error("the message is not committed")]
     NotCommitted,
     /// The database would lose the last commits with the power.
-    #[error("the database is opened without write-ahead log or without synchronous = full")]
+    #[error("the database would lose the last commits with the power")]
     NotDurable,
     /// The random source failed.
     #[error("the random source failed")]
@@ -55,6 +57,71 @@ pub enum OutboxErrorKind {
         /// The last version this crate knows.
         known: i64,
     },
+}
+
+/// The code a database gave for a failure: SQLite's extended result code or PostgreSQL's SQLSTATE. Shown as such.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DatabaseCode(Code);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Code {
+    Sqlite(i32),
+    SqlState([u8; 5]),
+    Unknown,
+}
+
+impl DatabaseCode {
+    /// The database gave none.
+    pub const UNKNOWN: Self = Self(Code::Unknown);
+
+    /// SQLite's extended result code.
+    #[must_use]
+    pub const fn from_sqlite(code: i32) -> Self {
+        Self(Code::Sqlite(code))
+    }
+
+    /// An SQLSTATE: five letters and digits. Anything else is [`UNKNOWN`](Self::UNKNOWN).
+    #[must_use]
+    pub fn from_sql_state(text: &str) -> Self {
+        match <[u8; 5]>::try_from(text.as_bytes()) {
+            Ok(code) if code.iter().all(u8::is_ascii_alphanumeric) => Self(Code::SqlState(code)),
+            _ => Self::UNKNOWN,
+        }
+    }
+
+    /// SQLite's extended result code.
+    #[must_use]
+    pub const fn sqlite(&self) -> Option<i32> {
+        match self.0 {
+            Code::Sqlite(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The SQLSTATE.
+    #[must_use]
+    pub fn sql_state(&self) -> Option<&str> {
+        match &self.0 {
+            Code::SqlState(code) => std::str::from_utf8(code).ok(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for DatabaseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.sqlite(), self.sql_state()) {
+            (Some(code), _) => write!(f, "{code}"),
+            (None, Some(code)) => f.write_str(code),
+            (None, None) => f.write_str("unknown"),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseCode({self})")
+    }
 }
 
 impl OutboxError {

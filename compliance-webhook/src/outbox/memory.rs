@@ -185,7 +185,7 @@ impl State {
         }
         let (mut fresh, mut again) = (Vec::new(), Vec::new());
         for (sequence, message) in &self.messages {
-            if message.new.endpoint() != &want.endpoint {
+            if message.new.endpoint() != &want.endpoint || !self.is_first(*sequence, message) {
                 continue;
             }
             match message.stage {
@@ -199,8 +199,26 @@ impl State {
         again.sort_unstable();
         again.truncate(want.limit.div_ceil(4));
         fresh.truncate(want.limit.saturating_sub(again.len()));
-        let chosen: Vec<i64> = again.into_iter().map(|(_, sequence)| sequence).chain(fresh).collect();
+        let mut total = 0_usize;
+        let mut fits = |sequence: &i64| {
+            let size = self.messages.get(sequence).map_or(0, |message| message.new.payload().len());
+            total = total.saturating_add(size);
+            total <= want.max_bytes
+        };
+        let due = again.into_iter().map(|(_, sequence)| sequence).chain(fresh);
+        let chosen: Vec<i64> = due.take_while(&mut fits).collect();
         chosen.into_iter().filter_map(|sequence| self.lease(sequence, worker)).collect()
+    }
+
+    /// Whether nothing it is kept in order with is still to be settled.
+    fn is_first(&self, sequence: i64, message: &Message) -> bool {
+        message.new.ordering_key().is_none_or(|key| {
+            !self.messages.range(..sequence).any(|(_, earlier)| {
+                earlier.new.endpoint() == message.new.endpoint()
+                    && earlier.new.ordering_key() == Some(key)
+                    && matches!(earlier.stage, Stage::Pending(_) | Stage::Leased { .. })
+            })
+        })
     }
 
     fn lease(&mut self, sequence: i64, worker: i64) -> Option<Leased> {
@@ -218,6 +236,7 @@ impl State {
             content_type: message.new.content_type().clone(),
             attempts: message.attempts,
             enqueued_at: message.enqueued_at,
+            is_ordered: message.new.ordering_key().is_some(),
         })
     }
 

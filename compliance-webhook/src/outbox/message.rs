@@ -31,13 +31,16 @@ pub struct NewMessage {
     content_type: ContentType,
     id: Option<MessageId>,
     idempotency_key: Option<Box<str>>,
+    ordering_key: Option<Box<str>>,
 }
 
 impl NewMessage {
     /// The largest payload, in bytes. Standard Webhooks advises to stay below 20 kB and to send references
     /// instead of data.
     pub const MAX_PAYLOAD_LEN: usize = 256 * 1024;
-    /// The longest idempotency key, in bytes.
+    /// The most that is stored of a payload, in bytes.
+    pub(super) const MAX_STORED_LEN: usize = Self::MAX_PAYLOAD_LEN;
+    /// The longest idempotency or ordering key, in bytes.
     pub const MAX_KEY_LEN: usize = 255;
 
     /// A JSON payload for an endpoint. It gets its [`MessageId`] when it is enqueued.
@@ -61,6 +64,7 @@ impl NewMessage {
             content_type: ContentType::JSON,
             id: None,
             idempotency_key: None,
+            ordering_key: None,
         })
     }
 
@@ -89,11 +93,24 @@ impl NewMessage {
     /// # Security
     /// The key is stored as it is and never sent. Make it from surrogate ids, not from personal data.
     pub fn with_idempotency_key(mut self, key: &str) -> Result<Self, NewMessageError> {
-        let fits = (1..=Self::MAX_KEY_LEN).contains(&key.len());
-        if !fits || !key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Err(NewMessageError::Key { found: key.len() });
-        }
-        self.idempotency_key = Some(key.into());
+        self.idempotency_key = Some(checked_key(key)?);
+        Ok(self)
+    }
+
+    /// Keeps messages with this key for the same endpoint in order, those enqueued by one transaction after the other:
+    /// one is not sent before all that were enqueued earlier are delivered or given up. Printable ASCII; say which thing
+    /// the message is about, such as `order:4711`.
+    ///
+    /// A message that is tried again and again holds up those behind it for as long: up to the whole of its schedule.
+    ///
+    /// # Errors
+    /// `message.key` when the key is empty, longer than [`MAX_KEY_LEN`](Self::MAX_KEY_LEN) bytes or has another
+    /// character.
+    ///
+    /// # Security
+    /// As for [`with_idempotency_key`](Self::with_idempotency_key).
+    pub fn with_ordering_key(mut self, key: &str) -> Result<Self, NewMessageError> {
+        self.ordering_key = Some(checked_key(key)?);
         Ok(self)
     }
 
@@ -132,6 +149,12 @@ impl NewMessage {
     pub fn idempotency_key(&self) -> Option<&str> {
         self.idempotency_key.as_deref()
     }
+
+    /// The key it is kept in order by, if any.
+    #[must_use]
+    pub fn ordering_key(&self) -> Option<&str> {
+        self.ordering_key.as_deref()
+    }
 }
 
 impl fmt::Debug for NewMessage {
@@ -145,13 +168,22 @@ impl fmt::Debug for NewMessage {
     }
 }
 
+fn checked_key(key: &str) -> Result<Box<str>, NewMessageError> {
+    let fits = (1..=NewMessage::MAX_KEY_LEN).contains(&key.len());
+    if fits && key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        Ok(key.into())
+    } else {
+        Err(NewMessageError::Key { found: key.len() })
+    }
+}
+
 /// A message that cannot be enqueued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NewMessageError {
-    /// The idempotency key.
+    /// The idempotency or ordering key.
     #[error(
-        "idempotency key is {found} bytes, expected 1 to {max} printable ASCII characters",
+        "key is {found} bytes, expected 1 to {max} printable ASCII characters",
         max = NewMessage::MAX_KEY_LEN
     )]
     Key {
@@ -180,14 +212,14 @@ impl NewMessageError {
 /// Something written in a transaction that may still be rolled back.
 ///
 /// It is worth nothing until the caller has committed and exchanged it, for a message with
-/// `SqliteOutbox::confirm`.
-#[cfg(feature = "sqlite")]
-#[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
+/// `SqliteOutbox::confirm` or `PostgresOutbox::confirm`.
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "exchange it after the commit"]
 pub struct Uncommitted<T>(T);
 
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl<T> Uncommitted<T> {
     pub(super) fn new(value: T) -> Self {
         Self(value)

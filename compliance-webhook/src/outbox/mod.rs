@@ -2,7 +2,7 @@
 //!
 //! 1. [`EndpointBook`] registers a checked [`WebhookEndpoint`](crate::WebhookEndpoint) with its signing key,
 //!    sealed; what comes back is an [`EndpointId`].
-//! 2. `SqliteOutbox::enqueue_in` writes a [`NewMessage`] beside the caller's own rows: both commit, or neither.
+//! 2. `SqliteOutbox::enqueue_in` or `PostgresOutbox::enqueue_in` writes a [`NewMessage`] beside the caller's own rows: both commit, or neither.
 //! 3. A [`Dispatcher`] claims what is due, delivers it outside any transaction and commits verdicts and claims
 //!    in groups.
 //!
@@ -13,7 +13,7 @@
 //! at once.
 //!
 //! [`Outbox`] is the small trait behind it: [`MemoryOutbox`] for tests, `SqliteOutbox` (feature `sqlite`) for
-//! one machine.
+//! one machine, `PostgresOutbox` (feature `postgres`) for dispatchers on several.
 
 mod book;
 mod dispatch;
@@ -21,7 +21,12 @@ mod endpoint;
 mod error;
 mod memory;
 mod message;
+#[cfg(feature = "postgres")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "postgres")))]
+pub mod postgres;
 mod round;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod sql;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
 pub mod sqlite;
@@ -33,16 +38,22 @@ use std::time::Duration;
 pub use self::book::{EndpointBook, EndpointBookError, EndpointBookErrorKind};
 pub use self::dispatch::{DispatchError, DispatchLimits, DispatchReport, Dispatcher, Running};
 pub use self::endpoint::{EndpointId, EndpointIdError, EndpointRecord, EndpointState};
-pub use self::error::{OutboxError, OutboxErrorKind};
+pub use self::error::{DatabaseCode, OutboxError, OutboxErrorKind};
 pub use self::memory::MemoryOutbox;
-#[cfg(feature = "sqlite")]
-#[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 pub use self::message::Uncommitted;
 pub use self::message::{NewMessage, NewMessageError};
+#[cfg(feature = "postgres")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "postgres")))]
+pub use self::postgres::PostgresOutbox;
 pub use self::round::{
     Counts, Damaged, DeadLetter, EndpointNote, LeaseToken, Leased, Lesson, Ready, Replay, Retention, Round,
     RoundResult, Settlement, Verdict, Want, Worker,
 };
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
+pub use self::sql::{TablePrefix, TablePrefixError};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
 pub use self::sqlite::SqliteOutbox;
@@ -63,7 +74,8 @@ use crate::sign::MessageId;
 ///    is pending again. What was delivered stays delivered.
 /// 6. A row that cannot be read stands in nobody's way: a message is claimed as [`Damaged`], an endpoint is
 ///    switched off with `outbox.corrupt`.
-/// 7. Nothing here calls out, and no transaction stays open between two calls.
+/// 7. Of messages of one endpoint with one ordering key, only the first that is not settled is claimed.
+/// 8. Nothing here calls out, and no transaction stays open between two calls.
 pub trait Outbox: Send + Sync + fmt::Debug {
     /// Stores an endpoint, or a change of one: `revision` must be one more than what is stored, 1 for a new
     /// one.

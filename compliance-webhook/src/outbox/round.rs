@@ -91,6 +91,8 @@ pub struct Leased {
     pub attempts: u32,
     /// When it was enqueued.
     pub enqueued_at: Timestamp,
+    /// Whether others wait for it because they have the same ordering key.
+    pub is_ordered: bool,
 }
 
 impl Leased {
@@ -107,6 +109,7 @@ impl Leased {
             content_type: ContentType::JSON,
             attempts: 0,
             enqueued_at: Timestamp::UNIX_EPOCH,
+            is_ordered: false,
         }
     }
 }
@@ -170,13 +173,16 @@ pub struct Settlement {
 
 /// Messages a dispatcher has room for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a pair")]
+#[expect(clippy::exhaustive_structs, reason = "every field bounds what is claimed")]
 pub struct Want {
     /// Of which endpoint.
     pub endpoint: EndpointId,
     /// How many. At most a quarter of them, rounded up, are messages that were tried before, the rest are fresh
     /// ones, so that neither starves the other.
     pub limit: usize,
+    /// How many bytes of payload they may have together: as many messages as fit, in the order to send them. Below
+    /// [`MAX_PAYLOAD_LEN`](super::NewMessage::MAX_PAYLOAD_LEN), there may be one that never fits.
+    pub max_bytes: usize,
 }
 
 /// What a dispatcher learned about an endpoint.

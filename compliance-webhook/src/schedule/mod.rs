@@ -6,9 +6,12 @@
 //! 2. [`RetrySchedule`] says how long to wait before the next attempt, or that there is none left.
 //! 3. [`RetryAfter`] is what the receiver asked for, parsed without trust.
 //! 4. [`Breaker`] says when an endpoint that fails again and again is left alone.
+//! 5. [`RateLimit`] spreads an endpoint's attempts over time; [`HostLimit`] caps what is under way to one host.
 
 mod breaker;
+mod host;
 mod http_date;
+mod rate;
 mod retry_after;
 mod status;
 
@@ -17,6 +20,10 @@ use std::time::Duration;
 use compliance_core::random::{RandomError, SecureRandom};
 
 pub use self::breaker::{Breaker, BreakerPolicy};
+#[cfg(feature = "outbox")]
+pub(crate) use self::host::host_key;
+pub use self::host::{HostLimit, HostSlot};
+pub use self::rate::{Rate, RateLimit};
 pub use self::retry_after::{RetryAfter, RetryAfterError};
 pub use self::status::{StatusAction, StatusPolicy, StatusRule};
 

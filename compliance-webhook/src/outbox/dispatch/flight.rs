@@ -11,13 +11,14 @@ use tokio::time::{Instant, timeout};
 
 use super::judge::{Ended, damaged_event, dead_event, disabled_event};
 use super::lane::Door;
-use super::run::{Done, Flight, Recorded, Run, Then};
+use super::run::{Attempted, Done, Flight, Recorded, Run, Then};
 use crate::deliver::{Attempt, Deliver};
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
     Damaged, EndpointBookError, EndpointId, EndpointNote, EndpointRecord, Leased, Lesson, Outbox,
     OutboxError, OutboxErrorKind, Settlement, Verdict,
 };
+use crate::schedule::{HostSlot, host_key};
 
 /// How long an endpoint waits when store, key store or sink were away.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
@@ -36,14 +37,18 @@ where
     O: Outbox + Clone + 'static,
     D: Deliver + 'static,
 {
-    pub(super) fn start_attempts(&mut self) {
+    pub(super) fn start_attempts(&mut self, instant: Instant) {
         let now = self.now();
-        if self.is_lost || now >= self.leased_until {
+        if !self.is_leased(instant) {
             return;
         }
         let limits = self.dispatcher.limits;
         while self.in_flight < limits.in_flight {
-            let Some(endpoint) = self.turn.pop_front() else { break };
+            let lanes = &mut self.lanes;
+            let Some(endpoint) = self.turn.pop(|endpoint| lanes.get(endpoint).map_or(0, |lane| lane.cost()))
+            else {
+                break;
+            };
             let Some(lane) = self.lanes.get(&endpoint) else { continue };
             lane.is_in_turn = false;
             let allowance = lane.allowance(now, limits.per_endpoint);
@@ -67,26 +72,80 @@ where
                     continue;
                 }
             };
-            let Some(leased) = lane.queue.pop_front() else { continue };
-            lane.in_flight = lane.in_flight.saturating_add(1);
-            if !lane.queue.is_empty() {
-                lane.is_in_turn = true;
-                self.turn.push_back(endpoint);
+            if lane.queue.is_empty() {
+                continue;
             }
-            self.queued = self.queued.saturating_sub(1);
-            self.in_flight = self.in_flight.saturating_add(1);
-            self.report.attempts = self.report.attempts.saturating_add(1);
-            let (leased, revision) = (Arc::new(leased), open.revision);
-            let (deliver, message) = (Arc::clone(&self.dispatcher.deliver), Arc::clone(&leased));
-            let task = self.tasks.spawn(async move {
-                let attempt = Attempt::new(&open.endpoint, &message.id, &message.payload, &open.signer)
-                    .with_content_type(&message.content_type);
-                match timeout(limits.attempt_timeout, deliver.deliver(attempt)).await {
-                    Ok(outcome) => Done::Attempted(Ended::Outcome(outcome)),
-                    Err(_) => Done::Attempted(Ended::TimedOut),
-                }
-            });
-            self.flights.insert(task.id(), Flight::Attempt(leased, revision));
+            let Some(slot) = self.enter(&endpoint, &open, instant) else { continue };
+            self.start(endpoint, open, slot);
+        }
+    }
+
+    /// Asks for what the line shares with others: its tenant's part, its host, its rate. Without it, the line waits.
+    fn enter(&mut self, endpoint: &EndpointId, open: &OpenEndpoint, instant: Instant) -> Option<HostSlot> {
+        let lane = self.lanes.get(endpoint)?;
+        // Wherever it waits, it keeps its turn.
+        lane.is_in_turn = true;
+        if self.holdings.under_way(&lane.tenant) >= self.dispatcher.limits.per_tenant {
+            self.turn.push(&lane.tenant, endpoint.clone());
+            self.turn.park(&lane.tenant);
+            return None;
+        }
+        let Some(slot) = self.dispatcher.hosts.try_enter(&open.endpoint) else {
+            self.parked.for_host(&host_key(&open.endpoint), endpoint.clone());
+            return None;
+        };
+        if let Err(wait) = lane.take(instant.saturating_duration_since(self.started)) {
+            let at = instant.checked_add(wait).unwrap_or(instant);
+            self.parked.until(at, endpoint.clone());
+            return None;
+        }
+        lane.is_in_turn = false;
+        Some(slot)
+    }
+
+    fn start(&mut self, endpoint: EndpointId, open: Arc<OpenEndpoint>, slot: HostSlot) {
+        let Some(lane) = self.lanes.get(&endpoint) else { return };
+        let Some(leased) = lane.queue.pop_front() else { return };
+        lane.in_flight = lane.in_flight.saturating_add(1);
+        if !lane.queue.is_empty() {
+            lane.is_in_turn = true;
+            self.turn.push(&lane.tenant, endpoint);
+        }
+        self.holdings.started(&lane.tenant);
+        self.queued = self.queued.saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_add(1);
+        self.report.attempts = self.report.attempts.saturating_add(1);
+        let (leased, revision, host) = (Arc::new(leased), open.revision, host_key(&open.endpoint));
+        let (deliver, message) = (Arc::clone(&self.dispatcher.deliver), Arc::clone(&leased));
+        let limit = self.dispatcher.limits.attempt_timeout;
+        let task = self.tasks.spawn(async move {
+            let attempt = Attempt::new(&open.endpoint, &message.id, &message.payload, &open.signer)
+                .with_content_type(&message.content_type);
+            match timeout(limit, deliver.deliver(attempt)).await {
+                Ok(outcome) => Done::Attempted(Ended::Outcome(outcome)),
+                Err(_) => Done::Attempted(Ended::TimedOut),
+            }
+        });
+        self.flights.insert(task.id(), Flight::Attempt(Attempted { leased, revision, host, slot }));
+    }
+
+    /// Puts lines whose time has come back in turn.
+    pub(super) fn unpark(&mut self, now: Instant) {
+        while let Some(endpoint) = self.parked.due(now) {
+            self.put_in_turn(endpoint);
+        }
+    }
+
+    /// Has another try at hosts that others may have left meanwhile.
+    pub(super) fn unpark_hosts(&mut self) {
+        for endpoint in self.parked.of_hosts() {
+            self.put_in_turn(endpoint);
+        }
+    }
+
+    fn put_in_turn(&mut self, endpoint: EndpointId) {
+        if let Some(lane) = self.lanes.get(&endpoint) {
+            self.turn.push(&lane.tenant, endpoint);
         }
     }
 
@@ -113,17 +172,12 @@ where
             Err(error) => (error.id(), None),
         };
         match (self.flights.remove(&id), done) {
-            (Some(Flight::Attempt(leased, revision)), done) => {
+            (Some(Flight::Attempt(attempt)), done) => {
                 let ended = match done {
                     Some(Done::Attempted(ended)) => ended,
                     _ => Ended::Panicked,
                 };
-                self.in_flight = self.in_flight.saturating_sub(1);
-                if let Some(lane) = self.lanes.get(&leased.endpoint) {
-                    lane.in_flight = lane.in_flight.saturating_sub(1);
-                }
-                self.attempted(&leased, revision, &ended);
-                self.queue_turn(&leased.endpoint);
+                self.attempt_landed(attempt, &ended);
             }
             (Some(Flight::Opening(endpoint)), Some(Done::Opened(revision, opened))) => {
                 self.opened(&endpoint, revision, opened);
@@ -142,13 +196,32 @@ where
         }
     }
 
+    fn attempt_landed(&mut self, attempt: Attempted, ended: &Ended) {
+        let Attempted { leased, revision, host, slot } = attempt;
+        drop(slot);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let waiting = self.parked.of_host(&host);
+        if let Some(lane) = self.lanes.get(&leased.endpoint) {
+            lane.in_flight = lane.in_flight.saturating_sub(1);
+            self.holdings.landed(&lane.tenant);
+            self.holdings.give_up(&lane.tenant, &leased);
+            self.turn.unpark(&lane.tenant);
+        }
+        self.attempted(&leased, revision, ended);
+        self.want_next(&leased);
+        for endpoint in waiting {
+            self.put_in_turn(endpoint);
+        }
+        self.queue_turn(&leased.endpoint);
+    }
+
     fn queue_turn(&mut self, endpoint: &EndpointId) {
         if let Some(lane) = self.lanes.get(endpoint)
             && !lane.is_in_turn
             && !lane.queue.is_empty()
         {
             lane.is_in_turn = true;
-            self.turn.push_back(endpoint.clone());
+            self.turn.push(&lane.tenant, endpoint.clone());
         }
     }
 
@@ -169,6 +242,7 @@ where
             Ok((open, record)) => {
                 lane.renew(record.revision());
                 lane.failing_since = record.failing_since();
+                lane.keep_to(record.rate().into_iter().chain(self.dispatcher.limits.rate).min());
                 lane.door = Door::Open(Arc::new(open));
                 self.queue_turn(endpoint);
             }
@@ -180,8 +254,8 @@ where
                     return self.pause(endpoint, now, now.saturating_add(TROUBLE_PAUSE));
                 }
                 let waiting: Vec<Leased> = lane.queue.drain(..).collect();
-                self.queued = self.queued.saturating_sub(waiting.len());
                 for leased in waiting {
+                    self.let_go(&leased);
                     self.attempted(&leased, revision, &Ended::Refused(error.reason_code()));
                 }
             }
@@ -323,8 +397,10 @@ where
     }
 
     fn give_back(&mut self, waiting: Vec<Leased>) {
-        self.queued = self.queued.saturating_sub(waiting.len());
-        waiting.into_iter().for_each(|leased| self.release(leased));
+        for leased in waiting {
+            self.let_go(&leased);
+            self.release(leased);
+        }
     }
 
     pub(super) fn release_lines(&mut self) {

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
 use compliance_core::id::TenantId;
 
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{EndpointId, Leased, Ready};
-use crate::schedule::Breaker;
+use crate::schedule::{Breaker, Rate, RateLimit};
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -23,6 +24,7 @@ pub(super) struct Lane {
     pub(super) more: More,
     pub(super) breaker: Breaker,
     pub(super) failing_since: Option<Timestamp>,
+    rate: Option<RateLimit>,
     pause: Option<Pause>,
     /// How many messages are held ready, in multiples of what may be under way.
     ahead: usize,
@@ -65,6 +67,7 @@ impl Lane {
             more: More::No,
             breaker: Breaker::default(),
             failing_since: None,
+            rate: None,
             pause: None,
             ahead: 1,
         }
@@ -84,6 +87,25 @@ impl Lane {
         if !matches!(self.door, Door::Opening) {
             self.door = Door::Closed;
         }
+    }
+
+    /// Keeps to this rate from now on.
+    pub(super) fn keep_to(&mut self, rate: Option<Rate>) {
+        if self.rate.as_ref().map(RateLimit::rate) != rate {
+            self.rate = rate.map(RateLimit::new);
+        }
+    }
+
+    /// Takes an attempt at `now`, or says how long to wait for one.
+    pub(super) fn take(&mut self, now: Duration) -> Result<(), Duration> {
+        self.rate.as_mut().map_or(Ok(()), |rate| rate.take(now))
+    }
+
+    /// What the next attempt counts for.
+    pub(super) fn cost(&self) -> usize {
+        /// An empty message is work, too.
+        const ATTEMPT: usize = 1024;
+        self.queue.front().map_or(0, |leased| leased.payload.len().saturating_add(ATTEMPT))
     }
 
     /// How many attempts may be under way now.
@@ -118,13 +140,20 @@ impl Lane {
     /// expected.
     const MAX_AHEAD: usize = 8;
 
+    /// Messages for so long are claimed for an endpoint with a rate.
+    const RATE_AHEAD: Duration = Duration::from_secs(2);
+
     /// How many messages the line has room for: what may be under way and what is held ready, asked for in
     /// quarters.
     pub(super) fn room(&self, now: Timestamp, limit: usize) -> usize {
         let allowance = self.allowance(now, limit);
         // An endpoint that is being probed is not one to hold messages for.
         let ahead = if allowance < limit { 1 } else { self.ahead };
-        let window = allowance.saturating_mul(ahead.saturating_add(1));
+        let mut window = allowance.saturating_mul(ahead.saturating_add(1));
+        if let Some(rate) = &self.rate {
+            // What is held back here, another dispatcher could send.
+            window = window.min(rate.within(Self::RATE_AHEAD));
+        }
         let held = self.in_flight.saturating_add(self.queue.len());
         let free = window.saturating_sub(held);
         if held == 0 || free >= window.div_ceil(4) { free } else { 0 }
@@ -136,33 +165,6 @@ impl Lane {
             && self.more == More::No
             && !matches!(self.door, Door::Opening)
     }
-}
-
-/// Lets tenants take turns: the first endpoint of each, then the second of each, and so on, starting with
-/// another tenant each time.
-pub(super) fn interleave(ready: Vec<Ready>, start: usize) -> Vec<Ready> {
-    let mut order: Vec<TenantId> = Vec::new();
-    let mut by_tenant: HashMap<TenantId, VecDeque<Ready>> = HashMap::new();
-    for ready in ready {
-        let line = by_tenant.entry(ready.tenant.clone()).or_insert_with(|| {
-            order.push(ready.tenant.clone());
-            VecDeque::new()
-        });
-        line.push_back(ready);
-    }
-    let first = start.checked_rem(order.len()).unwrap_or(0);
-    order.rotate_left(first);
-    let mut result = Vec::new();
-    while !by_tenant.is_empty() {
-        for tenant in &order {
-            let Some(line) = by_tenant.get_mut(tenant) else { continue };
-            result.extend(line.pop_front());
-            if line.is_empty() {
-                by_tenant.remove(tenant);
-            }
-        }
-    }
-    result
 }
 
 /// The lines, with those idle for long forgotten when there are too many.

@@ -1,9 +1,12 @@
 //! Joins store, schedule and transport: claims what is due, delivers it, settles it.
 
+mod claims;
 mod flight;
+mod holdings;
 mod judge;
 mod lane;
 mod run;
+mod turns;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ use tokio::task::JoinHandle;
 
 use super::{EndpointBook, Outbox, Retention};
 use crate::deliver::Deliver;
-use crate::schedule::{BreakerPolicy, RetrySchedule, StatusPolicy};
+use crate::schedule::{BreakerPolicy, HostLimit, Rate, RetrySchedule, StatusPolicy};
 
 /// How much a [`Dispatcher`] does at a time, and how long it waits for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,15 @@ pub struct DispatchLimits {
     /// Attempts under way in all. Default 1,024: an endpoint that hangs takes 32 of them until its breaker
     /// opens, and cannot stall the rest.
     pub in_flight: usize,
+    /// Attempts under way for one tenant. Default 256: a tenant whose endpoints all hang leaves three quarters to the
+    /// others.
+    pub per_tenant: usize,
+    /// Bytes of payload held ready and under way, so that a backlog of large messages fits into memory. Default 32 MiB;
+    /// at least room for one message of [`MAX_PAYLOAD_LEN`](super::NewMessage::MAX_PAYLOAD_LEN) counts.
+    pub held_bytes: usize,
+    /// How many attempts an endpoint gets in a minute that has no rate of its own. Default `None`: as many as it takes.
+    /// Counts for this dispatcher.
+    pub rate: Option<Rate>,
     /// Verdicts are committed together when this many have come in. Default 256.
     pub batch: usize,
     /// … or when the first has waited this long. Default 5 ms.
@@ -56,6 +68,9 @@ impl Default for DispatchLimits {
         Self {
             per_endpoint: 32,
             in_flight: 1024,
+            per_tenant: 256,
+            held_bytes: 32 * 1024 * 1024,
+            rate: None,
             batch: 256,
             ack_window: Duration::from_millis(5),
             poll: Duration::from_millis(250),
@@ -73,7 +88,8 @@ impl Default for DispatchLimits {
 ///
 /// * No store transaction is open while a message is on its way.
 /// * Verdicts and claims are committed together, many at a time.
-/// * Each endpoint has its own line, breaker and pause; lines take turns.
+/// * Each endpoint has its own line, breaker, rate and pause. Tenants take turns by what they send, whatever number of
+///   endpoints they have, and no tenant and no destination host gets more than its cap.
 /// * Before a message is given up or an endpoint switched off, the [`Sink`] has recorded it. If it cannot, the
 ///   message stays.
 /// * A message that panics the transport is a failed attempt.
@@ -129,6 +145,7 @@ pub struct Dispatcher<O, D> {
     statuses: StatusPolicy,
     breaker: BreakerPolicy,
     limits: DispatchLimits,
+    hosts: HostLimit,
     instance: Box<str>,
 }
 
@@ -151,6 +168,7 @@ where
             statuses: StatusPolicy::standard(),
             breaker: BreakerPolicy::default(),
             limits: DispatchLimits::default(),
+            hosts: HostLimit::default(),
             instance: "dispatcher".into(),
         }
     }
@@ -188,6 +206,14 @@ where
     #[must_use]
     pub fn with_limits(mut self, limits: DispatchLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Caps what is under way to one destination host, together with everybody else who has this cap: other
+    /// dispatchers of this process, and handshakes.
+    #[must_use]
+    pub fn with_host_limit(mut self, hosts: HostLimit) -> Self {
+        self.hosts = hosts;
         self
     }
 

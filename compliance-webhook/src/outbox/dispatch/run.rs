@@ -2,7 +2,7 @@
 //!
 //! One call to the store is under way at a time; what comes in meanwhile is the next one's batch.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,18 +13,21 @@ use tokio::sync::watch;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::holdings::{Holdings, Parked};
 use super::judge::Ended;
-use super::lane::{Lanes, More, interleave};
+use super::lane::Lanes;
+use super::turns::Turns;
 use super::{DispatchReport, Dispatcher};
 use crate::deliver::Deliver;
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
     EndpointBookError, EndpointId, EndpointNote, EndpointRecord, Leased, Outbox, OutboxError, Ready, Round,
-    RoundResult, Settlement, Verdict, Want, Worker,
+    RoundResult, Settlement, Verdict, Worker,
 };
+use crate::schedule::HostSlot;
 
 /// The most endpoints looked at in one go.
-const READY_LIMIT: usize = 1024;
+pub(super) const READY_LIMIT: usize = 1024;
 /// How often lapsed leases are looked for.
 const UPKEEP: Duration = Duration::from_secs(1);
 /// How often old messages are deleted, in upkeeps, and how many at a time.
@@ -38,12 +41,15 @@ pub(super) struct Run<O, D> {
     pub(super) dispatcher: Arc<Dispatcher<O, D>>,
     pub(super) worker: Option<Worker>,
     pub(super) is_lost: bool,
-    pub(super) leased_until: Timestamp,
+    pub(super) lease: Option<Lease>,
     pub(super) lanes: Lanes,
-    /// The lines that may start an attempt, in turn.
-    pub(super) turn: VecDeque<EndpointId>,
-    /// The lines that may want messages, in turn.
-    pub(super) wanting: VecDeque<EndpointId>,
+    /// The lines that may start an attempt.
+    pub(super) turn: Turns,
+    /// The lines that may want messages.
+    pub(super) wanting: Turns,
+    /// The lines that have to wait for others.
+    pub(super) parked: Parked,
+    pub(super) holdings: Holdings,
     pub(super) queued: usize,
     pub(super) in_flight: usize,
     pub(super) round: Round,
@@ -54,7 +60,6 @@ pub(super) struct Run<O, D> {
     pub(super) next_look: Instant,
     pub(super) next_upkeep: Instant,
     pub(super) upkeeps: u32,
-    pub(super) looks: usize,
     /// Where the next look begins, when the last one did not see all.
     pub(super) cursor: Option<EndpointId>,
     pub(super) beat_at: Instant,
@@ -63,6 +68,17 @@ pub(super) struct Run<O, D> {
     pub(super) retry_at: Option<Instant>,
     pub(super) backoff: Duration,
     pub(super) report: DispatchReport,
+    /// What time spans are counted from.
+    pub(super) started: Instant,
+}
+
+/// How long what was claimed may be delivered.
+#[derive(Clone, Copy)]
+pub(super) struct Lease {
+    /// By the clock, which notices when the host was asleep.
+    until: Timestamp,
+    /// By elapsed time, which notices when the clock was set back.
+    end: Instant,
 }
 
 /// What a task answers.
@@ -75,10 +91,18 @@ pub(super) enum Done {
 
 /// What a task is about.
 pub(super) enum Flight {
-    /// At the endpoint as it was at that revision.
-    Attempt(Arc<Leased>, i64),
+    Attempt(Attempted),
     Opening(EndpointId),
     Recording(Then),
+}
+
+/// An attempt, at the endpoint as it was at that revision.
+pub(super) struct Attempted {
+    pub(super) leased: Arc<Leased>,
+    pub(super) revision: i64,
+    pub(super) host: Box<str>,
+    /// Kept until the attempt has landed.
+    pub(super) slot: HostSlot,
 }
 
 /// What the sink recorded.
@@ -96,10 +120,13 @@ pub(super) struct Then {
 
 type StoreCall = Pin<Box<dyn Future<Output = StoreAnswer> + Send>>;
 
+/// When a call to the store began.
+pub(super) type Begun = (Timestamp, Instant);
+
 enum StoreAnswer {
-    Joined(Result<Worker, OutboxError>, Timestamp),
+    Joined(Result<Worker, OutboxError>, Begun),
     Ready(Result<Vec<Ready>, OutboxError>),
-    Round { round: Round, begun: Timestamp, result: Result<RoundResult, OutboxError> },
+    Round { round: Round, begun: Begun, result: Result<RoundResult, OutboxError> },
     Upkeep(Result<bool, OutboxError>),
 }
 
@@ -126,10 +153,12 @@ where
             dispatcher: Arc::new(dispatcher),
             worker: None,
             is_lost: false,
-            leased_until: Timestamp::MIN,
+            lease: None,
             lanes: Lanes::default(),
-            turn: VecDeque::new(),
-            wanting: VecDeque::new(),
+            turn: Turns::default(),
+            wanting: Turns::default(),
+            parked: Parked::default(),
+            holdings: Holdings::default(),
             queued: 0,
             in_flight: 0,
             round: Round::default(),
@@ -140,13 +169,13 @@ where
             next_look: now,
             next_upkeep: now,
             upkeeps: 0,
-            looks: 0,
             cursor: None,
             beat_at: now,
             was_round: false,
             retry_at: None,
             backoff: FIRST_BACKOFF,
             report: DispatchReport::default(),
+            started: now,
         }
     }
 
@@ -157,7 +186,8 @@ where
         loop {
             let now = Instant::now();
             if deadline.is_none() {
-                self.start_attempts();
+                self.unpark(now);
+                self.start_attempts(now);
             }
             if call.is_none() {
                 call = self.next_call(now, deadline.is_some());
@@ -208,7 +238,7 @@ where
         self.tasks.shutdown().await;
         for (_, flight) in self.flights.drain() {
             let (token, revision) = match flight {
-                Flight::Attempt(leased, revision) => (leased.token, revision),
+                Flight::Attempt(attempt) => (attempt.leased.token, attempt.revision),
                 Flight::Recording(Then { settlement: Some(settlement), .. }) => {
                     (settlement.token, settlement.revision)
                 }
@@ -243,6 +273,11 @@ where
         self.dispatcher.clock.now()
     }
 
+    /// Whether what was claimed is still this dispatcher's, as far as it can tell.
+    pub(super) fn is_leased(&self, now: Instant) -> bool {
+        !self.is_lost && self.lease.is_some_and(|lease| self.now() < lease.until && now < lease.end)
+    }
+
     fn is_holding(&self) -> bool {
         self.queued > 0 || !self.flights.is_empty()
     }
@@ -259,7 +294,7 @@ where
             Some(worker) if !self.is_lost || is_stopping => worker,
             _ if is_stopping => return None,
             _ => {
-                let (instance, begun) = (self.dispatcher.instance.clone(), self.now());
+                let (instance, begun) = (self.dispatcher.instance.clone(), (self.now(), now));
                 return Some(Box::pin(async move {
                     StoreAnswer::Joined(outbox.join(&instance, limits.lease).await, begun)
                 }));
@@ -274,7 +309,7 @@ where
         }
         if let Some(round) = self.next_round(now, is_stopping) {
             self.was_round = true;
-            let begun = self.now();
+            let begun = (self.now(), now);
             return Some(Box::pin(async move {
                 let result = outbox.round(&worker, &round).await;
                 StoreAnswer::Round { round, begun, result }
@@ -293,6 +328,7 @@ where
         if self.look || now >= self.next_look {
             self.look = false;
             self.next_look = now.checked_add(limits.poll).unwrap_or(now);
+            self.unpark_hosts();
             let after = self.cursor.take();
             return Some(Box::pin(async move {
                 StoreAnswer::Ready(outbox.ready(after.as_ref(), READY_LIMIT).await)
@@ -314,8 +350,7 @@ where
         let has_waited =
             self.round_since.is_some_and(|since| now.saturating_duration_since(since) >= limits.ack_window);
         let is_full = self.round.settlements.len() >= limits.batch;
-        let must_beat =
-            self.is_holding() && !is_stopping && (now >= self.beat_at || self.now() >= self.leased_until);
+        let must_beat = self.is_holding() && !is_stopping && (now >= self.beat_at || !self.is_leased(now));
         let (wants, is_urgent) = if is_stopping { (Vec::new(), false) } else { self.wants() };
         let is_due = is_full || must_beat || is_urgent || (!self.is_settled() && (has_waited || is_stopping));
         if !is_due {
@@ -327,38 +362,13 @@ where
         Some(round)
     }
 
-    /// What there is room for, and whether any of it is known to be there.
-    fn wants(&mut self) -> (Vec<Want>, bool) {
-        let limits = self.dispatcher.limits;
-        let now = self.now();
-        let mut room =
-            limits.in_flight.saturating_mul(2).saturating_sub(self.in_flight.saturating_add(self.queued));
-        let (mut wants, mut is_urgent) = (Vec::new(), false);
-        for _ in 0..self.wanting.len() {
-            let Some(endpoint) = self.wanting.pop_front() else { break };
-            let Some(lane) = self.lanes.get(&endpoint) else { continue };
-            if lane.allowance(now, limits.per_endpoint) == 0 {
-                lane.more = More::No;
-            }
-            if lane.more == More::No {
-                lane.is_wanting = false;
-                continue;
-            }
-            let limit = lane.room(now, limits.per_endpoint).min(room);
-            if limit > 0 {
-                is_urgent |= lane.more == More::Yes;
-                room = room.saturating_sub(limit);
-                wants.push(Want { endpoint: endpoint.clone(), limit });
-            }
-            self.wanting.push_back(endpoint);
-        }
-        (wants, is_urgent)
-    }
-
     fn next_wake(&self, is_calling: bool, deadline: Option<Instant>) -> Instant {
         const FAR: Duration = Duration::from_secs(3600);
         let now = Instant::now();
         let mut wake = deadline.or_else(|| now.checked_add(FAR)).unwrap_or(now);
+        if let Some(parked) = self.parked.next_at().filter(|_| deadline.is_none()) {
+            wake = wake.min(parked);
+        }
         if is_calling {
             return wake;
         }
@@ -428,102 +438,11 @@ where
         }
     }
 
-    fn beaten(&mut self, worker: Worker, begun: Timestamp) {
+    pub(super) fn beaten(&mut self, worker: Worker, (began, instant): Begun) {
         let now = Instant::now();
-        self.leased_until = begun.saturating_add(worker.lease());
+        let end = instant.checked_add(worker.lease()).unwrap_or(instant);
+        self.lease = Some(Lease { until: began.saturating_add(worker.lease()), end });
         self.beat_at = now.checked_add(worker.lease().div_f32(3.0)).unwrap_or(now);
-    }
-
-    fn ready(&mut self, ready: Vec<Ready>) {
-        self.looks = self.looks.wrapping_add(1);
-        self.lanes.forget_idle();
-        if ready.len() >= READY_LIMIT {
-            self.cursor = ready.last().map(|last| last.endpoint.clone());
-        }
-        for ready in interleave(ready, self.looks) {
-            let lane = self.lanes.enter(&ready);
-            lane.more = More::Yes;
-            if !lane.is_wanting {
-                lane.is_wanting = true;
-                self.wanting.push_back(ready.endpoint);
-            }
-        }
-    }
-
-    fn rounded(&mut self, round: &Round, begun: Timestamp, result: RoundResult, is_stopping: bool) {
-        self.report.rounds = self.report.rounds.saturating_add(1);
-        self.count(round, &result);
-        if result.is_lost {
-            // Others have these messages now.
-            self.is_lost = true;
-            self.lanes.drain();
-            self.queued = 0;
-            return;
-        }
-        if let Some(worker) = self.worker {
-            self.beaten(worker, begun);
-        }
-        let limit = self.dispatcher.limits.per_endpoint;
-        let mut dry = Vec::new();
-        for want in &round.wants {
-            dry.push(self.lanes.get(&want.endpoint).is_some_and(|lane| lane.is_dry(limit)));
-        }
-        let mut given: HashMap<EndpointId, usize> = HashMap::new();
-        for leased in result.leased {
-            let count = given.entry(leased.endpoint.clone()).or_default();
-            *count = count.saturating_add(1);
-            self.line_up(leased, is_stopping);
-        }
-        for damaged in result.damaged {
-            let count = given.entry(damaged.endpoint.clone()).or_default();
-            *count = count.saturating_add(1);
-            self.damaged(damaged);
-        }
-        for (want, was_dry) in round.wants.iter().zip(dry) {
-            let Some(lane) = self.lanes.get(&want.endpoint) else { continue };
-            if lane.more != More::No {
-                lane.more = match given.get(&want.endpoint) {
-                    None => More::No,
-                    Some(count) if *count < want.limit => More::Maybe,
-                    Some(_) => More::Yes,
-                };
-                if was_dry && lane.more == More::Yes {
-                    lane.look_ahead();
-                }
-            }
-        }
-    }
-
-    fn count(&mut self, round: &Round, result: &RoundResult) {
-        self.report.fenced = self.report.fenced.saturating_add(result.fenced.len() as u64);
-        for settlement in &round.settlements {
-            if result.fenced.contains(&settlement.token) {
-                continue;
-            }
-            match settlement.verdict {
-                Verdict::Delivered { .. } => self.report.delivered = self.report.delivered.saturating_add(1),
-                Verdict::Dead { .. } => self.report.dead = self.report.dead.saturating_add(1),
-                Verdict::Released | Verdict::Retry { .. } => {}
-            }
-        }
-    }
-
-    fn line_up(&mut self, leased: Leased, is_stopping: bool) {
-        let (now, limit) = (self.now(), self.dispatcher.limits.per_endpoint);
-        let Some(lane) = self.lanes.get(&leased.endpoint) else { return self.release(leased) };
-        if leased.revision > lane.revision {
-            // Opened before the endpoint was changed, or its key.
-            lane.renew(leased.revision);
-        }
-        if is_stopping || lane.allowance(now, limit) == 0 {
-            return self.release(leased);
-        }
-        if !lane.is_in_turn {
-            lane.is_in_turn = true;
-            self.turn.push_back(leased.endpoint.clone());
-        }
-        lane.queue.push_back(leased);
-        self.queued = self.queued.saturating_add(1);
     }
 }
 

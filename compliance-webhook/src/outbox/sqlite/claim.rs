@@ -3,17 +3,15 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use compliance_core::clock::Timestamp;
 use compliance_core::id::TenantId;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::parcel::{self, COLUMNS, Item, ItemMessage};
-use super::{Query, SqliteOutbox, TablePrefix, corrupt, database_error, query, sql_limit};
-use crate::deliver::ContentType;
+use super::parcel::{self, COLUMNS, Item};
+use super::{Query, SqliteOutbox, TablePrefix, database_error, query};
+use crate::outbox::sql::{Claimed, StoredMessage, corrupt, sql_limit};
 use crate::outbox::{
     Damaged, EndpointId, LeaseToken, Leased, OutboxError, OutboxErrorKind, Ready, RoundResult, Want, Worker,
 };
-use crate::sign::MessageId;
 
 #[derive(Debug)]
 pub(super) struct ClaimStatements {
@@ -25,20 +23,26 @@ pub(super) struct ClaimStatements {
     disable_damaged: Arc<str>,
 }
 
-/// What may be claimed of endpoint ?1 at time ?2: at most ?3 messages tried before, ?4 in all.
+/// What may be claimed of endpoint ?1 at time ?2: at most ?3 messages tried before, ?4 in all, of ?5 bytes.
 const DUE: &str = "WITH open (seq, revision) AS (SELECT seq, revision FROM {p}endpoint \
        WHERE id = ?1 AND disabled_code IS NULL AND hold_until <= ?2), \
-     again AS MATERIALIZED (SELECT seq, fence, attempts, next_at FROM {p}delivery \
-       WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 \
+     again AS MATERIALIZED (SELECT seq, fence, attempts, next_at, size, ordering_key FROM {p}delivery AS d \
+       WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 AND {is_first} \
        ORDER BY next_at, seq LIMIT ?3), \
-     fresh AS MATERIALIZED (SELECT seq, fence, attempts, next_at FROM {p}delivery \
-       WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 \
+     fresh AS MATERIALIZED (SELECT seq, fence, attempts, next_at, size, ordering_key FROM {p}delivery AS d \
+       WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 AND {is_first} \
        ORDER BY seq LIMIT ?4 - (SELECT count(*) FROM again)), \
-     due AS (SELECT * FROM again UNION ALL SELECT * FROM fresh) ";
+     due AS (SELECT * FROM ( \
+       SELECT *, sum(size) OVER (ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) AS total \
+       FROM (SELECT * FROM again UNION ALL SELECT * FROM fresh)) WHERE total <= ?5) ";
+
+/// Whether delivery `d` is the first of those it is kept in order with.
+const IS_FIRST: &str = "(d.ordering_key IS NULL OR NOT EXISTS (SELECT 1 FROM {p}delivery AS b \
+     WHERE b.endpoint = d.endpoint AND b.ordering_key = d.ordering_key AND b.seq < d.seq AND b.state < 2))";
 
 impl ClaimStatements {
     pub(super) fn new(prefix: TablePrefix) -> Self {
-        let fill = |statement: &str| Arc::from(prefix.fill(statement));
+        let fill = |statement: &str| Arc::from(prefix.fill(&statement.replace("{is_first}", IS_FIRST)));
         Self {
             // Jumps from endpoint to endpoint in the index of pending messages instead of reading them all.
             ready: fill(
@@ -61,7 +65,8 @@ impl ClaimStatements {
                  FROM due AS d LEFT JOIN {{p}}message AS m ON m.seq = d.seq"
             )),
             due_without_message: fill(&format!(
-                "{DUE} SELECT seq, fence + 1, attempts, (SELECT revision FROM open), next_at FROM due"
+                "{DUE} SELECT seq, fence + 1, attempts, (SELECT revision FROM open), next_at, \
+                 ordering_key IS NOT NULL FROM due"
             )),
             message: fill("SELECT id, content_type, payload, enqueued_at FROM {p}message WHERE seq = ?1"),
             lease: fill(
@@ -151,6 +156,7 @@ impl SqliteOutbox {
             .bind(now)
             .bind(sql_limit(want.limit.div_ceil(4)))
             .bind(sql_limit(want.limit))
+            .bind(sql_limit(want.max_bytes))
     }
 
     async fn claim_together(
@@ -166,7 +172,12 @@ impl SqliteOutbox {
         };
         let mut items = parcel::unpack(&row, 1)?;
         items.sort_unstable_by_key(|item| send_order(item.next_at, item.sequence));
-        Ok(items.into_iter().map(|item| Claimed::unpacked(&item, revision, want)).collect())
+        let read = |item: Item<'_>| {
+            let token = LeaseToken::new(item.sequence, item.fence);
+            Claimed { token, attempts: item.attempts, revision, is_ordered: item.is_ordered }
+                .read(item.message, want)
+        };
+        Ok(items.into_iter().map(read).collect())
     }
 
     async fn claim_one_by_one(
@@ -180,7 +191,7 @@ impl SqliteOutbox {
         let due = self.due(&statements.due_without_message, want, now);
         let rows = due.fetch_all(&mut *connection).await.map_err(database_error)?;
         let mut found = Vec::new();
-        for (claimed, _) in Claimed::sorted(&rows)? {
+        for claimed in read_all_claimed(&rows)? {
             let sequence = claimed.token.sequence();
             let message = if unreadable.contains(&sequence) {
                 None
@@ -188,10 +199,7 @@ impl SqliteOutbox {
                 let message = query(&statements.message).bind(sequence);
                 message.fetch_optional(&mut *connection).await.map_err(database_error)?
             };
-            found.push(match message {
-                Some(message) => claimed.with_message(&message, want),
-                None => Err(claimed.damaged(want)),
-            });
+            found.push(claimed.read(message.as_ref().and_then(read_message), want));
         }
         Ok(found)
     }
@@ -206,7 +214,7 @@ impl SqliteOutbox {
         for want in wants {
             let due = self.due(&statements.due_without_message, want, now);
             let rows = due.fetch_all(&mut *connection).await.map_err(database_error)?;
-            for (claimed, _) in Claimed::sorted(&rows)? {
+            for claimed in read_all_claimed(&rows)? {
                 let sequence = claimed.token.sequence();
                 let message = query(&statements.message).bind(sequence);
                 match message.fetch_optional(&mut *connection).await.map_err(database_error) {
@@ -237,66 +245,27 @@ impl SqliteOutbox {
     }
 }
 
-/// What stands beside the message.
-struct Claimed {
-    token: LeaseToken,
-    attempts: i64,
-    revision: i64,
-    next_at: i64,
+fn read_claimed(row: &SqliteRow) -> Result<(Claimed, i64), OutboxError> {
+    let number = |column: usize| row.try_get::<i64, _>(column).map_err(|_| corrupt("delivery"));
+    let token = LeaseToken::new(number(0)?, number(1)?);
+    let claimed = Claimed { token, attempts: number(2)?, revision: number(3)?, is_ordered: number(5)? != 0 };
+    Ok((claimed, number(4)?))
 }
 
-impl Claimed {
-    fn read(row: &SqliteRow) -> Result<Self, OutboxError> {
-        let number = |column: usize| row.try_get::<i64, _>(column).map_err(|_| corrupt("delivery"));
-        let token = LeaseToken::new(number(0)?, number(1)?);
-        Ok(Self { token, attempts: number(2)?, revision: number(3)?, next_at: number(4)? })
-    }
+/// In the order to send them.
+fn read_all_claimed(rows: &[SqliteRow]) -> Result<Vec<Claimed>, OutboxError> {
+    let mut claimed = rows.iter().map(read_claimed).collect::<Result<Vec<_>, _>>()?;
+    claimed.sort_unstable_by_key(|(claimed, next_at)| send_order(*next_at, claimed.token.sequence()));
+    Ok(claimed.into_iter().map(|(claimed, _)| claimed).collect())
+}
 
-    /// In the order to send them.
-    fn sorted(rows: &[SqliteRow]) -> Result<Vec<(Self, &SqliteRow)>, OutboxError> {
-        let claimed: Result<Vec<_>, OutboxError> =
-            rows.iter().map(|row| Ok((Self::read(row)?, row))).collect();
-        let mut claimed = claimed?;
-        claimed.sort_unstable_by_key(|(claimed, _)| send_order(claimed.next_at, claimed.token.sequence()));
-        Ok(claimed)
-    }
-
-    fn with_message(&self, row: &SqliteRow, want: &Want) -> Result<Leased, Damaged> {
-        let message = || {
-            Some(ItemMessage {
-                enqueued_at: row.try_get(3).ok()?,
-                id: row.try_get::<&str, _>(0).ok()?.as_bytes(),
-                content_type: row.try_get::<&str, _>(1).ok()?.as_bytes(),
-                payload: row.try_get(2).ok()?,
-            })
-        };
-        message().and_then(|message| self.readable(&message, want)).ok_or_else(|| self.damaged(want))
-    }
-
-    fn unpacked(item: &Item<'_>, revision: i64, want: &Want) -> Result<Leased, Damaged> {
-        let token = LeaseToken::new(item.sequence, item.fence);
-        let claimed = Self { token, attempts: item.attempts, revision, next_at: item.next_at };
-        let message = item.message.as_ref();
-        message.and_then(|message| claimed.readable(message, want)).ok_or_else(|| claimed.damaged(want))
-    }
-
-    fn readable(&self, message: &ItemMessage<'_>, want: &Want) -> Option<Leased> {
-        let text = |bytes| std::str::from_utf8(bytes).ok();
-        Some(Leased {
-            token: self.token,
-            id: MessageId::parse(text(message.id)?).ok()?,
-            endpoint: want.endpoint.clone(),
-            revision: self.revision,
-            payload: message.payload.into(),
-            content_type: ContentType::parse(text(message.content_type)?).ok()?,
-            attempts: u32::try_from(self.attempts).ok()?,
-            enqueued_at: Timestamp::from_unix_millis(message.enqueued_at),
-        })
-    }
-
-    fn damaged(&self, want: &Want) -> Damaged {
-        Damaged { token: self.token, endpoint: want.endpoint.clone(), revision: self.revision }
-    }
+fn read_message(row: &SqliteRow) -> Option<StoredMessage<'_>> {
+    Some(StoredMessage {
+        enqueued_at: row.try_get(3).ok()?,
+        id: row.try_get::<&str, _>(0).ok()?.as_bytes(),
+        content_type: row.try_get::<&str, _>(1).ok()?.as_bytes(),
+        payload: row.try_get(2).ok()?,
+    })
 }
 
 /// Those tried before first, then fresh ones. Sorted here: SQLite would copy the payloads to sort them.
@@ -316,5 +285,5 @@ fn read_ready(row: &SqliteRow) -> Option<Ready> {
 /// Whether SQLite met a page that is not what it wrote.
 pub(super) fn is_damage(error: OutboxError) -> bool {
     const CORRUPT: i32 = 11;
-    matches!(error.kind(), OutboxErrorKind::Database { code } if code & 0xff == CORRUPT)
+    matches!(error.kind(), OutboxErrorKind::Database { code } if code.sqlite().is_some_and(|code| code & 0xff == CORRUPT))
 }

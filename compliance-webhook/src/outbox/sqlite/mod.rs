@@ -20,11 +20,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Notify;
 
-pub use self::schema::{TablePrefix, TablePrefixError, enqueue_statement, migrations};
+pub use self::schema::{enqueue_statement, migrations};
 
 use super::{
-    Counts, DeadLetter, EndpointId, EndpointRecord, EndpointState, NewMessage, Outbox, OutboxError,
-    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement, Uncommitted, Verdict, Worker,
+    Counts, DatabaseCode, DeadLetter, EndpointId, EndpointRecord, NewMessage, Outbox, OutboxError,
+    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement, TablePrefix, Uncommitted,
+    Verdict, Worker,
 };
 use crate::sign::MessageId;
 
@@ -219,6 +220,7 @@ impl SqliteOutbox {
             .bind(message.content_type().as_str())
             .bind(message.payload())
             .bind(self.now_millis())
+            .bind(message.ordering_key())
             .execute(&mut *connection)
             .await
             .map_err(database_error)?;
@@ -434,35 +436,16 @@ fn database_error(error: sqlx::Error) -> OutboxError {
         }
         sqlx::Error::Io(_) => OutboxErrorKind::Io,
         sqlx::Error::Database(refusal) => {
-            let code = refusal.code().and_then(|code| code.parse().ok()).unwrap_or(0_i32);
+            let code: i32 = refusal.code().and_then(|code| code.parse().ok()).unwrap_or_default();
             // The low byte of an extended result code is the primary one.
             match code & 0xff {
                 BUSY | LOCKED => OutboxErrorKind::Busy,
                 FULL => OutboxErrorKind::Full,
                 IO => OutboxErrorKind::Io,
-                _ => OutboxErrorKind::Database { code },
+                _ => OutboxErrorKind::Database { code: DatabaseCode::from_sqlite(code) },
             }
         }
-        _ => OutboxErrorKind::Database { code: 0 },
+        _ => OutboxErrorKind::Database { code: DatabaseCode::UNKNOWN },
     };
     kind.into()
-}
-
-fn corrupt(column: &'static str) -> OutboxError {
-    OutboxErrorKind::Corrupt { column }.into()
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn sql_limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-fn disabled_code(state: &EndpointState) -> Option<&str> {
-    match state {
-        EndpointState::Disabled { code } => Some(code),
-        EndpointState::Enabled => None,
-    }
 }

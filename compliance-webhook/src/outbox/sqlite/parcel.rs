@@ -7,11 +7,13 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::{corrupt, database_error};
+use super::database_error;
 use crate::outbox::OutboxError;
+use crate::outbox::sql::{StoredMessage, corrupt};
 
 /// The columns, for messages `m` of deliveries `d`. A message that is not there has the lengths -1.
-pub(super) const COLUMNS: &str = "group_concat(format('%d %d %d %d %d %d %d %d', d.seq, d.fence + 1, d.attempts, d.next_at, \
+pub(super) const COLUMNS: &str = "group_concat(format('%d %d %d %d %d %d %d %d %d', d.seq, d.fence + 1, d.attempts, d.next_at, \
+       d.ordering_key IS NOT NULL, \
        coalesce(m.enqueued_at, 0), coalesce(octet_length(m.id), -1), \
        coalesce(octet_length(m.content_type), -1), coalesce(octet_length(m.payload), -1)), ';'), \
      CAST(group_concat(m.id || m.content_type, '') AS BLOB), \
@@ -23,15 +25,9 @@ pub(super) struct Item<'r> {
     pub(super) fence: i64,
     pub(super) attempts: i64,
     pub(super) next_at: i64,
+    pub(super) is_ordered: bool,
     /// `None` when it is not there.
-    pub(super) message: Option<ItemMessage<'r>>,
-}
-
-pub(super) struct ItemMessage<'r> {
-    pub(super) enqueued_at: i64,
-    pub(super) id: &'r [u8],
-    pub(super) content_type: &'r [u8],
-    pub(super) payload: &'r [u8],
+    pub(super) message: Option<StoredMessage<'r>>,
 }
 
 /// Takes the columns from `first` on apart.
@@ -49,6 +45,7 @@ fn unpack_one<'r>(numbers: &str, names: &mut &'r [u8], payloads: &mut &'r [u8]) 
     let mut numbers = numbers.split(' ').map(|number| number.parse::<i64>().ok());
     let mut next = || numbers.next().flatten();
     let (sequence, fence, attempts, next_at) = (next()?, next()?, next()?, next()?);
+    let is_ordered = next()? != 0;
     let (enqueued_at, id, content_type, payload) = (next()?, next()?, next()?, next()?);
     let message = if id < 0 || content_type < 0 || payload < 0 {
         None
@@ -59,7 +56,7 @@ fn unpack_one<'r>(numbers: &str, names: &mut &'r [u8], payloads: &mut &'r [u8]) 
             Some(taken)
         };
         let (id, content_type) = (take(names, id)?, take(names, content_type)?);
-        Some(ItemMessage { enqueued_at, id, content_type, payload: take(payloads, payload)? })
+        Some(StoredMessage { enqueued_at, id, content_type, payload: take(payloads, payload)? })
     };
-    Some(Item { sequence, fence, attempts, next_at, message })
+    Some(Item { sequence, fence, attempts, next_at, is_ordered, message })
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use compliance_core::clock::Timestamp;
-use compliance_core::id::TenantId;
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
-use super::{SqliteOutbox, TablePrefix, corrupt, database_error, disabled_code, millis, query, sql_limit};
+use super::{SqliteOutbox, TablePrefix, database_error, query};
+use crate::outbox::sql::{
+    EndpointRow, ceil_millis, counts, disabled_code, endpoint_record, millis, sql_limit, stored_rate,
+    unreadable_id,
+};
 use crate::outbox::{
-    Counts, DeadLetter, EndpointId, EndpointRecord, EndpointState, OutboxError, OutboxErrorKind, Replay,
-    Retention,
+    Counts, DeadLetter, EndpointId, EndpointRecord, OutboxError, OutboxErrorKind, Replay, Retention,
 };
 use crate::sign::MessageId;
 
@@ -31,15 +33,15 @@ impl ReadStatements {
         Self {
             insert_endpoint: fill(
                 "INSERT INTO {p}endpoint \
-                 (id, tenant, url, sealed_keys, disabled_code, failing_since, revision) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                 (id, tenant, url, sealed_keys, disabled_code, failing_since, revision, rate) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
             ),
             update_endpoint: fill(
                 "UPDATE {p}endpoint SET url = ?3, sealed_keys = ?4, disabled_code = ?5, failing_since = ?6, \
-                 revision = ?7, hold_until = 0 WHERE id = ?1 AND tenant = ?2 AND revision = ?7 - 1",
+                 revision = ?7, rate = ?8, hold_until = 0 WHERE id = ?1 AND tenant = ?2 AND revision = ?7 - 1",
             ),
             endpoint: fill(
-                "SELECT tenant, url, sealed_keys, disabled_code, revision, failing_since \
+                "SELECT tenant, url, sealed_keys, disabled_code, revision, failing_since, rate \
                  FROM {p}endpoint WHERE id = ?",
             ),
             dead_letters: fill(
@@ -94,6 +96,7 @@ impl SqliteOutbox {
             .bind(disabled_code(record.state()))
             .bind(record.failing_since().map(Timestamp::as_unix_millis))
             .bind(record.revision())
+            .bind(stored_rate(record))
             .execute(connection)
             .await
             .map_err(database_error)?;
@@ -105,28 +108,13 @@ impl SqliteOutbox {
         connection: &mut SqliteConnection,
         id: &EndpointId,
     ) -> Result<Option<EndpointRecord>, OutboxError> {
-        type Row = (String, String, Vec<u8>, Option<String>, i64, Option<i64>);
-        let row: Option<Row> = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.read_statements().endpoint)))
-            .bind(id.as_str())
-            .fetch_optional(connection)
-            .await
-            .map_err(database_error)?;
-        let Some((tenant, url, sealed_keys, disabled, revision, failing_since)) = row else {
-            return Ok(None);
-        };
-        let tenant = TenantId::new(tenant).map_err(|_| corrupt("endpoint.tenant"))?;
-        let state =
-            disabled.map_or(EndpointState::Enabled, |code| EndpointState::Disabled { code: code.into() });
-        let failing_since = failing_since.map(Timestamp::from_unix_millis);
-        Ok(Some(EndpointRecord::from_stored(
-            id.clone(),
-            tenant,
-            url.into(),
-            sealed_keys.into(),
-            state,
-            revision,
-            failing_since,
-        )))
+        let row: Option<EndpointRow> =
+            sqlx::query_as(AssertSqlSafe(Arc::clone(&self.read_statements().endpoint)))
+                .bind(id.as_str())
+                .fetch_optional(connection)
+                .await
+                .map_err(database_error)?;
+        row.map(|row| endpoint_record(id, row)).transpose()
     }
 
     pub(super) async fn dead_letters_in(
@@ -149,10 +137,7 @@ impl SqliteOutbox {
                 let readable = row.try_get::<&str, _>(1).ok().and_then(|id| MessageId::parse(id).ok());
                 let id = match readable {
                     Some(id) => id,
-                    None => {
-                        let name = format!("{UNREADABLE}{}", number(0)?);
-                        MessageId::parse(&name).map_err(|_| corrupt("message.id"))?
-                    }
+                    None => unreadable_id(number(0)?)?,
                 };
                 Ok(DeadLetter {
                     id,
@@ -211,26 +196,6 @@ impl SqliteOutbox {
             .fetch_all(connection)
             .await
             .map_err(database_error)?;
-        let mut counts = Counts::default();
-        for (state, count) in rows {
-            let slot = match state {
-                0 => &mut counts.pending,
-                1 => &mut counts.leased,
-                2 => &mut counts.delivered,
-                3 => &mut counts.dead,
-                _ => return Err(corrupt("delivery.state")),
-            };
-            *slot = u64::try_from(count).unwrap_or(0);
-        }
-        Ok(counts)
+        counts(rows)
     }
-}
-
-/// What stands for the id of a dead letter that cannot be read, with its sequence number behind.
-const UNREADABLE: &str = "unreadable_";
-
-/// The first whole millisecond that is not before `at`, so that a range keeps its meaning.
-fn ceil_millis(at: Timestamp) -> i64 {
-    let floor = at.as_unix_millis();
-    if Timestamp::from_unix_millis(floor) < at { floor.saturating_add(1) } else { floor }
 }

@@ -2,75 +2,14 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
-use super::database_error;
+use super::{TablePrefix, database_error};
 use crate::outbox::{OutboxError, OutboxErrorKind};
 
-/// The insert of [`enqueue_statement`]. Whoever counts rows needs none returned, which costs a quarter of the whole.
-pub(super) const ENQUEUE: &str = "INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at) \
-     SELECT ?1, seq, ?4, ?5, ?6, ?7 FROM {p}endpoint WHERE id = ?2 AND tenant = ?3 ON CONFLICT DO NOTHING";
+/// The insert of [`enqueue_statement`].
+pub(super) const ENQUEUE: &str = "INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at, ordering_key) \
+     SELECT ?1, seq, ?4, ?5, ?6, ?7, ?8 FROM {p}endpoint WHERE id = ?2 AND tenant = ?3 ON CONFLICT DO NOTHING";
 
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
-
-/// What the names of the outbox's tables start with, `webhook_` unless said otherwise.
-///
-/// ```
-/// use compliance_webhook::outbox::sqlite::TablePrefix;
-///
-/// assert_eq!(TablePrefix::new("billing_hooks_")?.as_str(), "billing_hooks_");
-/// assert_eq!(TablePrefix::new("a; DROP").unwrap_err().code(), "outbox.table_prefix");
-/// # Ok::<(), compliance_webhook::outbox::sqlite::TablePrefixError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TablePrefix(&'static str);
-
-impl TablePrefix {
-    /// The longest prefix, in bytes.
-    pub const MAX_LEN: usize = 32;
-
-    /// Takes a prefix: lower-case letters, digits and underscores, starting with a letter.
-    ///
-    /// # Errors
-    /// `outbox.table_prefix` on another length or another character.
-    pub fn new(prefix: &'static str) -> Result<Self, TablePrefixError> {
-        let shaped = prefix.len() <= Self::MAX_LEN
-            && prefix.starts_with(|first: char| first.is_ascii_lowercase())
-            && prefix.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        if shaped { Ok(Self(prefix)) } else { Err(TablePrefixError(())) }
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.0
-    }
-
-    /// Puts the prefix into a statement that says `{p}`.
-    pub(super) fn fill(self, statement: &str) -> String {
-        statement.replace("{p}", self.0)
-    }
-}
-
-impl Default for TablePrefix {
-    fn default() -> Self {
-        Self("webhook_")
-    }
-}
-
-/// A table prefix was not of its shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "table prefix is not of the form `[a-z][a-z0-9_]*` up to {max} bytes",
-    max = TablePrefix::MAX_LEN
-)]
-pub struct TablePrefixError(());
-
-impl TablePrefixError {
-    /// `outbox.table_prefix`.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        "outbox.table_prefix"
-    }
-}
 
 /// The statements that make the tables, for services that run their migrations themselves. Each of them is one
 /// version; [`SqliteOutbox::open`](super::SqliteOutbox::open) applies those that are missing and notes them in
@@ -83,7 +22,7 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 /// The statement that enqueues, for drivers other than `sqlx`, inside the caller's own transaction.
 ///
 /// Parameters: 1 message id ([`MessageId`](crate::MessageId)), 2 endpoint id, 3 tenant, 4 idempotency key or
-/// null, 5 content type, 6 payload as a blob, 7 now in milliseconds since the Unix epoch. It returns one row
+/// null, 5 content type, 6 payload as a blob, 7 now in milliseconds since the Unix epoch, 8 ordering key or null. It returns one row
 /// with the message's number; no row means that the endpoint is not the tenant's, or that id or key were used
 /// before.
 #[must_use]

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use super::{SqliteOutbox, TablePrefix, database_error, millis, query};
+use super::{SqliteOutbox, TablePrefix, database_error, query};
+use crate::outbox::sql::millis;
 use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Settlement, Verdict, Worker};
 
 #[derive(Debug)]

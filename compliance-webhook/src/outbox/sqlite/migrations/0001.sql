@@ -7,7 +7,9 @@ CREATE TABLE {p}endpoint (
     disabled_code TEXT,
     revision      INTEGER NOT NULL,
     hold_until    INTEGER NOT NULL DEFAULT 0,
-    failing_since INTEGER
+    failing_since INTEGER,
+    -- Attempts in a minute.
+    rate          INTEGER
 ) STRICT;
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
@@ -18,6 +20,7 @@ CREATE TABLE {p}message (
                     CHECK (length(id) BETWEEN 1 AND 128 AND id NOT GLOB '*[^!-~]*' AND instr(id, '.') = 0),
     endpoint        INTEGER NOT NULL REFERENCES {p}endpoint (seq),
     idempotency_key TEXT,
+    ordering_key    TEXT,
     content_type    TEXT    NOT NULL
                     CHECK (length(content_type) BETWEEN 3 AND 128 AND content_type GLOB '?*/?*'
                         AND content_type NOT GLOB '*[^ -~]*' AND instr(content_type, '  ') = 0
@@ -39,16 +42,22 @@ CREATE TABLE {p}delivery (
     attempts    INTEGER NOT NULL DEFAULT 0,
     settled_at  INTEGER,
     last_status INTEGER,
-    last_code   TEXT
+    last_code   TEXT,
+    -- Of the payload.
+    size         INTEGER NOT NULL DEFAULT 0,
+    ordering_key TEXT
 ) STRICT;
 CREATE INDEX {p}delivery_pending ON {p}delivery (endpoint, next_at) WHERE state = 0;
 CREATE INDEX {p}delivery_leased ON {p}delivery (worker) WHERE state = 1;
+CREATE INDEX {p}delivery_ordered ON {p}delivery (endpoint, ordering_key, seq)
+    WHERE ordering_key IS NOT NULL AND state < 2;
 CREATE INDEX {p}delivery_settled ON {p}delivery (state, settled_at) WHERE state >= 2;
 
 -- So that one insert statement enqueues.
 CREATE TRIGGER {p}message_enqueued AFTER INSERT ON {p}message
 BEGIN
-    INSERT INTO {p}delivery (seq, endpoint) VALUES (NEW.seq, NEW.endpoint);
+    INSERT INTO {p}delivery (seq, endpoint, size, ordering_key)
+    VALUES (NEW.seq, NEW.endpoint, octet_length(NEW.payload), NEW.ordering_key);
 END;
 
 CREATE TABLE {p}worker (

@@ -1,0 +1,178 @@
+//! What the store is asked for, and what becomes of what it gives.
+
+use std::collections::HashMap;
+
+use super::lane::More;
+use super::run::{Begun, READY_LIMIT, Run};
+use super::turns::Turns;
+use crate::deliver::Deliver;
+use crate::outbox::{EndpointId, Leased, NewMessage, Outbox, Ready, Round, RoundResult, Verdict, Want};
+
+impl<O, D> Run<O, D>
+where
+    O: Outbox + Clone + 'static,
+    D: Deliver + 'static,
+{
+    pub(super) fn ready(&mut self, ready: Vec<Ready>) {
+        self.lanes.forget_idle();
+        if ready.len() >= READY_LIMIT {
+            self.cursor = ready.last().map(|last| last.endpoint.clone());
+        }
+        for ready in ready {
+            self.lanes.enter(&ready).more = More::Yes;
+            self.want(&ready.endpoint);
+        }
+    }
+
+    fn want(&mut self, endpoint: &EndpointId) {
+        if let Some(lane) = self.lanes.get(endpoint)
+            && !lane.is_wanting
+        {
+            lane.is_wanting = true;
+            self.wanting.push(&lane.tenant, endpoint.clone());
+        }
+    }
+
+    /// The next message of the same order can be claimed with the verdict on this one.
+    pub(super) fn want_next(&mut self, leased: &Leased) {
+        if leased.is_ordered
+            && let Some(lane) = self.lanes.get(&leased.endpoint)
+        {
+            lane.more = More::Yes;
+            self.want(&leased.endpoint);
+        }
+    }
+
+    /// What there is room for, and whether any of it is known to be there. Tenants take turns, and none has more than
+    /// its part of the room.
+    pub(super) fn wants(&mut self) -> (Vec<Want>, bool) {
+        let limits = self.dispatcher.limits;
+        let now = self.now();
+        let capacity = limits.in_flight.saturating_mul(2);
+        let mut room = capacity.saturating_sub(self.in_flight.saturating_add(self.queued));
+        let mut bytes = limits.held_bytes.saturating_sub(self.holdings.bytes());
+        let tenants = self.wanting.tenants().max(self.holdings.tenants()).max(1);
+        let part = capacity.div_ceil(tenants).min(limits.per_tenant.saturating_mul(2));
+        let endpoints = self.wanting.len().max(1);
+        let max_bytes = bytes.checked_div(endpoints).unwrap_or(0).max(NewMessage::MAX_STORED_LEN);
+        let (mut wants, mut served, mut is_urgent) = (Vec::new(), Vec::new(), false);
+        let mut asked: HashMap<_, usize> = HashMap::new();
+        while room > 0 && bytes >= max_bytes {
+            let Some(endpoint) = self.wanting.pop(|_| Turns::QUANTUM) else { break };
+            let Some(lane) = self.lanes.get(&endpoint) else { continue };
+            if lane.allowance(now, limits.per_endpoint) == 0 {
+                lane.more = More::No;
+            }
+            if lane.more == More::No {
+                lane.is_wanting = false;
+                continue;
+            }
+            let asked = asked.entry(lane.tenant.clone()).or_insert_with(|| self.holdings.held(&lane.tenant));
+            let limit = lane.room(now, limits.per_endpoint).min(room).min(part.saturating_sub(*asked));
+            if limit > 0 {
+                is_urgent |= lane.more == More::Yes;
+                *asked = asked.saturating_add(limit);
+                room = room.saturating_sub(limit);
+                bytes = bytes.saturating_sub(max_bytes);
+                wants.push(Want { endpoint: endpoint.clone(), limit, max_bytes });
+            }
+            served.push((lane.tenant.clone(), endpoint));
+        }
+        // Behind those that had no turn.
+        for (tenant, endpoint) in served {
+            self.wanting.push(&tenant, endpoint);
+        }
+        (wants, is_urgent)
+    }
+
+    pub(super) fn rounded(&mut self, round: &Round, begun: Begun, result: RoundResult, is_stopping: bool) {
+        self.report.rounds = self.report.rounds.saturating_add(1);
+        self.count(round, &result);
+        if result.is_lost {
+            // Others have these messages now.
+            self.is_lost = true;
+            for leased in self.lanes.drain() {
+                self.let_go(&leased);
+            }
+            return;
+        }
+        if let Some(worker) = self.worker {
+            self.beaten(worker, begun);
+        }
+        let limit = self.dispatcher.limits.per_endpoint;
+        let mut dry = Vec::new();
+        for want in &round.wants {
+            dry.push(self.lanes.get(&want.endpoint).is_some_and(|lane| lane.is_dry(limit)));
+        }
+        let mut given: HashMap<EndpointId, usize> = HashMap::new();
+        let mut cut: HashMap<EndpointId, usize> = HashMap::new();
+        for leased in result.leased {
+            let count = given.entry(leased.endpoint.clone()).or_default();
+            *count = count.saturating_add(1);
+            let bytes = cut.entry(leased.endpoint.clone()).or_default();
+            *bytes = bytes.saturating_add(leased.payload.len());
+            self.line_up(leased, is_stopping);
+        }
+        for damaged in result.damaged {
+            let count = given.entry(damaged.endpoint.clone()).or_default();
+            *count = count.saturating_add(1);
+            self.damaged(damaged);
+        }
+        for (want, was_dry) in round.wants.iter().zip(dry) {
+            let Some(lane) = self.lanes.get(&want.endpoint) else { continue };
+            if lane.more != More::No {
+                let bytes = cut.get(&want.endpoint).copied().unwrap_or(0);
+                let may_be_cut = bytes.saturating_add(NewMessage::MAX_STORED_LEN) > want.max_bytes;
+                lane.more = match given.get(&want.endpoint) {
+                    None => More::No,
+                    Some(count) if *count < want.limit && !may_be_cut => More::Maybe,
+                    Some(_) => More::Yes,
+                };
+                if was_dry && lane.more == More::Yes {
+                    lane.look_ahead();
+                }
+            }
+        }
+    }
+
+    pub(super) fn count(&mut self, round: &Round, result: &RoundResult) {
+        self.report.fenced = self.report.fenced.saturating_add(result.fenced.len() as u64);
+        for settlement in &round.settlements {
+            if result.fenced.contains(&settlement.token) {
+                continue;
+            }
+            match settlement.verdict {
+                Verdict::Delivered { .. } => self.report.delivered = self.report.delivered.saturating_add(1),
+                Verdict::Dead { .. } => self.report.dead = self.report.dead.saturating_add(1),
+                Verdict::Released | Verdict::Retry { .. } => {}
+            }
+        }
+    }
+
+    fn line_up(&mut self, leased: Leased, is_stopping: bool) {
+        let (now, limit) = (self.now(), self.dispatcher.limits.per_endpoint);
+        let Some(lane) = self.lanes.get(&leased.endpoint) else { return self.release(leased) };
+        if leased.revision > lane.revision {
+            // Opened before the endpoint was changed, or its key.
+            lane.renew(leased.revision);
+        }
+        if is_stopping || lane.allowance(now, limit) == 0 {
+            return self.release(leased);
+        }
+        if !lane.is_in_turn {
+            lane.is_in_turn = true;
+            self.turn.push(&lane.tenant, leased.endpoint.clone());
+        }
+        self.holdings.take(&lane.tenant, &leased);
+        lane.queue.push_back(leased);
+        self.queued = self.queued.saturating_add(1);
+    }
+
+    /// A message that stood in line does not any more.
+    pub(super) fn let_go(&mut self, leased: &Leased) {
+        self.queued = self.queued.saturating_sub(1);
+        if let Some(lane) = self.lanes.get(&leased.endpoint) {
+            self.holdings.give_up(&lane.tenant, leased);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Endpoints, dead letters, replay, retention, counts.
+
+use std::sync::Arc;
+
+use compliance_core::clock::Timestamp;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+
+use super::{PostgresOutbox, TablePrefix, database_error, query, schema};
+use crate::outbox::sql::{
+    EndpointRow, ceil_millis, counts, disabled_code, endpoint_record, millis, sql_limit, stored_rate,
+    unreadable_id,
+};
+use crate::outbox::{
+    Counts, DeadLetter, EndpointId, EndpointRecord, OutboxError, OutboxErrorKind, Replay, Retention,
+};
+use crate::sign::MessageId;
+
+#[derive(Debug)]
+pub(super) struct ReadStatements {
+    insert_endpoint: Arc<str>,
+    update_endpoint: Arc<str>,
+    endpoint: Arc<str>,
+    dead_letters: Arc<str>,
+    replay_message: Arc<str>,
+    replay_settled: Arc<str>,
+    purge: Arc<str>,
+    counts: Arc<str>,
+}
+
+impl ReadStatements {
+    pub(super) fn new(prefix: TablePrefix) -> Self {
+        let fill = |statement: &str| Arc::from(schema::fill(prefix, statement));
+        Self {
+            insert_endpoint: fill(
+                "INSERT INTO {p}endpoint \
+                 (id, tenant, url, sealed_keys, disabled_code, failing_since, revision, rate) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            ),
+            update_endpoint: fill(
+                "UPDATE {p}endpoint SET url = $3, sealed_keys = $4, disabled_code = $5, failing_since = $6, \
+                 revision = $7, rate = $8, hold_until = 0 WHERE id = $1 AND tenant = $2 AND revision = $7 - 1",
+            ),
+            endpoint: fill(
+                "SELECT tenant, url, sealed_keys, disabled_code, revision, failing_since, rate \
+                 FROM {p}endpoint WHERE id = $1",
+            ),
+            dead_letters: fill(
+                "SELECT d.seq, m.id, d.attempts, d.last_status, coalesce(d.last_code, ''), coalesce(d.settled_at, 0) \
+                 FROM {p}delivery AS d LEFT JOIN {p}message AS m ON m.seq = d.seq \
+                 WHERE d.state = 3 AND d.endpoint = (SELECT seq FROM {p}endpoint WHERE id = $1) \
+                 ORDER BY d.settled_at DESC, d.seq DESC LIMIT $2",
+            ),
+            replay_message: fill(
+                "UPDATE {p}delivery SET state = 0, next_at = 0, attempts = 0, settled_at = NULL \
+                 WHERE state >= 2 AND seq = (SELECT m.seq FROM {p}message AS m \
+                 JOIN {p}endpoint AS e ON e.seq = m.endpoint WHERE e.id = $1 AND m.id = $2)",
+            ),
+            replay_settled: fill(
+                "UPDATE {p}delivery SET state = 0, next_at = 0, attempts = 0, settled_at = NULL \
+                 WHERE state >= $4 AND state >= 2 AND settled_at >= $2 AND settled_at < $3 \
+                 AND endpoint = (SELECT seq FROM {p}endpoint WHERE id = $1)",
+            ),
+            // Locked first and in one order, so that two dispatchers that clean up do not wait for each other.
+            purge: fill(
+                "WITH delivered AS ( \
+                   SELECT seq, settled_at FROM {p}delivery \
+                   WHERE state = 2 AND settled_at <= coalesce($4::bigint, {now}) - $1 \
+                   ORDER BY settled_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
+                 dead AS ( \
+                   SELECT seq, settled_at FROM {p}delivery \
+                   WHERE state = 3 AND settled_at <= coalesce($4::bigint, {now}) - $2 \
+                   ORDER BY settled_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
+                 old AS (SELECT seq FROM (SELECT * FROM delivered UNION ALL SELECT * FROM dead) AS settled \
+                         ORDER BY settled_at, seq LIMIT $3) \
+                 DELETE FROM {p}message AS m USING old WHERE m.seq = old.seq",
+            ),
+            counts: fill("SELECT state::bigint, count(*) FROM {p}delivery GROUP BY state"),
+        }
+    }
+}
+
+impl PostgresOutbox {
+    fn read_statements(&self) -> &ReadStatements {
+        &self.shared.statements.read
+    }
+
+    pub(super) async fn save_endpoint_in(
+        &self,
+        connection: &mut PgConnection,
+        record: &EndpointRecord,
+    ) -> Result<(), OutboxError> {
+        let statements = self.read_statements();
+        let is_new = record.revision() == 1;
+        let statement = if is_new { &statements.insert_endpoint } else { &statements.update_endpoint };
+        let done = query(statement)
+            .bind(record.id().as_str())
+            .bind(record.tenant().as_str())
+            .bind(record.url())
+            .bind(record.sealed_keys())
+            .bind(disabled_code(record.state()))
+            .bind(record.failing_since().map(Timestamp::as_unix_millis))
+            .bind(record.revision())
+            .bind(stored_rate(record))
+            .execute(connection)
+            .await
+            .map_err(database_error)?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(OutboxErrorKind::EndpointUnknown.into()) }
+    }
+
+    pub(super) async fn endpoint_in(
+        &self,
+        connection: &mut PgConnection,
+        id: &EndpointId,
+    ) -> Result<Option<EndpointRecord>, OutboxError> {
+        let row: Option<EndpointRow> =
+            sqlx::query_as(AssertSqlSafe(Arc::clone(&self.read_statements().endpoint)))
+                .bind(id.as_str())
+                .fetch_optional(connection)
+                .await
+                .map_err(database_error)?;
+        row.map(|row| endpoint_record(id, row)).transpose()
+    }
+
+    pub(super) async fn dead_letters_in(
+        &self,
+        connection: &mut PgConnection,
+        endpoint: &EndpointId,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, OutboxError> {
+        let rows = query(&self.read_statements().dead_letters)
+            .bind(endpoint.as_str().to_owned())
+            .bind(sql_limit(limit))
+            .fetch_all(connection)
+            .await
+            .map_err(database_error)?;
+        rows.iter()
+            .map(|row| {
+                let number = |column: usize| row.try_get::<i64, _>(column).map_err(database_error);
+                let last_status: Option<i32> = row.try_get(3).map_err(database_error)?;
+                let last_code: &str = row.try_get(4).map_err(database_error)?;
+                let readable = row.try_get::<&str, _>(1).ok().and_then(|id| MessageId::parse(id).ok());
+                let id = match readable {
+                    Some(id) => id,
+                    None => unreadable_id(number(0)?)?,
+                };
+                Ok(DeadLetter {
+                    id,
+                    endpoint: endpoint.clone(),
+                    attempts: u32::try_from(number(2)?).unwrap_or(u32::MAX),
+                    last_status: last_status.and_then(|status| u16::try_from(status).ok()),
+                    last_code: last_code.into(),
+                    died_at: Timestamp::from_unix_millis(number(5)?),
+                })
+            })
+            .collect()
+    }
+
+    pub(super) async fn replay_in(
+        &self,
+        connection: &mut PgConnection,
+        replay: &Replay,
+    ) -> Result<u64, OutboxError> {
+        let statements = self.read_statements();
+        let range = |endpoint: &EndpointId, from: Timestamp, until: Timestamp, least_state: i16| {
+            query(&statements.replay_settled)
+                .bind(endpoint.as_str().to_owned())
+                .bind(ceil_millis(from))
+                .bind(ceil_millis(until))
+                .bind(least_state)
+        };
+        let statement = match replay {
+            Replay::Message { endpoint, id } => query(&statements.replay_message)
+                .bind(endpoint.as_str().to_owned())
+                .bind(id.as_str().to_owned()),
+            Replay::Dead { endpoint, from, until } => range(endpoint, *from, *until, 3),
+            Replay::Settled { endpoint, from, until } => range(endpoint, *from, *until, 2),
+        };
+        Ok(statement.execute(connection).await.map_err(database_error)?.rows_affected())
+    }
+
+    pub(super) async fn purge_in(
+        &self,
+        connection: &mut PgConnection,
+        retention: &Retention,
+        limit: usize,
+    ) -> Result<u64, OutboxError> {
+        let done = query(&self.read_statements().purge)
+            .bind(millis(retention.delivered))
+            .bind(millis(retention.dead))
+            .bind(sql_limit(limit))
+            .bind(self.shared.time.now())
+            .execute(connection)
+            .await
+            .map_err(database_error)?;
+        Ok(done.rows_affected())
+    }
+
+    pub(super) async fn counts_in(&self, connection: &mut PgConnection) -> Result<Counts, OutboxError> {
+        let rows: Vec<(i64, i64)> = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.read_statements().counts)))
+            .fetch_all(connection)
+            .await
+            .map_err(database_error)?;
+        counts(rows)
+    }
+}

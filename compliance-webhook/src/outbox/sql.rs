@@ -1,0 +1,187 @@
+//! What the stores for SQL databases have in common.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use compliance_core::clock::Timestamp;
+use compliance_core::id::TenantId;
+
+use super::{
+    Counts, Damaged, EndpointId, EndpointRecord, EndpointState, LeaseToken, Leased, OutboxError,
+    OutboxErrorKind, Want,
+};
+use crate::deliver::ContentType;
+use crate::schedule::Rate;
+use crate::sign::MessageId;
+
+/// What the names of the outbox's tables start with, `webhook_` unless said otherwise.
+///
+/// ```
+/// use compliance_webhook::outbox::TablePrefix;
+///
+/// assert_eq!(TablePrefix::new("billing_hooks_")?.as_str(), "billing_hooks_");
+/// assert_eq!(TablePrefix::new("a; DROP").unwrap_err().code(), "outbox.table_prefix");
+/// # Ok::<(), compliance_webhook::outbox::TablePrefixError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TablePrefix(&'static str);
+
+impl TablePrefix {
+    /// The longest prefix, in bytes.
+    pub const MAX_LEN: usize = 32;
+
+    /// Takes a prefix: lower-case letters, digits and underscores, starting with a letter.
+    ///
+    /// # Errors
+    /// `outbox.table_prefix` on another length or another character.
+    pub fn new(prefix: &'static str) -> Result<Self, TablePrefixError> {
+        let shaped = prefix.len() <= Self::MAX_LEN
+            && prefix.starts_with(|first: char| first.is_ascii_lowercase())
+            && prefix.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        if shaped { Ok(Self(prefix)) } else { Err(TablePrefixError(())) }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    /// Puts the prefix into a statement that says `{p}`.
+    pub(super) fn fill(self, statement: &str) -> String {
+        statement.replace("{p}", self.0)
+    }
+}
+
+impl Default for TablePrefix {
+    fn default() -> Self {
+        Self("webhook_")
+    }
+}
+
+/// A table prefix was not of its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "table prefix is not of the form `[a-z][a-z0-9_]*` up to {max} bytes",
+    max = TablePrefix::MAX_LEN
+)]
+pub struct TablePrefixError(());
+
+impl TablePrefixError {
+    /// `outbox.table_prefix`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "outbox.table_prefix"
+    }
+}
+
+/// What stands beside a message that was claimed.
+pub(super) struct Claimed {
+    pub(super) token: LeaseToken,
+    pub(super) attempts: i64,
+    pub(super) revision: i64,
+    pub(super) is_ordered: bool,
+}
+
+/// A message as it is stored.
+pub(super) struct StoredMessage<'r> {
+    pub(super) enqueued_at: i64,
+    pub(super) id: &'r [u8],
+    pub(super) content_type: &'r [u8],
+    pub(super) payload: &'r [u8],
+}
+
+impl Claimed {
+    /// The message to deliver, or what is known of one that cannot be read.
+    pub(super) fn read(self, message: Option<StoredMessage<'_>>, want: &Want) -> Result<Leased, Damaged> {
+        message.and_then(|message| self.readable(&message, want)).ok_or_else(|| Damaged {
+            token: self.token,
+            endpoint: want.endpoint.clone(),
+            revision: self.revision,
+        })
+    }
+
+    fn readable(&self, message: &StoredMessage<'_>, want: &Want) -> Option<Leased> {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        Some(Leased {
+            token: self.token,
+            id: MessageId::parse(text(message.id)?).ok()?,
+            endpoint: want.endpoint.clone(),
+            revision: self.revision,
+            payload: message.payload.into(),
+            content_type: ContentType::parse(text(message.content_type)?).ok()?,
+            attempts: u32::try_from(self.attempts).ok()?,
+            enqueued_at: Timestamp::from_unix_millis(message.enqueued_at),
+            is_ordered: self.is_ordered,
+        })
+    }
+}
+
+/// Tenant, URL, sealed keys, code it is switched off with, revision, since when it fails, attempts in a minute.
+pub(super) type EndpointRow = (String, String, Vec<u8>, Option<String>, i64, Option<i64>, Option<i64>);
+
+pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<EndpointRecord, OutboxError> {
+    let (tenant, url, sealed_keys, disabled, revision, failing_since, rate) = row;
+    let rate =
+        rate.map(|rate| u32::try_from(rate).ok().and_then(NonZeroU32::new).ok_or(corrupt("endpoint.rate")));
+    Ok(EndpointRecord {
+        id: id.clone(),
+        tenant: TenantId::new(tenant).map_err(|_| corrupt("endpoint.tenant"))?,
+        url: url.into(),
+        sealed_keys: sealed_keys.into(),
+        state: disabled.map_or(EndpointState::Enabled, |code| EndpointState::Disabled { code: code.into() }),
+        revision,
+        failing_since: failing_since.map(Timestamp::from_unix_millis),
+        rate: rate.transpose()?.map(Rate::per_minute),
+    })
+}
+
+pub(super) fn stored_rate(record: &EndpointRecord) -> Option<i64> {
+    record.rate().map(|rate| i64::from(rate.as_per_minute().get()))
+}
+
+/// From states and how many messages are in each.
+pub(super) fn counts(rows: Vec<(i64, i64)>) -> Result<Counts, OutboxError> {
+    let mut counts = Counts::default();
+    for (state, count) in rows {
+        let slot = match state {
+            0 => &mut counts.pending,
+            1 => &mut counts.leased,
+            2 => &mut counts.delivered,
+            3 => &mut counts.dead,
+            _ => return Err(corrupt("delivery.state")),
+        };
+        *slot = u64::try_from(count).unwrap_or(0);
+    }
+    Ok(counts)
+}
+
+/// What stands for the id of a message that cannot be read.
+pub(super) fn unreadable_id(sequence: i64) -> Result<MessageId, OutboxError> {
+    MessageId::parse(&format!("unreadable_{sequence}")).map_err(|_| corrupt("message.id"))
+}
+
+pub(super) fn corrupt(column: &'static str) -> OutboxError {
+    OutboxErrorKind::Corrupt { column }.into()
+}
+
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The first whole millisecond that is not before `at`, so that a range keeps its meaning.
+pub(super) fn ceil_millis(at: Timestamp) -> i64 {
+    let floor = at.as_unix_millis();
+    if Timestamp::from_unix_millis(floor) < at { floor.saturating_add(1) } else { floor }
+}
+
+pub(super) fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+pub(super) fn disabled_code(state: &EndpointState) -> Option<&str> {
+    match state {
+        EndpointState::Disabled { code } => Some(code),
+        EndpointState::Enabled => None,
+    }
+}
