@@ -42,6 +42,14 @@ impl<B> VerifyDecision<B> {
         self.result.as_ref().err().map(|(refused, _)| *refused)
     }
 
+    /// The message, whatever the roll-out.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when the verifier refused or would have refused.
+    pub fn into_verified(self) -> Result<Verified<Message<B>>, VerifyError> {
+        self.result.map_err(|(refused, _)| refused)
+    }
+
     /// The message, or the body alone where a report-only verifier would have refused.
     ///
     /// # Errors

@@ -30,7 +30,12 @@ mod error;
 mod headers;
 mod key;
 mod provider;
+#[cfg(feature = "receiver")]
+mod receiver;
+#[cfg(feature = "redis")]
+mod redis;
 mod replay;
+mod request;
 mod standard;
 mod tags;
 mod window;
@@ -48,10 +53,17 @@ pub use decision::{Received, VerifyDecision};
 pub use error::{VerifierError, VerifyError, VerifyReason};
 pub use key::ReceiverKey;
 pub use provider::{Provider, ProviderScheme, ProviderSecret};
+#[cfg(feature = "receiver")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "receiver")))]
+pub use receiver::{ReceiveError, ReceiveReason, Webhook, WebhookOnTrial, WebhookReceiver};
+#[cfg(feature = "redis")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "redis")))]
+pub use redis::{RedisReplayCache, RedisReplayCacheError};
 pub use replay::{
     Admission, Admitted, DEFAULT_HANDLING, DEFAULT_MEMORY, MemoryReplayCache, ReplayCache, ReplayError,
     ReplayErrorKind, ReplayGate, ReplayKey, Reservation,
 };
+pub use request::{RequestHead, VerifyRequest};
 pub use standard::StandardWebhooks;
 
 /// The most signatures in one header, whatever their scheme. A rotation sends two or three.

@@ -309,6 +309,12 @@ pub enum ReplayErrorKind {
     Unavailable,
 }
 
+impl From<ReplayErrorKind> for ReplayError {
+    fn from(kind: ReplayErrorKind) -> Self {
+        Self { kind }
+    }
+}
+
 impl ReplayError {
     fn in_flight() -> Self {
         Self { kind: ReplayErrorKind::InFlight }
