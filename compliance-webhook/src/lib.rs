@@ -15,6 +15,9 @@ pub mod schedule;
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "outbox")))]
 pub mod outbox;
 
+#[cfg(any(feature = "actix-web", feature = "axum"))]
+mod integrations;
+
 pub use deliver::{Attempt, Deliver, Outcome};
 pub use endpoint::{EndpointPolicy, WebhookEndpoint};
 pub use guard::{Guard, GuardedAddr};

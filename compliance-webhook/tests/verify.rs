@@ -52,7 +52,7 @@ impl Case<'_> {
             error.code()
         })?;
         assert_eq!(verified.message().id().as_str(), self.id);
-        assert_eq!(verified.message().sent().as_unix_seconds().to_string(), self.sent);
+        assert_eq!(verified.message().sent().unwrap().as_unix_seconds().to_string(), self.sent);
         assert_eq!(verified.into_body(), self.body);
         Ok(())
     }

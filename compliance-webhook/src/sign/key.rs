@@ -11,6 +11,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::{TAG_LEN, VerifyingKey};
+use crate::verify::ProviderSecret;
 
 /// A shared secret of 24 to 64 bytes, ready to sign: the key schedule is done once.
 ///
@@ -163,6 +164,15 @@ pub enum KeyErrorKind {
     /// No usable public key.
     #[error("is no point of the curve, or one of small order")]
     Point,
+    /// A provider's secret with a control character, or white space at an end.
+    #[error("has a control character, or white space at an end")]
+    SecretCharacter,
+    /// A provider's secret of another length.
+    #[error("is {found} bytes, expected {min} to {max}", min = ProviderSecret::MIN_LEN, max = ProviderSecret::MAX_LEN)]
+    SecretLength {
+        /// How many bytes it has.
+        found: usize,
+    },
     /// Another kind of key, or no key.
     #[error("does not start with the prefix of a key of this kind")]
     Prefix,
@@ -179,8 +189,10 @@ impl KeyError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.kind {
-            KeyErrorKind::Encoding => "sign.key_encoding",
-            KeyErrorKind::Ed25519Length { .. } | KeyErrorKind::Length { .. } => "sign.key_length",
+            KeyErrorKind::Encoding | KeyErrorKind::SecretCharacter => "sign.key_encoding",
+            KeyErrorKind::Ed25519Length { .. }
+            | KeyErrorKind::Length { .. }
+            | KeyErrorKind::SecretLength { .. } => "sign.key_length",
             KeyErrorKind::Pair => "sign.key_pair",
             KeyErrorKind::Point => "sign.key_point",
             KeyErrorKind::Prefix => "sign.key_prefix",

@@ -3,7 +3,7 @@
 use compliance_core::finding::{Reason, ReasonCode};
 use compliance_core::reason_code;
 
-use super::{MAX_SIGNATURES, MAX_TOLERANCE, Verifier};
+use super::{MAX_SIGNATURES, MAX_TOLERANCE};
 
 /// A message was refused. Never carries any of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,28 +59,28 @@ pub enum VerifyReason {
     #[error("a webhook header is missing")]
     HeaderMissing,
     /// The id is none.
-    #[error("`webhook-id` has a dot or a character that is not visible ascii, or is too long")]
+    #[error("the id has a dot or a character that is not visible ascii, or is too long")]
     Id,
     /// No signature of a known scheme.
-    #[error("`webhook-signature` has no signature of a known scheme")]
+    #[error("the signature header has no signature of a known scheme")]
     Scheme,
     /// No signature matches.
     #[error("no signature matches")]
     Signature,
     /// The header is no list of signatures.
-    #[error("`webhook-signature` is not a list of signatures")]
+    #[error("the signature header is not of its shape")]
     SignatureSyntax,
     /// The timestamp is no plain number.
-    #[error("`webhook-timestamp` is not a plain decimal number of seconds")]
+    #[error("the time of signing is not a plain decimal number of seconds")]
     TimestampSyntax,
     /// The timestamp lies too far ahead.
-    #[error("`webhook-timestamp` is too far in the future")]
+    #[error("the time of signing is too far in the future")]
     TimestampTooNew,
     /// The timestamp is too old.
-    #[error("`webhook-timestamp` is too old")]
+    #[error("the time of signing is too old")]
     TimestampTooOld,
     /// Too many signatures.
-    #[error("`webhook-signature` has more than {MAX_SIGNATURES} signatures")]
+    #[error("the signature header has more than {MAX_SIGNATURES} signatures")]
     TooManySignatures,
 }
 
@@ -112,19 +112,23 @@ impl Reason for VerifyReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifierError {
+    /// No header names the delivery.
+    #[error("this provider sends no header that names the delivery")]
+    NoDeliveryId,
     /// Too wide.
     #[error("tolerance is more than {max} seconds", max = MAX_TOLERANCE.as_secs())]
     Tolerance,
     /// One key too many.
-    #[error("at most {max} keys may verify one message", max = Verifier::MAX_KEYS)]
+    #[error("too many keys for one message")]
     TooManyKeys,
 }
 
 impl VerifierError {
-    /// `verifier.tolerance` or `verifier.too_many_keys`.
+    /// `verifier.no_delivery_id`, `verifier.tolerance` or `verifier.too_many_keys`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::NoDeliveryId => "verifier.no_delivery_id",
             Self::Tolerance => "verifier.tolerance",
             Self::TooManyKeys => "verifier.too_many_keys",
         }

@@ -1,6 +1,17 @@
-//! Standard Webhooks signatures, receiving side.
+//! Signatures, receiving side.
 //!
-//! [`Verifier::verify`] takes the body away and gives it back only inside a [`Verified`] message. In order:
+//! A [`Verifier`] is for one scheme, which its first call names:
+//!
+//! | call | scheme | what is signed |
+//! |---|---|---|
+//! | [`Verifier::new`] | [`StandardWebhooks`], `v1` and `v1a` | id, time, body |
+//! | [`Verifier::svix`] | the same, in Svix's headers | id, time, body |
+//! | [`Verifier::github`] | [`ProviderScheme`], `X-Hub-Signature-256` | body |
+//! | [`Verifier::shopify`] | [`ProviderScheme`], `X-Shopify-Hmac-SHA256` | body |
+//! | [`Verifier::slack`] | [`ProviderScheme`], `X-Slack-Signature` | time, body |
+//! | [`Verifier::stripe`] | [`ProviderScheme`], `Stripe-Signature` | time, body |
+//!
+//! Each takes the body away and gives it back only inside a [`Verified`] message. For Standard Webhooks, in order:
 //!
 //! 1. the three headers are there, once each, and no longer than their caps;
 //! 2. the id is one a sender may use ([`MessageId`]);
@@ -11,30 +22,49 @@
 //!    under one of its public keys (scheme `v1a`).
 //!
 //! A valid message can be sent again within the tolerance: [`ReplayGate`] lets each through once.
+//!
+//! On trial ([`Verifier::with_enforcement`]), `decide` says what would be refused and hands the body on.
 
+mod decision;
 mod error;
 mod headers;
 mod key;
+mod provider;
+#[cfg(feature = "receiver")]
+mod receiver;
+#[cfg(feature = "redis")]
+mod redis;
 mod replay;
+mod request;
+mod standard;
+mod tags;
+mod window;
 
 use std::fmt;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use compliance_core::clock::Timestamp;
-use subtle::{Choice, ConstantTimeEq as _};
+use compliance_core::finding::{Enforcement, PolicyVersion};
 
-use crate::sign::{MessageId, SCHEME_V1, SCHEME_V1A, SIGNATURE_LEN, SigningKey, TAG_LEN, VerifyingKey};
+use crate::sign::MessageId;
+use window::Window;
 
+pub use decision::{Received, VerifyDecision};
 pub use error::{VerifierError, VerifyError, VerifyReason};
-use headers::Headers;
-use key::Kind;
 pub use key::ReceiverKey;
+pub use provider::{Provider, ProviderScheme, ProviderSecret};
+#[cfg(feature = "receiver")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "receiver")))]
+pub use receiver::{ReceiveError, ReceiveReason, Webhook, WebhookOnTrial, WebhookReceiver};
+#[cfg(feature = "redis")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "redis")))]
+pub use redis::{RedisReplayCache, RedisReplayCacheError};
 pub use replay::{
     Admission, Admitted, DEFAULT_HANDLING, DEFAULT_MEMORY, MemoryReplayCache, ReplayCache, ReplayError,
     ReplayErrorKind, ReplayGate, ReplayKey, Reservation,
 };
+pub use request::{RequestHead, VerifyRequest};
+pub use standard::StandardWebhooks;
 
 /// The most signatures in one header, whatever their scheme. A rotation sends two or three.
 pub const MAX_SIGNATURES: usize = 16;
@@ -57,7 +87,7 @@ pub const MAX_TOLERANCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// "Payload size").
 pub const DEFAULT_MAX_BODY_LEN: usize = 1 << 20;
 
-/// Verifies messages under one or more shared secrets and public keys.
+/// Verifies messages of one scheme under one or more keys.
 ///
 /// ```
 /// use compliance_core::clock::Timestamp;
@@ -82,61 +112,32 @@ pub const DEFAULT_MAX_BODY_LEN: usize = 1 << 20;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Verifier {
-    shared: Vec<SigningKey>,
-    public: Vec<VerifyingKey>,
-    past: Duration,
-    future: Duration,
+pub struct Verifier<S = StandardWebhooks> {
+    scheme: S,
+    window: Window,
     max_body_len: usize,
+    enforcement: Enforcement,
+    version: PolicyVersion,
 }
 
-impl Verifier {
-    /// The most keys tried on one message: each costs one pass over the body.
-    pub const MAX_KEYS: usize = 8;
-
-    /// Accepts messages under one key, five minutes either way, bodies up to
-    /// [`DEFAULT_MAX_BODY_LEN`] bytes.
-    #[must_use]
-    pub fn new(key: impl Into<ReceiverKey>) -> Self {
-        let (mut shared, mut public) = (Vec::new(), Vec::new());
-        match key.into().0 {
-            Kind::Shared(key) => shared.push(key),
-            Kind::Public(key) => public.push(key),
-        }
+impl<S> Verifier<S> {
+    fn with_scheme(scheme: S) -> Self {
         Self {
-            shared,
-            public,
-            past: DEFAULT_TOLERANCE,
-            future: DEFAULT_TOLERANCE,
+            scheme,
+            window: Window::default(),
             max_body_len: DEFAULT_MAX_BODY_LEN,
+            enforcement: Enforcement::Enforce,
+            version: PolicyVersion::new("webhook-verify", "1"),
         }
     }
 
-    /// Accepts messages under another key, too, while one is being rotated.
-    ///
-    /// # Errors
-    /// `verifier.too_many_keys` past [`MAX_KEYS`](Self::MAX_KEYS).
-    pub fn with_key(mut self, key: impl Into<ReceiverKey>) -> Result<Self, VerifierError> {
-        if self.shared.len().saturating_add(self.public.len()) >= Self::MAX_KEYS {
-            return Err(VerifierError::TooManyKeys);
-        }
-        match key.into().0 {
-            Kind::Shared(key) => self.shared.push(key),
-            Kind::Public(key) => self.public.push(key),
-        }
-        Ok(self)
-    }
-
-    /// How old a message may be, and how far ahead the sender's clock. Both in whole seconds.
+    /// How old a message may be, and how far ahead the sender's clock. Both in whole seconds. Without effect where the
+    /// scheme has no time: GitHub, Shopify.
     ///
     /// # Errors
     /// `verifier.tolerance` past [`MAX_TOLERANCE`].
     pub fn with_tolerance(mut self, past: Duration, future: Duration) -> Result<Self, VerifierError> {
-        if past > MAX_TOLERANCE || future > MAX_TOLERANCE {
-            return Err(VerifierError::Tolerance);
-        }
-        self.past = past;
-        self.future = future;
+        self.window = Window::new(past, future)?;
         Ok(self)
     }
 
@@ -147,155 +148,59 @@ impl Verifier {
         self
     }
 
+    /// Names the policy for findings; `webhook-verify/1` otherwise.
+    #[must_use]
+    pub fn with_version(mut self, version: PolicyVersion) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Report-only for a roll-out: what `decide` says is then recorded and not carried out. `verify` enforces, whatever
+    /// is said here: there is no [`Verified`] without a signature.
+    #[must_use]
+    pub fn with_enforcement(mut self, enforcement: Enforcement) -> Self {
+        self.enforcement = enforcement;
+        self
+    }
+
     /// The longest body, in bytes: stop reading a request there.
     #[must_use]
     pub fn max_body_len(&self) -> usize {
         self.max_body_len
     }
 
-    /// Verifies one message. `headers` are the request's, names in any case, other headers are skipped; `body`
-    /// is the bytes as they came, before any parser.
-    ///
-    /// One pass over the body per shared secret and one allocation; with public keys, a copy of the body and at most
-    /// [`MAX_ED25519_SIGNATURES`] passes for each.
-    ///
-    /// # Errors
-    /// [`VerifyError`] with the first rule that refuses; the body is gone then.
-    ///
-    /// # Security
-    /// Everything but the keys and `now` may be hostile. Answer with
-    /// [`public_code`](compliance_core::finding::Reason::public_code), the same for every reason.
-    pub fn verify<N, V, B>(
+    /// The policy's name and version, for findings.
+    #[must_use]
+    pub fn version(&self) -> &PolicyVersion {
+        &self.version
+    }
+
+    fn check_body_len(&self, payload: &[u8]) -> Result<(), VerifyReason> {
+        if payload.len() > self.max_body_len { Err(VerifyReason::BodyLength) } else { Ok(()) }
+    }
+
+    fn conclude<B>(
         &self,
-        headers: impl IntoIterator<Item = (N, V)>,
+        accepted: Result<Accepted, VerifyReason>,
         body: B,
-        now: Timestamp,
-    ) -> Result<Verified<Message<B>>, VerifyError>
-    where
-        N: AsRef<str>,
-        V: AsRef<[u8]>,
-        B: AsRef<[u8]>,
-    {
-        let headers = Headers::collect(headers)?;
-        let id = headers.id.get(VerifyReason::HeaderMissing)?;
-        let timestamp = headers.timestamp.get(VerifyReason::HeaderMissing)?;
-        let signatures = headers.signature.get(VerifyReason::HeaderMissing)?;
-
-        let id = MessageId::check(id).map_err(|_| VerifyReason::Id)?;
-        let sent = self.check_time(timestamp, now)?;
-        let payload = body.as_ref();
-        if payload.len() > self.max_body_len {
-            return Err(VerifyReason::BodyLength.into());
-        }
-        self.check_signatures(signatures, [id.as_bytes(), timestamp, payload])?;
-
-        let id = MessageId::from_checked(id);
+    ) -> Result<Verified<Message<B>>, VerifyError> {
+        let Accepted { id, sent } = accepted?;
         Ok(Verified(Message { id, sent, body }))
     }
 
-    fn check_time(&self, text: &[u8], now: Timestamp) -> Result<Timestamp, VerifyReason> {
-        let sent = parse_seconds(text).ok_or(VerifyReason::TimestampSyntax)?;
-        // Whole seconds on both sides, as the header has them.
-        let sent = Timestamp::from_unix_seconds(sent);
-        let now = Timestamp::from_unix_seconds(now.as_unix_seconds());
-        if now.saturating_since(sent) > self.past {
-            return Err(VerifyReason::TimestampTooOld);
-        }
-        if sent.saturating_since(now) > self.future {
-            return Err(VerifyReason::TimestampTooNew);
-        }
-        Ok(sent)
-    }
-
-    fn check_signatures(
-        &self,
-        header: &[u8],
-        [id, timestamp, payload]: [&[u8]; 3],
-    ) -> Result<(), VerifyReason> {
-        let candidates = Candidates::parse(header, !self.shared.is_empty(), !self.public.is_empty())?;
-        // Every key against every candidate, whatever matched before.
-        let mut found = Choice::from(0);
-        if !candidates.tags().is_empty() {
-            for key in &self.shared {
-                let expected = key.tag(id, timestamp, payload);
-                for candidate in candidates.tags() {
-                    found |= expected.ct_eq(candidate);
-                }
-            }
-        }
-        // No secret is at stake from here on.
-        let mut is_found = bool::from(found);
-        if !is_found && !candidates.signatures.is_empty() {
-            let message = [id, b".", timestamp, b".", payload].concat();
-            is_found = self
-                .public
-                .iter()
-                .any(|key| candidates.signatures.iter().any(|signature| key.matches(&message, signature)));
-        }
-        if is_found { Ok(()) } else { Err(VerifyReason::Signature) }
+    fn weigh<B>(&self, accepted: Result<Accepted, VerifyReason>, body: B) -> VerifyDecision<B> {
+        let result = match accepted {
+            Ok(Accepted { id, sent }) => Ok(Verified(Message { id, sent, body })),
+            Err(reason) => Err((reason.into(), body)),
+        };
+        VerifyDecision { result, enforcement: self.enforcement, version: self.version.clone() }
     }
 }
 
-/// The decoded signatures of one header.
-struct Candidates {
-    tags: [[u8; TAG_LEN]; MAX_SIGNATURES],
-    len: usize,
-    signatures: Vec<[u8; SIGNATURE_LEN]>,
-}
-
-impl Candidates {
-    /// Splits `v1,… v1,… v1a,…`. Schemes no key is there for are skipped, and so is an entry that is not the
-    /// base64 of as many bytes as its scheme has: it matches nothing.
-    fn parse(header: &[u8], with_shared: bool, with_public: bool) -> Result<Self, VerifyReason> {
-        let mut found = Self { tags: [[0; TAG_LEN]; MAX_SIGNATURES], len: 0, signatures: Vec::new() };
-        let mut known_scheme = false;
-        let mut ed25519_left = MAX_ED25519_SIGNATURES;
-        for (count, entry) in header.split(|&byte| byte == b' ').enumerate() {
-            if count >= MAX_SIGNATURES {
-                return Err(VerifyReason::TooManySignatures);
-            }
-            let comma = entry.iter().position(|&byte| byte == b',').ok_or(VerifyReason::SignatureSyntax)?;
-            let (scheme, encoded) = entry.split_at(comma);
-            let encoded = encoded.get(1..).unwrap_or_default();
-            if with_shared && scheme == SCHEME_V1.as_bytes() {
-                known_scheme = true;
-                // The decoder wants room for a whole number of base64 groups.
-                let mut buffer = [0; TAG_LEN + 1];
-                let Ok(TAG_LEN) = STANDARD.decode_slice(encoded, &mut buffer) else { continue };
-                if let (Some(slot), Some(tag)) = (found.tags.get_mut(found.len), buffer.first_chunk()) {
-                    *slot = *tag;
-                    found.len = found.len.saturating_add(1);
-                }
-            } else if with_public && scheme == SCHEME_V1A.as_bytes() {
-                known_scheme = true;
-                ed25519_left = ed25519_left.checked_sub(1).ok_or(VerifyReason::TooManySignatures)?;
-                let mut buffer = [0; SIGNATURE_LEN + 2];
-                let Ok(SIGNATURE_LEN) = STANDARD.decode_slice(encoded, &mut buffer) else { continue };
-                found.signatures.extend(buffer.first_chunk::<SIGNATURE_LEN>().copied());
-            }
-        }
-        match (known_scheme, found.len == 0 && found.signatures.is_empty()) {
-            (false, _) => Err(VerifyReason::Scheme),
-            (true, true) => Err(VerifyReason::SignatureSyntax),
-            (true, false) => Ok(found),
-        }
-    }
-
-    fn tags(&self) -> &[[u8; TAG_LEN]] {
-        self.tags.get(..self.len).unwrap_or_default()
-    }
-}
-
-/// 1 to 12 ASCII digits, no sign, no space, no leading zero but `0` itself. 12 digits reach past the year 9999.
-fn parse_seconds(text: &[u8]) -> Option<i64> {
-    let well_formed = matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.len() <= 12;
-    if !well_formed {
-        return None;
-    }
-    text.iter().try_fold(0_i64, |sum, byte| {
-        let digit = byte.is_ascii_digit().then(|| i64::from(byte.wrapping_sub(b'0')))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })
+/// What a scheme says about a message whose signature holds.
+struct Accepted {
+    id: MessageId,
+    sent: Option<Timestamp>,
 }
 
 /// Something whose signature was verified. There is no other way to make one.
@@ -322,20 +227,21 @@ impl<B> Verified<Message<B>> {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message<B> {
     id: MessageId,
-    sent: Timestamp,
+    sent: Option<Timestamp>,
     body: B,
 }
 
 impl<B> Message<B> {
-    /// The id, the same on every attempt of the sender.
+    /// The id, the same on every attempt of the sender. Where the scheme signs none, `sha256-` and the body's digest:
+    /// see [`ProviderScheme`].
     #[must_use]
     pub fn id(&self) -> &MessageId {
         &self.id
     }
 
-    /// When this attempt was signed, in whole seconds.
+    /// When this attempt was signed, in whole seconds; `None` where the scheme does not say: GitHub, Shopify.
     #[must_use]
-    pub fn sent(&self) -> Timestamp {
+    pub fn sent(&self) -> Option<Timestamp> {
         self.sent
     }
 

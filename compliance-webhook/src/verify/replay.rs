@@ -190,7 +190,25 @@ impl<C: ReplayCache + Clone> ReplayGate<C> {
         verified: Verified<Message<B>>,
         now: Timestamp,
     ) -> Result<Admission<B, C>, ReplayError> {
-        let key = ReplayKey { endpoint: Arc::clone(&self.endpoint), id: verified.message().id().clone() };
+        let id = verified.message().id().clone();
+        self.admit_as(verified, id, now).await
+    }
+
+    /// As [`admit`](Self::admit), with the message known by another id: one its body names, say, such as Stripe's or
+    /// Slack's event id, which stays the same when a provider's attempts differ otherwise.
+    ///
+    /// # Errors
+    /// Those of [`admit`](Self::admit).
+    ///
+    /// # Security
+    /// Take the id from the verified body; a header nobody signed can be changed on a copy.
+    pub async fn admit_as<B>(
+        &self,
+        verified: Verified<Message<B>>,
+        id: MessageId,
+        now: Timestamp,
+    ) -> Result<Admission<B, C>, ReplayError> {
+        let key = ReplayKey { endpoint: Arc::clone(&self.endpoint), id };
         match self.cache.reserve(&key, now.saturating_add(self.handling), now).await? {
             Reservation::Committed => Ok(Admission::Duplicate),
             Reservation::Taken => Err(ReplayError::in_flight()),
@@ -289,6 +307,12 @@ pub enum ReplayErrorKind {
     /// The cache does not answer or has no room.
     #[error("the replay cache is not available")]
     Unavailable,
+}
+
+impl From<ReplayErrorKind> for ReplayError {
+    fn from(kind: ReplayErrorKind) -> Self {
+        Self { kind }
+    }
 }
 
 impl ReplayError {
