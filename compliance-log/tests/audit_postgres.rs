@@ -9,11 +9,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use compliance_core::clock::{Clock as _, ManualClock, SystemClock};
-use compliance_core::event::{Actor, Durability, Event, EventKind, RecordErrorKind, Sink as _};
+use compliance_core::event::{Actor, Durability, Event, EventClass, EventKind, RecordErrorKind, Sink as _};
 use compliance_core::finding::{Outcome, RiskAcceptance};
 use compliance_core::id::{SubjectId, TenantId};
 use compliance_core::purpose;
 use compliance_core::testing::SinkConformance;
+use compliance_log::audit::durable::DurableSink;
 use compliance_log::audit::postgres::{
     PostgresErrorKind, PostgresOptions, PostgresSink, Sequencer, SequencerErrorKind, TablePrefix, migrations,
     record_statement,
@@ -696,6 +697,38 @@ async fn an_accepted_risk_is_asked_for_only_where_it_is_one() {
     // The tests' server is on this machine: nothing was accepted, nothing is recorded.
     assert_eq!(database.number("SELECT count(*) FROM audit_event").await, 0);
     drop(sink);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_lasting_disk_what_must_be_recorded_is_acknowledged_by_the_database() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let proxy = Proxy::to(&database.server).await;
+    let through = pool(options(&proxy.server(&database.server), &database.schema)).await;
+    let impatient = PostgresOptions::default().patience(Duration::from_millis(10));
+    let remote = PostgresSink::open(&through, impatient).await.unwrap();
+    let trail = Trail::new();
+    let sink = DurableSink::without_lasting_disk(remote).best_effort(trail.open(), [EventClass::System]);
+    assert_eq!(sink.least(), Durability::Remote);
+    sink.record(event(1)).await.unwrap().redeem(&event(1), Durability::Remote).unwrap();
+    let at = "2026-11-21T12:00:00Z".parse().unwrap();
+    let started =
+        Event::builder(EventKind::SystemStarted, Outcome::Passed, Actor::System, at).build().unwrap();
+    let receipt = sink.record(started.clone()).await.unwrap();
+    assert_eq!(receipt.redeem(&started, sink.least()).unwrap_err().code(), "receipt.not_durable");
+    assert_eq!(database.number("SELECT count(*) FROM audit_event").await, 1);
+
+    // The local disk is there, and is no way out when the database is not.
+    proxy.go();
+    let denied = Audited::new("anna@example.com", {
+        let staff = Circumstances::new(Actor::System, at);
+        DataAccess::read(&staff, "customer", purpose!("support.ticket"))
+    });
+    let code = denied.unwrap().release(&sink).await.unwrap_err().code();
+    assert!(["record.unavailable", "record.abandoned"].contains(&code), "{code}");
+    drop(sink);
+    assert_eq!(events(&trail), [started]);
     database.drop().await;
 }
 
