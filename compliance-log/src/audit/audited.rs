@@ -67,6 +67,14 @@ impl<T> Audited<T> {
         &self.event
     }
 
+    /// Gives the value against the receipt for [its event](Self::event), recorded by other means: in a transaction.
+    ///
+    /// # Errors
+    /// [`ReleaseError`] when the receipt is another event's, or not durable enough; the value is dropped then.
+    pub fn open(self, receipt: AuditReceipt) -> Result<T, ReleaseError> {
+        open(Ok(receipt), Some(self))
+    }
+
     /// Records the access and gives the value once that is durable: a future, or [`Release::wait`].
     pub fn release(self, sink: &dyn Sink) -> Release<T> {
         let recording = sink.record(self.event.clone());

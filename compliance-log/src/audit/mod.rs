@@ -7,12 +7,13 @@
 //!
 //! In reading order: [`record`] (what is written), [`segment`] (where and how durably), [`tree`],
 //! [`checkpoint`] (what is signed), [`verify`](mod@verify), [`schedule`] (that it is verified), [`anchor`] (where
-//! checkpoints are kept), [`proof`] (receipts for single records), [`query`] (who reads is recorded), [`retention`];
-//! behind features `erasure` and `export`.
+//! checkpoints are kept), [`durable`] (that a receipt outlasts the instance), [`proof`] (receipts for single records), [`query`] (who reads is recorded), [`retention`];
+//! behind features `erasure`, `export` and `postgres`.
 
 pub mod anchor;
 mod audited;
 pub mod checkpoint;
+pub mod durable;
 #[cfg(feature = "key-store")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "key-store")))]
 pub mod erasure;
@@ -23,6 +24,9 @@ mod fault;
 mod hash;
 #[cfg(feature = "key-store")]
 mod ledger;
+#[cfg(feature = "postgres")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "postgres")))]
+pub mod postgres;
 pub mod proof;
 pub mod query;
 pub mod record;

@@ -29,14 +29,21 @@ impl Policies {
 /// What people are sealed with.
 #[cfg(feature = "key-store")]
 #[derive(Clone, Debug)]
-pub(super) struct Sealing {
+pub(in crate::audit) struct Sealing {
     keys: std::sync::Arc<dyn compliance_core::seal::KeyStore>,
     random: std::sync::Arc<dyn compliance_core::random::SecureRandom>,
 }
 
 #[cfg(feature = "key-store")]
 impl Sealing {
-    pub(super) fn seal(&self, event: &Event) -> Option<Event> {
+    pub(in crate::audit) fn new(
+        keys: std::sync::Arc<dyn compliance_core::seal::KeyStore>,
+        random: std::sync::Arc<dyn compliance_core::random::SecureRandom>,
+    ) -> Self {
+        Self { keys, random }
+    }
+
+    pub(in crate::audit) fn seal(&self, event: &Event) -> Option<Event> {
         event.seal_people(&*self.keys, &*self.random).ok()
     }
 }
@@ -209,8 +216,18 @@ impl AuditConfig {
         keys: std::sync::Arc<dyn compliance_core::seal::KeyStore>,
         random: std::sync::Arc<dyn compliance_core::random::SecureRandom>,
     ) -> Self {
-        self.sealing = Some(Sealing { keys, random });
+        self.sealing = Some(Sealing::new(keys, random));
         self
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(in crate::audit) fn seals_people(&self) -> bool {
+        self.sealing.is_some()
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(in crate::audit) fn without_best_effort(self) -> Self {
+        Self { policies: Policies::default(), ..self }
     }
 
     /// Verifies the whole trail on opening, not its last segment alone. Takes about a second and a half per

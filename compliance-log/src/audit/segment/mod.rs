@@ -35,8 +35,12 @@ pub use self::log::{AuditLog, OpenReport};
 pub use self::records::{Records, records};
 
 pub(super) use self::chain::Chain;
+#[cfg(all(feature = "key-store", feature = "postgres"))]
+pub(super) use self::config::Sealing;
 pub(super) use self::file::segments;
 pub(super) use self::reader::{Damage, FrameReader, Step};
+#[cfg(feature = "postgres")]
+pub(super) use self::records::records_from;
 pub(super) use self::recover::head;
 
 /// The most written in one group commit, in bytes, before its last frame.

@@ -39,6 +39,18 @@ pub fn records(dir: impl AsRef<Path>) -> Result<Records, AuditError> {
     Ok(Records { segments: segments.into_iter(), current: None, next, has_ended: false })
 }
 
+/// The records from the segment on that holds number `sequence`, or would.
+#[cfg(feature = "postgres")]
+pub(in crate::audit) fn records_from(dir: &Path, sequence: u64) -> Result<Records, AuditError> {
+    let mut records = records(dir)?;
+    let later = |segments: &[(u64, PathBuf)]| segments.get(1).is_some_and(|(first, _)| *first <= sequence);
+    while later(records.segments.as_slice()) {
+        drop(records.segments.next());
+    }
+    records.next = records.segments.as_slice().first().map_or(0, |(first, _)| *first);
+    Ok(records)
+}
+
 /// An iterator over the records of a trail; ends after the first error.
 #[must_use]
 pub struct Records {

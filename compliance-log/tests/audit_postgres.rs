@@ -1,0 +1,743 @@
+//! Events by way of PostgreSQL, against a real server.
+
+mod database;
+mod trail;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use compliance_core::clock::{Clock as _, ManualClock, SystemClock};
+use compliance_core::event::{Actor, Durability, Event, EventClass, EventKind, RecordErrorKind, Sink as _};
+use compliance_core::finding::{Outcome, RiskAcceptance};
+use compliance_core::id::{SubjectId, TenantId};
+use compliance_core::purpose;
+use compliance_core::testing::SinkConformance;
+use compliance_log::audit::durable::DurableSink;
+use compliance_log::audit::postgres::{
+    PostgresErrorKind, PostgresOptions, PostgresSink, Sequencer, SequencerErrorKind, TablePrefix, migrations,
+    record_statement,
+};
+use compliance_log::audit::query::Query;
+use compliance_log::audit::record::{Circumstances, DataAccess};
+use compliance_log::audit::retention::{Retention, RetentionPeriod};
+use compliance_log::audit::{Audited, Verdict};
+use database::{Cut, Database, Proxy, drain_all, events, options, pool, server};
+use sqlx::AssertSqlSafe;
+use sqlx::Connection as _;
+use trail::{Trail, config, event};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_there_exactly_when_the_change_is() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    database.run("CREATE TABLE account (name text)").await;
+    let (sink, trail) = (database.sink().await, Trail::new());
+
+    for (number, commits) in [(1, true), (2, false), (3, true)] {
+        let mut transaction = database.pool.begin().await.unwrap();
+        sqlx::query("INSERT INTO account VALUES ($1)")
+            .bind(number.to_string())
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        let uncommitted = sink.record_in(&mut transaction, &event(number)).await.unwrap();
+        // While the transaction is open there is no receipt, and what was to be exchanged comes back.
+        let unconfirmed = sink.confirm(uncommitted).await.unwrap_err();
+        assert_eq!(unconfirmed.code(), "postgres.not_committed");
+        let uncommitted = unconfirmed.into_uncommitted();
+        if commits {
+            transaction.commit().await.unwrap();
+            let receipt = sink.confirm(uncommitted).await.unwrap();
+            receipt.redeem(&event(number), Durability::Remote).unwrap();
+        } else {
+            transaction.rollback().await.unwrap();
+            let error = sink.confirm(uncommitted).await.unwrap_err().error();
+            assert_eq!(error.kind(), PostgresErrorKind::NotCommitted);
+        }
+    }
+    assert_eq!(database.number("SELECT count(*) FROM account").await, 2);
+
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 2);
+    sequencer.close().await.unwrap();
+    assert_eq!(events(&trail), [event(1), event(3)]);
+    assert_eq!(trail.verify().verdict(), Verdict::TamperDetecting);
+    drop(sink);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_leads_to_the_number_in_the_trail() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, trail) = (database.sink().await, Trail::new());
+    let mut receipts = Vec::new();
+    for number in 0..5 {
+        receipts.push(sink.record(event(number)).await.unwrap());
+    }
+    assert_eq!(sink.sequence(receipts[3].sequence()).await.unwrap(), None, "it waits");
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    drain_all(&mut sequencer).await;
+    for (place, receipt) in receipts.iter().enumerate() {
+        assert_eq!(sink.sequence(receipt.sequence()).await.unwrap(), Some(place as u64));
+    }
+    // What was taken over is no longer in the database.
+    assert_eq!(database.number("SELECT count(*) FROM audit_event WHERE body IS NOT NULL").await, 0);
+    // Rows are forgotten when nobody can want to confirm them any more.
+    assert_eq!(sequencer.forget(SystemClock.now()).await.unwrap(), 0);
+    database.run("UPDATE audit_event SET drained_at = drained_at - 7200000").await;
+    assert_eq!(sequencer.forget(SystemClock.now()).await.unwrap(), 5);
+    sequencer.close().await.unwrap();
+    drop(sink);
+    database.drop().await;
+}
+
+#[test]
+fn the_sink_keeps_the_contract_of_sinks() {
+    let Some(server) = server() else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let databases = std::sync::Mutex::new(Vec::new());
+    let make = || {
+        let database = runtime.block_on(Database::new(server.clone()));
+        let sink = runtime.block_on(database.sink());
+        databases.lock().unwrap().push(database);
+        sink
+    };
+    let read_back = |_: &PostgresSink| {
+        let pool = databases.lock().unwrap().last().unwrap().pool.clone();
+        let rows: Vec<Vec<u8>> = runtime
+            .block_on(sqlx::query_scalar("SELECT body FROM audit_event ORDER BY id").fetch_all(&pool))
+            .unwrap();
+        rows.iter().map(|body| Event::decode(body).unwrap()).collect()
+    };
+    let rules = SinkConformance::new(make, read_back).run().unwrap();
+    assert_eq!(rules, SinkConformance::RULES);
+    for database in databases.into_inner().unwrap() {
+        runtime.block_on(database.drop());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenant_query_release_and_retention_hold_for_what_came_this_way() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, trail) = (database.sink().await, Trail::new());
+    let at = "2026-11-21T12:00:00Z".parse().unwrap();
+    let staff = move |tenant| Circumstances::new(Actor::System, at).tenant(TenantId::new(tenant).unwrap());
+    let read = |tenant, user: &str| {
+        DataAccess::read(&staff(tenant), "customer", purpose!("support.ticket"))
+            .subject(SubjectId::new(user).unwrap())
+    };
+    // A value is given out against the record of its own transaction, and no other.
+    let audited =
+        Audited::new("anna@example.com", read("acme", "user-1")).unwrap().at_least(Durability::Remote);
+    let mut transaction = database.pool.begin().await.unwrap();
+    let uncommitted = sink.record_in(&mut transaction, audited.event()).await.unwrap();
+    transaction.commit().await.unwrap();
+    let receipt = sink.confirm(uncommitted).await.unwrap();
+    assert_eq!(audited.open(receipt).unwrap(), "anna@example.com");
+    let other = Audited::new("bob@example.com", read("acme", "user-2")).unwrap();
+    let receipt = sink.record(event(1)).await.unwrap();
+    assert_eq!(other.open(receipt).unwrap_err().code(), "receipt.other_event");
+    let other = Audited::new("eve@example.com", read("umbrella", "user-1")).unwrap();
+    assert_eq!(other.release(&sink).await.unwrap(), "eve@example.com");
+
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 3);
+    // The record of the query goes the same way.
+    let query = Query::in_tenant(TenantId::new("acme").unwrap()).subject(SubjectId::new("user-1").unwrap());
+    let dir = trail.path().to_owned();
+    let (found, sink) = tokio::task::spawn_blocking(move || {
+        let found = query.run(dir, &staff("acme"), &sink).unwrap().count();
+        (found, sink)
+    })
+    .await
+    .unwrap();
+    assert_eq!(found, 1);
+    assert_eq!(drain_all(&mut sequencer).await, 1);
+
+    for number in 0..200 {
+        drop(sink.record(event(number)));
+    }
+    sink.record(event(200)).await.unwrap().redeem(&event(200), Durability::Remote).unwrap();
+    drain_all(&mut sequencer).await;
+    let retention = Retention::new(RetentionPeriod::of(Duration::from_secs(60)));
+    let by = Circumstances::new(Actor::System, at);
+    let (report, sequencer) = tokio::task::spawn_blocking(move || {
+        let mut sequencer = sequencer;
+        let later = at.saturating_add(Duration::from_secs(3600));
+        let report = sequencer.retire(&retention, &by, later).unwrap();
+        (report, sequencer)
+    })
+    .await
+    .unwrap();
+    assert!(report.segments() > 0);
+    sequencer.close().await.unwrap();
+
+    // The record of the retirement is the trail's own; the next leader does not take it for a stranger's.
+    drop(sink.record(event(201)));
+    sink.record(event(202)).await.unwrap().redeem(&event(202), Durability::Remote).unwrap();
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 2);
+    sequencer.close().await.unwrap();
+    let report = trail.verify();
+    assert_eq!(report.verdict(), Verdict::TamperDetecting);
+    drop(sink);
+    database.drop().await;
+}
+
+#[cfg(feature = "key-store")]
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_sealed_before_they_reach_the_database() {
+    use compliance_core::event::Person;
+    use compliance_core::random::SystemRandom;
+    use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
+    use compliance_log::audit::erasure::{Erasures, verify_people};
+
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let trail = Trail::new();
+    let keys = Arc::new(MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap()));
+    let sealing = PostgresOptions::default().seal_people(keys.clone(), Arc::new(SystemRandom));
+    let sink = PostgresSink::open(&database.pool, sealing).await.unwrap();
+
+    let mut transaction = database.pool.begin().await.unwrap();
+    let uncommitted = sink.record_in(&mut transaction, &event(4711)).await.unwrap();
+    transaction.commit().await.unwrap();
+    // The receipt is for what was handed over.
+    sink.confirm(uncommitted).await.unwrap().redeem(&event(4711), Durability::Remote).unwrap();
+    let body: Vec<u8> =
+        sqlx::query_scalar("SELECT body FROM audit_event").fetch_one(&database.pool).await.unwrap();
+    for name in ["user-4711", "staff-17"] {
+        assert!(!body.windows(name.len()).any(|window| window == name.as_bytes()), "{name} is in the row");
+    }
+
+    let clock = ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap());
+    let sealed = config().seal_people(keys.clone(), Arc::new(SystemRandom));
+    let refused =
+        Sequencer::open(&database.pool, PostgresOptions::default(), trail.path(), sealed, clock).await;
+    assert_eq!(refused.unwrap_err().code(), "sequencer.seals");
+
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 1);
+    let people = events(&trail)[0].people(&*keys).unwrap();
+    assert_eq!(people.subjects(), [Person::Known("user-4711".into())]);
+
+    let ledger = tempfile::tempdir().unwrap();
+    let (dir, erasing) = (ledger.path().join("erasures"), keys.clone());
+    let sink = tokio::task::spawn_blocking(move || {
+        let by = Circumstances::new(Actor::System, SystemClock.now());
+        let mut erasures = Erasures::open(erasing, dir).unwrap();
+        let subject = SubjectId::new("user-4711").unwrap();
+        assert!(erasures.erase(&subject, None, &by, &sink).unwrap().destroyed().is_some());
+        sink
+    })
+    .await
+    .unwrap();
+    drain_all(&mut sequencer).await;
+    sequencer.close().await.unwrap();
+    let report = verify_people(trail.path(), &*keys).unwrap();
+    assert_eq!((report.verified(), report.erased(), report.tampered()), (1, 1, 0));
+    assert_eq!(trail.verify().verdict(), Verdict::TamperDetecting);
+    drop(sink);
+    database.drop().await;
+}
+
+/// Rows anybody with the right to insert could have put there.
+async fn insert_rubbish(database: &Database) {
+    let mut reserved = Vec::new();
+    let word = Event::builder(
+        EventKind::SystemTrailRetired,
+        Outcome::Passed,
+        Actor::System,
+        "2026-11-21T12:00:00Z".parse().unwrap(),
+    );
+    word.field("before", compliance_core::class::Internal(1_000_000_i64))
+        .build()
+        .unwrap()
+        .encode(&mut reserved);
+    let mut cut = Vec::new();
+    event(0).encode(&mut cut);
+    cut.pop();
+    for (token, body) in [(1_u8, reserved), (2, cut), (3, b"\0\xFF no event".to_vec())] {
+        sqlx::query(AssertSqlSafe(record_statement(TablePrefix::default())))
+            .bind(vec![token; 16])
+            .bind(body)
+            .bind(1_795_262_400_000_i64)
+            .execute(&database.pool)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_no_event_is_recorded_as_dropped_and_kept() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, trail) = (database.sink().await, Trail::new());
+    insert_rubbish(&database).await;
+    sink.record(event(1)).await.unwrap().redeem(&event(1), Durability::Remote).unwrap();
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 4);
+    sequencer.close().await.unwrap();
+    let kinds: Vec<_> = events(&trail).iter().map(Event::kind).collect();
+    let dropped = EventKind::SystemEventsDropped;
+    assert_eq!(kinds, [dropped, dropped, dropped, EventKind::DataRead]);
+    let refused: Vec<String> = sqlx::query_scalar(
+        "SELECT refused FROM audit_event WHERE refused IS NOT NULL AND body IS NOT NULL ORDER BY id",
+    )
+    .fetch_all(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(refused, ["record.reserved", "event.truncated", "event.version"]);
+    assert_eq!(trail.verify().verdict(), Verdict::TamperDetecting);
+    drop(sink);
+    database.drop().await;
+}
+
+/// Puts the tables back to what they were: as if the leader had died between writing and marking.
+async fn forget_marks(database: &Database) {
+    database
+        .run(
+            "BEGIN; DELETE FROM audit_event; \
+             INSERT INTO audit_event OVERRIDING SYSTEM VALUE SELECT * FROM saved_event; \
+             UPDATE audit_trail SET (records, last) = (SELECT records, last FROM saved_trail); COMMIT",
+        )
+        .await;
+}
+
+async fn save_marks(database: &Database) {
+    database
+        .run(
+            "DROP TABLE IF EXISTS saved_event, saved_trail; \
+             CREATE TABLE saved_event AS SELECT * FROM audit_event; \
+             CREATE TABLE saved_trail AS SELECT * FROM audit_trail",
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_but_not_marked_is_recognised() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, trail) = (database.sink().await, Trail::new());
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    for number in 0..20 {
+        sink.record(event(number)).await.unwrap().redeem(&event(number), Durability::Remote).unwrap();
+    }
+    drain_all(&mut sequencer).await;
+    // Three rows with one and the same content, three that are none, and ordinary ones.
+    insert_rubbish(&database).await;
+    for number in [20, 7, 7, 7, 21, 22] {
+        sink.record(event(number)).await.unwrap().redeem(&event(number), Durability::Remote).unwrap();
+    }
+    save_marks(&database).await;
+    assert_eq!(drain_all(&mut sequencer).await, 9);
+    sequencer.close().await.unwrap();
+    let (before, marked) = (events(&trail), "SELECT count(*) FROM audit_event WHERE sequence IS NOT NULL");
+    assert_eq!(before.len(), 29);
+
+    forget_marks(&database).await;
+    assert_eq!(database.number(marked).await, 20);
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 0, "nothing is taken twice");
+    assert_eq!(database.number(marked).await, 29);
+    assert_eq!(database.number("SELECT count(*) FROM audit_event WHERE refused IS NOT NULL").await, 3);
+    // And it goes on where it was.
+    sink.record(event(23)).await.unwrap().redeem(&event(23), Durability::Remote).unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 1);
+    sequencer.close().await.unwrap();
+    assert_eq!(events(&trail), [&before[..], &[event(23)]].concat());
+    drop(sink);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_epoch_is_over_marks_nothing() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, trail) = (database.sink().await, Trail::new());
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(sequencer.drain().await.unwrap(), 0);
+    for number in 0..10 {
+        sink.record(event(number)).await.unwrap().redeem(&event(number), Durability::Remote).unwrap();
+    }
+    // As a pooler does that gives one session to two clients, and the lock with it.
+    database.run("UPDATE audit_trail SET epoch = epoch + 1").await;
+    let error = sequencer.drain().await.unwrap_err();
+    assert_eq!((error.kind(), error.is_final()), (SequencerErrorKind::Fenced, false));
+    assert_eq!(database.number("SELECT count(*) FROM audit_event WHERE sequence IS NOT NULL").await, 0);
+    // It wrote before it knew. Leading anew, it recognises what it wrote.
+    assert_eq!(drain_all(&mut sequencer).await, 0);
+    assert_eq!(database.number("SELECT count(*) FROM audit_event WHERE sequence IS NOT NULL").await, 10);
+    sequencer.close().await.unwrap();
+    assert_eq!(events(&trail).len(), 10);
+    drop(sink);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_sequencer_leads_and_the_next_takes_over_when_its_session_ends() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, trail) = (database.sink().await, Trail::new());
+    let mut first = database.sequencer(&trail).await.unwrap();
+    sink.record(event(0)).await.unwrap().redeem(&event(0), Durability::Remote).unwrap();
+    assert_eq!(first.drain().await.unwrap(), 1);
+
+    assert_eq!(database.sequencer(&trail).await.unwrap_err().code(), "audit.locked");
+    let elsewhere = Trail::copy_of(&trail);
+    let mut second = database.sequencer(&elsewhere).await.unwrap();
+    assert_eq!(second.drain().await.unwrap_err().kind(), SequencerErrorKind::NotLeader);
+
+    // The first one's session ends, as when its lease does.
+    let lock = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' \
+        AND pid <> pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+        AND pid IN (SELECT pid FROM pg_stat_activity WHERE query LIKE '%FROM (SELECT id, body, added_at FROM audit_event%' \
+            OR query = 'COMMIT')";
+    assert!(database.number(lock).await >= 1);
+    sink.record(event(1)).await.unwrap().redeem(&event(1), Durability::Remote).unwrap();
+    while second.drain().await.is_err() {}
+    assert!(first.drain().await.is_err());
+    assert_eq!(first.drain().await.unwrap_err().kind(), SequencerErrorKind::NotLeader);
+    assert_eq!(database.number("SELECT count(*) FROM audit_event WHERE sequence IS NULL").await, 0);
+    assert_eq!(events(&elsewhere), [event(0), event(1)]);
+    // The trail that was left behind leads no more.
+    second.close().await.unwrap();
+    let error = first.drain().await.unwrap_err();
+    assert_eq!(error.kind(), SequencerErrorKind::TrailBehind { found: 1, expected: 2 });
+    assert!(error.is_final());
+    drop((first, sink));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_rolled_back_and_another_trail_are_refused() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, trail) = (database.sink().await, Trail::new());
+    let record = async |number| drop(sink.record(event(number)).await.unwrap());
+    record(0).await;
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    drain_all(&mut sequencer).await;
+    sequencer.close().await.unwrap();
+    let yesterday = trail.snapshot();
+    record(1).await;
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    drain_all(&mut sequencer).await;
+    sequencer.close().await.unwrap();
+    let today = trail.snapshot();
+
+    trail.restore(&yesterday);
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    let error = sequencer.drain().await.unwrap_err();
+    assert_eq!(error.kind(), SequencerErrorKind::TrailBehind { found: 1, expected: 2 });
+    drop(sequencer);
+
+    let other = Trail::new();
+    let log = other.open();
+    for number in [50, 51] {
+        drop(log.record(event(number)).wait().unwrap());
+    }
+    log.close().unwrap();
+    let mut sequencer = database.sequencer(&other).await.unwrap();
+    assert_eq!(sequencer.drain().await.unwrap_err().code(), "sequencer.other_trail");
+    drop(sequencer);
+
+    // Somebody with the key and the directory puts a record in that nobody handed over.
+    trail.restore(&today);
+    let log = trail.open();
+    drop(log.record(event(99)).wait().unwrap());
+    log.close().unwrap();
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    let error = sequencer.drain().await.unwrap_err();
+    assert_eq!(error.kind(), SequencerErrorKind::UnknownRecord { sequence: 2 });
+    drop((sequencer, sink));
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_database_was_restored_nothing_is_taken_twice() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, trail) = (database.sink().await, Trail::new());
+    let record = async |number| drop(sink.record(event(number)).await.unwrap());
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    record(0).await;
+    drain_all(&mut sequencer).await;
+    record(1).await;
+    save_marks(&database).await;
+    record(2).await;
+    drain_all(&mut sequencer).await;
+    sequencer.close().await.unwrap();
+    // The backup has the second event waiting and never heard of the third.
+    forget_marks(&database).await;
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    let error = sequencer.drain().await.unwrap_err();
+    assert_eq!(error.kind(), SequencerErrorKind::UnknownRecord { sequence: 2 });
+    let mut sequencer = sequencer.database_was_restored();
+    assert_eq!(drain_all(&mut sequencer).await, 0);
+    record(3).await;
+    assert_eq!(drain_all(&mut sequencer).await, 1);
+    sequencer.close().await.unwrap();
+    assert_eq!(events(&trail), [event(0), event(1), event(2), event(3)]);
+    drop(sink);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_synchronous_whatever_the_session_says() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let sink = database.sink().await;
+    for number in 0..20 {
+        let mut transaction = database.pool.begin().await.unwrap();
+        sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await.unwrap();
+        drop(sink.record_in(&mut transaction, &event(number)).await.unwrap());
+        sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await.unwrap();
+        let before: String = sqlx::query_scalar("SELECT pg_current_wal_insert_lsn()::text")
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap();
+        transaction.commit().await.unwrap();
+        let flushed: bool = sqlx::query_scalar("SELECT pg_current_wal_flush_lsn() > $1::pg_lsn")
+            .bind(before)
+            .fetch_one(&database.pool)
+            .await
+            .unwrap();
+        assert!(flushed, "the commit is on disk when it returns");
+    }
+    drop(sink);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_would_lose_what_it_acknowledges_is_refused() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    drop(database.sink().await);
+    let refused = async |statement: &str, code: &str| {
+        database.run(statement).await;
+        let error = PostgresSink::open(&database.pool, PostgresOptions::default()).await.unwrap_err();
+        assert_eq!(error.code(), code, "after {statement}");
+    };
+    refused("ALTER TABLE audit_event SET UNLOGGED", "postgres.not_durable").await;
+    refused(
+        "ALTER TABLE audit_event SET LOGGED; ALTER TABLE audit_event DISABLE TRIGGER audit_event_durable",
+        "postgres.not_durable",
+    )
+    .await;
+    database.run("ALTER TABLE audit_event ENABLE TRIGGER audit_event_durable").await;
+    drop(database.sink().await);
+    refused("INSERT INTO audit_schema VALUES (2)", "postgres.schema_too_new").await;
+    database.run("DELETE FROM audit_schema WHERE version = 2").await;
+
+    let read_only =
+        options(&database.server, &database.schema).options([("default_transaction_read_only", "on")]);
+    let read_only = pool(read_only).await;
+    let error = PostgresSink::open(&read_only, PostgresOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), PostgresErrorKind::NotDurable { lacks: "write access" });
+    read_only.close().await;
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_needs_no_more_than_to_insert() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    drop(database.sink().await);
+    let (schema, role) = (&database.schema, format!("{}_service", database.schema));
+    let grants = "GRANT INSERT (token, body, added_at), SELECT (id, token, sequence) ON audit_event TO";
+    database
+        .run(&format!(
+            "CREATE ROLE {role}; GRANT USAGE ON SCHEMA {schema} TO {role}; {grants} {role}; \
+             GRANT SELECT ON audit_schema TO {role}"
+        ))
+        .await;
+    let as_service = pool(options(&database.server, schema).options([("role", role.as_str())])).await;
+    let sink = PostgresSink::open(&as_service, PostgresOptions::default()).await.unwrap();
+    sink.record(event(0)).await.unwrap().redeem(&event(0), Durability::Remote).unwrap();
+    let mut transaction = as_service.begin().await.unwrap();
+    let uncommitted = sink.record_in(&mut transaction, &event(1)).await.unwrap();
+    transaction.commit().await.unwrap();
+    sink.confirm(uncommitted).await.unwrap().redeem(&event(1), Durability::Remote).unwrap();
+    for forbidden in
+        ["DELETE FROM audit_event", "UPDATE audit_event SET body = body", "SELECT body FROM audit_event"]
+    {
+        assert!(sqlx::query(forbidden).execute(&as_service).await.is_err(), "{forbidden}");
+    }
+    drop(sink);
+    as_service.close().await;
+    database.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_lost_is_told_by_confirming() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, proxy) = (database.sink().await, Proxy::to(&database.server).await);
+    let through = proxy.server(&database.server);
+    for (number, cut) in [(0, Cut::Before), (1, Cut::After), (2, Cut::Before), (3, Cut::After)] {
+        proxy.heal();
+        let mut connection =
+            sqlx::PgConnection::connect_with(&options(&through, &database.schema)).await.unwrap();
+        let mut transaction = connection.begin().await.unwrap();
+        let uncommitted = sink.record_in(&mut transaction, &event(number)).await.unwrap();
+        proxy.cut("COMMIT", cut, 1);
+        assert!(transaction.commit().await.is_err(), "the caller hears nothing");
+        match (cut, sink.confirm(uncommitted).await) {
+            (Cut::Before, Err(error)) => assert_eq!(error.code(), "postgres.not_committed"),
+            (Cut::After, Ok(receipt)) => receipt.redeem(&event(number), Durability::Remote).unwrap(),
+            (cut, confirmed) => panic!("{cut:?}: {confirmed:?}"),
+        }
+    }
+    let trail = Trail::new();
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 2);
+    sequencer.close().await.unwrap();
+    assert_eq!(events(&trail), [event(1), event(3)]);
+    drop(sink);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_is_replaced_and_nothing_is_kept_twice() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    drop(database.sink().await);
+    let proxy = Proxy::to(&database.server).await;
+    let through = pool(options(&proxy.server(&database.server), &database.schema)).await;
+    let patient = PostgresOptions::default().patience(Duration::from_secs(120));
+    let sink = PostgresSink::open(&through, patient).await.unwrap();
+    let (mut all, mut kept) = (BTreeSet::new(), 0);
+    for (round, cut) in [Cut::After, Cut::Before, Cut::After].into_iter().enumerate() {
+        // Binding is a message of its own from the second use of a connection on; its parameters hold the events.
+        proxy.cut("support.data_request", cut, 3);
+        let recordings: Vec<_> = (0..60)
+            .map(|number| {
+                let number = round as u64 * 1000 + number;
+                (number, sink.record(event(number)))
+            })
+            .collect();
+        for (number, recording) in recordings {
+            let receipt = recording.await.unwrap();
+            assert!(all.insert(receipt.sequence()), "a number was given twice");
+            receipt.redeem(&event(number), Durability::Remote).unwrap();
+            kept += 1;
+        }
+        for number in 0..6 {
+            // One at a time, so that the cuts have something to cut.
+            drop(sink.record(event(round as u64 * 1000 + 500 + number)).await.unwrap());
+            kept += 1;
+        }
+        proxy.heal();
+    }
+    assert!(proxy.cuts.load(Ordering::SeqCst) >= 3, "connections were cut");
+    assert_eq!(database.number("SELECT count(*) FROM audit_event").await, kept);
+    drop(sink);
+    through.close().await;
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_gone_is_told_to_every_caller() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    drop(database.sink().await);
+    let proxy = Proxy::to(&database.server).await;
+    let through = pool(options(&proxy.server(&database.server), &database.schema)).await;
+    let impatient = PostgresOptions::default().patience(Duration::from_millis(10)).queue_len(4096);
+    let sink = PostgresSink::open(&through, impatient).await.unwrap();
+    sink.record(event(0)).await.unwrap().redeem(&event(0), Durability::Remote).unwrap();
+    proxy.go();
+    let recordings: Vec<_> = (1..100).map(|number| sink.record(event(number))).collect();
+    let mut told = BTreeSet::new();
+    for recording in recordings {
+        told.insert(recording.await.unwrap_err().code());
+    }
+    // Not kept, for certain; or, for what was under way when the connection broke, nobody knows.
+    assert!(told.is_subset(&BTreeSet::from(["record.unavailable", "record.abandoned"])), "{told:?}");
+    // The queue is bounded and empty again.
+    let error = sink.record(event(200)).await.unwrap_err();
+    assert_eq!(error.kind(), RecordErrorKind::Unavailable);
+    drop(sink);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_trail_writes_and_what_is_too_large_is_refused_before_it_is_sent() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let sink = database.sink().await;
+    let at = "2026-11-21T12:00:00Z".parse().unwrap();
+    let word =
+        Event::builder(EventKind::SystemTrailRetired, Outcome::Passed, Actor::System, at).build().unwrap();
+    let mut transaction = database.pool.begin().await.unwrap();
+    let error = sink.record_in(&mut transaction, &word).await.unwrap_err();
+    assert_eq!(error.code(), "record.reserved");
+    // The transaction is still the caller's own.
+    drop(sink.record_in(&mut transaction, &event(0)).await.unwrap());
+    transaction.commit().await.unwrap();
+    assert_eq!(sink.record(word).await.unwrap_err().kind(), RecordErrorKind::Reserved);
+    assert_eq!(database.number("SELECT count(*) FROM audit_event").await, 1);
+    drop(sink);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_accepted_risk_is_asked_for_only_where_it_is_one() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let risk = RiskAcceptance::new("ops-lead", "the mesh encrypts", "2099-01-01T00:00:00Z".parse().unwrap());
+    let options = PostgresOptions::default().dangerous(risk.unwrap()).allow_plaintext();
+    let sink = PostgresSink::open(&database.pool, options).await.unwrap();
+    // The tests' server is on this machine: nothing was accepted, nothing is recorded.
+    assert_eq!(database.number("SELECT count(*) FROM audit_event").await, 0);
+    drop(sink);
+    database.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_lasting_disk_what_must_be_recorded_is_acknowledged_by_the_database() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let proxy = Proxy::to(&database.server).await;
+    let through = pool(options(&proxy.server(&database.server), &database.schema)).await;
+    let impatient = PostgresOptions::default().patience(Duration::from_millis(10));
+    let remote = PostgresSink::open(&through, impatient).await.unwrap();
+    let trail = Trail::new();
+    let sink = DurableSink::without_lasting_disk(remote).best_effort(trail.open(), [EventClass::System]);
+    assert_eq!(sink.least(), Durability::Remote);
+    sink.record(event(1)).await.unwrap().redeem(&event(1), Durability::Remote).unwrap();
+    let at = "2026-11-21T12:00:00Z".parse().unwrap();
+    let started =
+        Event::builder(EventKind::SystemStarted, Outcome::Passed, Actor::System, at).build().unwrap();
+    let receipt = sink.record(started.clone()).await.unwrap();
+    assert_eq!(receipt.redeem(&started, sink.least()).unwrap_err().code(), "receipt.not_durable");
+    assert_eq!(database.number("SELECT count(*) FROM audit_event").await, 1);
+
+    // The local disk is there, and is no way out when the database is not.
+    proxy.go();
+    let denied = Audited::new("anna@example.com", {
+        let staff = Circumstances::new(Actor::System, at);
+        DataAccess::read(&staff, "customer", purpose!("support.ticket"))
+    });
+    let code = denied.unwrap().release(&sink).await.unwrap_err().code();
+    assert!(["record.unavailable", "record.abandoned"].contains(&code), "{code}");
+    drop(sink);
+    assert_eq!(events(&trail), [started]);
+    database.drop().await;
+}
+
+#[test]
+fn the_tables_are_published() {
+    let prefix = TablePrefix::new("billing_audit_").unwrap();
+    assert!(migrations(prefix)[0].contains("CREATE TABLE billing_audit_event"));
+    assert!(record_statement(prefix).starts_with("INSERT INTO billing_audit_event"));
+    for wrong in ["", "Audit_", "a b", "1a", "a;b", "a_very_long_prefix_that_nobody_needs_"] {
+        assert_eq!(TablePrefix::new(wrong).unwrap_err().code(), "postgres.table_prefix");
+    }
+}
