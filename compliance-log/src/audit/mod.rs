@@ -8,7 +8,7 @@
 //! In reading order: [`record`] (what is written), [`segment`] (where and how durably), [`tree`],
 //! [`checkpoint`] (what is signed), [`verify`](mod@verify), [`schedule`] (that it is verified), [`anchor`] (where
 //! checkpoints are kept), [`proof`] (receipts for single records), [`query`] (who reads is recorded), [`retention`];
-//! behind features `erasure` and `export`.
+//! behind features `index`, `erasure` and `export`.
 
 pub mod anchor;
 mod audited;
@@ -21,6 +21,9 @@ pub mod erasure;
 pub mod export;
 mod fault;
 mod hash;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
+pub mod index;
 #[cfg(feature = "key-store")]
 mod ledger;
 pub mod proof;

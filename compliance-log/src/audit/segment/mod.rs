@@ -37,6 +37,8 @@ pub use self::records::{Records, records};
 pub(super) use self::chain::Chain;
 pub(super) use self::file::segments;
 pub(super) use self::reader::{Damage, FrameReader, Step};
+#[cfg(feature = "sqlite")]
+pub(super) use self::records::Place;
 pub(super) use self::recover::head;
 
 /// The most written in one group commit, in bytes, before its last frame.
