@@ -2,6 +2,8 @@
 #![cfg_attr(compliance_docsrs, feature(doc_cfg))]
 
 pub mod audit;
+#[cfg(feature = "sqlite")]
+mod blocking;
 #[cfg(feature = "tower")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "tower")))]
 pub mod correlation;

@@ -17,7 +17,7 @@ use compliance_log::audit::record::{Circumstances, DataAccess};
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditLog, Verdict, VerifyOptions};
-use compliance_log::key_store::FileKeyStore;
+use compliance_log::key_store::{CaseId, FileKeyStore};
 use trail::{config, key};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -194,13 +194,25 @@ fn a_legal_hold_wins_over_an_erasure() {
     let keys = keys(dir.path());
     let log = open(dir.path(), &keys);
     record_anna(&log);
-    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
     let owner = subject("anna").key_owner(Some(&acme())).unwrap();
-    erasures.hold(owner.clone());
+    let [first, second] = ["LG-7-O-12/26", "LG-7-O-13/26"].map(|case| CaseId::new(case).unwrap());
+    for case in [&first, &second] {
+        erasures.hold(&owner, case, &by(person("counsel-1")), &log).unwrap();
+    }
+    // Holds outlive the process.
+    drop((erasures, log, keys));
+    let keys = self::keys(dir.path());
+    let log = open(dir.path(), &keys);
+    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
     let refused = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap_err();
     assert_eq!(refused.code(), "erasure.held");
     assert_eq!(names(dir.path(), &*keys), expected(Some("anna")));
-    erasures.lift(&owner);
+    assert!(erasures.lift(&owner, &first, &by(person("counsel-1")), &log).unwrap());
+    assert!(!erasures.lift(&owner, &first, &by(person("counsel-1")), &log).unwrap());
+    let refused = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap_err();
+    assert_eq!(refused.code(), "erasure.held", "the other case's hold is still on");
+    assert!(erasures.lift(&owner, &second, &by(person("counsel-1")), &log).unwrap());
     let _receipt = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap();
     assert_eq!(names(dir.path(), &*keys), expected(None));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use compliance_core::id::TenantId;
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, KeyOwner, KeyRing, KeyStore, SealContext};
-use compliance_log::key_store::{FileKeyStore, FileKeyStoreErrorKind};
+use compliance_log::key_store::{FileKeyStore, HeldKeyStore, KeyStoreOpenErrorKind};
 
 fn kek(byte: u8) -> KeyEncryptionKey {
     KeyEncryptionKey::new(&[byte; 32]).unwrap()
@@ -45,7 +45,9 @@ fn a_destroyed_key_stays_destroyed_and_leaves_no_name() {
     let dir = tempfile::tempdir().unwrap();
     let at = "2026-11-21T12:00:00Z".parse().unwrap();
     let sealed = {
-        let keys = open(dir.path()).with_backup_retention(Duration::from_secs(3600));
+        let keys = open(dir.path());
+        keys.declare_backup("hourly", Duration::from_secs(60)).unwrap();
+        keys.declare_backup("nightly", Duration::from_secs(3600)).unwrap();
         let sealed = keys.seal(&owner("anna"), CONTEXT, b"value", &SystemRandom).unwrap();
         let receipt = keys.destroy(sealed.key(), at).unwrap();
         assert!(!receipt.is_complete(at));
@@ -125,7 +127,7 @@ fn one_process_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let _first = open(dir.path());
     let second = FileKeyStore::open(dir.path(), KeyRing::new(kek(1))).unwrap_err();
-    assert_eq!(second.kind(), FileKeyStoreErrorKind::Locked);
+    assert_eq!(second.kind(), KeyStoreOpenErrorKind::Locked);
 }
 
 #[test]

@@ -7,6 +7,9 @@
 //! Two keys per person keep two duties apart: as a data subject they may ask to be forgotten (GDPR Art. 17); as the
 //! one who acted they may not shred the record of what they did.
 //!
+//! A legal hold wins over both. Holds are kept with the keys ([`HeldKeyStore`]), survive a restart, and are looked at in
+//! the same step that destroys a key.
+//!
 //! Every erasure is written to a ledger before the key is destroyed. After a backup of the key store was restored,
 //! [`Erasures::replay`] destroys again what had been destroyed since.
 //!
@@ -44,13 +47,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use compliance_core::class::Internal;
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{Actor, EventError, Person, RecordError, Sink};
+use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId, TenantId};
 use compliance_core::seal::{
     DestroyReceipt, KeyOwner, KeyStore, KeyStoreError, KeyStoreErrorKind, OpenErrorKind,
@@ -59,12 +63,12 @@ use compliance_core::seal::{
 use super::ledger::Ledger;
 use super::record::{Administration, Circumstances, Erasure};
 use super::segment::{AuditError, records};
+use crate::key_store::{CaseId, HeldKeyStore, LegalHold, UnheldError};
 
-/// Carries erasures out: hold check, ledger, key, record; in this order.
+/// Carries erasures out: hold check, ledger, key, record; in this order, the first three in one step of the key store.
 pub struct Erasures {
-    keys: Arc<dyn KeyStore>,
+    keys: Arc<dyn HeldKeyStore>,
     ledger: Ledger,
-    holds: BTreeSet<KeyOwner>,
 }
 
 /// What an erasure came to.
@@ -139,20 +143,51 @@ impl Erasures {
     ///
     /// # Errors
     /// [`ErasureErrorKind::Ledger`] when the file cannot be read, or is no ledger.
-    pub fn open(keys: Arc<dyn KeyStore>, ledger: impl AsRef<Path>) -> Result<Self, ErasureError> {
+    pub fn open(keys: Arc<dyn HeldKeyStore>, ledger: impl AsRef<Path>) -> Result<Self, ErasureError> {
         let ledger = Ledger::open(ledger.as_ref()).map_err(|_| ErasureErrorKind::Ledger)?;
-        Ok(Self { keys, ledger, holds: BTreeSet::new() })
+        Ok(Self { keys, ledger })
     }
 
-    /// Puts a legal hold on somebody's key: until it is [lifted](Self::lift), nothing erases them. Holds live in
-    /// memory; state those in force after each start.
-    pub fn hold(&mut self, owner: KeyOwner) {
-        self.holds.insert(owner);
+    /// Puts a legal hold on somebody: until it is [lifted](Self::lift), nothing erases them, and
+    /// [`Retention::holds_of`](super::retention::Retention::holds_of) keeps what there is about them. It is kept with the
+    /// keys and recorded.
+    ///
+    /// # Errors
+    /// [`ErasureErrorKind::Keys`] when it could not be kept; [`Record`](ErasureErrorKind::Record) when it is in force
+    /// but not recorded: call again.
+    pub fn hold(
+        &self,
+        owner: &KeyOwner,
+        case: &CaseId,
+        by: &Circumstances,
+        sink: &dyn Sink,
+    ) -> Result<(), ErasureError> {
+        self.keys.place_hold(&LegalHold::new(owner.clone(), case.clone(), by.at()))?;
+        record_hold("audit.legal_hold.place", owner, case, by, sink)
     }
 
-    /// Lifts a legal hold.
-    pub fn lift(&mut self, owner: &KeyOwner) {
-        self.holds.remove(owner);
+    /// Lifts the legal hold of one case; others on the same person stay. `false`: there was none. It is recorded before
+    /// it is lifted.
+    ///
+    /// # Errors
+    /// [`ErasureErrorKind::Record`] when it was not recorded, and then not lifted; [`Keys`](ErasureErrorKind::Keys).
+    pub fn lift(
+        &self,
+        owner: &KeyOwner,
+        case: &CaseId,
+        by: &Circumstances,
+        sink: &dyn Sink,
+    ) -> Result<bool, ErasureError> {
+        record_hold("audit.legal_hold.lift", owner, case, by, sink)?;
+        Ok(self.keys.lift_hold(owner, case)?)
+    }
+
+    /// What was erased but may still be in a backup as of `now`, the oldest first.
+    ///
+    /// # Errors
+    /// [`ErasureErrorKind::Keys`].
+    pub fn pending(&self, now: Timestamp) -> Result<Vec<DestroyReceipt>, ErasureError> {
+        Ok(self.keys.pending(now)?)
     }
 
     /// Erases somebody as a data subject: acted for, target or mentioned, in every record of the tenant.
@@ -198,7 +233,8 @@ impl Erasures {
             let TwoPeople(first, second) = approval
                 .filter(|TwoPeople(a, b)| a != actor && b != actor)
                 .ok_or(ErasureErrorKind::Retained)?;
-            if self.holds.contains(&owner) {
+            // Nobody need approve what a hold forbids; whether one is on by then, the destruction itself looks.
+            if self.keys.holds()?.iter().any(|hold| *hold.owner() == owner) {
                 return Err(ErasureErrorKind::Held.into());
             }
             for approver in [first, second] {
@@ -206,7 +242,7 @@ impl Erasures {
                 let event = Administration::performed(
                     &approves,
                     "audit.actor_key_destruction.approve",
-                    compliance_core::finding::Outcome::Passed,
+                    Outcome::Passed,
                 )
                 .build()?;
                 let _receipt = sink.record(event).wait()?;
@@ -245,19 +281,38 @@ impl Erasures {
     }
 
     fn destroy(&mut self, owner: &KeyOwner, at: Timestamp) -> Result<Option<DestroyReceipt>, ErasureError> {
-        // INVARIANT: `&mut self` keeps a hold from being put on between here and the destruction.
-        if self.holds.contains(owner) {
-            return Err(ErasureErrorKind::Held.into());
-        }
-        let Some(key) = self.keys.find(owner)? else { return Ok(None) };
-        self.ledger.append(key, at).map_err(|_| ErasureErrorKind::Ledger)?;
-        Ok(Some(self.keys.destroy(key, at)?))
+        let Self { keys, ledger } = self;
+        keys.destroy_unheld(owner, at, &mut |key| ledger.append(key, at).is_ok()).map_err(|error| {
+            match error {
+                UnheldError::Held => ErasureErrorKind::Held,
+                UnheldError::NotNoted => ErasureErrorKind::Ledger,
+                UnheldError::Store(error) => ErasureErrorKind::Keys(error),
+            }
+            .into()
+        })
     }
+}
+
+fn record_hold(
+    action: &'static str,
+    owner: &KeyOwner,
+    case: &CaseId,
+    by: &Circumstances,
+    sink: &dyn Sink,
+) -> Result<(), ErasureError> {
+    let case = Internal(case.as_str().to_owned());
+    let mut event = Administration::performed(by, action, Outcome::Passed).field("case", case);
+    // Sealed like everybody in the trail, where the trail seals people.
+    if let Ok(subject) = SubjectId::new(owner.name()) {
+        event = event.subject(subject);
+    }
+    let _receipt = sink.record(event.build()?).wait()?;
+    Ok(())
 }
 
 impl fmt::Debug for Erasures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Erasures").field("holds", &self.holds.len()).finish_non_exhaustive()
+        f.debug_struct("Erasures").finish_non_exhaustive()
     }
 }
 

@@ -11,13 +11,12 @@
 //! or by name with `Exporter::open_people`.
 
 use std::io::Write;
-use std::path::Path;
 
 use compliance_core::event::{Actor, Event, EventKind, Field, FieldValueKind, Sink, Value as FieldContent};
 use compliance_core::finding::{Enforcement, Outcome};
 use serde_json::{Map, Value, json};
 
-use super::query::{Query, QueryError, QueryErrorKind};
+use super::query::{Query, QueryError, QueryErrorKind, TrailSource};
 use super::record::{Circumstances, Record, System};
 
 /// The version of OCSF written.
@@ -132,14 +131,14 @@ impl Exporter {
         self
     }
 
-    /// Writes what the query wants of the trail in `dir`, once it is recorded that it is exported. How many records
+    /// Writes what the query wants of the trail, once it is recorded that it is exported. How many records
     /// were written.
     ///
     /// # Errors
     /// [`QueryError`] when the export was not recorded, the trail cannot be read or `out` not be written.
     pub fn export(
         &self,
-        dir: impl AsRef<Path>,
+        trail: impl TrailSource,
         query: Query,
         format: ExportFormat,
         out: &mut dyn Write,
@@ -152,7 +151,7 @@ impl Exporter {
         if let Some(header) = Self::header(format) {
             writeln!(out, "{header}").map_err(write)?;
         }
-        for record in query.run_recorded(dir, event, sink)? {
+        for record in query.run_recorded(&trail, by, event, sink)? {
             writeln!(out, "{}", self.line(&record?, format)).map_err(write)?;
             count = count.saturating_add(1);
         }

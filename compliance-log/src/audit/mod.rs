@@ -7,8 +7,8 @@
 //!
 //! In reading order: [`record`] (what is written), [`segment`] (where and how durably), [`tree`],
 //! [`checkpoint`] (what is signed), [`verify`](mod@verify), [`schedule`] (that it is verified), [`anchor`] (where
-//! checkpoints are kept), [`durable`] (that a receipt outlasts the instance), [`proof`] (receipts for single records), [`query`] (who reads is recorded), [`retention`];
-//! behind features `erasure`, `export` and `postgres`.
+//! checkpoints are kept), [`durable`] (that a receipt outlasts the instance), [`proof`] (receipts for single records),
+//! [`query`] (who reads is recorded), [`retention`]; behind features `index`, `erasure`, `export` and `postgres`.
 
 pub mod anchor;
 mod audited;
@@ -22,6 +22,9 @@ pub mod erasure;
 pub mod export;
 mod fault;
 mod hash;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
+pub mod index;
 #[cfg(feature = "key-store")]
 mod ledger;
 #[cfg(feature = "postgres")]

@@ -26,7 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{Actor, Event, EventClass, EventError, RecordError, Sink};
@@ -40,13 +40,13 @@ use super::segment::{AuditError, Records, records};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Query {
-    tenant: Option<TenantId>,
-    subject: Option<(SubjectId, Option<KeyId>)>,
-    actor: Option<(ActorId, Option<KeyId>)>,
-    class: Option<EventClass>,
-    from: Timestamp,
-    until: Timestamp,
-    correlation: Option<CorrelationId>,
+    pub(super) tenant: Option<TenantId>,
+    pub(super) subject: Option<(SubjectId, Option<KeyId>)>,
+    pub(super) actor: Option<(ActorId, Option<KeyId>)>,
+    pub(super) class: Option<EventClass>,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+    pub(super) correlation: Option<CorrelationId>,
 }
 
 impl Query {
@@ -62,8 +62,8 @@ impl Query {
             subject: None,
             actor: None,
             class: None,
-            from: Timestamp::from_unix_nanos(i128::MIN),
-            until: Timestamp::from_unix_nanos(i128::MAX),
+            from: Timestamp::MIN,
+            until: Timestamp::MAX,
             correlation: None,
         }
     }
@@ -119,29 +119,164 @@ impl Query {
             && self.actor.as_ref().is_none_or(|(id, key)| is(event.actor(), id.as_str(), *key))
     }
 
-    /// Reads the trail in `dir`, once it is recorded who does. Reads every segment; memory does not grow with it.
+    /// Reads the trail, once it is recorded who does. Over a directory it reads every segment, over an index those
+    /// records that are wanted; memory does not grow with either.
     ///
     /// # Errors
-    /// [`QueryError`] when the reading was not recorded, or the trail cannot be read.
+    /// [`QueryError`] when the reading was not recorded, the query asks for more than its source may give
+    /// (`query.other_tenant`, which is recorded), or the trail or its index cannot be read.
     pub fn run(
         self,
-        dir: impl AsRef<Path>,
+        trail: impl TrailSource,
         by: &Circumstances,
         sink: &dyn Sink,
     ) -> Result<Matches, QueryError> {
-        self.run_recorded(dir, System::trail_read(by).build()?, sink)
+        self.run_recorded(&trail, by, System::trail_read(by).build()?, sink)
     }
 
     pub(super) fn run_recorded(
         self,
-        dir: impl AsRef<Path>,
+        trail: &impl TrailSource,
+        by: &Circumstances,
         event: Event,
         sink: &dyn Sink,
     ) -> Result<Matches, QueryError> {
+        if trail.tenant().is_some_and(|tenant| self.tenant.as_ref() != Some(tenant)) {
+            let _receipt = sink.record(System::trail_read_refused(by).build()?).wait()?;
+            return Err(QueryErrorKind::OtherTenant.into());
+        }
         // The list of segments first, so that what records the reading is not read.
-        let records = records(dir)?;
+        let records = records(trail.dir())?;
         let receipt = sink.record(event).wait()?;
-        Ok(Matches { query: self, records, before: receipt.sequence() })
+        let matches = Matches {
+            query: self,
+            dir: trail.dir().to_owned(),
+            records,
+            from: 0,
+            before: receipt.sequence(),
+            #[cfg(feature = "sqlite")]
+            hits: None,
+        };
+        #[cfg(feature = "sqlite")]
+        if let Some(index) = trail.index() {
+            return matches.through(index);
+        }
+        Ok(matches)
+    }
+}
+
+mod source {
+    use std::path::Path;
+
+    use compliance_core::id::TenantId;
+
+    #[expect(unnameable_types, reason = "sealed: what can be read is decided here")]
+    pub trait Source {
+        fn dir(&self) -> &Path;
+
+        /// Whose records alone it gives; `None`: everybody's.
+        fn tenant(&self) -> Option<&TenantId> {
+            None
+        }
+
+        #[cfg(feature = "sqlite")]
+        fn index(&self) -> Option<&crate::audit::index::TrailIndex> {
+            None
+        }
+    }
+
+    impl<P: AsRef<Path>> Source for P {
+        fn dir(&self) -> &Path {
+            self.as_ref()
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    impl Source for crate::audit::index::TrailIndex {
+        fn dir(&self) -> &Path {
+            self.trail()
+        }
+
+        fn index(&self) -> Option<&crate::audit::index::TrailIndex> {
+            Some(self)
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    impl Source for &crate::audit::index::TrailIndex {
+        fn dir(&self) -> &Path {
+            self.trail()
+        }
+
+        fn index(&self) -> Option<&crate::audit::index::TrailIndex> {
+            Some(self)
+        }
+    }
+
+    impl<S: Source> Source for super::TenantTrail<S> {
+        fn dir(&self) -> &Path {
+            self.source.dir()
+        }
+
+        fn tenant(&self) -> Option<&TenantId> {
+            Some(&self.tenant)
+        }
+
+        #[cfg(feature = "sqlite")]
+        fn index(&self) -> Option<&crate::audit::index::TrailIndex> {
+            self.source.index()
+        }
+    }
+
+    impl<S: Source> Source for &super::TenantTrail<S> {
+        fn dir(&self) -> &Path {
+            self.source.dir()
+        }
+
+        fn tenant(&self) -> Option<&TenantId> {
+            Some(&self.tenant)
+        }
+
+        #[cfg(feature = "sqlite")]
+        fn index(&self) -> Option<&crate::audit::index::TrailIndex> {
+            self.source.index()
+        }
+    }
+}
+
+/// What a [`Query`] runs over: the directory of a trail, a `TrailIndex` (feature `sqlite`), or a [`TenantTrail`] over
+/// either.
+pub trait TrailSource: source::Source {}
+
+impl<S: source::Source> TrailSource for S {}
+
+/// The trail of one tenant: what code that acts for a tenant is given instead of the trail.
+///
+/// A query over it must [name](Query::in_tenant) its tenant; any other is refused with `query.other_tenant`, and that is
+/// recorded. There is no way from it to another tenant's records:
+///
+/// ```compile_fail,E0616
+/// # fn inner(trail: compliance_log::audit::query::TenantTrail<std::path::PathBuf>) {
+/// let _ = trail.source;
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TenantTrail<S> {
+    source: S,
+    tenant: TenantId,
+}
+
+impl<S: TrailSource> TenantTrail<S> {
+    /// One tenant's part of the trail.
+    pub fn new(source: S, tenant: TenantId) -> Self {
+        Self { source, tenant }
+    }
+
+    /// Whose.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
     }
 }
 
@@ -163,23 +298,73 @@ fn is(actor: &Actor, name: &str, key: Option<KeyId>) -> bool {
 #[must_use]
 pub struct Matches {
     query: Query,
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        expect(dead_code, reason = "read again only where an index was wrong")
+    )]
+    dir: PathBuf,
     records: Records,
+    /// The first record that was not looked at.
+    from: u64,
     /// The record of this very reading; it and what follows are not part of it.
     before: u64,
+    #[cfg(feature = "sqlite")]
+    hits: Option<super::index::Hits>,
+}
+
+impl Matches {
+    #[cfg(feature = "sqlite")]
+    fn through(self, index: &super::index::TrailIndex) -> Result<Self, QueryError> {
+        let hits = index.hits(&self.query).map_err(QueryErrorKind::Index)?;
+        // Listed anew: the index may know of a segment begun since.
+        Ok(Self { records: records(&self.dir)?, hits: Some(hits), ..self })
+    }
+
+    /// The next wanted record that the index names; `None` where there is no index, or none to be believed.
+    #[cfg(feature = "sqlite")]
+    fn next_hit(&mut self) -> Option<Result<Option<Record>, AuditError>> {
+        let hits = self.hits.as_mut()?;
+        loop {
+            match hits.next(&mut self.records, self.before) {
+                Ok(None) => return Some(Ok(None)),
+                Ok(Some(record)) => {
+                    self.from = record.sequence().saturating_add(1);
+                    if self.query.matches(&record) {
+                        return Some(Ok(Some(record)));
+                    }
+                }
+                Err(super::index::Wrong) => break,
+            }
+        }
+        // What it says is not so. The segments are read from here on.
+        self.hits = None;
+        match records(&self.dir) {
+            Ok(records) => {
+                self.records = records;
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
 }
 
 impl Iterator for Matches {
     type Item = Result<Record, AuditError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Self { query, records, before } = self;
+        #[cfg(feature = "sqlite")]
+        if let Some(next) = self.next_hit() {
+            return next.transpose();
+        }
+        let Self { query, records, from, before, .. } = self;
         let is_end = |record: &Result<Record, AuditError>| {
             record.as_ref().is_ok_and(|record| record.sequence() >= *before)
         };
+        let is_wanted = |record: &Record| record.sequence() >= *from && query.matches(record);
         records
             .by_ref()
             .take_while(|record| !is_end(record))
-            .find(|record| record.as_ref().map_or(true, |record| query.matches(record)))
+            .find(|record| record.as_ref().map_or(true, is_wanted))
     }
 }
 
@@ -195,6 +380,14 @@ pub enum QueryErrorKind {
     /// The event about it was not of its shape.
     #[error("its event was refused")]
     Event,
+    /// The index could not be opened or asked.
+    #[cfg(feature = "sqlite")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
+    #[error("{0}")]
+    Index(super::index::IndexError),
+    /// The query is not about the tenant whose trail it was put to.
+    #[error("the query asks for records of others than the tenant")]
+    OtherTenant,
     /// That it is read could not be recorded.
     #[error("{0}")]
     Record(RecordError),
@@ -213,11 +406,15 @@ impl QueryError {
         self.0
     }
 
-    /// `query.event`, `query.write`, or the code of the recording's or the trail's error.
+    /// `query.event`, `query.other_tenant`, `query.write`, or the code of the recording's, the index's or the trail's
+    /// error.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.0 {
             QueryErrorKind::Event => "query.event",
+            #[cfg(feature = "sqlite")]
+            QueryErrorKind::Index(error) => error.code(),
+            QueryErrorKind::OtherTenant => "query.other_tenant",
             QueryErrorKind::Record(error) => error.code(),
             QueryErrorKind::Trail(error) => error.code(),
             QueryErrorKind::Write => "query.write",

@@ -137,6 +137,8 @@ pub struct Retention {
     held_subjects: BTreeSet<SubjectId>,
     held_keys: BTreeSet<KeyId>,
     holds_all: bool,
+    #[cfg(feature = "key-store")]
+    holds_of: Option<std::sync::Arc<dyn crate::key_store::HeldKeyStore>>,
 }
 
 impl Retention {
@@ -148,6 +150,8 @@ impl Retention {
             held_subjects: BTreeSet::new(),
             held_keys: BTreeSet::new(),
             holds_all: false,
+            #[cfg(feature = "key-store")]
+            holds_of: None,
         }
     }
 
@@ -175,6 +179,28 @@ impl Retention {
         self
     }
 
+    /// The legal holds kept in this store, as they are whenever something is retired: whoever is held, as data subject
+    /// or as the one who acted, sealed or in plain. When they cannot be read, nothing is retired.
+    #[cfg(feature = "key-store")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "key-store")))]
+    pub fn holds_of(mut self, keys: std::sync::Arc<dyn crate::key_store::HeldKeyStore>) -> Self {
+        self.holds_of = Some(keys);
+        self
+    }
+
+    /// With what the store says is held by now.
+    #[cfg(feature = "key-store")]
+    fn with_holds(&self) -> Result<Self, RetireError> {
+        let mut all = self.clone();
+        let Some(keys) = &self.holds_of else { return Ok(all) };
+        for hold in keys.holds().map_err(RetireErrorKind::Holds)? {
+            // In plain, whichever tenant it is in: keeping too much is the lesser harm.
+            all.held_subjects.extend(SubjectId::new(hold.owner().name()));
+            all.held_keys.extend(keys.find(hold.owner()).map_err(RetireErrorKind::Holds)?);
+        }
+        Ok(all)
+    }
+
     /// Retires what may go as of `now`.
     ///
     /// # Errors
@@ -186,15 +212,19 @@ impl Retention {
         by: &Circumstances,
         now: Timestamp,
     ) -> Result<RetireReport, RetireError> {
+        #[cfg(feature = "key-store")]
+        let all = self.with_holds()?;
+        #[cfg(not(feature = "key-store"))]
+        let all = self;
         let dir = log.dir();
         let io = |error| RetireError::from(AuditError::io("retire segments", &error));
         let segments = segment::segments(dir).map_err(io)?;
         let first = segments.first().map_or(0, |(first, _)| *first);
         let mut may_go = first;
-        if !self.holds_all {
+        if !all.holds_all {
             for record in records(dir)? {
                 let record = record?;
-                if self.must_stay(&record, now) {
+                if all.must_stay(&record, now) {
                     break;
                 }
                 may_go = record.sequence().saturating_add(1);
@@ -269,6 +299,11 @@ pub enum RetireErrorKind {
     /// The event about it was not of its shape.
     #[error("its event was refused")]
     Event,
+    /// Which legal holds are in force could not be read; nothing was deleted.
+    #[cfg(feature = "key-store")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "key-store")))]
+    #[error("{0}")]
+    Holds(compliance_core::seal::KeyStoreError),
     /// It could not be recorded; nothing was deleted.
     #[error("{0}")]
     Record(RecordError),
@@ -284,11 +319,13 @@ impl RetireError {
         self.0
     }
 
-    /// `retention.event`, or the code of the recording's or the trail's error.
+    /// `retention.event`, or the code of the key store's, the recording's or the trail's error.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.0 {
             RetireErrorKind::Event => "retention.event",
+            #[cfg(feature = "key-store")]
+            RetireErrorKind::Holds(error) => error.code(),
             RetireErrorKind::Record(error) => error.code(),
             RetireErrorKind::Trail(error) => error.code(),
         }

@@ -465,6 +465,11 @@ impl System {
         Self(by.event(EventKind::SystemTrailRead, Outcome::Passed))
     }
 
+    /// Somebody tried to read what is not theirs to read.
+    pub(in crate::audit) fn trail_read_refused(by: &Circumstances) -> Self {
+        Self(by.event(EventKind::SystemTrailRead, Outcome::Refused))
+    }
+
     /// Records before this number reached the end of their retention and are removed. Recorded before they are.
     pub(in crate::audit) fn trail_retired(by: &Circumstances, before: u64) -> Self {
         let event = by.event(EventKind::SystemTrailRetired, Outcome::Passed);

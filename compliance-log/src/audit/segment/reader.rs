@@ -57,6 +57,20 @@ impl FrameReader {
         Ok(Self { file, buffer: vec![0; CHUNK_LEN], start: 0, end: 0, offset: 0 })
     }
 
+    /// Stands before the byte at `offset`.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn seek(&mut self, offset: u64) -> io::Result<()> {
+        let ahead = offset.checked_sub(self.offset).and_then(|ahead| usize::try_from(ahead).ok());
+        match ahead.filter(|ahead| *ahead < self.unread().len()) {
+            Some(ahead) => self.advance(ahead),
+            None => {
+                self.file.seek(SeekFrom::Start(offset))?;
+                (self.start, self.end, self.offset) = (0, 0, offset);
+            }
+        }
+        Ok(())
+    }
+
     /// The next frame. After `Damaged` the reader stands before the damaged place.
     pub(crate) fn step(&mut self) -> io::Result<Step<'_>> {
         self.fill(PREFIX_LEN)?;

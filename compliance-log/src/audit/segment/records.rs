@@ -36,31 +36,76 @@ pub fn records(dir: impl AsRef<Path>) -> Result<Records, AuditError> {
         file::segments(dir.as_ref()).map_err(|error| AuditError::io("list the segments", &error))?;
     // What was before the first segment was retired, or `verify` says it is missing.
     let next = segments.first().map_or(0, |(first, _)| *first);
-    Ok(Records { segments: segments.into_iter(), current: None, next, has_ended: false })
+    Ok(Records { segments, following: 0, current: None, next, place: Place::default(), has_ended: false })
+}
+
+/// Where a record's frame lies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::audit) struct Place {
+    /// The first sequence number of its segment.
+    pub(in crate::audit) segment: u64,
+    /// From the start of the segment, in bytes.
+    pub(in crate::audit) offset: u64,
 }
 
 /// The records from the segment on that holds number `sequence`, or would.
 #[cfg(feature = "postgres")]
 pub(in crate::audit) fn records_from(dir: &Path, sequence: u64) -> Result<Records, AuditError> {
     let mut records = records(dir)?;
-    let later = |segments: &[(u64, PathBuf)]| segments.get(1).is_some_and(|(first, _)| *first <= sequence);
-    while later(records.segments.as_slice()) {
-        drop(records.segments.next());
-    }
-    records.next = records.segments.as_slice().first().map_or(0, |(first, _)| *first);
+    records.following = records.segments.partition_point(|(first, _)| *first <= sequence).saturating_sub(1);
+    records.next = records.segments.get(records.following).map_or(0, |(first, _)| *first);
     Ok(records)
 }
 
 /// An iterator over the records of a trail; ends after the first error.
 #[must_use]
 pub struct Records {
-    segments: std::vec::IntoIter<(u64, PathBuf)>,
+    segments: Vec<(u64, PathBuf)>,
+    /// The segment, by its place in the list, that comes after the current one.
+    following: usize,
     current: Option<(u64, FrameReader)>,
     next: u64,
+    /// Of the record given last.
+    place: Place,
     has_ended: bool,
 }
 
 impl Records {
+    /// The number of the first record there is.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::audit) fn first(&self) -> Option<u64> {
+        self.segments.first().map(|(first, _)| *first)
+    }
+
+    /// Where the record given last lies.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::audit) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Goes on with record `next`, which is said to lie at `place`; whether it does, reading it tells. `false` when
+    /// there is no such segment.
+    #[cfg(feature = "sqlite")]
+    pub(in crate::audit) fn jump(&mut self, place: Place, next: u64) -> Result<bool, AuditError> {
+        let io = |error| AuditError::io("read a segment", &error);
+        let Ok(at) = self.segments.binary_search_by_key(&place.segment, |(first, _)| *first) else {
+            return Ok(false);
+        };
+        match &mut self.current {
+            Some((segment, reader)) if *segment == place.segment => {
+                reader.seek(place.offset).map_err(io)?;
+            }
+            current => {
+                let Some((_, path)) = self.segments.get(at) else { return Ok(false) };
+                let mut reader = FrameReader::open(path).map_err(io)?;
+                reader.seek(place.offset).map_err(io)?;
+                *current = Some((place.segment, reader));
+            }
+        }
+        (self.following, self.next, self.has_ended) = (at.saturating_add(1), next, false);
+        Ok(true)
+    }
+
     /// The next record in the form `take` gives it.
     pub(in crate::audit) fn next_with<T>(
         &mut self,
@@ -81,12 +126,13 @@ impl Records {
         let io = |error| AuditError::io("read a segment", &error);
         loop {
             if self.current.is_none() {
-                let Some((first, path)) = self.segments.next() else { return Ok(None) };
-                if first != self.next {
-                    let position = Position { sequence: self.next, segment: first, offset: 0 };
+                let Some((first, path)) = self.segments.get(self.following) else { return Ok(None) };
+                if *first != self.next {
+                    let position = Position { sequence: self.next, segment: *first, offset: 0 };
                     return Err(Fault::new(FaultKind::SegmentMissing, position).into());
                 }
-                self.current = Some((first, FrameReader::open(&path).map_err(io)?));
+                self.current = Some((*first, FrameReader::open(path).map_err(io)?));
+                self.following = self.following.saturating_add(1);
             }
             let Some((segment, reader)) = &mut self.current else { continue };
             let position = |offset| Position { sequence: self.next, segment: *segment, offset };
@@ -103,13 +149,14 @@ impl Records {
                     }
                     let taken = take(head, frame.body, frame.hash).map_err(form)?;
                     self.next = self.next.saturating_add(1);
+                    self.place = Place { segment: *segment, offset: frame.offset };
                     return Ok(Some(taken));
                 }
                 Step::Frame(_) => {}
                 Step::End { .. } => self.current = None,
                 Step::Damaged { offset } => {
                     let fault = Fault::new(FaultKind::FrameDamaged, position(offset));
-                    let is_last = self.segments.as_slice().is_empty();
+                    let is_last = self.following >= self.segments.len();
                     match reader.judge(offset).map_err(io)? {
                         Damage::Passing => {}
                         Damage::Torn { .. } if is_last => return Ok(None),

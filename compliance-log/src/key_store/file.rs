@@ -1,31 +1,4 @@
-//! A key store on disk: one small file per data key, wrapped under a key-encryption key that is not here.
-//!
-//! `compliance_core::seal` says what a key store promises. This one keeps each living key in a file of its own and
-//! replaces the file by a tombstone when the key is destroyed, so that *erased* and *tampered* can be told apart
-//! for as long as the folder lives.
-//!
-//! ```
-//! use compliance_core::random::SystemRandom;
-//! use compliance_core::seal::{KeyEncryptionKey, KeyOwner, KeyRing, KeyStore, SealContext};
-//! use compliance_log::key_store::FileKeyStore;
-//!
-//! let dir = tempfile::tempdir()?;
-//! let owner = KeyOwner::new("audit.subject", "user-4711")?;
-//! let context = SealContext::new("audit.field");
-//! let sealed = {
-//!     let keys = FileKeyStore::open(dir.path(), KeyRing::new(KeyEncryptionKey::new(&[7; 32])?))?;
-//!     keys.seal(&owner, context, b"Anna", &SystemRandom)?
-//! };
-//! let keys = FileKeyStore::open(dir.path(), KeyRing::new(KeyEncryptionKey::new(&[7; 32])?))?;
-//! assert_eq!(keys.open(context, &sealed)?.as_bytes(), b"Anna");
-//!
-//! let receipt = keys.destroy(sealed.key(), "2026-11-21T12:00:00Z".parse()?)?;
-//! assert_eq!(receipt.key(), sealed.key());
-//! assert_eq!(keys.open(context, &sealed).unwrap_err().code(), "seal.destroyed");
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -39,9 +12,15 @@ use compliance_core::seal::{
     DataKey, DestroyReceipt, KeyEncryptionKey, KeyId, KeyOwner, KeyRing, KeyStore, KeyStoreError,
     KeyStoreErrorKind, WrappedKey,
 };
+use sha2::{Digest, Sha256};
+
+use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError};
+use super::{KeyStoreOpenError, KeyStoreOpenErrorKind};
 
 const LIVING: &str = "key";
 const DESTROYED: &str = "gone";
+const HELD: &str = "hold";
+const BACKUPS: &str = "backups";
 const UNFINISHED: &str = "tmp";
 const LOCK: &str = "lock";
 const VERSION: u8 = 1;
@@ -58,13 +37,12 @@ const MAX_FILE_LEN: u64 = 4096;
 /// # Security
 /// Whoever has the folder has the wrapped keys and the owners' names; without the key-encryption key they open
 /// nothing. Keep that key elsewhere. Destroying a key overwrites its file before removing it; copies in backups
-/// and in a flash drive's spare blocks are beyond a program's reach: state how long backups live with
-/// [`with_backup_retention`](Self::with_backup_retention), and destroy the key-encryption key with the drive.
+/// and in a flash drive's spare blocks are beyond a program's reach: declare each backup with
+/// [`declare_backup`](HeldKeyStore::declare_backup), and destroy the key-encryption key with the drive.
 #[derive(Debug)]
 pub struct FileKeyStore {
     dir: PathBuf,
     state: Mutex<State>,
-    backup_retention: Option<Duration>,
     // Held for its lock.
     _lock: File,
 }
@@ -75,52 +53,11 @@ struct State {
     living: HashMap<KeyId, (KeyOwner, WrappedKey)>,
     by_owner: HashMap<KeyOwner, KeyId>,
     destroyed: HashMap<KeyId, DestroyReceipt>,
+    holds: Vec<LegalHold>,
+    /// How long each declared backup may hold a file.
+    backups: BTreeMap<String, Duration>,
     /// A write failed: what the disk holds is known only after opening again.
     is_poisoned: bool,
-}
-
-/// A folder could not be opened as a key store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("key store not opened: {0}")]
-pub struct FileKeyStoreError(FileKeyStoreErrorKind);
-
-/// Why a folder could not be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FileKeyStoreErrorKind {
-    /// A file is not of its form.
-    #[error("a key file is damaged or of an unknown version")]
-    Damaged,
-    /// The folder could not be read or written.
-    #[error("the folder could not be read or written: {0}")]
-    Io(io::ErrorKind),
-    /// Another process has it open.
-    #[error("another process has it open")]
-    Locked,
-}
-
-impl FileKeyStoreError {
-    /// Why.
-    #[must_use]
-    pub fn kind(&self) -> FileKeyStoreErrorKind {
-        self.0
-    }
-
-    /// `key_store.damaged`, `key_store.io` or `key_store.locked`.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self.0 {
-            FileKeyStoreErrorKind::Damaged => "key_store.damaged",
-            FileKeyStoreErrorKind::Io(_) => "key_store.io",
-            FileKeyStoreErrorKind::Locked => "key_store.locked",
-        }
-    }
-}
-
-impl From<io::Error> for FileKeyStoreError {
-    fn from(error: io::Error) -> Self {
-        Self(FileKeyStoreErrorKind::Io(error.kind()))
-    }
 }
 
 impl FileKeyStore {
@@ -128,8 +65,8 @@ impl FileKeyStore {
     /// wraps, and those that wrapped earlier when a [`rotate`](KeyStore::rotate) was cut short.
     ///
     /// # Errors
-    /// [`FileKeyStoreError`]: `key_store.locked`, `key_store.damaged`, `key_store.io`.
-    pub fn open(dir: impl AsRef<Path>, ring: KeyRing) -> Result<Self, FileKeyStoreError> {
+    /// [`KeyStoreOpenError`]: `key_store.locked`, `key_store.damaged`, `key_store.io`.
+    pub fn open(dir: impl AsRef<Path>, ring: KeyRing) -> Result<Self, KeyStoreOpenError> {
         let dir = dir.as_ref().to_owned();
         create_private_dir(&dir)?;
         let lock =
@@ -137,19 +74,12 @@ impl FileKeyStore {
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
-                return Err(FileKeyStoreError(FileKeyStoreErrorKind::Locked));
+                return Err(KeyStoreOpenErrorKind::Locked.into());
             }
             Err(fs::TryLockError::Error(error)) => return Err(error.into()),
         }
         let state = read_all(&dir, ring)?;
-        Ok(Self { dir, state: Mutex::new(state), backup_retention: None, _lock: lock })
-    }
-
-    /// How long a backup may still hold the file of a destroyed key: receipts say when the last one expires.
-    #[must_use]
-    pub fn with_backup_retention(mut self, retention: Duration) -> Self {
-        self.backup_retention = Some(retention);
-        self
+        Ok(Self { dir, state: Mutex::new(state), _lock: lock })
     }
 
     /// The memory follows the disk only after the disk took the change, so what a panicking thread leaves is whole.
@@ -168,14 +98,42 @@ impl FileKeyStore {
         if state.is_poisoned { Err(KeyStoreErrorKind::Unavailable.into()) } else { Ok(state) }
     }
 
+    fn destroy_in(
+        &self,
+        state: &mut State,
+        key: KeyId,
+        at: Timestamp,
+    ) -> Result<DestroyReceipt, KeyStoreError> {
+        if let Some(receipt) = state.destroyed.get(&key) {
+            // An earlier call may have failed between tombstone and removal.
+            let receipt = *receipt;
+            remove_living(&self.dir, &self.path(key, LIVING)).map_err(|_| poison(&mut state.is_poisoned))?;
+            return Ok(receipt);
+        }
+        if !state.living.contains_key(&key) {
+            return Err(KeyStoreErrorKind::UnknownKey.into());
+        }
+        let last = state.backups.values().max();
+        let receipt = DestroyReceipt::attest(key, at, last.map(|retention| at.saturating_add(*retention)));
+        // The tombstone first: after a crash in between, opening finishes the removal.
+        self.write(&key.to_string(), DESTROYED, &encode_destroyed(&receipt))
+            .map_err(|_| poison(&mut state.is_poisoned))?;
+        if let Some((owner, _)) = state.living.remove(&key) {
+            state.by_owner.remove(&owner);
+        }
+        state.destroyed.insert(key, receipt);
+        remove_living(&self.dir, &self.path(key, LIVING)).map_err(|_| poison(&mut state.is_poisoned))?;
+        Ok(receipt)
+    }
+
     /// Replaces or creates a file: the old or the new content is there at any time, never half of one.
-    fn write(&self, key: KeyId, extension: &str, content: &[u8]) -> io::Result<()> {
-        let unfinished = self.path(key, UNFINISHED);
+    fn write(&self, stem: &str, extension: &str, content: &[u8]) -> io::Result<()> {
+        let unfinished = self.dir.join(format!("{stem}.{UNFINISHED}"));
         let mut file =
             private_file(OpenOptions::new().write(true).create(true).truncate(true)).open(&unfinished)?;
         file.write_all(content)?;
         file.sync_all()?;
-        fs::rename(unfinished, self.path(key, extension))?;
+        fs::rename(unfinished, self.dir.join(format!("{stem}.{extension}")))?;
         sync_dir(&self.dir)
     }
 }
@@ -191,7 +149,7 @@ impl KeyStore for FileKeyStore {
         if state.living.contains_key(&key.id()) || state.destroyed.contains_key(&key.id()) {
             return Err(KeyStoreErrorKind::Random.into());
         }
-        self.write(key.id(), LIVING, &encode_living(owner, &wrapped))
+        self.write(&key.id().to_string(), LIVING, &encode_living(owner, &wrapped))
             .map_err(|_| poison(&mut state.is_poisoned))?;
         state.living.insert(key.id(), (owner.clone(), wrapped));
         state.by_owner.insert(owner.clone(), key.id());
@@ -213,29 +171,7 @@ impl KeyStore for FileKeyStore {
 
     fn destroy(&self, key: KeyId, at: Timestamp) -> Result<DestroyReceipt, KeyStoreError> {
         let mut state = self.state_to_change()?;
-        if let Some(receipt) = state.destroyed.get(&key) {
-            // An earlier call may have failed between tombstone and removal.
-            let receipt = *receipt;
-            remove_living(&self.dir, &self.path(key, LIVING)).map_err(|_| poison(&mut state.is_poisoned))?;
-            return Ok(receipt);
-        }
-        if !state.living.contains_key(&key) {
-            return Err(KeyStoreErrorKind::UnknownKey.into());
-        }
-        let receipt = DestroyReceipt::attest(
-            key,
-            at,
-            self.backup_retention.map(|retention| at.saturating_add(retention)),
-        );
-        // The tombstone first: after a crash in between, opening finishes the removal.
-        self.write(key, DESTROYED, &encode_destroyed(&receipt))
-            .map_err(|_| poison(&mut state.is_poisoned))?;
-        if let Some((owner, _)) = state.living.remove(&key) {
-            state.by_owner.remove(&owner);
-        }
-        state.destroyed.insert(key, receipt);
-        remove_living(&self.dir, &self.path(key, LIVING)).map_err(|_| poison(&mut state.is_poisoned))?;
-        Ok(receipt)
+        self.destroy_in(&mut state, key, at)
     }
 
     /// As the trait says, but for a disk that fails half-way: then some keys are wrapped under `to` and some under
@@ -250,11 +186,82 @@ impl KeyStore for FileKeyStore {
         ring.rotate(to);
         for (id, (owner, wrapped)) in living.iter_mut() {
             let rewrapped = ring.rewrap(owner, wrapped, random)?;
-            self.write(*id, LIVING, &encode_living(owner, &rewrapped)).map_err(|_| poison(is_poisoned))?;
+            self.write(&id.to_string(), LIVING, &encode_living(owner, &rewrapped))
+                .map_err(|_| poison(is_poisoned))?;
             *wrapped = rewrapped;
         }
         ring.forget_previous();
         Ok(living.len())
+    }
+}
+
+impl HeldKeyStore for FileKeyStore {
+    fn place_hold(&self, hold: &LegalHold) -> Result<(), KeyStoreError> {
+        let mut state = self.state_to_change()?;
+        if state.holds.iter().any(|placed| placed.is_same(hold)) {
+            return Ok(());
+        }
+        let content = encode_hold(hold);
+        self.write(&hold_stem(hold), HELD, &content).map_err(|_| poison(&mut state.is_poisoned))?;
+        state.holds.push(hold.clone());
+        Ok(())
+    }
+
+    fn lift_hold(&self, owner: &KeyOwner, case: &CaseId) -> Result<bool, KeyStoreError> {
+        let mut state = self.state_to_change()?;
+        let Some(at) = state.holds.iter().position(|hold| hold.owner() == owner && hold.case() == case)
+        else {
+            return Ok(false);
+        };
+        let hold = state.holds.swap_remove(at);
+        let path = self.dir.join(format!("{}.{HELD}", hold_stem(&hold)));
+        remove_living(&self.dir, &path).map_err(|_| poison(&mut state.is_poisoned))?;
+        Ok(true)
+    }
+
+    fn holds(&self) -> Result<Vec<LegalHold>, KeyStoreError> {
+        Ok(self.state().holds.clone())
+    }
+
+    fn destroy_unheld(
+        &self,
+        owner: &KeyOwner,
+        at: Timestamp,
+        before: &mut dyn FnMut(KeyId) -> bool,
+    ) -> Result<Option<DestroyReceipt>, UnheldError> {
+        // INVARIANT: nothing changes keys or holds while this lock is held, in this process or, by the folder's lock,
+        // in another.
+        let mut state = self.state_to_change()?;
+        if state.holds.iter().any(|hold| hold.owner() == owner) {
+            return Err(UnheldError::Held);
+        }
+        let Some(key) = state.by_owner.get(owner).copied() else { return Ok(None) };
+        if !before(key) {
+            return Err(UnheldError::NotNoted);
+        }
+        Ok(Some(self.destroy_in(&mut state, key, at)?))
+    }
+
+    fn declare_backup(&self, name: &'static str, retention: Duration) -> Result<(), KeyStoreError> {
+        let mut state = self.state_to_change()?;
+        let mut backups = state.backups.clone();
+        backups.insert(name.to_owned(), retention);
+        let mut content = vec![VERSION];
+        for (name, retention) in &backups {
+            put(&mut content, name.as_bytes());
+            put(&mut content, &retention.as_secs().to_be_bytes());
+        }
+        self.write(BACKUPS, BACKUPS, &content).map_err(|_| poison(&mut state.is_poisoned))?;
+        state.backups = backups;
+        Ok(())
+    }
+
+    fn pending(&self, now: Timestamp) -> Result<Vec<DestroyReceipt>, KeyStoreError> {
+        let state = self.state();
+        let mut pending: Vec<_> =
+            state.destroyed.values().filter(|receipt| !receipt.is_complete(now)).copied().collect();
+        pending.sort_by_key(DestroyReceipt::destroyed_at);
+        Ok(pending)
     }
 }
 
@@ -299,9 +306,10 @@ fn remove_living(dir: &Path, path: &Path) -> io::Result<()> {
     sync_dir(dir)
 }
 
-fn read_all(dir: &Path, ring: KeyRing) -> Result<State, FileKeyStoreError> {
-    let damaged = || FileKeyStoreError(FileKeyStoreErrorKind::Damaged);
+fn read_all(dir: &Path, ring: KeyRing) -> Result<State, KeyStoreOpenError> {
+    let damaged = || KeyStoreOpenError::from(KeyStoreOpenErrorKind::Damaged);
     let (mut living, mut destroyed) = (HashMap::new(), HashMap::new());
+    let (mut holds, mut backups) = (Vec::new(), BTreeMap::new());
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -310,20 +318,35 @@ fn read_all(dir: &Path, ring: KeyRing) -> Result<State, FileKeyStoreError> {
             fs::remove_file(&path)?;
             continue;
         }
+        if extension == Some(HELD) {
+            // A hold that cannot be read must not be overlooked.
+            holds.push(decode_hold(&read_file(&path)?).ok_or_else(damaged)?);
+            continue;
+        }
+        if extension == Some(BACKUPS) {
+            backups = decode_backups(&read_file(&path)?).ok_or_else(damaged)?;
+            continue;
+        }
         let (Some(extension @ (LIVING | DESTROYED)), Some(stem)) = (extension, path.file_stem()) else {
             continue;
         };
         let key: KeyId = stem.to_str().and_then(|stem| stem.parse().ok()).ok_or_else(damaged)?;
-        let mut content = Vec::new();
-        File::open(&path)?.take(MAX_FILE_LEN).read_to_end(&mut content)?;
+        let content = read_file(&path)?;
         if extension == LIVING {
             living.insert(key, content);
         } else {
             destroyed.insert(key, decode_destroyed(key, &content).ok_or_else(damaged)?);
         }
     }
-    let mut state =
-        State { ring, living: HashMap::new(), by_owner: HashMap::new(), destroyed, is_poisoned: false };
+    let mut state = State {
+        ring,
+        living: HashMap::new(),
+        by_owner: HashMap::new(),
+        destroyed,
+        holds,
+        backups,
+        is_poisoned: false,
+    };
     for (key, content) in living {
         if state.destroyed.contains_key(&key) {
             remove_living(dir, &dir.join(format!("{key}.{LIVING}")))?;
@@ -352,26 +375,73 @@ fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(part)
 }
 
-/// Version, tenant (empty: none), kind, name, wrapped key; each part with its length in front.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(MAX_FILE_LEN).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Tenant (empty: none), kind, name; each part with its length in front.
+fn put_owner(out: &mut Vec<u8>, owner: &KeyOwner) {
+    put(out, owner.tenant().map_or("", TenantId::as_str).as_bytes());
+    put(out, owner.kind().as_bytes());
+    put(out, owner.name().as_bytes());
+}
+
+fn take_owner(rest: &mut &[u8]) -> Option<KeyOwner> {
+    let (tenant, kind, name) = (take(rest)?, take(rest)?, take(rest)?);
+    super::owner(str::from_utf8(tenant).ok()?, str::from_utf8(kind).ok()?, str::from_utf8(name).ok()?)
+}
+
+/// Version, owner, wrapped key.
 fn encode_living(owner: &KeyOwner, wrapped: &WrappedKey) -> Vec<u8> {
     let mut out = vec![VERSION];
-    put(&mut out, owner.tenant().map_or("", TenantId::as_str).as_bytes());
-    put(&mut out, owner.kind().as_bytes());
-    put(&mut out, owner.name().as_bytes());
+    put_owner(&mut out, owner);
     put(&mut out, &wrapped.to_bytes());
     out
 }
 
 fn decode_living(content: &[u8]) -> Option<(KeyOwner, WrappedKey)> {
     let (&VERSION, mut rest) = content.split_first()? else { return None };
-    let (tenant, kind, name) = (take(&mut rest)?, take(&mut rest)?, take(&mut rest)?);
+    let owner = take_owner(&mut rest)?;
     let wrapped = WrappedKey::from_bytes(take(&mut rest)?).ok()?;
-    let owner = KeyOwner::new(str::from_utf8(kind).ok()?, str::from_utf8(name).ok()?).ok()?;
-    let owner = match str::from_utf8(tenant).ok()? {
-        "" => owner,
-        tenant => owner.of_tenant(TenantId::new(tenant).ok()?),
-    };
     rest.is_empty().then_some((owner, wrapped))
+}
+
+/// Version, owner, case, time.
+fn encode_hold(hold: &LegalHold) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    put_owner(&mut out, hold.owner());
+    put(&mut out, hold.case().as_str().as_bytes());
+    put(&mut out, &hold.placed_at().as_unix_nanos().to_be_bytes());
+    out
+}
+
+fn decode_hold(content: &[u8]) -> Option<LegalHold> {
+    let (&VERSION, mut rest) = content.split_first()? else { return None };
+    let owner = take_owner(&mut rest)?;
+    let case = CaseId::new(str::from_utf8(take(&mut rest)?).ok()?).ok()?;
+    let placed_at = i128::from_be_bytes(take(&mut rest)?.try_into().ok()?);
+    rest.is_empty().then(|| LegalHold::new(owner, case, Timestamp::from_unix_nanos(placed_at)))
+}
+
+/// The name of a hold's file, which says nothing of whom it is on.
+fn hold_stem(hold: &LegalHold) -> String {
+    let mut identity = Vec::new();
+    put_owner(&mut identity, hold.owner());
+    put(&mut identity, hold.case().as_str().as_bytes());
+    Sha256::digest(&identity).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn decode_backups(content: &[u8]) -> Option<BTreeMap<String, Duration>> {
+    let (&VERSION, mut rest) = content.split_first()? else { return None };
+    let mut backups = BTreeMap::new();
+    while !rest.is_empty() {
+        let name = str::from_utf8(take(&mut rest)?).ok()?.to_owned();
+        let seconds = u64::from_be_bytes(take(&mut rest)?.try_into().ok()?);
+        backups.insert(name, Duration::from_secs(seconds));
+    }
+    Some(backups)
 }
 
 /// Version, when, and until when backups live (`i128::MAX`: there are none), in nanoseconds since the epoch. Says

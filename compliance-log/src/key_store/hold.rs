@@ -1,0 +1,163 @@
+//! Legal holds, kept where the keys are.
+
+use std::time::Duration;
+
+use compliance_core::clock::Timestamp;
+use compliance_core::seal::{DestroyReceipt, KeyId, KeyOwner, KeyStore, KeyStoreError};
+
+/// The longest case reference, in bytes.
+pub const MAX_CASE_LEN: usize = 64;
+
+/// The reference of a proceeding a legal hold is for: 1 to [`MAX_CASE_LEN`] bytes of `[A-Za-z0-9._:/-]`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CaseId(Box<str>);
+
+impl CaseId {
+    /// Checks and takes a reference.
+    ///
+    /// # Errors
+    /// [`CaseIdError`] when it is of another shape.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, CaseIdError> {
+        let text = text.as_ref();
+        let is_case = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
+        if text.is_empty() || text.len() > MAX_CASE_LEN || !text.bytes().all(is_case) {
+            return Err(CaseIdError { found: text.len() });
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A case reference was not of its shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("case reference of {found} bytes is not 1 to {MAX_CASE_LEN} of `[A-Za-z0-9._:/-]`")]
+pub struct CaseIdError {
+    found: usize,
+}
+
+impl CaseIdError {
+    /// `hold.case`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "hold.case"
+    }
+}
+
+/// An order to keep what there is about somebody. As many as there are cases may be on one owner, and each is lifted by
+/// itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegalHold {
+    owner: KeyOwner,
+    case: CaseId,
+    placed_at: Timestamp,
+}
+
+impl LegalHold {
+    /// A hold on an owner's key and on the records about them.
+    #[must_use]
+    pub fn new(owner: KeyOwner, case: CaseId, placed_at: Timestamp) -> Self {
+        Self { owner, case, placed_at }
+    }
+
+    /// On whom.
+    #[must_use]
+    pub fn owner(&self) -> &KeyOwner {
+        &self.owner
+    }
+
+    /// For which case.
+    #[must_use]
+    pub fn case(&self) -> &CaseId {
+        &self.case
+    }
+
+    /// Since when.
+    #[must_use]
+    pub fn placed_at(&self) -> Timestamp {
+        self.placed_at
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.owner == other.owner && self.case == other.case
+    }
+}
+
+/// A key store that keeps legal holds and the backups it is in, and destroys what no hold is on.
+///
+/// `Ok` means durable, as for [`KeyStore`]. [`KeyStore::destroy`] itself looks at no hold: it is for who replays
+/// erasures that were lawful when they were carried out.
+///
+/// # Security
+/// An older backup of the store brings back the holds of its time. State those placed since again before anything is
+/// erased.
+pub trait HeldKeyStore: KeyStore {
+    /// Puts a hold on an owner, who need not have a key. The same again is no error; the first time counts.
+    ///
+    /// # Errors
+    /// [`KeyStoreErrorKind::Unavailable`](compliance_core::seal::KeyStoreErrorKind::Unavailable).
+    fn place_hold(&self, hold: &LegalHold) -> Result<(), KeyStoreError>;
+
+    /// Lifts the hold of one case. `false`: there was none.
+    ///
+    /// # Errors
+    /// [`KeyStoreErrorKind::Unavailable`](compliance_core::seal::KeyStoreErrorKind::Unavailable).
+    fn lift_hold(&self, owner: &KeyOwner, case: &CaseId) -> Result<bool, KeyStoreError>;
+
+    /// Every hold in force.
+    ///
+    /// # Errors
+    /// [`KeyStoreErrorKind::Unavailable`](compliance_core::seal::KeyStoreErrorKind::Unavailable).
+    fn holds(&self) -> Result<Vec<LegalHold>, KeyStoreError>;
+
+    /// Destroys an owner's key if no hold is on the owner, in one step with looking: no hold can be placed in between.
+    /// `before` is told the key first, and nothing is destroyed when it answers `false`. `None`: the owner has no key.
+    ///
+    /// # Errors
+    /// [`UnheldError`].
+    fn destroy_unheld(
+        &self,
+        owner: &KeyOwner,
+        at: Timestamp,
+        before: &mut dyn FnMut(KeyId) -> bool,
+    ) -> Result<Option<DestroyReceipt>, UnheldError>;
+
+    /// States that copies of the store are kept for so long after they were made. Receipts are pending until the last
+    /// declared backup that may hold the key has expired. Declaring a name again replaces its time: shorten it only when
+    /// the older copies are gone.
+    ///
+    /// # Errors
+    /// [`KeyStoreErrorKind::Unavailable`](compliance_core::seal::KeyStoreErrorKind::Unavailable).
+    fn declare_backup(&self, name: &'static str, retention: Duration) -> Result<(), KeyStoreError>;
+
+    /// What was destroyed and may still be in a backup, the oldest first.
+    ///
+    /// # Errors
+    /// [`KeyStoreErrorKind::Unavailable`](compliance_core::seal::KeyStoreErrorKind::Unavailable).
+    fn pending(&self, now: Timestamp) -> Result<Vec<DestroyReceipt>, KeyStoreError>;
+}
+
+/// A key was not destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnheldError {
+    /// A legal hold is on its owner.
+    #[error("a legal hold is on the key")]
+    Held,
+    /// What must be noted before was not.
+    #[error("what must be noted before was not")]
+    NotNoted,
+    /// The store failed.
+    #[error("{0}")]
+    Store(KeyStoreError),
+}
+
+impl From<KeyStoreError> for UnheldError {
+    fn from(error: KeyStoreError) -> Self {
+        Self::Store(error)
+    }
+}
