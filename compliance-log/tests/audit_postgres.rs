@@ -193,13 +193,16 @@ async fn tenant_query_release_and_retention_hold_for_what_came_this_way() {
 async fn people_are_sealed_before_they_reach_the_database() {
     use compliance_core::event::Person;
     use compliance_core::random::SystemRandom;
-    use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
+    use compliance_core::seal::{KeyEncryptionKey, KeyRing};
     use compliance_log::audit::erasure::{Erasures, verify_people};
+    use compliance_log::key_store::FileKeyStore;
 
     let Some(server) = server() else { return };
     let database = Database::new(server).await;
     let trail = Trail::new();
-    let keys = Arc::new(MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap()));
+    let beside = tempfile::tempdir().unwrap();
+    let ring = KeyRing::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let keys = Arc::new(FileKeyStore::open(beside.path().join("keys"), ring).unwrap());
     let sealing = PostgresOptions::default().seal_people(keys.clone(), Arc::new(SystemRandom));
     let sink = PostgresSink::open(&database.pool, sealing).await.unwrap();
 
@@ -225,8 +228,7 @@ async fn people_are_sealed_before_they_reach_the_database() {
     let people = events(&trail)[0].people(&*keys).unwrap();
     assert_eq!(people.subjects(), [Person::Known("user-4711".into())]);
 
-    let ledger = tempfile::tempdir().unwrap();
-    let (dir, erasing) = (ledger.path().join("erasures"), keys.clone());
+    let (dir, erasing) = (beside.path().join("erasures"), keys.clone());
     let sink = tokio::task::spawn_blocking(move || {
         let by = Circumstances::new(Actor::System, SystemClock.now());
         let mut erasures = Erasures::open(erasing, dir).unwrap();

@@ -32,7 +32,8 @@ use super::{
 /// let gate = ReplayGate::new(Arc::new(MemoryReplayCache::new(10_000)), "billing");
 /// let receiver = WebhookReceiver::new(Verifier::new(key.clone()), gate, Arc::new(SystemClock));
 ///
-/// let signed = Signer::new(key).sign(&MessageId::parse("msg_1")?, SystemClock.now(), b"{}")?.clone();
+/// let id = MessageId::parse("msg_1")?;
+/// let signed = Signer::new(key).sign(&id, SystemClock.now(), b"{}")?;
 /// let pairs = signed.pairs();
 /// let request = || RequestHead::new("POST", "/hooks", pairs.iter().map(|(name, value)| (*name, value.as_bytes())));
 ///
