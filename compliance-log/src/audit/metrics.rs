@@ -6,6 +6,7 @@
 //! | `audit_recorded_total` | counter | `class`, `durability` | events recorded |
 //! | `audit_unrecorded_total` | counter | `class`, `code` | events that were not: alert on any |
 //! | `audit_last_verified_seconds` | gauge | | how long ago the trail was last found whole; infinite when it never was |
+//! | `audit_last_verified_timestamp_seconds` | gauge | | when that was, in seconds since the Unix epoch: alert on this where a verifier that hangs must be noticed, for nobody keeps the other up to date then |
 //! | `audit_verify_failures_total` | counter | `code` | verifications that found a fault or could say nothing |
 //!
 //! No label holds anything of a user's.
@@ -63,6 +64,11 @@ impl<S: Sink> Sink for MeteredSink<S> {
 /// Sets `audit_last_verified_seconds` as of `now`. [`Verifying`](super::schedule::Verifying) does it by itself.
 pub fn last_verified(schedule: &VerifySchedule, now: Timestamp) {
     gauge!("audit_last_verified_seconds").set(schedule.seconds_since_verified(now).unwrap_or(f64::INFINITY));
+}
+
+pub(super) fn verified(at: Timestamp) {
+    let seconds = at.saturating_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+    gauge!("audit_last_verified_timestamp_seconds").set(seconds);
 }
 
 pub(super) fn verify_failed(code: &'static str) {

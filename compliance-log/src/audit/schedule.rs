@@ -100,7 +100,10 @@ impl VerifySchedule {
             Err(error) => super::metrics::verify_failed(error.code()),
         }
         if outcome == Outcome::Passed {
-            self.verified_at = Some(clock.now());
+            let now = clock.now();
+            self.verified_at = Some(now);
+            #[cfg(feature = "metrics")]
+            super::metrics::verified(now);
             self.last = report.as_ref().ok().cloned();
         } else {
             self.last = None;
