@@ -268,6 +268,27 @@ fn an_abandoned_write_says_so() {
 }
 
 #[test]
+fn an_observer_is_told_once_how_a_write_ended_also_where_nobody_waits() {
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let note = |recording: Recording| {
+        let told = std::sync::Arc::clone(&told);
+        recording.observe(move |ended| told.lock().unwrap().push(ended.map_err(|error| error.code())))
+    };
+    let receipt = || AuditReceipt::attest(full().digest(), 7, Durability::Disk);
+    // Ended before, ends later, is given up, is not waited for.
+    drop(note(Recording::ready(Ok(receipt()))).wait().unwrap());
+    let (completion, recording) = Recording::pending();
+    let recording = note(recording);
+    completion.complete(Ok(receipt()));
+    drop(recording.wait().unwrap());
+    let (completion, recording) = Recording::pending();
+    drop(note(recording));
+    drop(completion);
+    let expected = [Ok((7, Durability::Disk)), Ok((7, Durability::Disk)), Err("record.abandoned")];
+    assert_eq!(*told.lock().unwrap(), expected);
+}
+
+#[test]
 fn asking_twice_does_not_hang() {
     let mut recording = Recording::ready(Err(RecordError::new(RecordErrorKind::Full)));
     assert_eq!(block_on(&mut recording).unwrap_err().code(), "record.full");

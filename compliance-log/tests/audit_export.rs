@@ -51,6 +51,9 @@ fn every_kind(trail: &Trail) -> AuditLog {
             .client(&ClientAddress::new([203, 0, 113, 7].into(), AddressSource::Header))
             .field("resource", Internal("customer"))
             .field("role", Internal("admin"))
+            .field("method", Internal("GET"))
+            .field("route", Internal("/customers/{id}"))
+            .field("status", Internal(200))
             .field("note", Public("=1+1, \"x\"\r\n"));
         if number % 2 == 0 {
             event = event
@@ -329,6 +332,7 @@ fn every_kind_exports_as_a_valid_ocsf_event() {
             3004 => "entity_management",
             3005 => "user_access",
             6001 => "web_resources_activity",
+            6003 => "api_activity",
             other => panic!("class {other}"),
         };
         let schema_uid = if uid == 0 {

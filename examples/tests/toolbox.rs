@@ -223,4 +223,43 @@ fn a_trail_is_exported_proven_and_forgotten_from_the_shell() {
     assert!(verified.status.success());
     let answer: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!(answer["records"], 5);
+
+    // Somebody a legal hold is on is not erased.
+    {
+        use compliance_core::seal::{KeyEncryptionKey, KeyOwner, KeyRing};
+        use compliance_log::key_store::{CaseId, FileKeyStore, HeldKeyStore, LegalHold};
+        let ring = KeyRing::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+        let owner = KeyOwner::new("audit.subject", "user-2").unwrap();
+        let hold =
+            LegalHold::new(owner, CaseId::new("c-1").unwrap(), "2026-11-21T12:00:00Z".parse().unwrap());
+        FileKeyStore::open(&keys, ring).unwrap().place_hold(&hold).unwrap();
+    }
+    let held = toolbox(&[&["audit", "erase", &trail, "user-2"][..], &options].concat(), b"");
+    assert_eq!(held.status.code(), Some(1));
+    assert_eq!(serde_json::from_slice::<Value>(&held.stdout).unwrap()["verdict"], "held");
+
+    // What is not what was written ends each of them with 1, what is not there with 2.
+    let segment = std::fs::read_dir(&trail)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "seg"))
+        .unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let second = bytes.windows(2).enumerate().filter(|(_, marker)| *marker == [0xC5, 1]).nth(1).unwrap().0;
+    bytes[second + 40] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    for block in
+        [&["audit", "verify", &trail, "--key", &vkey][..], &["audit", "export", &trail, "--format", "jsonl"]]
+    {
+        assert_eq!(toolbox(block, b"").status.code(), Some(1), "{block:?}");
+    }
+    let nowhere = path("nowhere");
+    for block in [
+        &["audit", "verify", &nowhere][..],
+        &["audit", "export", &nowhere, "--format", "csv"],
+        &["audit", "receipt", &nowhere, "0"],
+        &[&["audit", "erase", &nowhere, "user-1"][..], &options].concat(),
+    ] {
+        assert_eq!(toolbox(block, b"").status.code(), Some(2), "{block:?}");
+    }
 }

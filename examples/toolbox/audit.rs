@@ -11,13 +11,15 @@ use compliance_core::id::{SubjectId, TenantId};
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{DestroyReceipt, KeyEncryptionKey, KeyRing};
 use compliance_log::audit::checkpoint::CheckpointNote;
-use compliance_log::audit::erasure::Erasures;
+use compliance_log::audit::erasure::{ErasureError, ErasureErrorKind, Erasures};
 use compliance_log::audit::export::{ExportFormat, Exporter};
 use compliance_log::audit::proof::RecordProof;
 use compliance_log::audit::record::Circumstances;
 use compliance_log::audit::segment::records;
-use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey, Completeness, VerifyOptions, verify};
-use compliance_log::key_store::FileKeyStore;
+use compliance_log::audit::{
+    AuditConfig, AuditErrorKind, AuditLog, CheckpointKey, Completeness, VerifyOptions, verify,
+};
+use compliance_log::key_store::{FileKeyStore, HeldKeyStore, SqliteKeyStore};
 use serde_json::{Value, json};
 
 use crate::Ended;
@@ -72,25 +74,37 @@ pub(crate) fn verify(dir: &str, options: &[&str]) -> Option<Ended> {
     })
 }
 
-/// `audit export DIR --format ocsf|jsonl|csv` → one line per record. A look from outside the service: use
-/// `Exporter::export` inside it, which records that it exports.
+/// `audit export DIR --format ocsf|jsonl|csv` → one line per record. Exit 0: all of them; 1: up to the first that is not
+/// what was written; 2: could not tell. A look from outside the service: use `Exporter::export` inside it, which records
+/// that it exports.
 pub(crate) fn export(dir: &str, format: &str) -> Option<Ended> {
     let format = ExportFormat::from_name(format)?;
     let exporter = Exporter::new("toolbox", env!("CARGO_PKG_VERSION"));
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut write_all = || -> Result<(), Box<dyn std::error::Error>> {
+    let mut write_all = || -> Result<Ended, Box<dyn std::error::Error>> {
+        if !std::fs::read_dir(dir)?
+            .any(|entry| entry.is_ok_and(|entry| entry.path().extension().is_some_and(|e| e == "seg")))
+        {
+            return Err("there is no trail in the directory".into());
+        }
         if let Some(header) = Exporter::header(format) {
             writeln!(out, "{header}")?;
         }
         for record in records(dir)? {
-            writeln!(out, "{}", exporter.line(&record?, format))?;
+            match record {
+                Ok(record) => writeln!(out, "{}", exporter.line(&record, format))?,
+                Err(error) if matches!(error.kind(), AuditErrorKind::Integrity(_)) => {
+                    out.flush()?;
+                    report(&error);
+                    return Ok(Ended::NotInOrder);
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
-        Ok(out.flush()?)
+        out.flush()?;
+        Ok(Ended::Done)
     };
-    Some(match write_all() {
-        Ok(()) => Ended::Done,
-        Err(error) => failed(dir, &*error),
-    })
+    Some(write_all().unwrap_or_else(|error| failed(dir, &*error)))
 }
 
 /// `audit receipt DIR SEQUENCE` → a `.tlog-proof` file.
@@ -128,7 +142,8 @@ pub(crate) fn check(receipt: &str, key: &str) -> Ended {
     }
 }
 
-/// `audit erase DIR SUBJECT …` → what was destroyed. `--kek` and `--seed` name files of 32 bytes: the key-encryption
+/// `audit erase DIR SUBJECT …` → what was destroyed. Exit 0: erased, or nothing of them is left to erase; 1: a legal hold
+/// is on them; 2: could not be carried out. `--keys` names the folder of a file key store, or the file of one in SQLite. `--kek` and `--seed` name files of 32 bytes: the key-encryption
 /// key of the key store and the seed of the trail's signing key, with which the erasure is recorded.
 pub(crate) fn erase(dir: &str, subject: &str, options: &[&str]) -> Option<Ended> {
     let (pairs, []) = options.as_chunks::<2>() else { return None };
@@ -148,7 +163,11 @@ pub(crate) fn erase(dir: &str, subject: &str, options: &[&str]) -> Option<Ended>
         let subject = SubjectId::new(subject)?;
         let tenant = tenant.map(TenantId::new).transpose()?;
         let ring = KeyRing::new(KeyEncryptionKey::new(&secret(kek)?)?);
-        let keys = Arc::new(FileKeyStore::open(keys, ring)?);
+        let keys: Arc<dyn HeldKeyStore> = if Path::new(keys).is_file() {
+            Arc::new(SqliteKeyStore::open(keys, ring)?)
+        } else {
+            Arc::new(FileKeyStore::open(keys, ring)?)
+        };
         let origin = CheckpointNote::parse(&std::fs::read_to_string(Path::new(dir).join("checkpoint"))?)?;
         let key = CheckpointKey::from_seed(origin.origin(), secret(seed)?)?;
         let config = AuditConfig::new(key).seal_people(keys.clone(), Arc::new(SystemRandom));
@@ -171,8 +190,19 @@ pub(crate) fn erase(dir: &str, subject: &str, options: &[&str]) -> Option<Ended>
             }));
             Ended::Done
         }
-        Err(error) => failed(dir, &*error),
+        Err(error) => match error.downcast_ref::<ErasureError>() {
+            Some(held) if held.kind() == ErasureErrorKind::Held => {
+                print_answer(&json!({ "verdict": "held", "reason": held.code() }));
+                Ended::NotInOrder
+            }
+            _ => failed(dir, &*error),
+        },
     })
+}
+
+#[expect(clippy::print_stderr, reason = "why a command-line program did not come to its end")]
+fn report(error: &dyn std::error::Error) {
+    eprintln!("toolbox: {error}");
 }
 
 fn secret(path: &str) -> Result<[u8; 32], Box<dyn std::error::Error>> {

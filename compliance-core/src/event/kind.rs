@@ -8,6 +8,8 @@ pub enum EventClass {
     Account,
     /// What administrators do.
     Administration,
+    /// Calls of the service's own API.
+    Api,
     /// Logins, logouts, second factors.
     Authentication,
     /// Whether somebody may.
@@ -35,6 +37,7 @@ impl EventClass {
         match self {
             Self::Account => "account",
             Self::Administration => "administration",
+            Self::Api => "api",
             Self::Authentication => "authentication",
             Self::Authorization => "authorization",
             Self::Check => "check",
@@ -121,6 +124,8 @@ kinds! {
     AccountUpdated, Account, "account.updated";
     /// An administrator acted.
     AdministrationPerformed, Administration, "administration.performed";
+    /// An API of the service was called; fields say which, the outcome how it ended.
+    ApiCalled, Api, "api.called";
     /// A login was tried; the outcome says how it ended.
     AuthenticationLogin, Authentication, "authentication.login";
     /// A session was ended by its owner.

@@ -196,14 +196,31 @@ impl RecordError {
 
 type Answer = Result<AuditReceipt, RecordError>;
 
-#[derive(Debug, Default)]
+/// What an observer is told: number and durability, or why not.
+type Told = Result<(u64, Durability), RecordError>;
+
+#[derive(Default)]
 struct Slot {
     answer: Option<Answer>,
+    observer: Option<Box<dyn FnOnce(Told) + Send>>,
     /// The answer was handed out; asking again gets an error instead of waiting for ever.
     spent: bool,
     waker: Option<Waker>,
     /// A thread is blocked on the answer. Telling a condition variable nobody waits at costs a system call.
     has_waiter: bool,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("answer", &self.answer)
+            .field("spent", &self.spent)
+            .finish_non_exhaustive()
+    }
+}
+
+fn told(answer: &Answer) -> Told {
+    answer.as_ref().map(|receipt| (receipt.sequence(), receipt.durability())).map_err(|error| *error)
 }
 
 impl Slot {
@@ -280,6 +297,28 @@ impl Recording {
         Self { shared: Arc::new(Shared { slot, answered: Condvar::new() }), driver: None }
     }
 
+    /// Also tells `observer` how the write ended, once: the event's number and durability, or why it was not recorded.
+    /// For who counts. Called on the thread that writes, or at once when the write has ended; it must not block, and is
+    /// told nothing where the receipt was taken before. A recording has one observer; a second one replaces it.
+    pub fn observe(
+        self,
+        observer: impl FnOnce(Result<(u64, Durability), RecordError>) + Send + 'static,
+    ) -> Self {
+        let mut slot = self.shared.lock();
+        let ended = slot.answer.as_ref().map(told);
+        match ended {
+            Some(told) => {
+                drop(slot);
+                observer(told);
+            }
+            None => {
+                slot.observer = Some(Box::new(observer));
+                drop(slot);
+            }
+        }
+        self
+    }
+
     /// Blocks the thread until the write has ended. Inside an async runtime, `.await` instead.
     ///
     /// # Errors
@@ -331,13 +370,17 @@ impl Completion {
 
     fn answer(&mut self, answer: Answer) {
         let Some(shared) = self.0.take() else { return };
-        let (waker, has_waiter) = {
+        let (waker, has_waiter, observed) = {
             let mut slot = shared.lock();
+            let observed = slot.observer.take().map(|observer| (observer, told(&answer)));
             slot.answer = Some(answer);
-            (slot.waker.take(), slot.has_waiter)
+            (slot.waker.take(), slot.has_waiter, observed)
         };
         if has_waiter {
             shared.answered.notify_all();
+        }
+        if let Some((observer, told)) = observed {
+            observer(told);
         }
         if let Some(waker) = waker {
             waker.wake();

@@ -2,6 +2,7 @@
 //!
 //! | class of event | OCSF class |
 //! |---|---|
+//! | api | API Activity (6003) |
 //! | account | Account Change (3001), User Access Management (3005) for roles |
 //! | authentication | Authentication (3002) |
 //! | data | Entity Management (3004), Web Resources Activity (6001) for exports |
@@ -296,6 +297,7 @@ impl Exporter {
         }
         if let Some(object) = object.as_object_mut() {
             put_present(object, [("status_code", event.reason().map(ToOwned::to_owned))]);
+            // Whoever has no identifier is named by what they are.
             let actor = names.actor.clone();
             let subject = names.subjects.first().cloned();
             match class.uid {
@@ -319,6 +321,23 @@ impl Exporter {
                         text_field(event, "resource").unwrap_or_else(|| "personal data".to_owned());
                     object.insert("entity".to_owned(), json!({ "name": resource, "type": "personal data" }));
                 }
+                API_ACTIVITY => {
+                    let [method, route] = ["method", "route"]
+                        .map(|name| text_field(event, name).unwrap_or_else(|| "unknown".to_owned()));
+                    object.insert("api".to_owned(), json!({ "operation": format!("{method} {route}") }));
+                    let from = client(event).unwrap_or_else(|| "unknown".to_owned());
+                    object.insert("src_endpoint".to_owned(), json!({ "name": from }));
+                    let status =
+                        event.fields().iter().find(|field| field.name() == "status").map(field_value);
+                    if let Some(Value::Number(code)) = status {
+                        object.insert("http_response".to_owned(), json!({ "code": code }));
+                    }
+                    let user = actor.clone().map_or_else(
+                        || json!({ "name": actor_type(event.actor()) }),
+                        |uid| json!({ "uid": uid }),
+                    );
+                    object.insert("actor".to_owned(), json!({ "user": user }));
+                }
                 WEB_RESOURCES => {
                     let resource =
                         text_field(event, "resource").unwrap_or_else(|| "personal data".to_owned());
@@ -330,6 +349,7 @@ impl Exporter {
             let has_actor =
                 matches!(class.uid, ACCOUNT_CHANGE | USER_ACCESS | AUTHENTICATION | ENTITY_MANAGEMENT);
             match actor {
+                _ if class.uid == API_ACTIVITY => {}
                 Some(uid) if has_actor => {
                     object.insert("actor".to_owned(), json!({ "user": { "uid": uid } }));
                 }
@@ -386,6 +406,7 @@ const AUTHENTICATION: u64 = 3002;
 const ENTITY_MANAGEMENT: u64 = 3004;
 const USER_ACCESS: u64 = 3005;
 const WEB_RESOURCES: u64 = 6001;
+const API_ACTIVITY: u64 = 6003;
 const OTHER: u64 = 99;
 
 struct OcsfClass {
@@ -408,6 +429,7 @@ impl OcsfClass {
             EventKind::AccountUpdated => (ACCOUNT_CHANGE, OTHER, kind.code()),
             EventKind::AccountRoleAssigned => (USER_ACCESS, 1, "Assign Privileges"),
             EventKind::AccountRoleRevoked => (USER_ACCESS, 2, "Revoke Privileges"),
+            EventKind::ApiCalled => (API_ACTIVITY, OTHER, kind.code()),
             EventKind::AuthenticationLogin => (AUTHENTICATION, 1, "Logon"),
             EventKind::AuthenticationLogout => (AUTHENTICATION, 2, "Logoff"),
             EventKind::AuthenticationMfa | EventKind::AuthenticationSession => {
@@ -471,12 +493,40 @@ fn put_present<const N: usize>(object: &mut Map<String, Value>, values: [(&str, 
     }
 }
 
+/// RFC 4180, and no formula (CWE-1236): a cell that begins with one, also behind blanks or in full width, gets an
+/// apostrophe. What any spreadsheet takes for the end of a cell is quoted.
 fn csv_cell(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    const FORMULA: [char; 8] = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+    let is_formula = text.trim_start().starts_with(FORMULA) || text.starts_with(['\t', '\r', '\n']);
     let guard = if is_formula { "'" } else { "" };
-    if is_formula || text.contains([',', '"', '\n', '\r']) {
+    if is_formula || text.contains([',', ';', '"', '\n', '\r', '\t']) {
         format!("\"{guard}{}\"", text.replace('"', "\"\""))
     } else {
         text.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::csv_cell;
+
+    #[test]
+    fn no_cell_is_a_formula_or_two_cells() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("", ""),
+            ("=1+1", "\"'=1+1\""),
+            ("  =1+1", "\"'  =1+1\""),
+            ("\u{a0}@SUM(1)", "\"'\u{a0}@SUM(1)\""),
+            ("\u{ff1d}1", "\"'\u{ff1d}1\""),
+            ("-2", "\"'-2\""),
+            ("\t=1", "\"'\t=1\""),
+            ("\n=1", "\"'\n=1\""),
+            ("a;=1", "\"a;=1\""),
+            ("a\t=1", "\"a\t=1\""),
+            ("say \"=1\"", "\"say \"\"=1\"\"\""),
+        ] {
+            assert_eq!(csv_cell(text), expected, "{text:?}");
+        }
     }
 }

@@ -8,7 +8,8 @@
 //! In reading order: [`record`] (what is written), [`segment`] (where and how durably), [`tree`],
 //! [`checkpoint`] (what is signed), [`verify`](mod@verify), [`schedule`] (that it is verified), [`anchor`] (where
 //! checkpoints are kept), [`durable`] (that a receipt outlasts the instance), [`proof`] (receipts for single records),
-//! [`query`] (who reads is recorded), [`retention`]; behind features `index`, `erasure`, `export` and `postgres`.
+//! [`query`] (who reads is recorded), [`retention`]; behind features `index`, `erasure`, `export`, `metrics` and
+//! `postgres`.
 
 pub mod anchor;
 mod audited;
@@ -27,6 +28,9 @@ mod hash;
 pub mod index;
 #[cfg(feature = "key-store")]
 mod ledger;
+#[cfg(feature = "metrics")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 #[cfg(feature = "postgres")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "postgres")))]
 pub mod postgres;

@@ -1,10 +1,14 @@
 //! Verification that is run. One that nobody runs is no control.
 
+use std::fmt;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use compliance_core::clock::{Clock, Timestamp};
-use compliance_core::event::Sink;
+use compliance_core::event::{Actor, Sink};
 
 use super::record::{Circumstances, System};
 use super::segment::AuditError;
@@ -14,7 +18,7 @@ use compliance_core::finding::Outcome;
 /// Verifies a trail again and again: all of it at first and then every so many runs, what is new in between. Each run
 /// is recorded with its outcome.
 ///
-/// Call [`run`](Self::run) from whatever schedules jobs in the service, and alert on
+/// Call [`run`](Self::run) from whatever schedules jobs in the service, or leave it to [`Verifying`], and alert on
 /// [`seconds_since_verified`](Self::seconds_since_verified), which metrics call `audit_last_verified_seconds`.
 ///
 /// ```
@@ -86,8 +90,20 @@ impl VerifySchedule {
         let report = verify(&self.dir, &options);
         let (outcome, records) =
             report.as_ref().map_or((Outcome::Review, 0), |report| (report.outcome(), report.records()));
+        #[cfg(feature = "metrics")]
+        match &report {
+            Ok(report) if outcome != Outcome::Passed => {
+                let code = report.fault().map_or("audit.truncated", |fault| fault.kind().code());
+                super::metrics::verify_failed(code);
+            }
+            Ok(_) => {}
+            Err(error) => super::metrics::verify_failed(error.code()),
+        }
         if outcome == Outcome::Passed {
-            self.verified_at = Some(clock.now());
+            let now = clock.now();
+            self.verified_at = Some(now);
+            #[cfg(feature = "metrics")]
+            super::metrics::verified(now);
             self.last = report.as_ref().ok().cloned();
         } else {
             self.last = None;
@@ -102,5 +118,104 @@ impl VerifySchedule {
     #[must_use]
     pub fn seconds_since_verified(&self, now: Timestamp) -> Option<f64> {
         self.verified_at.map(|at| now.saturating_since(at).as_secs_f64())
+    }
+}
+
+/// A [`VerifySchedule`] on a thread of its own, which runs it at an interval and, with the feature `metrics`, keeps
+/// `audit_last_verified_seconds` up to date in between. Dropping it ends the thread.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use compliance_core::clock::SystemClock;
+/// # use compliance_core::event::Actor;
+/// # use compliance_core::random::SystemRandom;
+/// # use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey};
+/// use compliance_log::audit::VerifyOptions;
+/// use compliance_log::audit::schedule::{Verifying, VerifySchedule};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
+/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// let log = Arc::new(log);
+/// let schedule = VerifySchedule::new(log.dir(), VerifyOptions::new().key(log.verifying_key().clone()));
+/// let verifying = Verifying::start(schedule, log.clone(), Actor::System, SystemClock, Duration::from_secs(3600))?;
+/// # let _ = verifying.last();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Verifying {
+    last: Arc<Mutex<Option<Result<VerifyReport, AuditError>>>>,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How often the gauge is set between two runs.
+const TICK: Duration = Duration::from_secs(10);
+
+impl Verifying {
+    /// Begins with a run, then one at each interval. Each is recorded in `sink` as by `actor`.
+    ///
+    /// # Errors
+    /// [`AuditError`] `audit.io` when there is no thread to be had.
+    pub fn start(
+        mut schedule: VerifySchedule,
+        sink: impl Sink + 'static,
+        actor: Actor,
+        clock: impl Clock + 'static,
+        every: Duration,
+    ) -> Result<Self, AuditError> {
+        let last = Arc::<Mutex<Option<_>>>::default();
+        let (stop, stopped) = channel();
+        let thread_last = Arc::clone(&last);
+        let work = move || {
+            loop {
+                let by = Circumstances::new(actor.clone(), clock.now());
+                let report = schedule.run(&by, &clock, &sink);
+                *lock(&thread_last) = Some(report);
+                let begun = Instant::now();
+                loop {
+                    #[cfg(feature = "metrics")]
+                    super::metrics::last_verified(&schedule, clock.now());
+                    let left = every.saturating_sub(begun.elapsed());
+                    if left.is_zero() {
+                        break;
+                    }
+                    if !matches!(stopped.recv_timeout(left.min(TICK)), Err(RecvTimeoutError::Timeout)) {
+                        return;
+                    }
+                }
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("audit-verify".to_owned())
+            .spawn(work)
+            .map_err(|error| AuditError::io("start the verifier", &error))?;
+        Ok(Self { last, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// What the last run found; `None` before the first has ended.
+    #[must_use]
+    pub fn last(&self) -> Option<Result<VerifyReport, AuditError>> {
+        lock(&self.last).clone()
+    }
+}
+
+fn lock<T>(last: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Set in one step; a panic leaves the older one.
+    last.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Verifying {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl fmt::Debug for Verifying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifying").finish_non_exhaustive()
     }
 }

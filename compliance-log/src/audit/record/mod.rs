@@ -14,12 +14,14 @@
 //! (`AuditConfig::seal_people`). A reader that does not know a version refuses the trail.
 //!
 //! What happened is said with a typed builder per class of event: [`Authentication`], [`Authorization`], [`Account`],
-//! [`DataAccess`], [`Administration`], [`Configuration`], [`Consent`], [`Erasure`], [`System`].
+//! [`DataAccess`], [`ApiCall`], [`Administration`], [`Configuration`], [`Consent`], [`Erasure`], [`System`].
 
+mod route;
 mod typed;
 
+pub use self::route::{RouteError, RouteTemplate};
 pub use self::typed::{
-    Account, Administration, Authentication, Authorization, Circumstances, Configuration, Consent,
+    Account, Administration, ApiCall, Authentication, Authorization, Circumstances, Configuration, Consent,
     DataAccess, Erasure, System,
 };
 

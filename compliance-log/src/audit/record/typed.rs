@@ -8,6 +8,8 @@ use compliance_core::id::{SubjectId, TenantId};
 use compliance_core::pseudonym::Pseudonym;
 use compliance_core::request::{ClientAddress, Correlation};
 
+use super::route::RouteTemplate;
+
 /// Who acts, when, in which tenant, from where, as part of which request: what every event of one request shares.
 ///
 /// ```
@@ -352,6 +354,41 @@ impl Administration {
     /// Whom it was about.
     pub fn subject(self, subject: SubjectId) -> Self {
         Self(self.0.subject(subject))
+    }
+}
+
+typed!(
+    /// Calls of the service's own API: method, route template, status. Never the path that was called.
+    ApiCall
+);
+
+impl ApiCall {
+    /// A call that may change something is about to be carried out.
+    pub fn begun(by: &Circumstances, method: &'static str, route: &RouteTemplate) -> Self {
+        Self::call(by, Outcome::Review, method, route, "begun")
+    }
+
+    /// A call was answered with this HTTP status: passed below 400, refused from there on.
+    pub fn ended(by: &Circumstances, method: &'static str, route: &RouteTemplate, status: u16) -> Self {
+        let outcome = if status < 400 { Outcome::Passed } else { Outcome::Refused };
+        let call = Self::call(by, outcome, method, route, "ended");
+        Self(call.0.field("status", Internal(i64::from(status))))
+    }
+
+    /// A call was given up before it was answered; how far it came is not known.
+    pub fn abandoned(by: &Circumstances, method: &'static str, route: &RouteTemplate) -> Self {
+        Self::call(by, Outcome::Review, method, route, "abandoned")
+    }
+
+    fn call(
+        by: &Circumstances,
+        outcome: Outcome,
+        method: &'static str,
+        route: &RouteTemplate,
+        phase: &'static str,
+    ) -> Self {
+        let event = by.event(EventKind::ApiCalled, outcome).field("method", Internal(method));
+        Self(event.field("route", Internal(route.to_string())).field("phase", Internal(phase)))
     }
 }
 

@@ -5,7 +5,10 @@
 //! object lock, a log witness. [`Anchoring`] publishes the log's latest checkpoint at an interval.
 //!
 //! An object store is an anchor only with object lock in *compliance* mode: in governance mode, whoever may bypass it
-//! may rewrite history.
+//! may rewrite history. `S3Anchor` (feature `object-store`) takes no other for one.
+
+#[cfg(feature = "object-store")]
+mod s3;
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -16,6 +19,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+#[cfg(feature = "object-store")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "object-store")))]
+pub use self::s3::{LOCK_TOLERANCE, S3Anchor};
 use super::checkpoint::{CheckpointNote, MAX_NOTE_LEN, SignedCheckpoint};
 use super::segment::AuditLog;
 
@@ -35,17 +41,21 @@ pub enum AnchorError {
     /// Another checkpoint is kept under the same number: the trail, or the anchor, was rolled back or forked.
     #[error("another checkpoint is anchored under the same number")]
     Contradicts,
+    /// It is kept, but not so that nobody can remove it for as long as it must be kept.
+    #[error("the anchor keeps it without a lock that holds long enough")]
+    NotLocked,
     /// It could not be reached or written.
     #[error("the anchor is not available")]
     Unavailable,
 }
 
 impl AnchorError {
-    /// `anchor.contradicts` or `anchor.unavailable`.
+    /// `anchor.contradicts`, `anchor.not_locked` or `anchor.unavailable`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::Contradicts => "anchor.contradicts",
+            Self::NotLocked => "anchor.not_locked",
             Self::Unavailable => "anchor.unavailable",
         }
     }

@@ -1,0 +1,264 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use compliance_core::clock::Timestamp;
+use http::HeaderMap;
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::client::{
+    ClientOptions, HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
+};
+use object_store::path::Path;
+use object_store::{Error, GetOptions, ObjectStore, PutMode, PutOptions, RetryConfig};
+use tokio::runtime::{Builder, Runtime};
+
+use super::{Anchor, AnchorError, EXTENSION};
+use crate::audit::checkpoint::{CheckpointNote, MAX_NOTE_LEN, SignedCheckpoint};
+
+/// How much the lock of an object may end too early, for the clocks of trail and store differ.
+pub const LOCK_TOLERANCE: Duration = Duration::from_secs(3600);
+
+/// How long one checkpoint may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const RETRIES: usize = 3;
+
+/// Keeps checkpoints in a bucket of Amazon S3, or of a store that speaks its protocol, under object lock in compliance
+/// mode: until the lock ends nobody can remove or replace them, the account's owner included.
+///
+/// Give the bucket a default retention in compliance mode of at least `keep`. Each checkpoint is written with
+/// `If-None-Match: *`, read back, and counts as kept only when the store says of the very object that it is locked in
+/// compliance mode until at least `keep` after the checkpoint's time (less [`LOCK_TOLERANCE`]). Whoever publishes needs
+/// `s3:PutObject`, `s3:GetObject`, `s3:GetObjectRetention` and, for [`latest`](Self::latest), `s3:ListBucket`.
+///
+/// The HTTP client is yours: `object_store::client::ReqwestConnector` with the feature `aws` of `object_store` 0.14.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use compliance_log::audit::anchor::S3Anchor;
+/// use object_store::aws::AmazonS3Builder;
+/// use object_store::client::HttpConnector;
+///
+/// fn anchor(client: impl HttpConnector) -> Result<S3Anchor, compliance_log::audit::anchor::AnchorError> {
+///     let bucket = AmazonS3Builder::from_env().with_bucket_name("audit-anchors").with_region("eu-central-1");
+///     S3Anchor::new(bucket, client, "service.example/audit", Duration::from_secs(10 * 366 * 24 * 3600))
+/// }
+/// ```
+///
+/// # Security
+/// The lock keeps what was written; it does not keep others from writing beside it. Whoever may delete without naming a
+/// version hides an object behind a marker, and whoever may put without a condition puts a newer version before it: the
+/// locked one is still there, but is not what a plain read gives. Deny the trail's writer `s3:DeleteObject`, and
+/// `s3:PutObject` without `s3:if-none-match`, by the bucket's policy. In a dispute, list the versions: the oldest of each
+/// name is the anchor.
+pub struct S3Anchor {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Job {
+    Publish { checkpoint: Box<SignedCheckpoint>, answer: SyncSender<Result<(), AnchorError>> },
+    Latest { answer: SyncSender<Result<Option<CheckpointNote>, AnchorError>> },
+}
+
+impl S3Anchor {
+    /// Keeps checkpoints under `prefix` of the builder's bucket, each for at least `keep`. Works on a thread of its own.
+    ///
+    /// Replaces the builder's HTTP connector by `client`, its retries by three within a minute, and switches conditional
+    /// puts on. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`AnchorError::Unavailable`] when the builder lacks something, `prefix` is none, or there is no thread to be had.
+    pub fn new(
+        bucket: AmazonS3Builder,
+        client: impl HttpConnector,
+        prefix: &str,
+        keep: Duration,
+    ) -> Result<Self, AnchorError> {
+        let unavailable = |_| AnchorError::Unavailable;
+        let retry = RetryConfig { max_retries: RETRIES, retry_timeout: TIMEOUT, ..RetryConfig::default() };
+        let store = bucket
+            .with_http_connector(LockConnector(client))
+            .with_retry(retry)
+            .with_conditional_put(S3ConditionalPut::ETagMatch)
+            .build()
+            .map_err(unavailable)?;
+        let prefix = Path::parse(prefix).map_err(|_| AnchorError::Unavailable)?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let bucket = Bucket { store, prefix, keep };
+        let (jobs, received) = channel();
+        let thread = thread::Builder::new()
+            .name("audit-anchor-s3".to_owned())
+            .spawn(move || bucket.serve(&runtime, &received))?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// The checkpoint with the highest number kept here; its signature has not been looked at. Lists the prefix.
+    ///
+    /// # Errors
+    /// [`AnchorError::NotLocked`] when it is not, or no longer, locked; [`Unavailable`](AnchorError::Unavailable).
+    pub fn latest(&self) -> Result<Option<CheckpointNote>, AnchorError> {
+        self.ask(|answer| Job::Latest { answer })
+    }
+
+    fn ask<T>(&self, job: impl FnOnce(SyncSender<Result<T, AnchorError>>) -> Job) -> Result<T, AnchorError> {
+        let (answer, answered) = sync_channel(1);
+        let jobs = self.jobs.as_ref().ok_or(AnchorError::Unavailable)?;
+        jobs.send(job(answer)).map_err(|_| AnchorError::Unavailable)?;
+        answered.recv().unwrap_or(Err(AnchorError::Unavailable))
+    }
+}
+
+impl Anchor for S3Anchor {
+    fn publish(&self, checkpoint: &SignedCheckpoint) -> Result<(), AnchorError> {
+        let checkpoint = Box::new(checkpoint.clone());
+        self.ask(|answer| Job::Publish { checkpoint, answer })
+    }
+}
+
+impl Drop for S3Anchor {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+impl fmt::Debug for S3Anchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Anchor").finish_non_exhaustive()
+    }
+}
+
+struct Bucket {
+    store: AmazonS3,
+    prefix: Path,
+    keep: Duration,
+}
+
+impl Bucket {
+    fn serve(&self, runtime: &Runtime, jobs: &Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            // Whoever asked may have gone; the answer is then nobody's.
+            match job {
+                Job::Publish { checkpoint, answer } => {
+                    let _sent = answer.send(in_time(runtime, self.publish(&checkpoint)));
+                }
+                Job::Latest { answer } => {
+                    let _sent = answer.send(in_time(runtime, self.latest()));
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, checkpoint: &SignedCheckpoint) -> Result<(), AnchorError> {
+        let name = self.prefix.clone().join(format!("{:020}.{EXTENSION}", checkpoint.number()));
+        let note = checkpoint.note().as_bytes().to_vec();
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.store.put_opts(&name, note.into(), options).await {
+            // Kept already, by an earlier try or by somebody else: reading it tells.
+            Ok(_) | Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => {}
+            Err(_) => return Err(AnchorError::Unavailable),
+        }
+        let (found, lock) = self.read(&name).await?;
+        if found != checkpoint.note().as_bytes() {
+            return Err(AnchorError::Contradicts);
+        }
+        let least = checkpoint.at().saturating_add(self.keep.saturating_sub(LOCK_TOLERANCE));
+        if lock.is_compliance && lock.until.is_some_and(|until| until >= least) {
+            Ok(())
+        } else {
+            Err(AnchorError::NotLocked)
+        }
+    }
+
+    async fn latest(&self) -> Result<Option<CheckpointNote>, AnchorError> {
+        let listed =
+            self.store.list_with_delimiter(Some(&self.prefix)).await.map_err(|_| AnchorError::Unavailable)?;
+        let number = |name: &str| name.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse::<u64>().ok();
+        let last = listed
+            .objects
+            .into_iter()
+            .filter_map(|object| Some((number(object.location.filename()?)?, object.location)))
+            .max();
+        let Some((_, name)) = last else { return Ok(None) };
+        let (note, lock) = self.read(&name).await?;
+        let note = str::from_utf8(&note).map_err(|_| AnchorError::Unavailable)?;
+        let note = CheckpointNote::parse(note).map_err(|_| AnchorError::Unavailable)?;
+        if lock.is_compliance { Ok(Some(note)) } else { Err(AnchorError::NotLocked) }
+    }
+
+    async fn read(&self, name: &Path) -> Result<(Vec<u8>, Lock), AnchorError> {
+        let unavailable = |_| AnchorError::Unavailable;
+        let found = self.store.get_opts(name, GetOptions::default()).await.map_err(unavailable)?;
+        if found.meta.size > MAX_NOTE_LEN as u64 {
+            return Err(AnchorError::Contradicts);
+        }
+        let lock = found.extensions.get::<Lock>().copied().unwrap_or_default();
+        Ok((found.bytes().await.map_err(unavailable)?.to_vec(), lock))
+    }
+}
+
+fn in_time<T>(
+    runtime: &Runtime,
+    work: impl Future<Output = Result<T, AnchorError>>,
+) -> Result<T, AnchorError> {
+    runtime.block_on(async {
+        tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(AnchorError::Unavailable))
+    })
+}
+
+/// What a store says of an object's lock.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lock {
+    is_compliance: bool,
+    until: Option<Timestamp>,
+}
+
+impl Lock {
+    fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| {
+            let mut all = headers.get_all(name).iter();
+            // Twice is as good as not at all.
+            all.next().filter(|_| all.next().is_none())?.to_str().ok()
+        };
+        Self {
+            is_compliance: text("x-amz-object-lock-mode") == Some("COMPLIANCE"),
+            until: text("x-amz-object-lock-retain-until-date").and_then(|until| until.parse().ok()),
+        }
+    }
+}
+
+/// Hands on what `object_store` itself does not: the headers about an object's lock.
+#[derive(Debug)]
+struct LockConnector<C>(C);
+
+impl<C: HttpConnector> HttpConnector for LockConnector<C> {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(LockReader(self.0.connect(options)?)))
+    }
+}
+
+#[derive(Debug)]
+struct LockReader(HttpClient);
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
+
+impl HttpService for LockReader {
+    fn call<'life0, 'async_trait>(&'life0 self, request: HttpRequest) -> Answer<'async_trait>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move {
+            let mut response = self.0.execute(request).await?;
+            let lock = Lock::of(response.headers());
+            response.extensions_mut().insert(lock);
+            Ok(response)
+        })
+    }
+}
