@@ -113,6 +113,9 @@ fn bare_inserts_100_in_a_transaction(bencher: Bencher<'_, '_>) {
                     .bind(&payload[..])
                     .bind(1_795_262_400_000_i64)
                     .bind(None::<&str>)
+                    .bind(0_i64)
+                    .bind(None::<&str>)
+                    .bind(0_i64)
                     .execute(&mut *transaction)
                     .await
                     .unwrap();

@@ -187,6 +187,9 @@ async fn the_published_statement_enqueues() {
             .bind(b"{}".to_vec())
             .bind(house.clock.now().as_unix_millis())
             .bind(None::<String>)
+            .bind(0_i64)
+            .bind(None::<String>)
+            .bind(0_i64)
             .fetch_optional(&house.pool)
     };
     assert!(enqueue("msg_1", "acme").await.unwrap().is_some());

@@ -9,9 +9,9 @@ use compliance_core::random::SecureRandom;
 use tokio::sync::Notify;
 
 use super::{
-    Counts, DeadLetter, EndpointId, EndpointNote, EndpointRecord, EndpointState, LeaseToken, Leased, Lesson,
-    NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult,
-    Settlement, Verdict, Want, Worker,
+    Counts, DeadLetter, Disclosure, EndpointId, EndpointNote, EndpointRecord, EndpointState, LeaseToken,
+    Leased, Lesson, NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round,
+    RoundResult, Settlement, Verdict, Want, Worker,
 };
 use crate::sign::MessageId;
 
@@ -223,7 +223,9 @@ impl State {
 
     fn lease(&mut self, sequence: i64, worker: i64) -> Option<Leased> {
         let message = self.messages.get_mut(&sequence)?;
-        let revision = self.endpoints.get(message.new.endpoint())?.record.revision;
+        let record = &self.endpoints.get(message.new.endpoint())?.record;
+        let (revision, new) = (record.revision, &message.new);
+        let disclosure = Disclosure::under(record.instruction(), new.classes(), new.purpose());
         let Stage::Pending(from) = message.stage else { return None };
         message.stage = Stage::Leased { worker, from };
         message.fence = message.fence.saturating_add(1);
@@ -237,6 +239,8 @@ impl State {
             attempts: message.attempts,
             enqueued_at: message.enqueued_at,
             is_ordered: message.new.ordering_key().is_some(),
+            is_sealed: message.new.is_sealed(),
+            disclosure,
         })
     }
 
@@ -248,7 +252,9 @@ impl State {
                         && message.idempotency_key() == known.new.idempotency_key()))
         };
         let Some(known) = self.messages.values().find(same) else { return Ok(None) };
-        if known.new.payload() == message.payload() && known.new.content_type() == message.content_type() {
+        let is_same =
+            known.new.payload() == message.payload() || (known.new.is_sealed() && message.is_sealed());
+        if is_same && known.new.content_type() == message.content_type() {
             Ok(Some(known.id.clone()))
         } else {
             Err(OutboxErrorKind::IdempotencyConflict.into())
@@ -282,9 +288,10 @@ impl Outbox for MemoryOutbox {
         let enqueued_at = self.now();
         let mut state = self.lock();
         let known = state.endpoints.get(message.endpoint());
-        if known.is_none_or(|endpoint| endpoint.record.tenant() != message.tenant()) {
+        let Some(known) = known.filter(|endpoint| endpoint.record.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
-        }
+        };
+        known.record.check_instruction(message)?;
         if let Some(id) = state.known(message)? {
             return Ok(id);
         }

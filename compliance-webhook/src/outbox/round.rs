@@ -7,7 +7,7 @@ use compliance_core::clock::Timestamp;
 use compliance_core::finding::ReasonCode;
 use compliance_core::id::TenantId;
 
-use super::EndpointId;
+use super::{Disclosure, EndpointId};
 use crate::deliver::ContentType;
 use crate::sign::MessageId;
 
@@ -93,6 +93,10 @@ pub struct Leased {
     pub enqueued_at: Timestamp,
     /// Whether others wait for it because they have the same ordering key.
     pub is_ordered: bool,
+    /// Whether the payload is sealed.
+    pub is_sealed: bool,
+    /// Whether it may leave, by what the endpoint's client has instructed as of `revision`.
+    pub disclosure: Disclosure,
 }
 
 impl Leased {
@@ -110,6 +114,8 @@ impl Leased {
             attempts: 0,
             enqueued_at: Timestamp::UNIX_EPOCH,
             is_ordered: false,
+            is_sealed: false,
+            disclosure: Disclosure::Free,
         }
     }
 }

@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
+use compliance_core::reason_code;
+
 use super::lane::More;
 use super::run::{Begun, READY_LIMIT, Run};
 use super::turns::Turns;
 use crate::deliver::Deliver;
-use crate::outbox::{EndpointId, Leased, NewMessage, Outbox, Ready, Round, RoundResult, Verdict, Want};
+use crate::outbox::{
+    Disclosure, EndpointId, Leased, NewMessage, Outbox, Ready, Round, RoundResult, Verdict, Want,
+};
 
 impl<O, D> Run<O, D>
 where
@@ -158,6 +162,10 @@ where
         }
         if is_stopping || lane.allowance(now, limit) == 0 {
             return self.release(leased);
+        }
+        if leased.disclosure == Disclosure::Refused {
+            let revision = leased.revision;
+            return self.withhold(&leased, revision, reason_code!("dispatch.not_instructed"));
         }
         if !lane.is_in_turn {
             lane.is_in_turn = true;

@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{PostgresOutbox, TablePrefix, database_error, query, schema};
 use crate::outbox::sql::{
-    EndpointRow, ceil_millis, counts, disabled_code, endpoint_record, millis, sql_limit, stored_rate,
-    unreadable_id,
+    ENDPOINT_COLUMNS, EndpointRow, ceil_millis, counts, disabled_code, endpoint_record, millis, sql_limit,
+    stored_instruction, stored_rate, unreadable_id,
 };
 use crate::outbox::{
     Counts, DeadLetter, EndpointId, EndpointRecord, OutboxError, OutboxErrorKind, Replay, Retention,
@@ -33,17 +33,16 @@ impl ReadStatements {
         Self {
             insert_endpoint: fill(
                 "INSERT INTO {p}endpoint \
-                 (id, tenant, url, sealed_keys, disabled_code, failing_since, revision, rate) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+                 (id, tenant, url, sealed_keys, disabled_code, failing_since, revision, rate, \
+                  classes, purpose, recipient, instructed_by, instructed_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
             ),
             update_endpoint: fill(
                 "UPDATE {p}endpoint SET url = $3, sealed_keys = $4, disabled_code = $5, failing_since = $6, \
-                 revision = $7, rate = $8, hold_until = 0 WHERE id = $1 AND tenant = $2 AND revision = $7 - 1",
+                 revision = $7, rate = $8, classes = $9, purpose = $10, recipient = $11, \
+                 instructed_by = $12, instructed_at = $13, hold_until = 0 WHERE id = $1 AND tenant = $2 AND revision = $7 - 1",
             ),
-            endpoint: fill(
-                "SELECT tenant, url, sealed_keys, disabled_code, revision, failing_since, rate \
-                 FROM {p}endpoint WHERE id = $1",
-            ),
+            endpoint: fill(&format!("SELECT {ENDPOINT_COLUMNS} FROM {{p}}endpoint WHERE id = $1")),
             dead_letters: fill(
                 "SELECT d.seq, m.id, d.attempts, d.last_status, coalesce(d.last_code, ''), coalesce(d.settled_at, 0) \
                  FROM {p}delivery AS d LEFT JOIN {p}message AS m ON m.seq = d.seq \
@@ -92,6 +91,7 @@ impl PostgresOutbox {
         let statements = self.read_statements();
         let is_new = record.revision() == 1;
         let statement = if is_new { &statements.insert_endpoint } else { &statements.update_endpoint };
+        let (classes, purpose, recipient, by, at) = stored_instruction(record);
         let done = query(statement)
             .bind(record.id().as_str())
             .bind(record.tenant().as_str())
@@ -101,6 +101,11 @@ impl PostgresOutbox {
             .bind(record.failing_since().map(Timestamp::as_unix_millis))
             .bind(record.revision())
             .bind(stored_rate(record))
+            .bind(classes)
+            .bind(purpose)
+            .bind(recipient)
+            .bind(by)
+            .bind(at)
             .execute(connection)
             .await
             .map_err(database_error)?;
