@@ -445,6 +445,7 @@ async fn a_failure_at_the_old_url_says_nothing_about_the_new_one() {
         settlements: vec![Settlement { token, revision: before, verdict }],
         notes: vec![note(Lesson::Hold { until }), note(Lesson::Disable { code })],
         wants,
+        ..Round::default()
     };
     let result = house.outbox.round(&worker, &round).await.unwrap();
     assert_eq!(result.fenced, []);

@@ -52,8 +52,8 @@ pub use self::payload::{EventPayload, PayloadField};
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "postgres")))]
 pub use self::postgres::PostgresOutbox;
 pub use self::round::{
-    Counts, Damaged, DeadLetter, EndpointNote, LeaseToken, Leased, Lesson, Ready, Replay, Retention, Round,
-    RoundResult, Settlement, Verdict, Want, Worker,
+    Counts, Damaged, DeadLetter, DeliveryState, DeliveryStatus, EndpointNote, LeaseToken, Leased, Lesson,
+    Ready, Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
@@ -169,7 +169,29 @@ pub trait Outbox: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<DeadLetter>, OutboxError>> + Send;
 
-    /// Sends settled messages again and says how many.
+    /// What became of a message.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn delivery(
+        &self,
+        endpoint: &EndpointId,
+        id: &MessageId,
+    ) -> impl Future<Output = Result<Option<DeliveryStatus>, OutboxError>> + Send;
+
+    /// An endpoint's messages in a state: pending ones in the order they fall due, leased ones in the order they were
+    /// enqueued, settled ones the latest first.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn deliveries(
+        &self,
+        endpoint: &EndpointId,
+        state: DeliveryState,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<DeliveryStatus>, OutboxError>> + Send;
+
+    /// Sends settled messages again and says how many. [`EndpointBook::replay`] has it recorded.
     ///
     /// # Errors
     /// [`OutboxError`] when the store fails.

@@ -9,8 +9,8 @@ use compliance_core::country::CountryCode;
 use compliance_core::id::{ActorId, TenantId};
 
 use super::{
-    Counts, Damaged, DataClasses, Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction,
-    LeaseToken, Leased, OutboxError, OutboxErrorKind, Want,
+    Counts, Damaged, DataClasses, DeliveryState, DeliveryStatus, Disclosure, EndpointId, EndpointRecord,
+    EndpointState, Instruction, LeaseToken, Leased, OutboxError, OutboxErrorKind, Want,
 };
 use crate::deliver::ContentType;
 use crate::schedule::Rate;
@@ -220,6 +220,45 @@ pub(super) fn counts(rows: Vec<(i64, i64)>) -> Result<Counts, OutboxError> {
         *slot = u64::try_from(count).unwrap_or(0);
     }
     Ok(counts)
+}
+
+/// Of delivery `d` and message `m`: id as bytes, number, state, attempts, when it was enqueued, is due and was settled, last
+/// status and code, excerpt.
+pub(super) type StatusRow = (
+    Option<Vec<u8>>,
+    i64,
+    i64,
+    i64,
+    Option<i64>,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<Vec<u8>>,
+);
+
+pub(super) fn delivery_status(row: StatusRow) -> Result<DeliveryStatus, OutboxError> {
+    let (id, sequence, state, attempts, enqueued_at, next_at, settled_at, status, code, excerpt) = row;
+    let readable = id.as_deref().and_then(|id| MessageId::parse(std::str::from_utf8(id).ok()?).ok());
+    let state = match state {
+        0 => DeliveryState::Pending,
+        1 => DeliveryState::Leased,
+        2 => DeliveryState::Delivered,
+        3 => DeliveryState::Dead,
+        _ => return Err(corrupt("delivery.state")),
+    };
+    let is_retry = state == DeliveryState::Pending && next_at > 0;
+    Ok(DeliveryStatus {
+        id: readable.map_or_else(|| unreadable_id(sequence), Ok)?,
+        state,
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        enqueued_at: Timestamp::from_unix_millis(enqueued_at.unwrap_or_default()),
+        next_at: is_retry.then(|| Timestamp::from_unix_millis(next_at)),
+        settled_at: settled_at.map(Timestamp::from_unix_millis),
+        last_status: status.and_then(|status| u16::try_from(status).ok()),
+        last_code: code.unwrap_or_default().into(),
+        excerpt: excerpt.map(Into::into),
+    })
 }
 
 /// What stands for the id of a message that cannot be read.

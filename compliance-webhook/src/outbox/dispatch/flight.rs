@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::judge::{Ended, damaged_event, dead_event, disabled_event};
 use super::lane::Door;
 use super::run::{Attempted, Done, Flight, Recorded, Run, Then};
+use super::telemetry;
 use crate::deliver::{Attempt, Deliver};
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
@@ -80,7 +81,7 @@ where
                 continue;
             }
             let Some(slot) = self.enter(&endpoint, &open, instant) else { continue };
-            self.start(endpoint, open, slot);
+            self.start(endpoint, open, slot, instant);
         }
     }
 
@@ -107,7 +108,7 @@ where
         Some(slot)
     }
 
-    fn start(&mut self, endpoint: EndpointId, open: Arc<OpenEndpoint>, slot: HostSlot) {
+    fn start(&mut self, endpoint: EndpointId, open: Arc<OpenEndpoint>, slot: HostSlot, begun: Instant) {
         let Some(lane) = self.lanes.get(&endpoint) else { return };
         let Some(leased) = lane.queue.pop_front() else { return };
         lane.in_flight = lane.in_flight.saturating_add(1);
@@ -133,12 +134,13 @@ where
             let payload = opened.as_ref().map_or(&*message.payload, |opened| opened.as_slice());
             let attempt = Attempt::new(&open.endpoint, &message.id, payload, &open.signer)
                 .with_content_type(&message.content_type);
-            match timeout(dispatcher.limits.attempt_timeout, dispatcher.deliver.deliver(attempt)).await {
+            let attempt = telemetry::in_span(&message, dispatcher.deliver.deliver(attempt));
+            match timeout(dispatcher.limits.attempt_timeout, attempt).await {
                 Ok(outcome) => Done::Attempted(Ended::Outcome(outcome)),
                 Err(_) => Done::Attempted(Ended::TimedOut),
             }
         });
-        self.flights.insert(task.id(), Flight::Attempt(Attempted { leased, revision, host, slot }));
+        self.flights.insert(task.id(), Flight::Attempt(Attempted { leased, revision, host, slot, begun }));
     }
 
     /// Puts lines whose time has come back in turn.
@@ -209,8 +211,13 @@ where
     }
 
     fn attempt_landed(&mut self, attempt: Attempted, ended: &Ended) {
-        let Attempted { leased, revision, host, slot } = attempt;
+        let Attempted { leased, revision, host, slot, begun } = attempt;
         drop(slot);
+        let since = self.now().saturating_since(leased.enqueued_at);
+        telemetry::attempted(&leased, ended, begun.elapsed(), since);
+        if let Some(excerpt) = ended.excerpt(self.dispatcher.limits.excerpt) {
+            self.round.excerpts.push((leased.token, excerpt));
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
         let waiting = self.parked.of_host(&host);
         if let Some(lane) = self.lanes.get(&leased.endpoint) {

@@ -48,6 +48,19 @@ impl Ended {
         }
     }
 
+    #[cfg(feature = "metrics")]
+    pub(super) fn is_delivered(&self) -> bool {
+        matches!(self, Self::Outcome(outcome) if outcome.is_delivered())
+    }
+
+    /// The first bytes of the answer.
+    pub(super) fn excerpt(&self, most: usize) -> Option<Box<[u8]>> {
+        let Self::Outcome(Outcome::Answered(answer)) = self else { return None };
+        let excerpt = answer.excerpt()?;
+        let kept = excerpt.get(..most).unwrap_or(excerpt);
+        if kept.is_empty() { None } else { Some(kept.into()) }
+    }
+
     fn retry_after(&self, now: Timestamp) -> Option<RetryAfter> {
         let Self::Outcome(Outcome::Answered(answer)) = self else { return None };
         RetryAfter::parse(answer.retry_after()?.as_bytes(), now).ok()

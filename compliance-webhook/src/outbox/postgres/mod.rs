@@ -33,8 +33,9 @@ pub use self::schema::{enqueue_statement, migrations};
 
 use super::sql::corrupt;
 use super::{
-    Counts, DatabaseCode, DeadLetter, EndpointId, EndpointRecord, NewMessage, Outbox, OutboxError,
-    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, TablePrefix, Uncommitted, Worker,
+    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
+    Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, TablePrefix,
+    Uncommitted, Worker,
 };
 use crate::sign::MessageId;
 
@@ -316,6 +317,7 @@ impl PostgresOutbox {
         let mut transaction = self.begin().await?;
         let is_alive = self.beat_in(&mut transaction, worker).await?;
         result.fenced = self.settle_in(&mut transaction, &round.settlements).await?;
+        self.excerpts_in(&mut transaction, &round.excerpts).await?;
         self.note_in(&mut transaction, &round.notes).await?;
         if is_alive {
             self.claim_in(&mut transaction, worker, &round.wants, unreadable, &mut result).await?;
@@ -425,6 +427,31 @@ impl Outbox for PostgresOutbox {
         bounded(async {
             let mut connection = self.acquire().await?;
             self.dead_letters_in(&mut connection, endpoint, limit).await
+        })
+        .await
+    }
+
+    async fn delivery(
+        &self,
+        endpoint: &EndpointId,
+        id: &MessageId,
+    ) -> Result<Option<DeliveryStatus>, OutboxError> {
+        bounded(async {
+            let mut connection = self.acquire().await?;
+            self.delivery_in(&mut connection, endpoint, id).await
+        })
+        .await
+    }
+
+    async fn deliveries(
+        &self,
+        endpoint: &EndpointId,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<DeliveryStatus>, OutboxError> {
+        bounded(async {
+            let mut connection = self.acquire().await?;
+            self.deliveries_in(&mut connection, endpoint, state, limit).await
         })
         .await
     }

@@ -7,11 +7,12 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{PostgresOutbox, TablePrefix, database_error, query, schema};
 use crate::outbox::sql::{
-    ENDPOINT_COLUMNS, EndpointRow, ceil_millis, counts, disabled_code, endpoint_record, millis, sql_limit,
-    stored_instruction, stored_rate, unreadable_id,
+    ENDPOINT_COLUMNS, EndpointRow, StatusRow, ceil_millis, counts, delivery_status, disabled_code,
+    endpoint_record, millis, sql_limit, stored_instruction, stored_rate, unreadable_id,
 };
 use crate::outbox::{
-    Counts, DeadLetter, EndpointId, EndpointRecord, OutboxError, OutboxErrorKind, Replay, Retention,
+    Counts, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, OutboxError,
+    OutboxErrorKind, Replay, Retention,
 };
 use crate::sign::MessageId;
 
@@ -21,11 +22,22 @@ pub(super) struct ReadStatements {
     update_endpoint: Arc<str>,
     endpoint: Arc<str>,
     dead_letters: Arc<str>,
+    delivery: Arc<str>,
+    pending: Arc<str>,
+    leased: Arc<str>,
+    delivered: Arc<str>,
+    dead: Arc<str>,
     replay_message: Arc<str>,
     replay_settled: Arc<str>,
     purge: Arc<str>,
     counts: Arc<str>,
 }
+
+/// What [`delivery_status`] takes, for delivery `d` and its message `m` to endpoint $1.
+const STATUS: &str = "SELECT convert_to(m.id, 'SQL_ASCII'), d.seq, d.state::bigint, d.attempts, m.enqueued_at, d.next_at, \
+     d.settled_at, d.last_status::bigint, d.last_code, d.excerpt \
+     FROM {p}delivery AS d LEFT JOIN {p}message AS m ON m.seq = d.seq \
+     WHERE d.endpoint = (SELECT seq FROM {p}endpoint WHERE id = $1)";
 
 impl ReadStatements {
     pub(super) fn new(prefix: TablePrefix) -> Self {
@@ -49,6 +61,16 @@ impl ReadStatements {
                  WHERE d.state = 3 AND d.endpoint = (SELECT seq FROM {p}endpoint WHERE id = $1) \
                  ORDER BY d.settled_at DESC, d.seq DESC LIMIT $2",
             ),
+            delivery: fill(&format!(
+                "{STATUS} AND d.seq = (SELECT n.seq FROM {{p}}message AS n JOIN {{p}}endpoint AS e ON e.seq = n.endpoint \
+                 WHERE n.id = $2 AND e.id = $1)"
+            )),
+            pending: fill(&format!("{STATUS} AND d.state = 0 ORDER BY d.next_at, d.seq LIMIT $2")),
+            leased: fill(&format!("{STATUS} AND d.state = 1 ORDER BY d.seq LIMIT $2")),
+            delivered: fill(&format!(
+                "{STATUS} AND d.state = 2 ORDER BY d.settled_at DESC, d.seq DESC LIMIT $2"
+            )),
+            dead: fill(&format!("{STATUS} AND d.state = 3 ORDER BY d.settled_at DESC, d.seq DESC LIMIT $2")),
             replay_message: fill(
                 "UPDATE {p}delivery SET state = 0, next_at = 0, attempts = 0, settled_at = NULL \
                  WHERE state >= 2 AND seq = (SELECT m.seq FROM {p}message AS m \
@@ -158,6 +180,45 @@ impl PostgresOutbox {
                 })
             })
             .collect()
+    }
+
+    pub(super) async fn delivery_in(
+        &self,
+        connection: &mut PgConnection,
+        endpoint: &EndpointId,
+        id: &MessageId,
+    ) -> Result<Option<DeliveryStatus>, OutboxError> {
+        let row: Option<StatusRow> =
+            sqlx::query_as(AssertSqlSafe(Arc::clone(&self.read_statements().delivery)))
+                .bind(endpoint.as_str())
+                .bind(id.as_str())
+                .fetch_optional(connection)
+                .await
+                .map_err(database_error)?;
+        row.map(delivery_status).transpose()
+    }
+
+    pub(super) async fn deliveries_in(
+        &self,
+        connection: &mut PgConnection,
+        endpoint: &EndpointId,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<DeliveryStatus>, OutboxError> {
+        let statements = self.read_statements();
+        let statement = match state {
+            DeliveryState::Dead => &statements.dead,
+            DeliveryState::Delivered => &statements.delivered,
+            DeliveryState::Leased => &statements.leased,
+            DeliveryState::Pending => &statements.pending,
+        };
+        let rows: Vec<StatusRow> = sqlx::query_as(AssertSqlSafe(Arc::clone(statement)))
+            .bind(endpoint.as_str())
+            .bind(sql_limit(limit))
+            .fetch_all(connection)
+            .await
+            .map_err(database_error)?;
+        rows.into_iter().map(delivery_status).collect()
     }
 
     pub(super) async fn replay_in(

@@ -24,9 +24,9 @@ use tokio::sync::Notify;
 pub use self::schema::{enqueue_statement, migrations};
 
 use super::{
-    Counts, DatabaseCode, DeadLetter, EndpointId, EndpointRecord, NewMessage, Outbox, OutboxError,
-    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement, TablePrefix, Uncommitted,
-    Verdict, Worker,
+    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
+    Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement,
+    TablePrefix, Uncommitted, Verdict, Worker,
 };
 use crate::sign::MessageId;
 
@@ -301,6 +301,7 @@ impl SqliteOutbox {
             transaction = self.begin().await?;
             result.fenced = self.settle_in(&mut transaction, settlements.iter()).await?;
         }
+        self.excerpts_in(&mut transaction, &round.excerpts).await?;
         for note in &round.notes {
             self.note_in(&mut transaction, note).await?;
         }
@@ -400,6 +401,25 @@ impl Outbox for SqliteOutbox {
     ) -> Result<Vec<DeadLetter>, OutboxError> {
         let mut connection = self.acquire().await?;
         self.dead_letters_in(&mut connection, endpoint, limit).await
+    }
+
+    async fn delivery(
+        &self,
+        endpoint: &EndpointId,
+        id: &MessageId,
+    ) -> Result<Option<DeliveryStatus>, OutboxError> {
+        let mut connection = self.acquire().await?;
+        self.delivery_in(&mut connection, endpoint, id).await
+    }
+
+    async fn deliveries(
+        &self,
+        endpoint: &EndpointId,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<DeliveryStatus>, OutboxError> {
+        let mut connection = self.acquire().await?;
+        self.deliveries_in(&mut connection, endpoint, state, limit).await
     }
 
     async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {

@@ -55,7 +55,9 @@ CREATE TABLE {p}delivery (
     last_code   TEXT,
     -- Of the payload.
     size         BIGINT NOT NULL DEFAULT 0,
-    ordering_key TEXT
+    ordering_key TEXT,
+    -- The first bytes of the last answer.
+    excerpt      BYTEA
 );
 CREATE INDEX {p}delivery_pending ON {p}delivery (endpoint, next_at, seq) WHERE state = 0;
 CREATE INDEX {p}delivery_leased ON {p}delivery (worker) WHERE state = 1;
