@@ -113,6 +113,9 @@ fn bare_inserts_100_in_a_transaction(bencher: Bencher<'_, '_>) {
                     .bind(&payload[..])
                     .bind(1_795_262_400_000_i64)
                     .bind(None::<&str>)
+                    .bind(0_i64)
+                    .bind(None::<&str>)
+                    .bind(0_i64)
                     .execute(&mut *transaction)
                     .await
                     .unwrap();
@@ -132,8 +135,9 @@ fn settle_and_claim(bencher: Bencher<'_, '_>, batch: usize) {
     let wants = vec![Want { endpoint: house.endpoints[0].clone(), limit: batch, max_bytes: usize::MAX }];
     let mut settlements = Vec::new();
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
+        let settlements_before = std::mem::take(&mut settlements);
         let round =
-            Round { settlements: std::mem::take(&mut settlements), wants: wants.clone(), notes: vec![] };
+            Round { settlements: settlements_before, wants: wants.clone(), ..Round::default() };
         let result = house.runtime.block_on(house.outbox.round(&worker, &round)).unwrap();
         assert_eq!(result.leased.len(), batch);
         let delivered =

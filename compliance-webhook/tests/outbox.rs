@@ -187,6 +187,9 @@ async fn the_published_statement_enqueues() {
             .bind(b"{}".to_vec())
             .bind(house.clock.now().as_unix_millis())
             .bind(None::<String>)
+            .bind(0_i64)
+            .bind(None::<String>)
+            .bind(0_i64)
             .fetch_optional(&house.pool)
     };
     assert!(enqueue("msg_1", "acme").await.unwrap().is_some());
@@ -442,6 +445,7 @@ async fn a_failure_at_the_old_url_says_nothing_about_the_new_one() {
         settlements: vec![Settlement { token, revision: before, verdict }],
         notes: vec![note(Lesson::Hold { until }), note(Lesson::Disable { code })],
         wants,
+        ..Round::default()
     };
     let result = house.outbox.round(&worker, &round).await.unwrap();
     assert_eq!(result.fenced, []);

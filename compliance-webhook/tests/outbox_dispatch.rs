@@ -13,9 +13,9 @@ use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::{DeterministicRandom, MemorySink};
 use compliance_webhook::deliver::{Answer, Attempt, Deliver, DeliverReason, Outcome};
 use compliance_webhook::outbox::{
-    Counts, DeadLetter, DispatchLimits, Dispatcher, EndpointBook, EndpointId, EndpointRecord, EndpointState,
-    MemoryOutbox, NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round,
-    RoundResult, Running, Worker,
+    Counts, DeadLetter, DeliveryState, DeliveryStatus, DispatchLimits, Dispatcher, EndpointBook, EndpointId,
+    EndpointRecord, EndpointState, MemoryOutbox, NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready,
+    Replay, Retention, Round, RoundResult, Running, Worker,
 };
 use compliance_webhook::schedule::{HostLimit, Jitter, Rate, RetrySchedule};
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey};
@@ -138,6 +138,17 @@ impl Outbox for Flaky {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, OutboxError> {
         self.up()?.dead_letters(endpoint, limit).await
+    }
+    async fn delivery(&self, of: &EndpointId, id: &MessageId) -> Result<Option<DeliveryStatus>, OutboxError> {
+        self.up()?.delivery(of, id).await
+    }
+    async fn deliveries(
+        &self,
+        endpoint: &EndpointId,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<DeliveryStatus>, OutboxError> {
+        self.up()?.deliveries(endpoint, state, limit).await
     }
     async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {
         self.up()?.replay(replay).await

@@ -154,6 +154,9 @@ async fn the_published_statement_enqueues() {
             .bind(b"{}".to_vec())
             .bind(None::<i64>)
             .bind(None::<String>)
+            .bind(0_i64)
+            .bind(None::<String>)
+            .bind(0_i64)
             .fetch_optional(&house.pool)
     };
     assert!(enqueue("msg_1", "acme").await.unwrap().is_some());

@@ -9,6 +9,7 @@ use compliance_core::clock::Timestamp;
 use compliance_core::id::TenantId;
 use compliance_core::random::{RandomError, SecureRandom};
 
+use super::{Disclosure, Instruction, NewMessage, OutboxError, OutboxErrorKind};
 use crate::schedule::Rate;
 
 /// The name of a registered endpoint: what the service keeps with its customer.
@@ -125,6 +126,7 @@ pub struct EndpointRecord {
     pub(super) revision: i64,
     pub(super) failing_since: Option<Timestamp>,
     pub(super) rate: Option<Rate>,
+    pub(super) instruction: Option<Instruction>,
 }
 
 impl EndpointRecord {
@@ -139,7 +141,7 @@ impl EndpointRecord {
         revision: i64,
         failing_since: Option<Timestamp>,
     ) -> Self {
-        Self { id, tenant, url, sealed_keys, state, revision, failing_since, rate: None }
+        Self { id, tenant, url, sealed_keys, state, revision, failing_since, rate: None, instruction: None }
     }
 
     /// For implementations of [`Outbox`](super::Outbox): with the rate that was stored.
@@ -148,10 +150,30 @@ impl EndpointRecord {
         Self { rate, ..self }
     }
 
+    /// For implementations of [`Outbox`](super::Outbox): with the instruction that was stored.
+    #[must_use]
+    pub fn with_instruction(self, instruction: Option<Instruction>) -> Self {
+        Self { instruction, ..self }
+    }
+
     /// Its name.
     #[must_use]
     pub fn id(&self) -> &EndpointId {
         &self.id
+    }
+
+    /// What its client has instructed us to send there.
+    #[must_use]
+    pub fn instruction(&self) -> Option<&Instruction> {
+        self.instruction.as_ref()
+    }
+
+    /// Whether the message may be enqueued.
+    pub(super) fn check_instruction(&self, message: &NewMessage) -> Result<(), OutboxError> {
+        match Disclosure::under(self.instruction(), message.classes(), message.purpose()) {
+            Disclosure::Free | Disclosure::Instructed => Ok(()),
+            Disclosure::Refused => Err(OutboxErrorKind::NotInstructed.into()),
+        }
     }
 
     /// Whose it is.

@@ -46,6 +46,9 @@ pub enum OutboxErrorKind {
     /// The database would lose the last commits with the power.
     #[error("the database would lose the last commits with the power")]
     NotDurable,
+    /// No instruction of the client covers the message's classes.
+    #[error("no instruction of the client covers the data classes of the message for its purpose")]
+    NotInstructed,
     /// The random source failed.
     #[error("the random source failed")]
     Random,
@@ -150,6 +153,7 @@ impl OutboxError {
             OutboxErrorKind::Io => "outbox.io",
             OutboxErrorKind::NotCommitted => "outbox.not_committed",
             OutboxErrorKind::NotDurable => "outbox.not_durable",
+            OutboxErrorKind::NotInstructed => "outbox.not_instructed",
             OutboxErrorKind::Random => "outbox.random",
             OutboxErrorKind::SchemaTooNew { .. } => "outbox.schema_too_new",
         }

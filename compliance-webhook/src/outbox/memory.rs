@@ -9,9 +9,9 @@ use compliance_core::random::SecureRandom;
 use tokio::sync::Notify;
 
 use super::{
-    Counts, DeadLetter, EndpointId, EndpointNote, EndpointRecord, EndpointState, LeaseToken, Leased, Lesson,
-    NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult,
-    Settlement, Verdict, Want, Worker,
+    Counts, DeadLetter, DeliveryState, DeliveryStatus, Disclosure, EndpointId, EndpointNote, EndpointRecord,
+    EndpointState, LeaseToken, Leased, Lesson, NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready,
+    Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
 };
 use crate::sign::MessageId;
 
@@ -60,6 +60,7 @@ struct Message {
     attempts: u32,
     last_status: Option<u16>,
     last_code: Box<str>,
+    excerpt: Option<Box<[u8]>>,
     stage: Stage,
 }
 
@@ -75,6 +76,24 @@ enum Stage {
 enum Lane {
     Fresh,
     Again { at: Timestamp },
+}
+
+impl Message {
+    fn status(&self) -> DeliveryStatus {
+        let mut status = DeliveryStatus::new(self.id.clone(), self.enqueued_at);
+        status.attempts = self.attempts;
+        status.last_status = self.last_status;
+        status.last_code = self.last_code.clone();
+        status.excerpt = self.excerpt.clone();
+        (status.state, status.next_at, status.settled_at) = match self.stage {
+            Stage::Pending(Lane::Fresh) => (DeliveryState::Pending, None, None),
+            Stage::Pending(Lane::Again { at }) => (DeliveryState::Pending, Some(at), None),
+            Stage::Leased { .. } => (DeliveryState::Leased, None, None),
+            Stage::Delivered { at } => (DeliveryState::Delivered, None, Some(at)),
+            Stage::Dead { at } => (DeliveryState::Dead, None, Some(at)),
+        };
+        status
+    }
 }
 
 impl MemoryOutbox {
@@ -223,7 +242,9 @@ impl State {
 
     fn lease(&mut self, sequence: i64, worker: i64) -> Option<Leased> {
         let message = self.messages.get_mut(&sequence)?;
-        let revision = self.endpoints.get(message.new.endpoint())?.record.revision;
+        let record = &self.endpoints.get(message.new.endpoint())?.record;
+        let (revision, new) = (record.revision, &message.new);
+        let disclosure = Disclosure::under(record.instruction(), new.classes(), new.purpose());
         let Stage::Pending(from) = message.stage else { return None };
         message.stage = Stage::Leased { worker, from };
         message.fence = message.fence.saturating_add(1);
@@ -237,6 +258,8 @@ impl State {
             attempts: message.attempts,
             enqueued_at: message.enqueued_at,
             is_ordered: message.new.ordering_key().is_some(),
+            is_sealed: message.new.is_sealed(),
+            disclosure,
         })
     }
 
@@ -248,7 +271,9 @@ impl State {
                         && message.idempotency_key() == known.new.idempotency_key()))
         };
         let Some(known) = self.messages.values().find(same) else { return Ok(None) };
-        if known.new.payload() == message.payload() && known.new.content_type() == message.content_type() {
+        let is_same =
+            known.new.payload() == message.payload() || (known.new.is_sealed() && message.is_sealed());
+        if is_same && known.new.content_type() == message.content_type() {
             Ok(Some(known.id.clone()))
         } else {
             Err(OutboxErrorKind::IdempotencyConflict.into())
@@ -282,9 +307,10 @@ impl Outbox for MemoryOutbox {
         let enqueued_at = self.now();
         let mut state = self.lock();
         let known = state.endpoints.get(message.endpoint());
-        if known.is_none_or(|endpoint| endpoint.record.tenant() != message.tenant()) {
+        let Some(known) = known.filter(|endpoint| endpoint.record.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
-        }
+        };
+        known.record.check_instruction(message)?;
         if let Some(id) = state.known(message)? {
             return Ok(id);
         }
@@ -302,6 +328,7 @@ impl Outbox for MemoryOutbox {
             attempts: 0,
             last_status: None,
             last_code: "".into(),
+            excerpt: None,
             stage: Stage::Pending(Lane::Fresh),
         };
         state.messages.insert(sequence, message);
@@ -387,6 +414,12 @@ impl Outbox for MemoryOutbox {
                 result.fenced.push(settlement.token);
             }
         }
+        for (token, excerpt) in &round.excerpts {
+            let message = state.messages.get_mut(&token.sequence());
+            if let Some(message) = message.filter(|message| message.fence == token.fence()) {
+                message.excerpt = Some(excerpt.clone());
+            }
+        }
         for note in &round.notes {
             state.note(note);
         }
@@ -426,6 +459,40 @@ impl Outbox for MemoryOutbox {
             .collect();
         dead.sort_by_key(|(at, sequence, _)| std::cmp::Reverse((*at, *sequence)));
         Ok(dead.into_iter().take(limit).map(|(_, _, letter)| letter).collect())
+    }
+
+    async fn delivery(
+        &self,
+        endpoint: &EndpointId,
+        id: &MessageId,
+    ) -> Result<Option<DeliveryStatus>, OutboxError> {
+        let state = self.lock();
+        let mut messages = state.messages.values();
+        let found = messages.find(|message| message.new.endpoint() == endpoint && message.id == *id);
+        Ok(found.map(Message::status))
+    }
+
+    async fn deliveries(
+        &self,
+        endpoint: &EndpointId,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<DeliveryStatus>, OutboxError> {
+        let messages = self.lock();
+        let of_endpoint = messages.messages.iter().filter(|(_, message)| message.new.endpoint() == endpoint);
+        let mut found: Vec<_> = of_endpoint
+            .map(|(sequence, message)| (message.status(), *sequence))
+            .filter(|(status, _)| status.state == state)
+            .collect();
+        match state {
+            DeliveryState::Pending | DeliveryState::Leased => {
+                found.sort_by_key(|(status, sequence)| (status.next_at, *sequence));
+            }
+            DeliveryState::Delivered | DeliveryState::Dead => {
+                found.sort_by_key(|(status, sequence)| std::cmp::Reverse((status.settled_at, *sequence)));
+            }
+        }
+        Ok(found.into_iter().take(limit).map(|(status, _)| status).collect())
     }
 
     async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {

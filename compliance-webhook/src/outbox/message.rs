@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use compliance_core::class::{DataClass, Purpose};
 use compliance_core::id::TenantId;
 
-use super::EndpointId;
+use super::{DataClasses, EndpointId, EventPayload};
 use crate::deliver::ContentType;
 use crate::sign::MessageId;
 
@@ -32,6 +33,9 @@ pub struct NewMessage {
     id: Option<MessageId>,
     idempotency_key: Option<Box<str>>,
     ordering_key: Option<Box<str>>,
+    classes: DataClasses,
+    purpose: Option<Purpose>,
+    is_sealed: bool,
 }
 
 impl NewMessage {
@@ -43,7 +47,8 @@ impl NewMessage {
     /// The longest idempotency or ordering key, in bytes.
     pub const MAX_KEY_LEN: usize = 255;
 
-    /// A JSON payload for an endpoint. It gets its [`MessageId`] when it is enqueued.
+    /// A JSON payload for an endpoint. It gets its [`MessageId`] when it is enqueued. The payload holds public and
+    /// internal data; say so [otherwise](Self::with_classes), or have an [`EventPayload`](super::EventPayload) know.
     ///
     /// # Errors
     /// `message.payload_length` past [`MAX_PAYLOAD_LEN`](Self::MAX_PAYLOAD_LEN).
@@ -65,6 +70,9 @@ impl NewMessage {
             id: None,
             idempotency_key: None,
             ordering_key: None,
+            classes: DataClasses::NONE,
+            purpose: None,
+            is_sealed: false,
         })
     }
 
@@ -80,6 +88,27 @@ impl NewMessage {
     #[must_use]
     pub fn with_id(mut self, id: MessageId) -> Self {
         self.id = Some(id);
+        self
+    }
+
+    /// Says that the payload holds data of these classes, and what it is sent for. It is enqueued, and leaves, only as long
+    /// as an [`Instruction`](super::Instruction) of the endpoint's client covers them.
+    ///
+    /// # Errors
+    /// `message.secret` when secrets are among them: there is no instruction for those.
+    pub fn with_classes(mut self, classes: &[DataClass], purpose: Purpose) -> Result<Self, NewMessageError> {
+        if classes.contains(&DataClass::Secret) {
+            return Err(NewMessageError::Secret);
+        }
+        self.classes = self.classes.and(DataClasses::of(classes));
+        self.purpose = if self.classes.is_none() { None } else { Some(purpose) };
+        Ok(self)
+    }
+
+    /// Puts a sealed payload in the place of the plain one.
+    pub(super) fn sealed(mut self, sealed: Vec<u8>) -> Self {
+        self.payload = sealed.into();
+        self.is_sealed = true;
         self
     }
 
@@ -150,6 +179,24 @@ impl NewMessage {
         self.idempotency_key.as_deref()
     }
 
+    /// Which classes of data the payload holds.
+    #[must_use]
+    pub fn classes(&self) -> DataClasses {
+        self.classes
+    }
+
+    /// What such data are sent for.
+    #[must_use]
+    pub fn purpose(&self) -> Option<&Purpose> {
+        self.purpose.as_ref()
+    }
+
+    /// Whether [`payload`](Self::payload) is sealed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.is_sealed
+    }
+
     /// The key it is kept in order by, if any.
     #[must_use]
     pub fn ordering_key(&self) -> Option<&str> {
@@ -181,6 +228,12 @@ fn checked_key(key: &str) -> Result<Box<str>, NewMessageError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NewMessageError {
+    /// The type of an event.
+    #[error("event type is {found} bytes of another shape, expected up to {max} bytes like `user.created`", max = EventPayload::MAX_TYPE_LEN)]
+    EventType {
+        /// Its length in bytes.
+        found: usize,
+    },
     /// The idempotency or ordering key.
     #[error(
         "key is {found} bytes, expected 1 to {max} printable ASCII characters",
@@ -196,15 +249,20 @@ pub enum NewMessageError {
         /// Its length in bytes.
         found: usize,
     },
+    /// A class that never leaves.
+    #[error("secrets are not sent in payloads")]
+    Secret,
 }
 
 impl NewMessageError {
-    /// `message.key` or `message.payload_length`.
+    /// `message.event_type`, `message.key`, `message.payload_length` or `message.secret`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::EventType { .. } => "message.event_type",
             Self::Key { .. } => "message.key",
             Self::PayloadLength { .. } => "message.payload_length",
+            Self::Secret => "message.secret",
         }
     }
 }

@@ -19,8 +19,10 @@ mod book;
 mod dispatch;
 mod endpoint;
 mod error;
+mod instruction;
 mod memory;
 mod message;
+mod payload;
 #[cfg(feature = "postgres")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "postgres")))]
 pub mod postgres;
@@ -35,21 +37,23 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-pub use self::book::{EndpointBook, EndpointBookError, EndpointBookErrorKind};
+pub use self::book::{EndpointBook, EndpointBookError, EndpointBookErrorKind, PAYLOAD_KEY};
 pub use self::dispatch::{DispatchError, DispatchLimits, DispatchReport, Dispatcher, Running};
 pub use self::endpoint::{EndpointId, EndpointIdError, EndpointRecord, EndpointState};
 pub use self::error::{DatabaseCode, OutboxError, OutboxErrorKind};
+pub use self::instruction::{DataClasses, Disclosure, Instruction};
 pub use self::memory::MemoryOutbox;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 pub use self::message::Uncommitted;
 pub use self::message::{NewMessage, NewMessageError};
+pub use self::payload::{EventPayload, PayloadField};
 #[cfg(feature = "postgres")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "postgres")))]
 pub use self::postgres::PostgresOutbox;
 pub use self::round::{
-    Counts, Damaged, DeadLetter, EndpointNote, LeaseToken, Leased, Lesson, Ready, Replay, Retention, Round,
-    RoundResult, Settlement, Verdict, Want, Worker,
+    Counts, Damaged, DeadLetter, DeliveryState, DeliveryStatus, EndpointNote, LeaseToken, Leased, Lesson,
+    Ready, Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
@@ -75,7 +79,9 @@ use crate::sign::MessageId;
 /// 6. A row that cannot be read stands in nobody's way: a message is claimed as [`Damaged`], an endpoint is
 ///    switched off with `outbox.corrupt`.
 /// 7. Of messages of one endpoint with one ordering key, only the first that is not settled is claimed.
-/// 8. Nothing here calls out, and no transaction stays open between two calls.
+/// 8. A message with classes is taken only under an instruction of its endpoint that covers them, and comes out of a
+///    claim with what the endpoint's instruction then says.
+/// 9. Nothing here calls out, and no transaction stays open between two calls.
 pub trait Outbox: Send + Sync + fmt::Debug {
     /// Stores an endpoint, or a change of one: `revision` must be one more than what is stored, 1 for a new
     /// one.
@@ -97,8 +103,9 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     /// what to use where the message tells of something that is being stored itself.
     ///
     /// # Errors
-    /// `outbox.endpoint_unknown` when the endpoint is not the tenant's, `outbox.idempotency_conflict` when the
-    /// key or the id was used for another payload.
+    /// `outbox.endpoint_unknown` when the endpoint is not the tenant's, `outbox.not_instructed` when no instruction of
+    /// the client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was used for
+    /// another payload.
     fn enqueue(&self, message: &NewMessage) -> impl Future<Output = Result<MessageId, OutboxError>> + Send;
 
     /// Resolves when something was enqueued through this value since the last call: a hint, not a promise.
@@ -162,7 +169,29 @@ pub trait Outbox: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<DeadLetter>, OutboxError>> + Send;
 
-    /// Sends settled messages again and says how many.
+    /// What became of a message.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn delivery(
+        &self,
+        endpoint: &EndpointId,
+        id: &MessageId,
+    ) -> impl Future<Output = Result<Option<DeliveryStatus>, OutboxError>> + Send;
+
+    /// An endpoint's messages in a state: pending ones in the order they fall due, leased ones in the order they were
+    /// enqueued, settled ones the latest first.
+    ///
+    /// # Errors
+    /// [`OutboxError`] when the store fails.
+    fn deliveries(
+        &self,
+        endpoint: &EndpointId,
+        state: DeliveryState,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<DeliveryStatus>, OutboxError>> + Send;
+
+    /// Sends settled messages again and says how many. [`EndpointBook::replay`] has it recorded.
     ///
     /// # Errors
     /// [`OutboxError`] when the store fails.

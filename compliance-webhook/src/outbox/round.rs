@@ -7,7 +7,7 @@ use compliance_core::clock::Timestamp;
 use compliance_core::finding::ReasonCode;
 use compliance_core::id::TenantId;
 
-use super::EndpointId;
+use super::{Disclosure, EndpointId};
 use crate::deliver::ContentType;
 use crate::sign::MessageId;
 
@@ -93,6 +93,10 @@ pub struct Leased {
     pub enqueued_at: Timestamp,
     /// Whether others wait for it because they have the same ordering key.
     pub is_ordered: bool,
+    /// Whether the payload is sealed.
+    pub is_sealed: bool,
+    /// Whether it may leave, by what the endpoint's client has instructed as of `revision`.
+    pub disclosure: Disclosure,
 }
 
 impl Leased {
@@ -110,6 +114,8 @@ impl Leased {
             attempts: 0,
             enqueued_at: Timestamp::UNIX_EPOCH,
             is_ordered: false,
+            is_sealed: false,
+            disclosure: Disclosure::Free,
         }
     }
 }
@@ -230,6 +236,9 @@ pub struct Round {
     pub notes: Vec<EndpointNote>,
     /// Claims.
     pub wants: Vec<Want>,
+    /// The first bytes of what was answered to these leases, for a console. Kept where the token is still the message's
+    /// latest.
+    pub excerpts: Vec<(LeaseToken, Box<[u8]>)>,
 }
 
 /// What came of a [`Round`].
@@ -284,6 +293,79 @@ pub struct Counts {
     pub delivered: u64,
     /// Given up.
     pub dead: u64,
+}
+
+/// How far a message has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the states of the outbox")]
+pub enum DeliveryState {
+    /// Given up.
+    Dead,
+    /// Done, kept for a while.
+    Delivered,
+    /// With a dispatcher.
+    Leased,
+    /// Waits for its time or for a dispatcher.
+    Pending,
+}
+
+/// What a console shows of a message. Neither payload nor URL.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeliveryStatus {
+    /// The message; `unreadable_…` where that cannot be read.
+    pub id: MessageId,
+    /// How far it has come.
+    pub state: DeliveryState,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// When it was enqueued.
+    pub enqueued_at: Timestamp,
+    /// Not to be tried again before that: of a pending message that was tried before. An endpoint that is paused has it
+    /// wait for longer.
+    pub next_at: Option<Timestamp>,
+    /// When it was delivered or given up.
+    pub settled_at: Option<Timestamp>,
+    /// The last response status, if there was one.
+    pub last_status: Option<u16>,
+    /// The operator code of the last failure; empty after a delivery.
+    pub last_code: Box<str>,
+    /// The first bytes of the last answer, where
+    /// [`DispatchLimits::excerpt`](super::DispatchLimits::excerpt) has them kept.
+    ///
+    /// # Security
+    /// Whatever the receiver chose to say. Never show it to the tenant unasked.
+    pub excerpt: Option<Box<[u8]>>,
+}
+
+impl DeliveryStatus {
+    /// For implementations of [`Outbox`](super::Outbox). A fresh message; set the rest.
+    #[must_use]
+    pub fn new(id: MessageId, enqueued_at: Timestamp) -> Self {
+        Self {
+            id,
+            state: DeliveryState::Pending,
+            attempts: 0,
+            enqueued_at,
+            next_at: None,
+            settled_at: None,
+            last_status: None,
+            last_code: "".into(),
+            excerpt: None,
+        }
+    }
+}
+
+impl fmt::Debug for DeliveryStatus {
+    /// Without the excerpt.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeliveryStatus")
+            .field("id", &self.id)
+            .field("state", &self.state)
+            .field("attempts", &self.attempts)
+            .field("last_code", &self.last_code)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A message that was given up.

@@ -3,12 +3,14 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use compliance_core::class::Purpose;
 use compliance_core::clock::Timestamp;
-use compliance_core::id::TenantId;
+use compliance_core::country::CountryCode;
+use compliance_core::id::{ActorId, TenantId};
 
 use super::{
-    Counts, Damaged, EndpointId, EndpointRecord, EndpointState, LeaseToken, Leased, OutboxError,
-    OutboxErrorKind, Want,
+    Counts, Damaged, DataClasses, DeliveryState, DeliveryStatus, Disclosure, EndpointId, EndpointRecord,
+    EndpointState, Instruction, LeaseToken, Leased, OutboxError, OutboxErrorKind, Want,
 };
 use crate::deliver::ContentType;
 use crate::schedule::Rate;
@@ -81,6 +83,21 @@ pub(super) struct Claimed {
     pub(super) attempts: i64,
     pub(super) revision: i64,
     pub(super) is_ordered: bool,
+    pub(super) is_sealed: bool,
+    pub(super) disclosure: Disclosure,
+}
+
+/// [`Disclosure`] of message `m` to endpoint `e` as a number, for [`disclosure`].
+pub(super) const DISCLOSURE: &str = "CASE WHEN coalesce(m.classes, 0) = 0 THEN 0 \
+     WHEN e.classes & m.classes = m.classes AND e.purpose = m.purpose THEN 1 ELSE 2 END";
+
+/// Anything else that may stand there lets nothing out.
+pub(super) fn disclosure(number: i64) -> Disclosure {
+    match number {
+        0 => Disclosure::Free,
+        1 => Disclosure::Instructed,
+        _ => Disclosure::Refused,
+    }
 }
 
 /// A message as it is stored.
@@ -113,17 +130,54 @@ impl Claimed {
             attempts: u32::try_from(self.attempts).ok()?,
             enqueued_at: Timestamp::from_unix_millis(message.enqueued_at),
             is_ordered: self.is_ordered,
+            is_sealed: self.is_sealed,
+            disclosure: self.disclosure,
         })
     }
 }
 
-/// Tenant, URL, sealed keys, code it is switched off with, revision, since when it fails, attempts in a minute.
-pub(super) type EndpointRow = (String, String, Vec<u8>, Option<String>, i64, Option<i64>, Option<i64>);
+pub(super) const ENDPOINT_COLUMNS: &str = "tenant, url, sealed_keys, disabled_code, revision, failing_since, rate, \
+     classes, purpose, recipient, instructed_by, instructed_at";
+
+/// [`ENDPOINT_COLUMNS`].
+pub(super) type EndpointRow = (
+    String,
+    String,
+    Vec<u8>,
+    Option<String>,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    i64,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+);
 
 pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<EndpointRecord, OutboxError> {
-    let (tenant, url, sealed_keys, disabled, revision, failing_since, rate) = row;
-    let rate =
-        rate.map(|rate| u32::try_from(rate).ok().and_then(NonZeroU32::new).ok_or(corrupt("endpoint.rate")));
+    let (
+        tenant,
+        url,
+        sealed_keys,
+        disabled,
+        revision,
+        failing_since,
+        rate,
+        classes,
+        purpose,
+        recipient,
+        by,
+        at,
+    ) = row;
+    // All of it or nothing: half an instruction is none anybody gave.
+    let instruction = purpose.map(|purpose| {
+        let classes = u8::try_from(classes).ok().and_then(DataClasses::from_bits)?;
+        let recipient = CountryCode::parse(&recipient?).ok()?;
+        let at = Timestamp::from_unix_millis(at?);
+        Some(Instruction::new(ActorId::new(by?).ok()?, at, classes, Purpose::new(purpose).ok()?, recipient))
+    });
+    let rate = rate.map(|rate| u32::try_from(rate).ok().and_then(NonZeroU32::new));
     Ok(EndpointRecord {
         id: id.clone(),
         tenant: TenantId::new(tenant).map_err(|_| corrupt("endpoint.tenant"))?,
@@ -132,7 +186,19 @@ pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<Endpo
         state: disabled.map_or(EndpointState::Enabled, |code| EndpointState::Disabled { code: code.into() }),
         revision,
         failing_since: failing_since.map(Timestamp::from_unix_millis),
-        rate: rate.transpose()?.map(Rate::per_minute),
+        rate: rate.map(|rate| rate.ok_or(corrupt("endpoint.rate"))).transpose()?.map(Rate::per_minute),
+        instruction: instruction.map(|it| it.ok_or(corrupt("endpoint.purpose"))).transpose()?,
+    })
+}
+
+type StoredInstruction<'r> = (i64, Option<&'r str>, Option<&'r str>, Option<&'r str>, Option<i64>);
+
+/// Classes, purpose, recipient, by whom and when.
+pub(super) fn stored_instruction(record: &EndpointRecord) -> StoredInstruction<'_> {
+    record.instruction().map_or((0, None, None, None, None), |instruction| {
+        let (classes, at) = (i64::from(instruction.classes().bits()), instruction.at().as_unix_millis());
+        let (purpose, by) = (instruction.purpose().as_str(), instruction.by().as_str());
+        (classes, Some(purpose), Some(instruction.recipient().as_str()), Some(by), Some(at))
     })
 }
 
@@ -154,6 +220,45 @@ pub(super) fn counts(rows: Vec<(i64, i64)>) -> Result<Counts, OutboxError> {
         *slot = u64::try_from(count).unwrap_or(0);
     }
     Ok(counts)
+}
+
+/// Of delivery `d` and message `m`: id as bytes, number, state, attempts, when it was enqueued, is due and was settled, last
+/// status and code, excerpt.
+pub(super) type StatusRow = (
+    Option<Vec<u8>>,
+    i64,
+    i64,
+    i64,
+    Option<i64>,
+    i64,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<Vec<u8>>,
+);
+
+pub(super) fn delivery_status(row: StatusRow) -> Result<DeliveryStatus, OutboxError> {
+    let (id, sequence, state, attempts, enqueued_at, next_at, settled_at, status, code, excerpt) = row;
+    let readable = id.as_deref().and_then(|id| MessageId::parse(std::str::from_utf8(id).ok()?).ok());
+    let state = match state {
+        0 => DeliveryState::Pending,
+        1 => DeliveryState::Leased,
+        2 => DeliveryState::Delivered,
+        3 => DeliveryState::Dead,
+        _ => return Err(corrupt("delivery.state")),
+    };
+    let is_retry = state == DeliveryState::Pending && next_at > 0;
+    Ok(DeliveryStatus {
+        id: readable.map_or_else(|| unreadable_id(sequence), Ok)?,
+        state,
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        enqueued_at: Timestamp::from_unix_millis(enqueued_at.unwrap_or_default()),
+        next_at: is_retry.then(|| Timestamp::from_unix_millis(next_at)),
+        settled_at: settled_at.map(Timestamp::from_unix_millis),
+        last_status: status.and_then(|status| u16::try_from(status).ok()),
+        last_code: code.unwrap_or_default().into(),
+        excerpt: excerpt.map(Into::into),
+    })
 }
 
 /// What stands for the id of a message that cannot be read.

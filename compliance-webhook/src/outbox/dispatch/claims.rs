@@ -2,11 +2,16 @@
 
 use std::collections::HashMap;
 
+use compliance_core::reason_code;
+
 use super::lane::More;
 use super::run::{Begun, READY_LIMIT, Run};
+use super::telemetry;
 use super::turns::Turns;
 use crate::deliver::Deliver;
-use crate::outbox::{EndpointId, Leased, NewMessage, Outbox, Ready, Round, RoundResult, Verdict, Want};
+use crate::outbox::{
+    Disclosure, EndpointId, Leased, NewMessage, Outbox, Ready, Round, RoundResult, Verdict, Want,
+};
 
 impl<O, D> Run<O, D>
 where
@@ -136,17 +141,24 @@ where
     }
 
     pub(super) fn count(&mut self, round: &Round, result: &RoundResult) {
-        self.report.fenced = self.report.fenced.saturating_add(result.fenced.len() as u64);
+        let fenced = result.fenced.len() as u64;
+        let (mut delivered, mut dead) = (0_u64, 0_u64);
         for settlement in &round.settlements {
-            if result.fenced.contains(&settlement.token) {
+            if fenced > 0 && result.fenced.contains(&settlement.token) {
                 continue;
             }
             match settlement.verdict {
-                Verdict::Delivered { .. } => self.report.delivered = self.report.delivered.saturating_add(1),
-                Verdict::Dead { .. } => self.report.dead = self.report.dead.saturating_add(1),
+                Verdict::Delivered { .. } => delivered = delivered.saturating_add(1),
+                Verdict::Dead { .. } => dead = dead.saturating_add(1),
                 Verdict::Released | Verdict::Retry { .. } => {}
             }
         }
+        let report = &mut self.report;
+        report.delivered = report.delivered.saturating_add(delivered);
+        report.dead = report.dead.saturating_add(dead);
+        report.fenced = report.fenced.saturating_add(fenced);
+        telemetry::settled(delivered, dead, fenced);
+        telemetry::holds(self.in_flight, self.holdings.bytes());
     }
 
     fn line_up(&mut self, leased: Leased, is_stopping: bool) {
@@ -158,6 +170,10 @@ where
         }
         if is_stopping || lane.allowance(now, limit) == 0 {
             return self.release(leased);
+        }
+        if leased.disclosure == Disclosure::Refused {
+            let revision = leased.revision;
+            return self.withhold(&leased, revision, reason_code!("dispatch.not_instructed"));
         }
         if !lane.is_in_turn {
             lane.is_in_turn = true;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{Event, EventError, Recording};
+use compliance_core::finding::ReasonCode;
 use compliance_core::reason_code;
 use tokio::task::{self, JoinError};
 use tokio::time::{Instant, timeout};
@@ -12,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::judge::{Ended, damaged_event, dead_event, disabled_event};
 use super::lane::Door;
 use super::run::{Attempted, Done, Flight, Recorded, Run, Then};
+use super::telemetry;
 use crate::deliver::{Attempt, Deliver};
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
@@ -62,9 +64,9 @@ where
                 continue;
             }
             let open = match &lane.door {
-                Door::Open(open) => Arc::clone(open),
+                Door::Open(open, since) if !lane.must_look_again(*since, instant) => Arc::clone(open),
                 Door::Opening => continue,
-                Door::Closed => {
+                Door::Closed | Door::Open(..) => {
                     if !lane.queue.is_empty() {
                         lane.door = Door::Opening;
                         self.open(endpoint);
@@ -72,11 +74,14 @@ where
                     continue;
                 }
             };
-            if lane.queue.is_empty() {
+            let outdated = lane.outdated(open.revision);
+            let is_empty = lane.queue.is_empty();
+            self.give_back(outdated);
+            if is_empty {
                 continue;
             }
             let Some(slot) = self.enter(&endpoint, &open, instant) else { continue };
-            self.start(endpoint, open, slot);
+            self.start(endpoint, open, slot, instant);
         }
     }
 
@@ -103,7 +108,7 @@ where
         Some(slot)
     }
 
-    fn start(&mut self, endpoint: EndpointId, open: Arc<OpenEndpoint>, slot: HostSlot) {
+    fn start(&mut self, endpoint: EndpointId, open: Arc<OpenEndpoint>, slot: HostSlot, begun: Instant) {
         let Some(lane) = self.lanes.get(&endpoint) else { return };
         let Some(leased) = lane.queue.pop_front() else { return };
         lane.in_flight = lane.in_flight.saturating_add(1);
@@ -116,17 +121,26 @@ where
         self.in_flight = self.in_flight.saturating_add(1);
         self.report.attempts = self.report.attempts.saturating_add(1);
         let (leased, revision, host) = (Arc::new(leased), open.revision, host_key(&open.endpoint));
-        let (deliver, message) = (Arc::clone(&self.dispatcher.deliver), Arc::clone(&leased));
-        let limit = self.dispatcher.limits.attempt_timeout;
+        let (dispatcher, message) = (Arc::clone(&self.dispatcher), Arc::clone(&leased));
+        let tenant = lane.tenant.clone();
         let task = self.tasks.spawn(async move {
-            let attempt = Attempt::new(&open.endpoint, &message.id, &message.payload, &open.signer)
+            let opened = match message.is_sealed {
+                true => match dispatcher.book.open_payload(&tenant, &message).await {
+                    Ok(opened) => Some(opened),
+                    Err(error) => return Done::Attempted(Ended::Unopened(error)),
+                },
+                false => None,
+            };
+            let payload = opened.as_ref().map_or(&*message.payload, |opened| opened.as_slice());
+            let attempt = Attempt::new(&open.endpoint, &message.id, payload, &open.signer)
                 .with_content_type(&message.content_type);
-            match timeout(limit, deliver.deliver(attempt)).await {
+            let attempt = telemetry::in_span(&message, dispatcher.deliver.deliver(attempt));
+            match timeout(dispatcher.limits.attempt_timeout, attempt).await {
                 Ok(outcome) => Done::Attempted(Ended::Outcome(outcome)),
                 Err(_) => Done::Attempted(Ended::TimedOut),
             }
         });
-        self.flights.insert(task.id(), Flight::Attempt(Attempted { leased, revision, host, slot }));
+        self.flights.insert(task.id(), Flight::Attempt(Attempted { leased, revision, host, slot, begun }));
     }
 
     /// Puts lines whose time has come back in turn.
@@ -197,8 +211,13 @@ where
     }
 
     fn attempt_landed(&mut self, attempt: Attempted, ended: &Ended) {
-        let Attempted { leased, revision, host, slot } = attempt;
+        let Attempted { leased, revision, host, slot, begun } = attempt;
         drop(slot);
+        let since = self.now().saturating_since(leased.enqueued_at);
+        telemetry::attempted(&leased, ended, begun.elapsed(), since);
+        if let Some(excerpt) = ended.excerpt(self.dispatcher.limits.excerpt) {
+            self.round.excerpts.push((leased.token, excerpt));
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
         let waiting = self.parked.of_host(&host);
         if let Some(lane) = self.lanes.get(&leased.endpoint) {
@@ -207,7 +226,10 @@ where
             self.holdings.give_up(&lane.tenant, &leased);
             self.turn.unpark(&lane.tenant);
         }
-        self.attempted(&leased, revision, ended);
+        match ended {
+            Ended::Unopened(error) => self.unopened(&leased, revision, *error),
+            _ => self.attempted(&leased, revision, ended),
+        }
         self.want_next(&leased);
         for endpoint in waiting {
             self.put_in_turn(endpoint);
@@ -243,7 +265,7 @@ where
                 lane.renew(record.revision());
                 lane.failing_since = record.failing_since();
                 lane.keep_to(record.rate().into_iter().chain(self.dispatcher.limits.rate).min());
-                lane.door = Door::Open(Arc::new(open));
+                lane.door = Door::Open(Arc::new(open), Instant::now());
                 self.queue_turn(endpoint);
             }
             Err(error) => {
@@ -321,6 +343,30 @@ where
             self.settle(settlement);
         }
         self.record(events, then);
+    }
+
+    /// The payload could not be opened, which is not the endpoint's fault.
+    fn unopened(&mut self, leased: &Leased, revision: i64, error: EndpointBookError) {
+        self.report.failed = self.report.failed.saturating_add(1);
+        if error.is_transient() {
+            let now = self.now();
+            self.settle(Settlement { token: leased.token, revision, verdict: Verdict::Released });
+            return self.pause(&leased.endpoint, now, now.saturating_add(TROUBLE_PAUSE));
+        }
+        self.withhold(leased, revision, error.reason_code());
+    }
+
+    /// Gives up a message that must not, or cannot, leave.
+    pub(super) fn withhold(&mut self, leased: &Leased, revision: i64, code: ReasonCode) {
+        let now = self.now();
+        let Some(lane) = self.lanes.get(&leased.endpoint) else { return };
+        let event = dead_event(&lane.tenant, leased, code, None, now);
+        let verdict = Verdict::Dead { code, status: None };
+        let settlement = Settlement { token: leased.token, revision, verdict };
+        self.record(
+            Events { settlement: Some(event), disable: None },
+            Then { settlement: Some(settlement), disable: None },
+        );
     }
 
     /// Gives up a message that cannot be read.

@@ -10,7 +10,7 @@ use compliance_core::id::TenantId;
 use compliance_core::reason_code;
 
 use crate::deliver::Outcome;
-use crate::outbox::{Damaged, EndpointId, Leased, Verdict};
+use crate::outbox::{Damaged, EndpointBookError, EndpointId, Leased, Verdict};
 use crate::schedule::{RetryAfter, StatusAction};
 
 use super::Dispatcher;
@@ -26,6 +26,8 @@ pub(super) enum Ended {
     TimedOut,
     /// The transport panicked.
     Panicked,
+    /// It did not start: the payload could not be opened.
+    Unopened(EndpointBookError),
 }
 
 impl Ended {
@@ -35,6 +37,7 @@ impl Ended {
             Self::Refused(code) => *code,
             Self::TimedOut => reason_code!("dispatch.attempt_timeout"),
             Self::Panicked => reason_code!("dispatch.panicked"),
+            Self::Unopened(error) => error.reason_code(),
         }
     }
 
@@ -43,6 +46,19 @@ impl Ended {
             Self::Outcome(outcome) => outcome.status(),
             _ => None,
         }
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn is_delivered(&self) -> bool {
+        matches!(self, Self::Outcome(outcome) if outcome.is_delivered())
+    }
+
+    /// The first bytes of the answer.
+    pub(super) fn excerpt(&self, most: usize) -> Option<Box<[u8]>> {
+        let Self::Outcome(Outcome::Answered(answer)) = self else { return None };
+        let excerpt = answer.excerpt()?;
+        let kept = excerpt.get(..most).unwrap_or(excerpt);
+        if kept.is_empty() { None } else { Some(kept.into()) }
     }
 
     fn retry_after(&self, now: Timestamp) -> Option<RetryAfter> {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
 use compliance_core::id::TenantId;
+use tokio::time::Instant;
 
 use crate::outbox::book::OpenEndpoint;
-use crate::outbox::{EndpointId, Leased, Ready};
+use crate::outbox::{Disclosure, EndpointId, Leased, Ready};
 use crate::schedule::{Breaker, Rate, RateLimit};
 
 #[derive(Debug)]
@@ -35,7 +36,8 @@ pub(super) struct Lane {
 pub(super) enum Door {
     Closed,
     Opening,
-    Open(Arc<OpenEndpoint>),
+    /// Since when.
+    Open(Arc<OpenEndpoint>, Instant),
 }
 
 /// Whether the store has more messages for the line.
@@ -99,6 +101,27 @@ impl Lane {
     /// Takes an attempt at `now`, or says how long to wait for one.
     pub(super) fn take(&mut self, now: Duration) -> Result<(), Duration> {
         self.rate.as_mut().map_or(Ok(()), |rate| rate.take(now))
+    }
+
+    /// Whether what is known of the endpoint is too old for the next message, which leaves on its client's instruction:
+    /// it may have been taken back.
+    pub(super) fn must_look_again(&self, since: Instant, now: Instant) -> bool {
+        const FRESH: Duration = Duration::from_secs(1);
+        let is_instructed =
+            self.queue.front().is_some_and(|leased| leased.disclosure == Disclosure::Instructed);
+        is_instructed && now.saturating_duration_since(since) >= FRESH
+    }
+
+    /// Takes out what is next and was claimed under an instruction that is not the one of this revision.
+    pub(super) fn outdated(&mut self, revision: i64) -> Vec<Leased> {
+        let mut outdated = Vec::new();
+        while let Some(leased) = self
+            .queue
+            .pop_front_if(|leased| leased.disclosure == Disclosure::Instructed && leased.revision != revision)
+        {
+            outdated.push(leased);
+        }
+        outdated
     }
 
     /// What the next attempt counts for.

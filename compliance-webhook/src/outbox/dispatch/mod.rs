@@ -6,6 +6,7 @@ mod holdings;
 mod judge;
 mod lane;
 mod run;
+mod telemetry;
 mod turns;
 
 use std::fmt;
@@ -56,10 +57,18 @@ pub struct DispatchLimits {
     pub throttle_pause: Duration,
     /// An endpoint that has failed for this long is switched off. Default 5 days; `None`: never.
     pub disable_after: Option<Duration>,
+    /// How many bytes of each answer are kept for a console, at most [`MAX_EXCERPT`](Self::MAX_EXCERPT), where the
+    /// transport hands them on. Default 0: none. They are whatever the receiver says, personal data included.
+    pub excerpt: usize,
     /// How long a shutdown waits for attempts under way. Default 20 s.
     pub grace: Duration,
     /// How long settled messages are kept.
     pub retention: Retention,
+}
+
+impl DispatchLimits {
+    /// The longest excerpt kept, in bytes.
+    pub const MAX_EXCERPT: usize = 1024;
 }
 
 impl Default for DispatchLimits {
@@ -78,6 +87,7 @@ impl Default for DispatchLimits {
             attempt_timeout: Duration::from_secs(60),
             throttle_pause: Duration::from_secs(15),
             disable_after: Some(Duration::from_secs(5 * DAY)),
+            excerpt: 0,
             grace: Duration::from_secs(20),
             retention: Retention::default(),
         }

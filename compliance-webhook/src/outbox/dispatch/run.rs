@@ -16,8 +16,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::holdings::{Holdings, Parked};
 use super::judge::Ended;
 use super::lane::Lanes;
+use super::telemetry;
 use super::turns::Turns;
-use super::{DispatchReport, Dispatcher};
+use super::{DispatchLimits, DispatchReport, Dispatcher};
 use crate::deliver::Deliver;
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
@@ -103,6 +104,7 @@ pub(super) struct Attempted {
     pub(super) host: Box<str>,
     /// Kept until the attempt has landed.
     pub(super) slot: HostSlot,
+    pub(super) begun: Instant,
 }
 
 /// What the sink recorded.
@@ -148,6 +150,7 @@ where
         limits.per_endpoint = limits.per_endpoint.max(1);
         limits.in_flight = limits.in_flight.max(1);
         limits.batch = limits.batch.max(1);
+        limits.excerpt = limits.excerpt.min(DispatchLimits::MAX_EXCERPT);
         let now = Instant::now();
         Self {
             dispatcher: Arc::new(dispatcher),
@@ -415,6 +418,7 @@ where
                 // Not known whether it happened. If it did, these verdicts will be fenced off.
                 round.settlements.append(&mut self.round.settlements);
                 round.notes.append(&mut self.round.notes);
+                round.excerpts.append(&mut self.round.excerpts);
                 round.wants.clear();
                 self.round = round;
                 self.round_since.get_or_insert_with(Instant::now);
@@ -429,7 +433,8 @@ where
                 self.retry_at = None;
                 self.backoff = FIRST_BACKOFF;
             }
-            Some(_) => {
+            Some(error) => {
+                telemetry::store_failed(error);
                 self.look = true;
                 self.report.store_errors = self.report.store_errors.saturating_add(1);
                 self.retry_at = Instant::now().checked_add(self.backoff);
@@ -458,7 +463,7 @@ async fn upkeep<O: Outbox>(
     outbox: &O,
     worker: Worker,
     purges: bool,
-    limits: super::DispatchLimits,
+    limits: DispatchLimits,
 ) -> Result<bool, OutboxError> {
     outbox.recover(&worker).await?;
     if !purges {

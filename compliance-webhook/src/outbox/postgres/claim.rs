@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
 use super::{PostgresOutbox, Query, TablePrefix, database_error, query, schema};
-use crate::outbox::sql::{Claimed, StoredMessage, corrupt, sql_limit};
+use crate::outbox::sql::{Claimed, DISCLOSURE, StoredMessage, corrupt, disclosure, sql_limit};
 use crate::outbox::{EndpointId, LeaseToken, OutboxError, OutboxErrorKind, Ready, RoundResult, Want, Worker};
 
 #[derive(Debug)]
@@ -23,7 +23,8 @@ pub(super) struct ClaimStatements {
 /// What may be claimed: of each endpoint of $1 as many as $2 says at the same place, at most $3 of them tried before, of
 /// at most $4 bytes, at time $5. What another dispatcher is about to claim is passed over.
 const DUE: &str = "WITH open AS MATERIALIZED ( \
-       SELECT w.place, w.most, w.again, w.bytes, e.seq AS endpoint, e.revision, coalesce($5::bigint, {now}) AS now \
+       SELECT w.place, w.most, w.again, w.bytes, e.seq AS endpoint, e.revision, e.classes, e.purpose, \
+         coalesce($5::bigint, {now}) AS now \
        FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY \
          AS w (id, most, again, bytes, place) \
        JOIN {p}endpoint AS e ON e.id = w.id \
@@ -75,8 +76,9 @@ impl ClaimStatements {
                    WHERE d.seq = due.seq RETURNING d.seq, d.fence, d.attempts, d.next_at, \
                      d.ordering_key IS NOT NULL AS is_ordered, due.place, due.revision) \
                  SELECT l.place, l.seq, l.fence, l.attempts, l.revision, m.id, m.content_type, m.payload, m.enqueued_at, \
-                   l.is_ordered \
-                 FROM leased AS l LEFT JOIN {{p}}message AS m ON m.seq = l.seq AND m.seq <> ALL ($7::bigint[]) \
+                   l.is_ordered, coalesce(m.sealed, 0) <> 0, ({DISCLOSURE})::bigint \
+                 FROM leased AS l JOIN open AS e ON e.place = l.place \
+                 LEFT JOIN {{p}}message AS m ON m.seq = l.seq AND m.seq <> ALL ($7::bigint[]) \
                  ORDER BY l.place, l.next_at = 0, l.next_at, l.seq",
                 DUE.replace("{lock}", "FOR UPDATE OF p SKIP LOCKED")
             )),
@@ -144,8 +146,15 @@ impl PostgresOutbox {
                 let place = usize::try_from(number(0)?.saturating_sub(1)).ok();
                 let want = place.and_then(|place| wants.get(place)).ok_or_else(|| corrupt("endpoint.id"))?;
                 let token = LeaseToken::new(number(1)?, number(2)?);
-                let is_ordered = row.try_get(9).map_err(|_| corrupt("delivery"))?;
-                let claimed = Claimed { token, attempts: number(3)?, revision: number(4)?, is_ordered };
+                let is = |column: usize| row.try_get::<bool, _>(column).map_err(|_| corrupt("delivery"));
+                let claimed = Claimed {
+                    token,
+                    attempts: number(3)?,
+                    revision: number(4)?,
+                    is_ordered: is(9)?,
+                    is_sealed: is(10)?,
+                    disclosure: disclosure(number(11)?),
+                };
                 match claimed.read(read_message(row), want) {
                     Ok(leased) => result.leased.push(leased),
                     Err(damaged) => result.damaged.push(damaged),

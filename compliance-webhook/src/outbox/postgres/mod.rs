@@ -22,6 +22,7 @@ mod settle;
 use std::sync::Arc;
 use std::time::Duration;
 
+use compliance_core::class::Purpose;
 use compliance_core::clock::{Clock, SystemClock, Timestamp};
 use compliance_core::random::{SecureRandom, SystemRandom};
 use sqlx::pool::PoolConnection;
@@ -32,8 +33,9 @@ pub use self::schema::{enqueue_statement, migrations};
 
 use super::sql::corrupt;
 use super::{
-    Counts, DatabaseCode, DeadLetter, EndpointId, EndpointRecord, NewMessage, Outbox, OutboxError,
-    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, TablePrefix, Uncommitted, Worker,
+    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
+    Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, TablePrefix,
+    Uncommitted, Worker,
 };
 use crate::sign::MessageId;
 
@@ -179,7 +181,7 @@ impl PostgresOutbox {
         let statements = Statements {
             enqueue: schema::enqueue(prefix).into(),
             known: filled(
-                "SELECT m.id, m.payload = $4 AND m.content_type = $5 \
+                "SELECT m.id, (m.payload = $4 OR (m.sealed = 1 AND $6 = 1)) AND m.content_type = $5 \
                  FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
                  WHERE e.id = $1 AND (m.id = $2 OR m.idempotency_key = $3) ORDER BY m.seq LIMIT 1",
             ),
@@ -217,8 +219,8 @@ impl PostgresOutbox {
     /// A refusal leaves the transaction usable. A failure of the database does not, as PostgreSQL has it: roll back.
     ///
     /// # Errors
-    /// `outbox.endpoint_unknown` when the endpoint is not the message's tenant's,
-    /// `outbox.idempotency_conflict` when the key or the id was used for another payload, `outbox.busy` when another
+    /// `outbox.endpoint_unknown` when the endpoint is not the message's tenant's, `outbox.not_instructed` when no
+    /// instruction of its client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was used for another payload, `outbox.busy` when another
     /// transaction with the same key stands in the way of a stricter isolation level than `READ COMMITTED`, or
     /// [`OutboxError`] when the database fails. A disabled endpoint is no error: its messages wait.
     pub async fn enqueue_in(
@@ -239,6 +241,9 @@ impl PostgresOutbox {
             .bind(message.payload())
             .bind(self.shared.time.now())
             .bind(message.ordering_key())
+            .bind(i64::from(message.classes().bits()))
+            .bind(message.purpose().map(Purpose::as_str))
+            .bind(i64::from(message.is_sealed()))
             .execute(&mut *connection)
             .await
             .map_err(database_error)?;
@@ -278,11 +283,11 @@ impl PostgresOutbox {
         message: &NewMessage,
         id: &MessageId,
     ) -> Result<MessageId, OutboxError> {
-        if self.endpoint_in(connection, message.endpoint()).await?.as_ref().map(EndpointRecord::tenant)
-            != Some(message.tenant())
-        {
+        let endpoint = self.endpoint_in(connection, message.endpoint()).await?;
+        let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
-        }
+        };
+        endpoint.check_instruction(message)?;
         let known: Option<(String, bool)> =
             sqlx::query_as(AssertSqlSafe(Arc::clone(&self.shared.statements.known)))
                 .bind(message.endpoint().as_str())
@@ -290,6 +295,7 @@ impl PostgresOutbox {
                 .bind(message.idempotency_key())
                 .bind(message.payload())
                 .bind(message.content_type().as_str())
+                .bind(i64::from(message.is_sealed()))
                 .fetch_optional(connection)
                 .await
                 .map_err(database_error)?;
@@ -311,6 +317,7 @@ impl PostgresOutbox {
         let mut transaction = self.begin().await?;
         let is_alive = self.beat_in(&mut transaction, worker).await?;
         result.fenced = self.settle_in(&mut transaction, &round.settlements).await?;
+        self.excerpts_in(&mut transaction, &round.excerpts).await?;
         self.note_in(&mut transaction, &round.notes).await?;
         if is_alive {
             self.claim_in(&mut transaction, worker, &round.wants, unreadable, &mut result).await?;
@@ -420,6 +427,31 @@ impl Outbox for PostgresOutbox {
         bounded(async {
             let mut connection = self.acquire().await?;
             self.dead_letters_in(&mut connection, endpoint, limit).await
+        })
+        .await
+    }
+
+    async fn delivery(
+        &self,
+        endpoint: &EndpointId,
+        id: &MessageId,
+    ) -> Result<Option<DeliveryStatus>, OutboxError> {
+        bounded(async {
+            let mut connection = self.acquire().await?;
+            self.delivery_in(&mut connection, endpoint, id).await
+        })
+        .await
+    }
+
+    async fn deliveries(
+        &self,
+        endpoint: &EndpointId,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<DeliveryStatus>, OutboxError> {
+        bounded(async {
+            let mut connection = self.acquire().await?;
+            self.deliveries_in(&mut connection, endpoint, state, limit).await
         })
         .await
     }

@@ -7,9 +7,10 @@ use crate::outbox::{OutboxError, OutboxErrorKind, TablePrefix};
 
 /// The insert of [`enqueue_statement`].
 const ENQUEUE: &str = "WITH added AS ( \
-       INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at) \
-       SELECT $1, seq, $4, $5, $6, coalesce($7::bigint, {now}) FROM {p}endpoint WHERE id = $2 AND tenant = $3 \
-       ON CONFLICT DO NOTHING RETURNING seq, endpoint) \
+       INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at, classes, purpose, \
+         sealed) \
+       SELECT $1, seq, $4, $5, $6, coalesce($7::bigint, {now}), $9, $10, $11 FROM {p}endpoint \
+       WHERE id = $2 AND tenant = $3 AND ($9::bigint = 0 OR (classes & $9 = $9 AND purpose = $10)) ON CONFLICT DO NOTHING RETURNING seq, endpoint) \
      INSERT INTO {p}delivery (seq, endpoint, size, ordering_key) \
      SELECT seq, endpoint, octet_length($6), $8 FROM added";
 
@@ -27,8 +28,10 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 ///
 /// Parameters: 1 message id ([`MessageId`](crate::MessageId)), 2 endpoint id, 3 tenant, 4 idempotency key or
 /// null, 5 content type, 6 payload as `bytea`, 7 now in milliseconds since the Unix epoch, or null for the server's
-/// time, 8 ordering key or null. It returns one row with the message's number; no row means that the endpoint is not the tenant's, or that id
-/// or key were used before.
+/// time, 8 ordering key or null, 9 classes of the payload
+/// ([`DataClasses::bits`](crate::outbox::DataClasses::bits)), 10 their purpose or null, 11 whether the payload is sealed,
+/// 0 or 1. It returns one row with the message's number; no row means that the endpoint is not the tenant's, that no
+/// instruction covers the classes, or that id or key were used before.
 #[must_use]
 pub fn enqueue_statement(prefix: TablePrefix) -> String {
     fill(prefix, ENQUEUE) + " RETURNING seq"

@@ -13,6 +13,7 @@ use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Settlement, V
 #[derive(Debug)]
 pub(super) struct SettleStatements {
     settle: Arc<str>,
+    excerpt: Arc<str>,
     disable: Arc<str>,
     failing: Arc<str>,
     hold: Arc<str>,
@@ -51,6 +52,7 @@ impl SettleStatements {
                        JOIN {p}delivery AS s ON s.seq = j.seq JOIN {p}endpoint AS e ON e.seq = s.endpoint) AS v \
                  WHERE d.seq = v.seq AND d.fence = v.fence AND d.state = 1 RETURNING d.seq, d.fence",
             ),
+            excerpt: fill("UPDATE {p}delivery SET excerpt = $3 WHERE seq = $1 AND fence = $2"),
             disable: fill(
                 "UPDATE {p}endpoint SET disabled_code = $3, revision = revision + 1 WHERE id = $1 AND revision = $2",
             ),
@@ -113,6 +115,24 @@ impl PostgresOutbox {
             settled.into_iter().map(|(sequence, fence)| LeaseToken::new(sequence, fence)).collect();
         let tokens = settlements.iter().map(|settlement| settlement.token);
         Ok(tokens.filter(|token| !settled.contains(token)).collect())
+    }
+
+    /// Keeps what was answered. A later claim of the message has another fence.
+    pub(super) async fn excerpts_in(
+        &self,
+        connection: &mut PgConnection,
+        excerpts: &[(LeaseToken, Box<[u8]>)],
+    ) -> Result<(), OutboxError> {
+        for (token, excerpt) in excerpts {
+            query(&self.settle_statements().excerpt)
+                .bind(token.sequence())
+                .bind(token.fence())
+                .bind(excerpt.to_vec())
+                .execute(&mut *connection)
+                .await
+                .map_err(database_error)?;
+        }
+        Ok(())
     }
 
     /// Writes lessons, those of one endpoint in their order. Endpoints come in the order of their ids, so that two

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use compliance_core::id::TenantId;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
-use super::parcel::{self, COLUMNS, Item};
+use super::parcel::{self, Item};
 use super::{Query, SqliteOutbox, TablePrefix, database_error, query};
-use crate::outbox::sql::{Claimed, StoredMessage, corrupt, sql_limit};
+use crate::outbox::sql::{Claimed, DISCLOSURE, StoredMessage, corrupt, disclosure, sql_limit};
 use crate::outbox::{
-    Damaged, EndpointId, LeaseToken, Leased, OutboxError, OutboxErrorKind, Ready, RoundResult, Want, Worker,
+    Damaged, Disclosure, EndpointId, LeaseToken, Leased, OutboxError, OutboxErrorKind, Ready, RoundResult,
+    Want, Worker,
 };
 
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(super) struct ClaimStatements {
 }
 
 /// What may be claimed of endpoint ?1 at time ?2: at most ?3 messages tried before, ?4 in all, of ?5 bytes.
-const DUE: &str = "WITH open (seq, revision) AS (SELECT seq, revision FROM {p}endpoint \
+const DUE: &str = "WITH open (seq, revision, classes, purpose) AS (SELECT seq, revision, classes, purpose FROM {p}endpoint \
        WHERE id = ?1 AND disabled_code IS NULL AND hold_until <= ?2), \
      again AS MATERIALIZED (SELECT seq, fence, attempts, next_at, size, ordering_key FROM {p}delivery AS d \
        WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 AND {is_first} \
@@ -61,14 +62,18 @@ impl ClaimStatements {
             ),
             // A left join: a delivery without its message has to be seen, too.
             due: fill(&format!(
-                "{DUE} SELECT (SELECT revision FROM open), {COLUMNS} \
-                 FROM due AS d LEFT JOIN {{p}}message AS m ON m.seq = d.seq"
+                "{DUE} SELECT max(e.revision), {} \
+                 FROM due AS d CROSS JOIN open AS e LEFT JOIN {{p}}message AS m ON m.seq = d.seq",
+                parcel::columns()
             )),
             due_without_message: fill(&format!(
                 "{DUE} SELECT seq, fence + 1, attempts, (SELECT revision FROM open), next_at, \
                  ordering_key IS NOT NULL FROM due"
             )),
-            message: fill("SELECT id, content_type, payload, enqueued_at FROM {p}message WHERE seq = ?1"),
+            message: fill(&format!(
+                "SELECT m.id, m.content_type, m.payload, m.enqueued_at, m.sealed, {DISCLOSURE} \
+                 FROM {{p}}message AS m JOIN {{p}}endpoint AS e ON e.seq = m.endpoint WHERE m.seq = ?1"
+            )),
             lease: fill(
                 "UPDATE {p}delivery SET state = 1, worker = ?1, fence = fence + 1 \
                  WHERE state = 0 AND seq IN (SELECT value FROM json_each(?2))",
@@ -174,8 +179,8 @@ impl SqliteOutbox {
         items.sort_unstable_by_key(|item| send_order(item.next_at, item.sequence));
         let read = |item: Item<'_>| {
             let token = LeaseToken::new(item.sequence, item.fence);
-            Claimed { token, attempts: item.attempts, revision, is_ordered: item.is_ordered }
-                .read(item.message, want)
+            let Item { attempts, is_ordered, is_sealed, disclosure, .. } = item;
+            Claimed { token, attempts, revision, is_ordered, is_sealed, disclosure }.read(item.message, want)
         };
         Ok(items.into_iter().map(read).collect())
     }
@@ -191,7 +196,7 @@ impl SqliteOutbox {
         let due = self.due(&statements.due_without_message, want, now);
         let rows = due.fetch_all(&mut *connection).await.map_err(database_error)?;
         let mut found = Vec::new();
-        for claimed in read_all_claimed(&rows)? {
+        for mut claimed in read_all_claimed(&rows)? {
             let sequence = claimed.token.sequence();
             let message = if unreadable.contains(&sequence) {
                 None
@@ -199,6 +204,12 @@ impl SqliteOutbox {
                 let message = query(&statements.message).bind(sequence);
                 message.fetch_optional(&mut *connection).await.map_err(database_error)?
             };
+            if let Some(message) = &message {
+                let number =
+                    |column: usize| message.try_get::<i64, _>(column).map_err(|_| corrupt("message"));
+                claimed.is_sealed = number(4)? != 0;
+                claimed.disclosure = disclosure(number(5)?);
+            }
             found.push(claimed.read(message.as_ref().and_then(read_message), want));
         }
         Ok(found)
@@ -248,7 +259,9 @@ impl SqliteOutbox {
 fn read_claimed(row: &SqliteRow) -> Result<(Claimed, i64), OutboxError> {
     let number = |column: usize| row.try_get::<i64, _>(column).map_err(|_| corrupt("delivery"));
     let token = LeaseToken::new(number(0)?, number(1)?);
-    let claimed = Claimed { token, attempts: number(2)?, revision: number(3)?, is_ordered: number(5)? != 0 };
+    let (attempts, revision, is_ordered) = (number(2)?, number(3)?, number(5)? != 0);
+    let disclosure = Disclosure::Refused;
+    let claimed = Claimed { token, attempts, revision, is_ordered, is_sealed: false, disclosure };
     Ok((claimed, number(4)?))
 }
 

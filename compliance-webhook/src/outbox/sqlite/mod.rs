@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use compliance_core::class::Purpose;
 use compliance_core::clock::{Clock, SystemClock};
 use compliance_core::random::{SecureRandom, SystemRandom};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -23,9 +24,9 @@ use tokio::sync::Notify;
 pub use self::schema::{enqueue_statement, migrations};
 
 use super::{
-    Counts, DatabaseCode, DeadLetter, EndpointId, EndpointRecord, NewMessage, Outbox, OutboxError,
-    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement, TablePrefix, Uncommitted,
-    Verdict, Worker,
+    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
+    Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement,
+    TablePrefix, Uncommitted, Verdict, Worker,
 };
 use crate::sign::MessageId;
 
@@ -173,7 +174,7 @@ impl SqliteOutbox {
             enqueue: prefix.fill(schema::ENQUEUE).into(),
             known: prefix
                 .fill(
-                    "SELECT m.id, m.payload = ?4 AND m.content_type = ?5 \
+                    "SELECT m.id, (m.payload = ?4 OR (m.sealed = 1 AND ?6 = 1)) AND m.content_type = ?5 \
                      FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
                      WHERE e.id = ?1 AND (m.id = ?2 OR m.idempotency_key = ?3) ORDER BY m.seq LIMIT 1",
                 )
@@ -200,8 +201,8 @@ impl SqliteOutbox {
     /// cannot write any more. A refusal leaves the transaction usable.
     ///
     /// # Errors
-    /// `outbox.endpoint_unknown` when the endpoint is not the message's tenant's,
-    /// `outbox.idempotency_conflict` when the key or the id was used for another payload, or [`OutboxError`]
+    /// `outbox.endpoint_unknown` when the endpoint is not the message's tenant's, `outbox.not_instructed` when no
+    /// instruction of its client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was used for another payload, or [`OutboxError`]
     /// when the database fails. A disabled endpoint is no error: its messages wait.
     pub async fn enqueue_in(
         &self,
@@ -221,6 +222,9 @@ impl SqliteOutbox {
             .bind(message.payload())
             .bind(self.now_millis())
             .bind(message.ordering_key())
+            .bind(i64::from(message.classes().bits()))
+            .bind(message.purpose().map(Purpose::as_str))
+            .bind(i64::from(message.is_sealed()))
             .execute(&mut *connection)
             .await
             .map_err(database_error)?;
@@ -256,11 +260,11 @@ impl SqliteOutbox {
         message: &NewMessage,
         id: &MessageId,
     ) -> Result<MessageId, OutboxError> {
-        if self.endpoint_in(connection, message.endpoint()).await?.as_ref().map(EndpointRecord::tenant)
-            != Some(message.tenant())
-        {
+        let endpoint = self.endpoint_in(connection, message.endpoint()).await?;
+        let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
-        }
+        };
+        endpoint.check_instruction(message)?;
         let known: Option<(String, bool)> =
             sqlx::query_as(AssertSqlSafe(Arc::clone(&self.shared.statements.known)))
                 .bind(message.endpoint().as_str())
@@ -268,6 +272,7 @@ impl SqliteOutbox {
                 .bind(message.idempotency_key())
                 .bind(message.payload())
                 .bind(message.content_type().as_str())
+                .bind(i64::from(message.is_sealed()))
                 .fetch_optional(connection)
                 .await
                 .map_err(database_error)?;
@@ -296,6 +301,7 @@ impl SqliteOutbox {
             transaction = self.begin().await?;
             result.fenced = self.settle_in(&mut transaction, settlements.iter()).await?;
         }
+        self.excerpts_in(&mut transaction, &round.excerpts).await?;
         for note in &round.notes {
             self.note_in(&mut transaction, note).await?;
         }
@@ -395,6 +401,25 @@ impl Outbox for SqliteOutbox {
     ) -> Result<Vec<DeadLetter>, OutboxError> {
         let mut connection = self.acquire().await?;
         self.dead_letters_in(&mut connection, endpoint, limit).await
+    }
+
+    async fn delivery(
+        &self,
+        endpoint: &EndpointId,
+        id: &MessageId,
+    ) -> Result<Option<DeliveryStatus>, OutboxError> {
+        let mut connection = self.acquire().await?;
+        self.delivery_in(&mut connection, endpoint, id).await
+    }
+
+    async fn deliveries(
+        &self,
+        endpoint: &EndpointId,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<DeliveryStatus>, OutboxError> {
+        let mut connection = self.acquire().await?;
+        self.deliveries_in(&mut connection, endpoint, state, limit).await
     }
 
     async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {

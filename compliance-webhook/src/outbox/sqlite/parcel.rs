@@ -8,12 +8,17 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::database_error;
-use crate::outbox::OutboxError;
-use crate::outbox::sql::{StoredMessage, corrupt};
+use crate::outbox::sql::{DISCLOSURE, StoredMessage, corrupt, disclosure};
+use crate::outbox::{Disclosure, OutboxError};
 
-/// The columns, for messages `m` of deliveries `d`. A message that is not there has the lengths -1.
-pub(super) const COLUMNS: &str = "group_concat(format('%d %d %d %d %d %d %d %d %d', d.seq, d.fence + 1, d.attempts, d.next_at, \
-       d.ordering_key IS NOT NULL, \
+/// The columns, for messages `m` of deliveries `d` to endpoint `e`.
+pub(super) fn columns() -> String {
+    COLUMNS.replace("{disclosure}", DISCLOSURE)
+}
+
+/// A message that is not there has the lengths -1.
+const COLUMNS: &str = "group_concat(format('%d %d %d %d %d %d %d %d %d %d %d', d.seq, d.fence + 1, d.attempts, d.next_at, \
+       d.ordering_key IS NOT NULL, coalesce(m.sealed, 0), {disclosure}, \
        coalesce(m.enqueued_at, 0), coalesce(octet_length(m.id), -1), \
        coalesce(octet_length(m.content_type), -1), coalesce(octet_length(m.payload), -1)), ';'), \
      CAST(group_concat(m.id || m.content_type, '') AS BLOB), \
@@ -26,6 +31,8 @@ pub(super) struct Item<'r> {
     pub(super) attempts: i64,
     pub(super) next_at: i64,
     pub(super) is_ordered: bool,
+    pub(super) is_sealed: bool,
+    pub(super) disclosure: Disclosure,
     /// `None` when it is not there.
     pub(super) message: Option<StoredMessage<'r>>,
 }
@@ -45,7 +52,7 @@ fn unpack_one<'r>(numbers: &str, names: &mut &'r [u8], payloads: &mut &'r [u8]) 
     let mut numbers = numbers.split(' ').map(|number| number.parse::<i64>().ok());
     let mut next = || numbers.next().flatten();
     let (sequence, fence, attempts, next_at) = (next()?, next()?, next()?, next()?);
-    let is_ordered = next()? != 0;
+    let (is_ordered, is_sealed, disclosure) = (next()? != 0, next()? != 0, disclosure(next()?));
     let (enqueued_at, id, content_type, payload) = (next()?, next()?, next()?, next()?);
     let message = if id < 0 || content_type < 0 || payload < 0 {
         None
@@ -58,5 +65,5 @@ fn unpack_one<'r>(numbers: &str, names: &mut &'r [u8], payloads: &mut &'r [u8]) 
         let (id, content_type) = (take(names, id)?, take(names, content_type)?);
         Some(StoredMessage { enqueued_at, id, content_type, payload: take(payloads, payload)? })
     };
-    Some(Item { sequence, fence, attempts, next_at, is_ordered, message })
+    Some(Item { sequence, fence, attempts, next_at, is_ordered, is_sealed, disclosure, message })
 }

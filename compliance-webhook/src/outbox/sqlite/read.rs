@@ -7,11 +7,12 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::{SqliteOutbox, TablePrefix, database_error, query};
 use crate::outbox::sql::{
-    EndpointRow, ceil_millis, counts, disabled_code, endpoint_record, millis, sql_limit, stored_rate,
-    unreadable_id,
+    ENDPOINT_COLUMNS, EndpointRow, StatusRow, ceil_millis, counts, delivery_status, disabled_code,
+    endpoint_record, millis, sql_limit, stored_instruction, stored_rate, unreadable_id,
 };
 use crate::outbox::{
-    Counts, DeadLetter, EndpointId, EndpointRecord, OutboxError, OutboxErrorKind, Replay, Retention,
+    Counts, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, OutboxError,
+    OutboxErrorKind, Replay, Retention,
 };
 use crate::sign::MessageId;
 
@@ -21,11 +22,22 @@ pub(super) struct ReadStatements {
     update_endpoint: Arc<str>,
     endpoint: Arc<str>,
     dead_letters: Arc<str>,
+    delivery: Arc<str>,
+    pending: Arc<str>,
+    leased: Arc<str>,
+    delivered: Arc<str>,
+    dead: Arc<str>,
     replay_message: Arc<str>,
     replay_settled: Arc<str>,
     purge: Arc<str>,
     counts: Arc<str>,
 }
+
+/// What [`delivery_status`] takes, for delivery `d` and its message `m` to endpoint ?1.
+const STATUS: &str = "SELECT CAST(m.id AS BLOB), d.seq, d.state, d.attempts, m.enqueued_at, d.next_at, d.settled_at, d.last_status, \
+     d.last_code, d.excerpt \
+     FROM {p}delivery AS d LEFT JOIN {p}message AS m ON m.seq = d.seq \
+     WHERE d.endpoint = (SELECT seq FROM {p}endpoint WHERE id = ?1)";
 
 impl ReadStatements {
     pub(super) fn new(prefix: TablePrefix) -> Self {
@@ -33,23 +45,32 @@ impl ReadStatements {
         Self {
             insert_endpoint: fill(
                 "INSERT INTO {p}endpoint \
-                 (id, tenant, url, sealed_keys, disabled_code, failing_since, revision, rate) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+                 (id, tenant, url, sealed_keys, disabled_code, failing_since, revision, rate, \
+                  classes, purpose, recipient, instructed_by, instructed_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING",
             ),
             update_endpoint: fill(
                 "UPDATE {p}endpoint SET url = ?3, sealed_keys = ?4, disabled_code = ?5, failing_since = ?6, \
-                 revision = ?7, rate = ?8, hold_until = 0 WHERE id = ?1 AND tenant = ?2 AND revision = ?7 - 1",
+                 revision = ?7, rate = ?8, classes = ?9, purpose = ?10, recipient = ?11, \
+                 instructed_by = ?12, instructed_at = ?13, hold_until = 0 WHERE id = ?1 AND tenant = ?2 AND revision = ?7 - 1",
             ),
-            endpoint: fill(
-                "SELECT tenant, url, sealed_keys, disabled_code, revision, failing_since, rate \
-                 FROM {p}endpoint WHERE id = ?",
-            ),
+            endpoint: fill(&format!("SELECT {ENDPOINT_COLUMNS} FROM {{p}}endpoint WHERE id = ?")),
             dead_letters: fill(
                 "SELECT d.seq, m.id, d.attempts, d.last_status, coalesce(d.last_code, ''), coalesce(d.settled_at, 0) \
                  FROM {p}delivery AS d LEFT JOIN {p}message AS m ON m.seq = d.seq \
                  WHERE d.state = 3 AND d.endpoint = (SELECT seq FROM {p}endpoint WHERE id = ?1) \
                  ORDER BY d.settled_at DESC, d.seq DESC LIMIT ?2",
             ),
+            delivery: fill(&format!(
+                "{STATUS} AND d.seq = (SELECT n.seq FROM {{p}}message AS n JOIN {{p}}endpoint AS e ON e.seq = n.endpoint \
+                 WHERE n.id = ?2 AND e.id = ?1)"
+            )),
+            pending: fill(&format!("{STATUS} AND d.state = 0 ORDER BY d.next_at, d.seq LIMIT ?2")),
+            leased: fill(&format!("{STATUS} AND d.state = 1 ORDER BY d.seq LIMIT ?2")),
+            delivered: fill(&format!(
+                "{STATUS} AND d.state = 2 ORDER BY d.settled_at DESC, d.seq DESC LIMIT ?2"
+            )),
+            dead: fill(&format!("{STATUS} AND d.state = 3 ORDER BY d.settled_at DESC, d.seq DESC LIMIT ?2")),
             replay_message: fill(
                 "UPDATE {p}delivery SET state = 0, next_at = 0, attempts = 0, settled_at = NULL \
                  WHERE state >= 2 AND seq = (SELECT m.seq FROM {p}message AS m \
@@ -88,6 +109,7 @@ impl SqliteOutbox {
         let statements = self.read_statements();
         let is_new = record.revision() == 1;
         let statement = if is_new { &statements.insert_endpoint } else { &statements.update_endpoint };
+        let (classes, purpose, recipient, by, at) = stored_instruction(record);
         let done = query(statement)
             .bind(record.id().as_str())
             .bind(record.tenant().as_str())
@@ -97,6 +119,11 @@ impl SqliteOutbox {
             .bind(record.failing_since().map(Timestamp::as_unix_millis))
             .bind(record.revision())
             .bind(stored_rate(record))
+            .bind(classes)
+            .bind(purpose)
+            .bind(recipient)
+            .bind(by)
+            .bind(at)
             .execute(connection)
             .await
             .map_err(database_error)?;
@@ -149,6 +176,45 @@ impl SqliteOutbox {
                 })
             })
             .collect()
+    }
+
+    pub(super) async fn delivery_in(
+        &self,
+        connection: &mut SqliteConnection,
+        endpoint: &EndpointId,
+        id: &MessageId,
+    ) -> Result<Option<DeliveryStatus>, OutboxError> {
+        let row: Option<StatusRow> =
+            sqlx::query_as(AssertSqlSafe(Arc::clone(&self.read_statements().delivery)))
+                .bind(endpoint.as_str())
+                .bind(id.as_str())
+                .fetch_optional(connection)
+                .await
+                .map_err(database_error)?;
+        row.map(delivery_status).transpose()
+    }
+
+    pub(super) async fn deliveries_in(
+        &self,
+        connection: &mut SqliteConnection,
+        endpoint: &EndpointId,
+        state: DeliveryState,
+        limit: usize,
+    ) -> Result<Vec<DeliveryStatus>, OutboxError> {
+        let statements = self.read_statements();
+        let statement = match state {
+            DeliveryState::Dead => &statements.dead,
+            DeliveryState::Delivered => &statements.delivered,
+            DeliveryState::Leased => &statements.leased,
+            DeliveryState::Pending => &statements.pending,
+        };
+        let rows: Vec<StatusRow> = sqlx::query_as(AssertSqlSafe(Arc::clone(statement)))
+            .bind(endpoint.as_str())
+            .bind(sql_limit(limit))
+            .fetch_all(connection)
+            .await
+            .map_err(database_error)?;
+        rows.into_iter().map(delivery_status).collect()
     }
 
     pub(super) async fn replay_in(

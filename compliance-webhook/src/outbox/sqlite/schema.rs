@@ -6,8 +6,10 @@ use super::{TablePrefix, database_error};
 use crate::outbox::{OutboxError, OutboxErrorKind};
 
 /// The insert of [`enqueue_statement`].
-pub(super) const ENQUEUE: &str = "INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at, ordering_key) \
-     SELECT ?1, seq, ?4, ?5, ?6, ?7, ?8 FROM {p}endpoint WHERE id = ?2 AND tenant = ?3 ON CONFLICT DO NOTHING";
+pub(super) const ENQUEUE: &str = "INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at, ordering_key, \
+       classes, purpose, sealed) \
+     SELECT ?1, seq, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11 FROM {p}endpoint WHERE id = ?2 AND tenant = ?3 \
+       AND (?9 = 0 OR (classes & ?9 = ?9 AND purpose = ?10)) ON CONFLICT DO NOTHING";
 
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
 
@@ -22,9 +24,10 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 /// The statement that enqueues, for drivers other than `sqlx`, inside the caller's own transaction.
 ///
 /// Parameters: 1 message id ([`MessageId`](crate::MessageId)), 2 endpoint id, 3 tenant, 4 idempotency key or
-/// null, 5 content type, 6 payload as a blob, 7 now in milliseconds since the Unix epoch, 8 ordering key or null. It returns one row
-/// with the message's number; no row means that the endpoint is not the tenant's, or that id or key were used
-/// before.
+/// null, 5 content type, 6 payload as a blob, 7 now in milliseconds since the Unix epoch, 8 ordering key or null, 9 classes
+/// of the payload ([`DataClasses::bits`](crate::outbox::DataClasses::bits)), 10 their purpose or null, 11 whether the
+/// payload is sealed, 0 or 1. It returns one row with the message's number; no row means that the endpoint is not the
+/// tenant's, that no instruction covers the classes, or that id or key were used before.
 #[must_use]
 pub fn enqueue_statement(prefix: TablePrefix) -> String {
     prefix.fill(ENQUEUE) + " RETURNING seq"

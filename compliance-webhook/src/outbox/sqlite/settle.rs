@@ -15,6 +15,7 @@ use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Settlement, V
 pub(super) struct SettleStatements {
     delivered: Arc<str>,
     settle: Arc<str>,
+    excerpt: Arc<str>,
     disable: Arc<str>,
     failing: Arc<str>,
     hold: Arc<str>,
@@ -64,6 +65,7 @@ impl SettleStatements {
                  WHERE {p}delivery.seq = v.seq AND {p}delivery.fence = v.fence AND {p}delivery.state = 1 \
                  RETURNING seq, fence",
             ),
+            excerpt: fill("UPDATE {p}delivery SET excerpt = ?3 WHERE seq = ?1 AND fence = ?2"),
             disable: fill(
                 "UPDATE {p}endpoint SET disabled_code = ?2, revision = revision + 1 \
                  WHERE id = ?1 AND revision = ?3",
@@ -149,6 +151,24 @@ impl SqliteOutbox {
         let settled: HashSet<LeaseToken> =
             settled.into_iter().map(|(sequence, fence)| LeaseToken::new(sequence, fence)).collect();
         Ok(settlements.map(|settlement| settlement.token).filter(|token| !settled.contains(token)).collect())
+    }
+
+    /// Keeps what was answered. A later claim of the message has another fence.
+    pub(super) async fn excerpts_in(
+        &self,
+        connection: &mut SqliteConnection,
+        excerpts: &[(LeaseToken, Box<[u8]>)],
+    ) -> Result<(), OutboxError> {
+        for (token, excerpt) in excerpts {
+            query(&self.settle_statements().excerpt)
+                .bind(token.sequence())
+                .bind(token.fence())
+                .bind(excerpt.to_vec())
+                .execute(&mut *connection)
+                .await
+                .map_err(database_error)?;
+        }
+        Ok(())
     }
 
     pub(super) async fn note_in(

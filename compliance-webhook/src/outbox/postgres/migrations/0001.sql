@@ -9,7 +9,13 @@ CREATE TABLE {p}endpoint (
     hold_until    BIGINT NOT NULL DEFAULT 0,
     failing_since BIGINT,
     -- Attempts in a minute.
-    rate          BIGINT
+    rate          BIGINT,
+    -- What its client has instructed us to send there: 1 confidential, 2 personal, 4 sensitive data, added up.
+    classes       BIGINT NOT NULL DEFAULT 0,
+    purpose       TEXT,
+    recipient     TEXT,
+    instructed_by TEXT,
+    instructed_at BIGINT
 );
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
@@ -26,6 +32,10 @@ CREATE TABLE {p}message (
                     CHECK (octet_length(content_type) BETWEEN 3 AND 128 AND content_type ~ '^[^/]+/.'
                         AND content_type COLLATE "C" ~ '^[!-~]+( [!-~]+)*$'),
     payload         BYTEA  NOT NULL,
+    -- Of the payload.
+    classes         BIGINT  NOT NULL DEFAULT 0,
+    purpose         TEXT,
+    sealed          BIGINT  NOT NULL DEFAULT 0,
     enqueued_at     BIGINT NOT NULL,
     UNIQUE (id, endpoint)
 );
@@ -45,7 +55,9 @@ CREATE TABLE {p}delivery (
     last_code   TEXT,
     -- Of the payload.
     size         BIGINT NOT NULL DEFAULT 0,
-    ordering_key TEXT
+    ordering_key TEXT,
+    -- The first bytes of the last answer.
+    excerpt      BYTEA
 );
 CREATE INDEX {p}delivery_pending ON {p}delivery (endpoint, next_at, seq) WHERE state = 0;
 CREATE INDEX {p}delivery_leased ON {p}delivery (worker) WHERE state = 1;

@@ -9,7 +9,13 @@ CREATE TABLE {p}endpoint (
     hold_until    INTEGER NOT NULL DEFAULT 0,
     failing_since INTEGER,
     -- Attempts in a minute.
-    rate          INTEGER
+    rate          INTEGER,
+    -- What its client has instructed us to send there: 1 confidential, 2 personal, 4 sensitive data, added up.
+    classes       INTEGER NOT NULL DEFAULT 0,
+    purpose       TEXT,
+    recipient     TEXT,
+    instructed_by TEXT,
+    instructed_at INTEGER
 ) STRICT;
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
@@ -26,6 +32,10 @@ CREATE TABLE {p}message (
                         AND content_type NOT GLOB '*[^ -~]*' AND instr(content_type, '  ') = 0
                         AND content_type = trim(content_type)),
     payload         BLOB    NOT NULL,
+    -- Of the payload.
+    classes         INTEGER NOT NULL DEFAULT 0,
+    purpose         TEXT,
+    sealed          INTEGER NOT NULL DEFAULT 0,
     enqueued_at     INTEGER NOT NULL,
     UNIQUE (id, endpoint)
 ) STRICT;
@@ -45,7 +55,9 @@ CREATE TABLE {p}delivery (
     last_code   TEXT,
     -- Of the payload.
     size         INTEGER NOT NULL DEFAULT 0,
-    ordering_key TEXT
+    ordering_key TEXT,
+    -- The first bytes of the last answer.
+    excerpt      BLOB
 ) STRICT;
 CREATE INDEX {p}delivery_pending ON {p}delivery (endpoint, next_at) WHERE state = 0;
 CREATE INDEX {p}delivery_leased ON {p}delivery (worker) WHERE state = 1;

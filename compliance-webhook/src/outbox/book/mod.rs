@@ -1,23 +1,29 @@
 //! Endpoints and their signing keys, in and out of a store.
 
+mod record;
+mod seal;
+
+use std::fmt;
 use std::sync::Arc;
 
+use compliance_core::class::Internal;
 use compliance_core::clock::{Clock, SystemClock};
+use compliance_core::event::{Actor, EventBuilder, EventKind, Sink};
 use compliance_core::finding::ReasonCode;
 use compliance_core::id::TenantId;
 use compliance_core::random::{SecureRandom, SystemRandom};
 use compliance_core::reason_code;
-use compliance_core::seal::{KeyOwner, KeyStore, OpenErrorKind, SealContext, Sealed};
+use compliance_core::seal::{KeyStore, Sealed};
 use secrecy::ExposeSecret as _;
-use zeroize::Zeroizing;
 
-use super::{EndpointId, EndpointRecord, EndpointState, Outbox, OutboxError, OutboxErrorKind};
+use super::{
+    EndpointId, EndpointRecord, EndpointState, Instruction, Outbox, OutboxError, OutboxErrorKind, Replay,
+};
 use crate::endpoint::{EndpointError, EndpointPolicy, EndpointReason, WebhookEndpoint};
 use crate::schedule::Rate;
 use crate::sign::{SenderKey, Signer};
 
-/// What an endpoint's data key is for: destroying it makes the stored secrets unreadable.
-const KEY_KIND: &str = "webhook.secret";
+pub use self::seal::PAYLOAD_KEY;
 
 /// Registers endpoints, and opens what was registered: the URL through the policy's check, the signing keys
 /// through the key store.
@@ -48,12 +54,23 @@ const KEY_KIND: &str = "webhook.secret";
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EndpointBook {
     policy: EndpointPolicy,
     keys: Arc<dyn KeyStore>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
+    sink: Option<Arc<dyn Sink>>,
+    actor: Actor,
+}
+
+impl fmt::Debug for EndpointBook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndpointBook")
+            .field("policy", &self.policy)
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An endpoint that may be used now.
@@ -68,7 +85,22 @@ impl EndpointBook {
     /// A book under a policy, with its keys in a store. The system's clock and random source.
     #[must_use]
     pub fn new(policy: EndpointPolicy, keys: Arc<dyn KeyStore>) -> Self {
-        Self { policy, keys, clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        Self { policy, keys, clock, random, sink: None, actor: Actor::System }
+    }
+
+    /// Records what happens to endpoints, before it happens; what the sink does not take does not happen.
+    #[must_use]
+    pub fn with_sink(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.sink = Some(sink);
+        self
+    }
+
+    /// On whose behalf endpoints are changed, for the record: `book.acting_as(actor).rotate(…)`. The service itself
+    /// unless said otherwise.
+    #[must_use]
+    pub fn acting_as(&self, actor: Actor) -> Self {
+        Self { actor, ..self.clone() }
     }
 
     /// Goes by another clock.
@@ -115,7 +147,9 @@ impl EndpointBook {
             revision: 1,
             failing_since: None,
             rate: None,
+            instruction: None,
         };
+        self.record(EventKind::WebhookEndpointCreated, &record, |event| event).await?;
         outbox.save_endpoint(&record).await?;
         Ok(id)
     }
@@ -137,6 +171,7 @@ impl EndpointBook {
         let mut record = self.next_revision(outbox, tenant, id).await?;
         record.url = endpoint.as_str().into();
         record.failing_since = None;
+        self.changed(&record, "url").await?;
         Ok(outbox.save_endpoint(&record).await?)
     }
 
@@ -161,6 +196,7 @@ impl EndpointBook {
         });
         let keys: Vec<&SenderKey> = std::iter::once(&key).chain(previous).collect();
         record.sealed_keys = self.seal(tenant, id, &keys).await?;
+        self.record(EventKind::WebhookSecretRotated, &record, |event| event).await?;
         Ok(outbox.save_endpoint(&record).await?)
     }
 
@@ -178,6 +214,14 @@ impl EndpointBook {
         let mut record = self.next_revision(outbox, tenant, id).await?;
         record.failing_since = None;
         record.state = state;
+        match &record.state {
+            EndpointState::Disabled { code } => {
+                let code = code.clone();
+                let told = |event: EventBuilder| event.field("code", Internal(&*code));
+                self.record(EventKind::WebhookEndpointDisabled, &record, told).await?;
+            }
+            EndpointState::Enabled => self.changed(&record, "enabled").await?,
+        }
         Ok(outbox.save_endpoint(&record).await?)
     }
 
@@ -195,7 +239,66 @@ impl EndpointBook {
     ) -> Result<(), EndpointBookError> {
         let mut record = self.next_revision(outbox, tenant, id).await?;
         record.rate = rate;
+        self.changed(&record, "rate").await?;
         Ok(outbox.save_endpoint(&record).await?)
+    }
+
+    /// Has data of these classes sent to the endpoint from now on, for this purpose. Replaces an earlier instruction.
+    ///
+    /// # Errors
+    /// As [`move_to`](Self::move_to); `endpoint_book.unrecorded` when the sink did not record it, or the book has none: an
+    /// instruction that nobody can show later is none.
+    pub async fn instruct(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+        instruction: Instruction,
+    ) -> Result<(), EndpointBookError> {
+        if self.sink.is_none() {
+            return Err(EndpointBookErrorKind::Unrecorded.into());
+        }
+        let mut record = self.next_revision(outbox, tenant, id).await?;
+        self.instructed(&record, &instruction).await?;
+        record.instruction = Some(instruction);
+        Ok(outbox.save_endpoint(&record).await?)
+    }
+
+    /// Takes the endpoint's instruction back. Messages it covered are given up, with `dispatch.not_instructed`, as soon
+    /// as they are claimed; a dispatcher that has claimed some sends them for another second at most. What is under way
+    /// cannot be called back.
+    ///
+    /// # Errors
+    /// As [`move_to`](Self::move_to).
+    pub async fn revoke_instruction(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+    ) -> Result<(), EndpointBookError> {
+        let mut record = self.next_revision(outbox, tenant, id).await?;
+        record.instruction = None;
+        self.changed(&record, "instruction_revoked").await?;
+        Ok(outbox.save_endpoint(&record).await?)
+    }
+
+    /// Sends settled messages of one of the tenant's endpoints again, and says how many.
+    ///
+    /// # Errors
+    /// As [`move_to`](Self::move_to).
+    pub async fn replay(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        replay: &Replay,
+    ) -> Result<u64, EndpointBookError> {
+        let (Replay::Message { endpoint, .. }
+        | Replay::Dead { endpoint, .. }
+        | Replay::Settled { endpoint, .. }) = replay;
+        let record = outbox.endpoint(endpoint).await?.filter(|record| record.tenant() == tenant);
+        let record = record.ok_or(OutboxError::from(OutboxErrorKind::EndpointUnknown))?;
+        self.replayed(&record, replay).await?;
+        Ok(outbox.replay(replay).await?)
     }
 
     /// Turns a record into something that can be dialled, as of now.
@@ -220,53 +323,6 @@ impl EndpointBook {
         record.revision = record.revision.saturating_add(1);
         Ok(record)
     }
-
-    async fn seal(
-        &self,
-        tenant: &TenantId,
-        id: &EndpointId,
-        keys: &[&SenderKey],
-    ) -> Result<Box<[u8]>, EndpointBookError> {
-        let owner = KeyOwner::new(KEY_KIND, id.as_str()).map_err(|_| EndpointBookErrorKind::Seal)?;
-        let owner = owner.of_tenant(tenant.clone());
-        let secrets: Vec<_> = keys.iter().map(|key| key.to_secret()).collect();
-        let len = secrets.iter().map(|secret| secret.expose_secret().len().saturating_add(1)).sum();
-        // The final capacity at once: growing would leave copies behind.
-        let mut text = Zeroizing::new(String::with_capacity(len));
-        for secret in &secrets {
-            text.push_str(secret.expose_secret());
-            text.push('\n');
-        }
-        let (store, random) = (Arc::clone(&self.keys), Arc::clone(&self.random));
-        let (tenant, id) = (tenant.clone(), id.clone());
-        let sealed = tokio::task::spawn_blocking(move || {
-            let context = SealContext::new(KEY_KIND).tenant(&tenant).record(id.as_str().as_bytes());
-            store.seal(&owner, context, text.as_bytes(), &random)
-        });
-        match sealed.await {
-            Ok(Ok(sealed)) => Ok(sealed.to_bytes().into()),
-            _ => Err(EndpointBookErrorKind::Seal.into()),
-        }
-    }
-
-    async fn unseal(&self, record: &EndpointRecord) -> Result<Vec<SenderKey>, EndpointBookError> {
-        let sealed = Sealed::from_bytes(&record.sealed_keys).map_err(|_| EndpointBookErrorKind::Seal)?;
-        let (store, tenant, id) = (Arc::clone(&self.keys), record.tenant.clone(), record.id.clone());
-        let opened = tokio::task::spawn_blocking(move || {
-            let context = SealContext::new(KEY_KIND).tenant(&tenant).record(id.as_str().as_bytes());
-            store.open(context, &sealed)
-        });
-        let opened = match opened.await {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(error)) if error.kind() == OpenErrorKind::Unavailable => {
-                return Err(EndpointBookErrorKind::KeyStoreUnavailable.into());
-            }
-            _ => return Err(EndpointBookErrorKind::Seal.into()),
-        };
-        let text = std::str::from_utf8(opened.as_bytes()).map_err(|_| EndpointBookErrorKind::Seal)?;
-        let keys = text.lines().map(SenderKey::parse).collect::<Result<_, _>>();
-        keys.map_err(|_| EndpointBookErrorKind::Seal.into())
-    }
 }
 
 /// An endpoint could not be stored or used. Never carries URL or keys.
@@ -289,9 +345,18 @@ pub enum EndpointBookErrorKind {
     /// The outbox failed.
     #[error("outbox: {0}")]
     Outbox(OutboxErrorKind),
-    /// The signing keys could not be sealed or opened.
-    #[error("the signing keys cannot be sealed or opened")]
+    /// Longer than what can be sealed.
+    #[error("payload is {found} bytes, at most {max} can be sealed", max = Sealed::MAX_VALUE_LEN)]
+    PayloadLength {
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// Signing keys or payload could not be sealed or opened.
+    #[error("the signing keys or the payload cannot be sealed or opened")]
     Seal,
+    /// The sink did not record it.
+    #[error("the sink did not record it")]
+    Unrecorded,
 }
 
 impl EndpointBookError {
@@ -301,8 +366,8 @@ impl EndpointBookError {
         self.kind
     }
 
-    /// The stable code: `endpoint.…`, `outbox.…`, `endpoint_book.key_store_unavailable` or
-    /// `endpoint_book.seal`.
+    /// The stable code: `endpoint.…`, `outbox.…`, `endpoint_book.key_store_unavailable`,
+    /// `endpoint_book.payload_length`, `endpoint_book.seal` or `endpoint_book.unrecorded`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.kind {
@@ -319,7 +384,9 @@ impl EndpointBookError {
             EndpointBookErrorKind::Endpoint(reason) => reason.code(),
             EndpointBookErrorKind::KeyStoreUnavailable => reason_code!("endpoint_book.key_store_unavailable"),
             EndpointBookErrorKind::Outbox(_) => reason_code!("endpoint_book.outbox"),
+            EndpointBookErrorKind::PayloadLength { .. } => reason_code!("endpoint_book.payload_length"),
             EndpointBookErrorKind::Seal => reason_code!("endpoint_book.seal"),
+            EndpointBookErrorKind::Unrecorded => reason_code!("endpoint_book.unrecorded"),
         }
     }
 
