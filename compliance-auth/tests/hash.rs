@@ -6,8 +6,7 @@ use compliance_auth::password::hash::{
     HashErrorKind, HashScheme, PasswordHashErrorKind as Kind, PepperErrorKind, VerifyErrorKind,
 };
 use compliance_auth::password::{
-    HashParameters, HashSource, PasswordContext, PasswordHash, PasswordHasher, PasswordPolicy,
-    PasswordProfile, Pepper,
+    HashParameters, PasswordContext, PasswordHash, PasswordHasher, PasswordPolicy, PasswordProfile, Pepper,
 };
 use compliance_core::finding::{Enforcement, Explain as _};
 use compliance_core::random::{RandomError, SecureRandom, SystemRandom};
@@ -261,7 +260,7 @@ fn bcrypt_reads_72_bytes_and_no_nul() {
     let whole = hasher.verify(Some(&stored), &secret(&"x".repeat(72))).unwrap();
     assert!(!whole.is_truncated());
     let longer = hasher.verify(Some(&stored), &secret(&"x".repeat(80))).unwrap();
-    assert!(longer.is_truncated() && longer.needs_rehash());
+    assert!(longer.is_truncated() && !longer.needs_rehash());
     // The new hash covers all of it.
     let renewed = hasher.rehash(&longer, &SystemRandom).unwrap();
     assert!(hasher.verify(Some(&renewed), &secret(&"x".repeat(80))).is_ok());

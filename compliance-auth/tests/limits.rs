@@ -39,7 +39,7 @@ fn random(dice: &mut Dice) -> String {
 fn hostile(dice: &mut Dice) -> String {
     const WORDS: [&str; 8] = ["p4ssw0rd", "l0ve", "1!|7", "schokolade", "qwertz", "12.03.1991", "anna", "aa"];
     /// Walks to and fro, and what is three letters when folded.
-    const CYCLES: [&str; 10] = ["qw", "12", "qwas", "Qw", "aA", "Ⅲ", "ﬀ", "!", "f*", "a."];
+    const CYCLES: [&str; 11] = ["qw", "12", "qwas", "Qw", "aA", "Ⅲ", "ﬀ", "!", "f*", "a.", "1"];
     let len = 64 + dice.below(193);
     match dice.below(12) {
         0 => dice.text(
@@ -71,7 +71,7 @@ fn hostile(dice: &mut Dice) -> String {
 }
 
 /// An ordinary one, and those whose words match hostile passwords at most positions.
-fn contexts() -> [PasswordContext; 4] {
+fn contexts() -> [PasswordContext; 5] {
     let ordinary = PasswordContext::new().user("anna.muster@example.com").user("Anna Muster").service("acme");
     let all = |words: &mut dyn Iterator<Item = String>| {
         words.fold(PasswordContext::new(), |context, word| context.user(&word))
@@ -81,6 +81,9 @@ fn contexts() -> [PasswordContext; 4] {
         all(&mut (1..=128).rev().map(|len| "a".repeat(len))),
         all(&mut (3..=128).map(|len| "f".repeat(len))),
         all(&mut ('a'..='z').chain('0'..='9').map(|c| format!("i{c}q"))),
+        // `1` is both letters.
+        all(&mut (8..56_u32)
+            .map(|n| (0..n.ilog2() + 2).map(|bit| if n >> bit & 1 == 0 { 'i' } else { 'l' }).collect())),
     ]
 }
 

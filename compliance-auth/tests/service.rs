@@ -8,8 +8,10 @@ use compliance_auth::password::service::{Attempt, LogIn, PasswordServiceError, S
 use compliance_auth::password::{
     PasswordContext, PasswordHash, PasswordHasher, PasswordPolicy, PasswordProfile, PasswordService,
 };
-use compliance_core::clock::SystemClock;
-use compliance_core::event::{Event, EventKind, RecordErrorKind, Recording, Sink};
+use compliance_core::clock::{ManualClock, SystemClock};
+use compliance_core::event::{
+    Event, EventKind, FailurePolicy, PassPolicy, RecordErrorKind, Recorder, Recording, Sink,
+};
 use compliance_core::finding::{Enforcement, Outcome};
 use compliance_core::id::SubjectId;
 use compliance_core::random::SystemRandom;
@@ -20,11 +22,20 @@ use secrecy::SecretString;
 const GOOD: &str = "zq7-velour-antelope-91";
 const SMALL: &str = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
 
+const BCRYPT_72: &str = "$2b$04$J20ZkN5WTuaTnapZ9aytIevOg.8x2Sxkrj4WpHX.CveJ5DECu0cM2";
+
 fn service(hasher: PasswordHasher) -> (PasswordService, Arc<MemorySink>) {
     let sink = Arc::new(MemorySink::default());
     let policy = PasswordPolicy::of(PasswordProfile::Nist80063b4);
-    let recorder: Arc<MemorySink> = Arc::clone(&sink);
+    let recorder = recorder(Arc::<MemorySink>::clone(&sink));
     (PasswordService::new(policy, hasher, recorder, Arc::new(SystemClock), Arc::new(SystemRandom)), sink)
+}
+
+fn recorder(sink: Arc<dyn Sink>) -> Arc<Recorder<Arc<dyn Sink>>> {
+    Arc::new(
+        Recorder::new(sink, PassPolicy::Each)
+            .limit_failures(FailurePolicy::new(1_000, Duration::from_secs(60))),
+    )
 }
 
 fn attempt() -> Attempt {
@@ -96,6 +107,46 @@ async fn an_old_hash_is_renewed_and_a_weak_password_reported() {
 }
 
 #[tokio::test]
+async fn what_bcrypt_did_not_compare_does_not_become_the_password() {
+    let (service, sink) = service(PasswordHasher::builder().build());
+    // Of 72 times `x`.
+    let stored = PasswordHash::import(BCRYPT_72).unwrap();
+    let mistyped = format!("{}mistyped", "x".repeat(72));
+    let logged_in = service.log_in(log_in(Some(&stored), &mistyped)).await.unwrap();
+    assert!(logged_in.is_truncated() && logged_in.renewed().is_none());
+    assert_eq!(sink.events()[0].reason(), Some("password.verified_truncated"));
+    let whole = service.log_in(log_in(Some(&stored), &"x".repeat(72))).await.unwrap();
+    assert!(!whole.is_truncated() && whole.renewed().is_some());
+}
+
+#[tokio::test]
+async fn what_was_checked_elsewhere_is_recorded_and_hashed_here() {
+    let (service, sink) = service(PasswordHasher::builder().build());
+    let policy = PasswordPolicy::of(PasswordProfile::Nist80063b4);
+    let check = |password: &str| policy.check(&SecretString::from(password), &context());
+    assert!(service.set_checked(attempt(), check(GOOD)).await.is_ok());
+    let refused = service.set_checked(attempt(), check("janedoe.janedoe1990")).await.unwrap_err();
+    assert!(matches!(refused, PasswordServiceError::Refused(_)));
+    let reasons: Vec<_> = sink.events().iter().map(|event| event.reason().map(str::to_owned)).collect();
+    assert_eq!(reasons, [Some("password.accepted".to_owned()), Some("password.context".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_flood_of_failures_is_counted() {
+    let sink = Arc::new(MemorySink::default());
+    let recorder = Recorder::new(Arc::<MemorySink>::clone(&sink) as Arc<dyn Sink>, PassPolicy::Each)
+        .limit_failures(FailurePolicy::new(2, Duration::from_secs(60)));
+    let policy = PasswordPolicy::of(PasswordProfile::Nist80063b4);
+    let hasher = PasswordHasher::builder().build();
+    let clock = Arc::new(ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap()));
+    let service = PasswordService::new(policy, hasher, Arc::new(recorder), clock, Arc::new(SystemRandom));
+    for _ in 0..5 {
+        assert_eq!(service.log_in(log_in(None, GOOD)).await.unwrap_err(), PasswordServiceError::Rejected);
+    }
+    assert_eq!(sink.events().len(), 2);
+}
+
+#[tokio::test]
 async fn what_cannot_be_recorded_is_not_decided() {
     let (service, sink) = service(PasswordHasher::builder().build());
     sink.fail_with(Some(RecordErrorKind::Full));
@@ -153,8 +204,9 @@ async fn a_cancelled_request_keeps_its_place_until_the_work_is_done() {
     let gate = Arc::new(Gate { sink: MemorySink::default(), closed: Mutex::new(Some(closed)), arrived });
     let hasher = PasswordHasher::builder().memory_budget_mib(1).queue(0, Duration::ZERO).build();
     let policy = PasswordPolicy::of(PasswordProfile::Nist80063b4);
-    let sink: Arc<Gate> = Arc::clone(&gate);
-    let service = PasswordService::new(policy, hasher, sink, Arc::new(SystemClock), Arc::new(SystemRandom));
+    let recorder = recorder(Arc::<Gate>::clone(&gate));
+    let service =
+        PasswordService::new(policy, hasher, recorder, Arc::new(SystemClock), Arc::new(SystemRandom));
     let mut cancelled = Box::pin(service.log_in(log_in(None, GOOD)));
     // Polled once: the work has begun on another thread.
     assert!(

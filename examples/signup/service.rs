@@ -138,7 +138,7 @@ impl Service {
             passwords: PasswordService::new(
                 PasswordPolicy::of(PasswordProfile::Nist80063b4),
                 PasswordHasher::builder().build(),
-                Arc::clone(&sink),
+                Arc::clone(&recorder),
                 Arc::clone(&clock),
                 Arc::new(SystemRandom),
             ),

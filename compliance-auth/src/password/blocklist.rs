@@ -238,12 +238,15 @@ impl Pieces {
             words.starting_at(&reversed, start, Reading::Plain, &mut steps, &mut |found: Found<'_>| {
                 self.push_word(letters, n.saturating_sub(found.end), n.saturating_sub(start), &found);
             });
+            // Words may differ where the password does not: `1` is an `i` and an `l`.
+            let before = self.all.len();
             for token in context.tokens() {
-                let forwards = token.match_at(letters, start, true);
-                let backwards =
-                    token.match_reversed_at(letters, start, true).filter(|end| forwards != Some(*end));
-                for end in forwards.into_iter().chain(backwards) {
-                    self.push(start, end, Kind::Context, 0);
+                let ends =
+                    [token.match_at(letters, start, true), token.match_reversed_at(letters, start, true)];
+                for end in ends.into_iter().flatten() {
+                    if !self.all.iter().skip(before).any(|piece| piece.end == end) {
+                        self.push(start, end, Kind::Context, 0);
+                    }
                 }
             }
             if year_at(letters, start).is_some() {
@@ -306,7 +309,8 @@ impl Pieces {
     }
 
     fn find_separators(&mut self, letters: &[Letter]) {
-        let mut kinds: Vec<char> = letters.iter().filter(|l| l.is_separator()).map(|l| l.typed).collect();
+        let mut kinds = Zeroizing::new(Vec::with_capacity(letters.len()));
+        kinds.extend(letters.iter().filter(|l| l.is_separator()).map(|l| l.typed));
         kinds.sort_unstable();
         kinds.dedup();
         let few_kinds = kinds.len() <= MAX_SEPARATORS;

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use compliance_core::class::Public;
 use compliance_core::clock::Clock;
-use compliance_core::event::{Actor, Event, EventKind, Recording, Sink};
+use compliance_core::event::{
+    Actor, Event, EventKind, RecordError, RecordErrorKind, Recorded, Recorder, Recording, Sink,
+};
 use compliance_core::finding::{Explain as _, Finding, Outcome, Reason, ReasonCode};
 use compliance_core::id::{SubjectId, TenantId};
 use compliance_core::random::SecureRandom;
@@ -25,7 +27,7 @@ use super::context::PasswordContext;
 use super::hash::{
     HashError, HashErrorKind, HashSource, PasswordHash, PasswordHasher, VerifyError, VerifyErrorKind,
 };
-use super::policy::{PasswordPolicy, PasswordRefusal};
+use super::policy::{AcceptedPassword, PasswordPolicy, PasswordRefusal};
 
 /// Who tries, from where: what goes into the trail beside the decision.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +102,7 @@ pub struct LogIn {
 pub struct LoggedIn {
     renewed: Option<PasswordHash>,
     outdated: Option<PasswordRefusal>,
+    is_truncated: bool,
 }
 
 impl LoggedIn {
@@ -107,6 +110,13 @@ impl LoggedIn {
     #[must_use]
     pub fn renewed(&self) -> Option<&PasswordHash> {
         self.renewed.as_ref()
+    }
+
+    /// Whether only the first 72 bytes of the password were compared (bcrypt). Nobody knows whether the rest was right, so
+    /// the hash is not renewed: ask for a new password.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated
     }
 
     /// What today's policy has against the password. Ask for a new one at a good moment.
@@ -119,7 +129,8 @@ impl LoggedIn {
 /// Policy and hasher for async code. Cheap to clone; one for the whole process.
 ///
 /// A decision that cannot be recorded is not made: the answer is [`PasswordServiceError::NotRecorded`]. Who is turned away
-/// because too many are there is on record, too (`password.overloaded`): put a limit on failures in front of the sink.
+/// because too many are there is on record, too (`password.overloaded`). Every log-in that fails is a record unless the
+/// recorder [limits failures](Recorder::limit_failures): give it a limit, or a flood of them fills the disk.
 ///
 /// Also a [`tower_service::Service`] of [`SetPassword`] and of [`LogIn`], to put limits and time-outs around it.
 #[derive(Clone)]
@@ -130,7 +141,7 @@ pub struct PasswordService {
 struct Inner {
     policy: PasswordPolicy,
     hasher: PasswordHasher,
-    sink: Arc<dyn Sink>,
+    recorder: Arc<Recorder<Arc<dyn Sink>>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
     in_flight: AtomicUsize,
@@ -150,12 +161,12 @@ impl PasswordService {
     pub fn new(
         policy: PasswordPolicy,
         hasher: PasswordHasher,
-        sink: Arc<dyn Sink>,
+        recorder: Arc<Recorder<Arc<dyn Sink>>>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn SecureRandom>,
     ) -> Self {
         let in_flight = AtomicUsize::new(0);
-        Self { inner: Arc::new(Inner { policy, hasher, sink, clock, random, in_flight }) }
+        Self { inner: Arc::new(Inner { policy, hasher, recorder, clock, random, in_flight }) }
     }
 
     /// Checks a new password and hashes it. Records `check.decided` with the policy's finding.
@@ -170,25 +181,29 @@ impl PasswordService {
         };
         let work = move || {
             let _place = place;
-            let recorded;
-            let result = match inner.policy.check(&password, &context) {
-                Err(refusal) => {
-                    recorded = inner.record(EventKind::CheckDecided, &attempt, &refusal.finding(), None);
-                    Err(PasswordServiceError::Refused(refusal))
-                }
-                Ok(accepted) => match inner.hash(&attempt, &accepted) {
-                    Ok(hash) => {
-                        recorded = inner.record(EventKind::CheckDecided, &attempt, &accepted.finding(), None);
-                        Ok(hash)
-                    }
-                    Err(error) => {
-                        let finding = inner.failure(&error);
-                        recorded = inner.record(EventKind::CheckDecided, &attempt, &finding, None);
-                        Err(error.into())
-                    }
-                },
-            };
-            (result, recorded)
+            let checked = inner.policy.check(&password, &context);
+            inner.keep(&attempt, checked)
+        };
+        finish(run(work).await?).await
+    }
+
+    /// Hashes what a policy has checked already, and something else after it, as a range client does. Records
+    /// `check.decided` with the finding, of a refusal too.
+    ///
+    /// # Errors
+    /// [`PasswordServiceError`].
+    pub async fn set_checked(
+        &self,
+        attempt: Attempt,
+        checked: Result<AcceptedPassword, PasswordRefusal>,
+    ) -> Result<PasswordHash, PasswordServiceError> {
+        let (inner, place) = match self.enter() {
+            Ok(entered) => entered,
+            Err(error) => return self.turn_away(EventKind::CheckDecided, &attempt, error).await,
+        };
+        let work = move || {
+            let _place = place;
+            inner.keep(&attempt, checked)
         };
         finish(run(work).await?).await
     }
@@ -237,7 +252,7 @@ impl PasswordService {
             if let Some(refusal) = &outdated {
                 recorded.extend(inner.record(EventKind::CheckDecided, &attempt, &refusal.finding(), None));
             }
-            (Ok(LoggedIn { renewed, outdated }), recorded)
+            (Ok(LoggedIn { renewed, outdated, is_truncated: verified.is_truncated() }), recorded)
         };
         finish(run(work).await?).await
     }
@@ -275,11 +290,29 @@ impl std::fmt::Debug for PasswordService {
 }
 
 impl Inner {
-    fn hash(
+    /// Hashes what passed, and records what was decided.
+    fn keep(
         &self,
         attempt: &Attempt,
-        accepted: &super::policy::AcceptedPassword,
-    ) -> Result<PasswordHash, HashError> {
+        checked: Result<AcceptedPassword, PasswordRefusal>,
+    ) -> (Result<PasswordHash, PasswordServiceError>, Vec<Recording>) {
+        let (result, finding) = match checked {
+            Err(refusal) => {
+                let finding = refusal.finding();
+                (Err(PasswordServiceError::Refused(refusal)), finding)
+            }
+            Ok(accepted) => match self.hash(attempt, &accepted) {
+                Ok(hash) => (Ok(hash), accepted.finding()),
+                Err(error) => {
+                    let finding = self.failure(&error);
+                    (Err(error.into()), finding)
+                }
+            },
+        };
+        (result, self.record(EventKind::CheckDecided, attempt, &finding, None))
+    }
+
+    fn hash(&self, attempt: &Attempt, accepted: &AcceptedPassword) -> Result<PasswordHash, HashError> {
         match &attempt.client {
             Some(client) => self.hasher.hash_for(&HashSource::client(client), accepted, &*self.random),
             None => self.hasher.hash(accepted, &*self.random),
@@ -317,11 +350,11 @@ impl Inner {
         }
         // INVARIANT: none of the parts above exceeds its limit. An event that does not build is one not recorded.
         match event.build() {
-            Ok(event) => vec![self.sink.record(event)],
-            Err(_) => {
-                let error = compliance_core::event::RecordErrorKind::Abandoned;
-                vec![Recording::ready(Err(compliance_core::event::RecordError::new(error)))]
-            }
+            Ok(event) => match self.recorder.record(event) {
+                Recorded::Counted => Vec::new(),
+                Recorded::Sent(recording) => vec![recording],
+            },
+            Err(_) => vec![Recording::ready(Err(RecordError::new(RecordErrorKind::Abandoned)))],
         }
     }
 }

@@ -7,6 +7,8 @@ use compliance_core::clock::Date;
 use compliance_core::snapshot::Snapshot;
 use fst::raw::{CompiledAddr, Fst, Node, Output};
 
+use zeroize::Zeroizing;
+
 use super::breach::{Breach, BreachFilter};
 use super::fold::Letter;
 
@@ -20,6 +22,9 @@ const SHA256: [u8; 32] = [
 
 static LONG_BYTES: &[u8] = include_bytes!("../../data/long.bff");
 static LONG: LazyLock<Option<BreachFilter>> = LazyLock::new(|| BreachFilter::from_bytes(LONG_BYTES).ok());
+
+/// At least the longest word of the lists, in bytes.
+const MAX_WORD_LEN: usize = 64;
 
 static WORDS: LazyLock<Option<Words>> = LazyLock::new(|| Fst::new(BYTES).ok().map(Words));
 
@@ -116,7 +121,14 @@ impl Words {
         steps: &mut Steps,
         visit: &mut dyn FnMut(Found<'_>),
     ) {
-        let mut walk = Walk { words: &self.0, letters, reading, steps, visit, word: Vec::with_capacity(24) };
+        let mut walk = Walk {
+            words: &self.0,
+            letters,
+            reading,
+            steps,
+            visit,
+            word: Zeroizing::new(Vec::with_capacity(MAX_WORD_LEN)),
+        };
         walk.go(self.0.root().addr(), Output::zero(), start, true);
     }
 }
@@ -154,7 +166,8 @@ struct Walk<'a> {
     reading: Reading,
     steps: &'a mut Steps,
     visit: &'a mut dyn FnMut(Found<'_>),
-    word: Vec<u8>,
+    /// Allocated once in full, so that no half-grown copy stays behind.
+    word: Zeroizing<Vec<u8>>,
 }
 
 impl Walk<'_> {
@@ -212,6 +225,8 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
+    use fst::Streamer as _;
+
     use super::*;
 
     #[test]
@@ -221,6 +236,10 @@ mod tests {
         assert_eq!(snapshot.entries(), 188_565);
         let fst = &words().unwrap().0;
         fst.verify().unwrap();
+        let mut all = fst.stream();
+        while let Some((word, _)) = all.next() {
+            assert!(word.len() <= MAX_WORD_LEN, "{word:?}");
+        }
         let entry = |word: &str| fst.get(word).map(|output| Entry(output.value()));
         assert_eq!(entry("password").map(Entry::rank), Some(2));
         assert_eq!(entry("password").unwrap().password_bits(), Some(2));

@@ -107,6 +107,11 @@ impl RedirectPolicy {
     fn check_against(&self, page: &Url, input: &str) -> Result<SafeRedirect, RedirectError> {
         let shape = self.read(input)?;
         if let Some((location, path)) = self.unchanged(&shape, input) {
+            debug_assert_eq!(
+                page.join(input).as_ref().map(Url::as_str),
+                Ok(location.as_str()),
+                "the parser agrees"
+            );
             self.check_path(path)?;
             return if location.len() > Self::MAX_LEN {
                 Err(RedirectError::new(Kind::TooLong))

@@ -24,6 +24,7 @@ const ADAPTED: GeneralPurposeConfig = GeneralPurposeConfig::new()
 pub(super) const MAX_BCRYPT_COST: u32 = 15;
 const MAX_PBKDF2_ROUNDS: u32 = 5_000_000;
 const MAX_SHA_CRYPT_ROUNDS: u32 = 1_000_000;
+const MIN_SHA_CRYPT_ROUNDS: u32 = 1_000;
 const MAX_SCRYPT_LOG_N: u8 = 17;
 const MAX_SCRYPT_R: u32 = 32;
 const MAX_SCRYPT_P: u32 = 16;
@@ -114,21 +115,47 @@ impl Legacy {
         }
     }
 
-    /// Whether verifying the other one is the same work.
-    pub(super) fn same_work(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Bcrypt { cost: a, .. }, Self::Bcrypt { cost: b, .. }) => a == b,
+    /// The hashes, of nobody's password, whose work is missing from this one's to be as much as the dearer one's; none for
+    /// the same work. `None` when the other one is of another kind or cheaper.
+    pub(super) fn missing_work(&self, dearer: &Self) -> Option<Vec<Self>> {
+        match (self, dearer) {
+            (Self::Bcrypt { cost, .. }, Self::Bcrypt { cost: dear, .. }) => {
+                // Each cost is twice the one before: 2ᵃ + 2ᵃ + 2ᵃ⁺¹ + … + 2ᵇ⁻¹ = 2ᵇ.
+                let at = |cost| Self::Bcrypt { cost, salt: [0; 16], tag: [0; 23], sha256_first: false };
+                (cost <= dear).then(|| (*cost..*dear).map(at).collect())
+            }
             (
-                Self::Pbkdf2 { digest: a, rounds: n, tag: x, .. },
-                Self::Pbkdf2 { digest: b, rounds: m, tag: y, .. },
-            ) => (a, n, x.len()) == (b, m, y.len()),
-            (Self::Scrypt { log_n, r, p, .. }, Self::Scrypt { log_n: n, r: s, p: q, .. }) => {
-                (log_n, r, p) == (n, s, q)
+                Self::Pbkdf2 { digest, rounds, tag, .. },
+                Self::Pbkdf2 { digest: other, rounds: dear, tag: long, .. },
+            ) if (digest, tag.len()) == (other, long.len()) => {
+                let missing = dear.checked_sub(*rounds)?;
+                let of = |rounds| Self::Pbkdf2 {
+                    digest: *digest,
+                    rounds,
+                    salt: vec![0; 16],
+                    tag: vec![0; tag.len()],
+                };
+                Some((missing > 0).then(|| of(missing)).into_iter().collect())
             }
-            (Self::ShaCrypt { sha512: a, rounds: n, .. }, Self::ShaCrypt { sha512: b, rounds: m, .. }) => {
-                (a, n) == (b, m)
+            (Self::Scrypt { log_n, r, p, tag, .. }, Self::Scrypt { log_n: dear, r: s, p: q, .. })
+                if (r, p) == (s, q) =>
+            {
+                let at =
+                    |log_n| Self::Scrypt { log_n, r: *r, p: *p, salt: vec![0; 16], tag: vec![0; tag.len()] };
+                (log_n <= dear).then(|| (*log_n..*dear).map(at).collect())
             }
-            _ => false,
+            (Self::ShaCrypt { sha512, rounds, .. }, Self::ShaCrypt { sha512: other, rounds: dear, .. })
+                if sha512 == other =>
+            {
+                let missing = dear.checked_sub(*rounds)?;
+                let of = |rounds| {
+                    let (id, tag) = if *sha512 { (6, 86) } else { (5, 43) };
+                    let text = format!("${id}$rounds={rounds}$nobody${}", ".".repeat(tag)).into();
+                    Self::ShaCrypt { sha512: *sha512, rounds, text }
+                };
+                Some((missing > 0).then(|| of(missing.max(MIN_SHA_CRYPT_ROUNDS))).into_iter().collect())
+            }
+            _ => None,
         }
     }
 
@@ -346,8 +373,55 @@ fn sha_crypt(text: &str) -> Option<Parsed> {
     if salt.is_empty() || salt.len() > 16 || tag.len() != tag_len || !in_alphabet(salt) || !in_alphabet(tag) {
         return None;
     }
-    if !(1_000..=MAX_SHA_CRYPT_ROUNDS).contains(&rounds) {
+    if !(MIN_SHA_CRYPT_ROUNDS..=MAX_SHA_CRYPT_ROUNDS).contains(&rounds) {
         return Some(Err(PasswordHashErrorKind::Cost));
     }
     Some(Ok(Legacy::ShaCrypt { sha512, rounds, text: text.into() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounds, in the unit of the kind.
+    fn work(legacy: &Legacy) -> u64 {
+        match legacy {
+            Legacy::Bcrypt { cost, .. } => 1 << cost,
+            Legacy::Pbkdf2 { rounds, .. } | Legacy::ShaCrypt { rounds, .. } => u64::from(*rounds),
+            Legacy::Scrypt { log_n, .. } => 1 << log_n,
+        }
+    }
+
+    #[test]
+    fn cheap_and_dear_hashes_of_a_kind_are_the_same_work_together() {
+        let (salt, bcrypt_tag) = ("J20ZkN5WTuaTnapZ9aytIe", "afWhEwrx/C13N1xQkYJNkoilrZtMDcW");
+        let sha_crypt =
+            |id: u8, len: usize| move |rounds: u64| format!("${id}$rounds={rounds}$salt${}", ".".repeat(len));
+        let kinds: [(&dyn Fn(u64) -> String, [u64; 3]); 5] = [
+            (&|cost| format!("$2b${cost:02}${salt}{bcrypt_tag}"), [4, 10, 12]),
+            (
+                &|rounds| format!("pbkdf2_sha256${rounds}$salt${}", STANDARD.encode([7; 32])),
+                [600_000, 870_000, 1_000_000],
+            ),
+            (
+                &|log_n| format!("scrypt${}$salt$8$1${}", 1_u64 << log_n, STANDARD.encode([7; 64])),
+                [10, 14, 16],
+            ),
+            (&sha_crypt(5, 43), [5_000, 10_000, 656_000]),
+            (&sha_crypt(6, 86), [5_000, 10_000, 656_000]),
+        ];
+        for (text, costs) in kinds {
+            let [cheap, middle, dear] = costs.map(|cost| Legacy::parse(&text(cost)).ok().unwrap());
+            for one in [&cheap, &middle, &dear] {
+                let missing = one.missing_work(&dear).unwrap();
+                assert_eq!(work(one) + missing.iter().map(work).sum::<u64>(), work(&dear));
+                assert!(missing.iter().all(|dummy| dummy.matches("").is_ok()) || work(&dear) > 100_000);
+            }
+            assert!(dear.missing_work(&middle).is_none());
+        }
+        let [a, b] = ["$2b$04$", "bcrypt_sha256$$2b$05$"]
+            .map(|start| Legacy::parse(&format!("{start}{salt}{bcrypt_tag}")).ok().unwrap());
+        assert_eq!(a.missing_work(&b).unwrap().len(), 1);
+        assert!(a.missing_work(&Legacy::parse(&sha_crypt(5, 43)(5_000)).ok().unwrap()).is_none());
+    }
 }

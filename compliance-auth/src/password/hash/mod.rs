@@ -34,6 +34,7 @@ use zeroize::Zeroizing;
 
 use super::context::PasswordContext;
 use super::policy::{AcceptedPassword, PasswordPolicy, PasswordRefusal, nfc};
+use legacy::Legacy;
 use memory::{Caller, MemoryBudget};
 use pepper::PepperId;
 use phc::{Argon2Hash, Kind};
@@ -79,8 +80,6 @@ pub struct PasswordHasher {
 impl PasswordHasher {
     /// The longest password verified, in bytes. No accepted password is longer.
     pub const MAX_PASSWORD_LEN: usize = 4096;
-    /// How many kinds of hashes may be migrated at a time.
-    pub const MAX_MIGRATIONS: usize = 4;
 
     /// Starts a hasher: [default parameters](HashParameters::M19456_T2), 256 MiB, a queue of 64, a wait of
     /// two seconds, no pepper.
@@ -160,7 +159,8 @@ impl PasswordHasher {
     /// # Security
     /// Every call does the work of today's parameters and of each kind of hash named with
     /// [`migrating_from`](PasswordHasherBuilder::migrating_from), so that unknown users, wrong passwords, today's and
-    /// yesterday's hashes take the same time. A hash of another kind is verified on top, and takes longer: name its kind.
+    /// yesterday's hashes take the same time. A hash of another kind, or a dearer one, is verified on top, and takes longer:
+    /// name its kind by the dearest.
     pub fn verify(
         &self,
         stored: Option<&PasswordHash>,
@@ -241,10 +241,12 @@ impl PasswordHasher {
         }
         let mut work: Vec<(&PasswordHash, Choice)> =
             self.stand_ins.iter().map(|stand_in| (stand_in, Choice::from(0))).collect();
+        let mut missing = Vec::new();
         if let Some(stored) = stored {
             let real = (stored, Choice::from(1));
-            match work.iter_mut().find(|(stand_in, _)| stand_in.same_work(stored)) {
-                Some(slot) => *slot = real,
+            let slot = work.iter_mut().find_map(|slot| Some((stored.missing_work(slot.0)?, slot)));
+            match slot {
+                Some((rest, slot)) => (missing, *slot) = (rest, real),
                 None => work.push(real),
             }
         }
@@ -261,13 +263,16 @@ impl PasswordHasher {
                     self.matches(hash, &form, caller).map_err(|failure| self.verify_error(failure))?;
                 same |= matches & *real;
             }
+            for dummy in &missing {
+                self.legacy(dummy, &form, caller).map_err(|failure| self.verify_error(failure))?;
+            }
             if bool::from(same) && found.is_none() {
                 found = Some(form);
             }
         }
         let (secret, stored) = found.zip(stored).ok_or(rejected)?;
         let is_truncated = matches!(stored.kind(), Kind::Legacy(legacy) if legacy.truncates(&secret));
-        let needs_rehash = self.is_outdated(stored);
+        let needs_rehash = self.is_outdated(stored) && !is_truncated;
         Ok(VerifiedPassword { secret, needs_rehash, is_truncated, scheme: stored.scheme() })
     }
 
@@ -278,14 +283,15 @@ impl PasswordHasher {
                 self.argon2(hash, password, &mut tag, caller)?;
                 Ok(self.with_peppers(tag, &hash.peppers)?.ct_eq(&hash.tag))
             }
-            Kind::Legacy(legacy) => {
-                // As much as a hash of ours, so that as few run at a time: their time is processor time.
-                let memory =
-                    self.budget.reserve(legacy.memory_kib().max(self.parameters.memory_kib()), caller);
-                let _permit = memory.map_err(|memory::Full| Failure::Overloaded)?;
-                legacy.matches(password).map_err(|legacy::Refused| Failure::Parameters)
-            }
+            Kind::Legacy(legacy) => self.legacy(legacy, password, caller),
         }
+    }
+
+    fn legacy(&self, legacy: &Legacy, password: &str, caller: Caller<'_>) -> Result<Choice, Failure> {
+        // As much as a hash of ours, so that as few run at a time: their time is processor time.
+        let memory = self.budget.reserve(legacy.memory_kib().max(self.parameters.memory_kib()), caller);
+        let _permit = memory.map_err(|memory::Full| Failure::Overloaded)?;
+        legacy.matches(password).map_err(|legacy::Refused| Failure::Parameters)
     }
 
     fn with_peppers(
@@ -427,12 +433,15 @@ impl PasswordHasherBuilder {
         self
     }
 
-    /// Names a kind of hash that is being migrated, by any one of them: every [`verify`](PasswordHasher::verify) then
-    /// also does its work, so that time does not tell who has moved. Costs that much for each log-in until it is taken
-    /// away again. At most [`MAX_MIGRATIONS`](PasswordHasher::MAX_MIGRATIONS); further ones are ignored.
+    /// Names a kind of hash that is being migrated, by the dearest of them: every [`verify`](PasswordHasher::verify) then
+    /// does its work, too, and cheaper ones of the kind (fewer rounds of PBKDF2 or SHA-crypt, a lower cost of bcrypt, a
+    /// smaller N of scrypt) are topped up to it, so that time does not tell who has moved, nor when. Costs that much for
+    /// each log-in until it is taken away again.
+    ///
+    /// Argon2 strings count as one kind for each set of parameters.
     pub fn migrating_from(mut self, sample: PasswordHash) -> Self {
-        let known = self.migrating.iter().any(|known| known.same_work(&sample));
-        if !known && self.migrating.len() < PasswordHasher::MAX_MIGRATIONS {
+        if self.migrating.iter().all(|known| sample.missing_work(known).is_none()) {
+            self.migrating.retain(|known| known.missing_work(&sample).is_none());
             self.migrating.push(sample);
         }
         self
@@ -452,8 +461,11 @@ impl PasswordHasherBuilder {
             &[0; PasswordHash::TAG_LEN],
             current,
         );
-        let others =
-            self.migrating.into_iter().filter(|sample| !sample.same_work(&unknown)).collect::<Vec<_>>();
+        let others = self
+            .migrating
+            .into_iter()
+            .filter(|sample| sample.missing_work(&unknown).is_none())
+            .collect::<Vec<_>>();
         let stand_ins = std::iter::once(unknown).chain(others).collect();
         let peppers = self.pepper.into_iter().chain(self.retired).collect();
         PasswordHasher { parameters: self.parameters, budget, peppers, stand_ins }
@@ -483,8 +495,8 @@ impl VerifiedPassword {
         self.scheme
     }
 
-    /// Whether the stored hash covers only the first 72 bytes of the password (bcrypt). The rest was not compared; the
-    /// [new hash](PasswordHasher::rehash) covers all of what was typed.
+    /// Whether the stored hash covers only the first 72 bytes of the password (bcrypt). The rest was not compared: a new
+    /// hash would make whatever was typed there part of the password. So it needs no rehash; ask for a new password.
     #[must_use]
     pub const fn is_truncated(&self) -> bool {
         self.is_truncated

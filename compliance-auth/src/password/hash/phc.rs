@@ -291,12 +291,14 @@ impl PasswordHash {
         &self.kind
     }
 
-    /// Whether verifying the other one is the same work.
-    pub(super) fn same_work(&self, other: &Self) -> bool {
-        match (&self.kind, &other.kind) {
-            (Kind::Argon2(a), Kind::Argon2(b)) => (a.algorithm, a.parameters) == (b.algorithm, b.parameters),
-            (Kind::Legacy(a), Kind::Legacy(b)) => a.same_work(b),
-            _ => false,
+    /// What is missing from this one's work to be as much as the other one's; `None` when that cannot be.
+    pub(super) fn missing_work(&self, dearer: &Self) -> Option<Vec<Legacy>> {
+        match (&self.kind, &dearer.kind) {
+            (Kind::Argon2(a), Kind::Argon2(b)) => {
+                ((a.algorithm, a.parameters) == (b.algorithm, b.parameters)).then(Vec::new)
+            }
+            (Kind::Legacy(a), Kind::Legacy(b)) => a.missing_work(b),
+            _ => None,
         }
     }
 }

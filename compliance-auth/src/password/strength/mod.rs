@@ -184,14 +184,22 @@ impl Estimator<'_> {
 
     /// Words of the context rank from 1 on, in the order they were given.
     fn context_words(&self, letters: &[Letter], matches: &mut Vec<Match>) {
-        for (rank, token) in (1_usize..).zip(self.context.tokens()) {
-            for start in 0..letters.len() {
+        for start in 0..letters.len() {
+            // Of several words that the same letters spell the cheapest counts.
+            let before = matches.len();
+            for (rank, token) in (1_usize..).zip(self.context.tokens()) {
                 let Some(end) = token.match_at(letters, start, false) else { continue };
                 let typed = letters.get(start..end).unwrap_or_default();
-                let plain = token.is_plain_match(typed);
-                let leet = if plain { 0.0 } else { 2_f64.log10() };
-                let guesses_log10 = log10(rank) + uppercase_variations(typed) + leet;
-                matches.push(Match { start, end, guesses_log10 });
+                let leet = if token.is_plain_match(typed) { 0.0 } else { 2_f64.log10() };
+                let own = log10(rank) + leet;
+                match matches.iter_mut().skip(before).find(|known| known.end == end) {
+                    Some(known) => known.guesses_log10 = known.guesses_log10.min(own),
+                    None => matches.push(Match { start, end, guesses_log10: own }),
+                }
+            }
+            for found in matches.iter_mut().skip(before) {
+                let typed = letters.get(start..found.end).unwrap_or_default();
+                found.guesses_log10 += uppercase_variations(typed);
             }
         }
     }
