@@ -193,7 +193,7 @@ fn some_draws(count: usize) -> Vec<Draw> {
     (0..count)
         .map(|_| {
             let subjects = (0..next(3)).map(|_| next(NAMES.len())).collect();
-            (next(4), next(3), next(6), subjects, next(5) as u8, next(23) as i64 - 3)
+            (next(4), next(3), next(6), subjects, u8::try_from(next(5)).unwrap(), next(23) as i64 - 3)
         })
         .collect()
 }

@@ -136,8 +136,7 @@ fn settle_and_claim(bencher: Bencher<'_, '_>, batch: usize) {
     let mut settlements = Vec::new();
     bencher.counter(ItemsCount::new(batch)).bench_local(|| {
         let settlements_before = std::mem::take(&mut settlements);
-        let round =
-            Round { settlements: settlements_before, wants: wants.clone(), ..Round::default() };
+        let round = Round { settlements: settlements_before, wants: wants.clone(), ..Round::default() };
         let result = house.runtime.block_on(house.outbox.round(&worker, &round)).unwrap();
         assert_eq!(result.leased.len(), batch);
         let delivered =
