@@ -81,3 +81,35 @@ fn the_event_names_fields_and_classes_and_no_value() {
         assert!(!encoded.contains(value), "{value}");
     }
 }
+
+#[cfg(feature = "postgres")]
+#[test]
+fn rows_of_postgresql_are_compared_alike() {
+    let Ok(server) = std::env::var("COMPLIANCE_TEST_POSTGRES") else {
+        assert_ne!(
+            std::env::var("COMPLIANCE_REQUIRE_SERVICES").as_deref(),
+            Ok("1"),
+            "COMPLIANCE_TEST_POSTGRES is not set"
+        );
+        println!("skipped: COMPLIANCE_TEST_POSTGRES is not set");
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
+        let mut row =
+            async |select: &'static str| sqlx::query(select).fetch_one(&mut connection).await.unwrap();
+        let before =
+            row("SELECT 1::int8 AS id, 'a' AS email, NULL::text AS diagnosis, now() - now() AS password")
+                .await;
+        let same =
+            row("SELECT 1::int8 AS id, 'a' AS email, NULL::text AS diagnosis, now() - now() AS password")
+                .await;
+        let after =
+            row("SELECT 1::int4 AS id, 'b' AS email, '' AS diagnosis, now() - now() AS password").await;
+        let other = row("SELECT 1::int8 AS id, 2 AS balance").await;
+        assert_eq!(CUSTOMER.changed(&before, &same).unwrap().columns(), [""; 0]);
+        assert_eq!(CUSTOMER.changed(&before, &after).unwrap().columns(), ["id", "email", "diagnosis"]);
+        assert_eq!(CUSTOMER.changed(&before, &other).unwrap_err().code(), "changes.undeclared");
+    });
+}

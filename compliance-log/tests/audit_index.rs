@@ -193,7 +193,7 @@ fn some_draws(count: usize) -> Vec<Draw> {
     (0..count)
         .map(|_| {
             let subjects = (0..next(3)).map(|_| next(NAMES.len())).collect();
-            (next(4), next(3), next(6), subjects, next(5) as u8, next(23) as i64 - 3)
+            (next(4), next(3), next(6), subjects, u8::try_from(next(5)).unwrap(), next(23) as i64 - 3)
         })
         .collect()
 }
@@ -388,6 +388,24 @@ fn a_trail_changed_under_an_index_is_told_not_given() {
     assert_eq!(whole_before, [0, 1, 2]);
     assert_eq!(found.next().unwrap().unwrap_err().code(), "audit.frame_damaged");
     assert!(found.next().is_none());
+    // The last record the index has, with nothing whole behind it: the same as over the segments.
+    let mut changed = whole;
+    changed[frames[9].0 + 40] ^= 1;
+    fs::write(&path, changed).unwrap();
+    for is_indexed in [true, false] {
+        let query = Query::in_all_tenants();
+        let found = if is_indexed {
+            query.run(&index, &staff(), &sink)
+        } else {
+            query.run(desk.trail(), &staff(), &sink)
+        };
+        let found: Vec<_> = found
+            .unwrap()
+            .map(|record| record.map(|it| it.sequence()).map_err(|error| error.code()))
+            .collect();
+        assert_eq!(found.len(), 10);
+        assert_eq!((found[8], found[9]), (Ok(8), Err("audit.frame_damaged")));
+    }
 }
 
 #[test]

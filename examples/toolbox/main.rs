@@ -32,7 +32,7 @@ usage: toolbox BLOCK [OPTIONS]   (JSON Lines on stdin, one answer line each on s
   audit export DIR --format ocsf|jsonl|csv
   audit receipt DIR SEQUENCE
   audit check RECEIPT --key VKEY
-  audit erase DIR SUBJECT --keys DIR --kek FILE --seed FILE --ledger FILE [--tenant TENANT]
+  audit erase DIR SUBJECT --keys DIR|FILE --kek FILE --seed FILE --ledger FILE [--tenant TENANT]
   breach build FROM OUT --as-of DATE [--source NAME] [--bits 8|16] [--shard-bits N] [--min-count N] [--partial]
   client-ip                     {\"peer\",\"headers\":[[name,value]],\"trusted\":[cidr],\"source\"?}
   embargo [--database FILE]…    {\"ip\",\"policy\":\"us\"|\"eu\"|\"uk\"|\"un\"|\"all\",\"now\"?}

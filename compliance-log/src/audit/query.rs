@@ -33,6 +33,8 @@ use compliance_core::event::{Actor, Event, EventClass, EventError, RecordError, 
 use compliance_core::id::{ActorId, CorrelationId, SubjectId, TenantId};
 use compliance_core::seal::KeyId;
 
+#[cfg(feature = "sqlite")]
+use super::index::IndexErrorKind;
 use super::record::{Circumstances, Record, System};
 use super::segment::{AuditError, Records, records};
 
@@ -315,9 +317,14 @@ pub struct Matches {
 impl Matches {
     #[cfg(feature = "sqlite")]
     fn through(self, index: &super::index::TrailIndex) -> Result<Self, QueryError> {
-        let hits = index.hits(&self.query).map_err(QueryErrorKind::Index)?;
+        let hits = match index.hits(&self.query) {
+            Ok(hits) => Some(hits),
+            // Reading the segments gives what is whole, then says the same.
+            Err(error) if matches!(error.kind(), IndexErrorKind::Trail(_)) => None,
+            Err(error) => return Err(QueryErrorKind::Index(error).into()),
+        };
         // Listed anew: the index may know of a segment begun since.
-        Ok(Self { records: records(&self.dir)?, hits: Some(hits), ..self })
+        Ok(Self { records: records(&self.dir)?, hits, ..self })
     }
 
     /// The next wanted record that the index names; `None` where there is no index, or none to be believed.

@@ -1,6 +1,8 @@
 //! Which columns of a row changed, and of which class they are. Never what they held or hold.
 //!
 //! ```
+//! # #[cfg(feature = "sqlite")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use compliance_core::class::DataClass;
 //! use compliance_core::{clock::Timestamp, event::Actor, purpose};
 //! use compliance_log::audit::record::{Circumstances, DataAccess};
@@ -29,15 +31,70 @@
 //! let by = Circumstances::new(Actor::System, Timestamp::UNIX_EPOCH);
 //! let event = DataAccess::updated(&by, "customer", purpose!("contract.service")).changed(&changed).build()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
-//! # })?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })
+//! # }
+//! # #[cfg(not(feature = "sqlite"))]
+//! # fn main() {}
 //! ```
 
 use compliance_core::class::{DataClass, Internal};
-use sqlx::sqlite::{Sqlite, SqliteRow, SqliteValueRef};
-use sqlx::{Column as _, Decode, Row as _, TypeInfo as _, ValueRef as _};
 
 use crate::audit::record::DataAccess;
+
+mod row {
+    /// Type and bytes; `None` for NULL.
+    pub(super) type Stored = Option<(String, Vec<u8>)>;
+
+    #[expect(unnameable_types, reason = "sealed: how values are compared is decided here")]
+    pub trait Row {
+        fn names(&self) -> Vec<&str>;
+
+        /// The value of a column as the database gave it; `None` when it cannot be read.
+        fn stored(&self, name: &str) -> Option<Stored>;
+    }
+
+    #[cfg(feature = "sqlite")]
+    impl Row for sqlx::sqlite::SqliteRow {
+        fn names(&self) -> Vec<&str> {
+            use sqlx::{Column as _, Row as _};
+            self.columns().iter().map(|column| column.name()).collect()
+        }
+
+        fn stored(&self, name: &str) -> Option<Stored> {
+            use sqlx::{Decode, Row as _, TypeInfo as _, ValueRef as _};
+            let value = self.try_get_raw(name).ok()?;
+            if value.is_null() {
+                return Some(None);
+            }
+            let kind = value.type_info().name().to_owned();
+            let bytes = <Vec<u8> as Decode<'_, sqlx::Sqlite>>::decode(value).ok()?;
+            Some(Some((kind, bytes)))
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    impl Row for sqlx::postgres::PgRow {
+        fn names(&self) -> Vec<&str> {
+            use sqlx::{Column as _, Row as _};
+            self.columns().iter().map(|column| column.name()).collect()
+        }
+
+        fn stored(&self, name: &str) -> Option<Stored> {
+            use sqlx::{Row as _, TypeInfo as _, ValueRef as _};
+            let value = self.try_get_raw(name).ok()?;
+            if value.is_null() {
+                return Some(None);
+            }
+            let kind = format!("{} {:?}", value.type_info().name(), value.format());
+            Some(Some((kind, value.as_bytes().ok()?.to_vec())))
+        }
+    }
+}
+
+/// A row of SQLite (feature `sqlite`) or PostgreSQL (feature `postgres`).
+pub trait TableRow: row::Row {}
+
+impl<R: row::Row> TableRow for R {}
 
 /// The columns of a table, each with its class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,26 +107,28 @@ impl Columns {
         Self(columns)
     }
 
-    /// Which columns hold something else after than before. Values are compared as SQLite stores them, type and bytes.
+    /// Which columns hold something else after than before. Values are compared as the database gave them, type and
+    /// bytes; fetch both rows in the same way.
     ///
     /// # Errors
     /// [`ChangesError`]: `changes.undeclared` when a row has a column that was not declared, for what is not declared
     /// would change unseen; `changes.missing` when a declared one is in one row and not in the other;
     /// `changes.unreadable`.
-    pub fn changed(&self, before: &SqliteRow, after: &SqliteRow) -> Result<Changed, ChangesError> {
-        for row in [before, after] {
+    pub fn changed<R: TableRow>(&self, before: &R, after: &R) -> Result<Changed, ChangesError> {
+        let (names_before, names_after) = (before.names(), after.names());
+        for names in [&names_before, &names_after] {
             let is_declared = |name: &str| self.0.iter().any(|(declared, _)| *declared == name);
-            if let Some(at) = row.columns().iter().position(|column| !is_declared(column.name())) {
+            if let Some(at) = names.iter().position(|name| !is_declared(name)) {
                 return Err(ChangesError::Undeclared { at });
             }
         }
         let mut changed = Changed::default();
         for (name, class) in self.0 {
-            let is_in = |row: &SqliteRow| row.columns().iter().any(|column| column.name() == *name);
-            match (is_in(before), is_in(after)) {
+            match (names_before.contains(name), names_after.contains(name)) {
                 (false, false) => {}
                 (true, true) => {
-                    if stored(before, name)? != stored(after, name)? {
+                    let stored = |row: &R| row.stored(name).ok_or(ChangesError::Unreadable { name });
+                    if stored(before)? != stored(after)? {
                         changed.columns.push(*name);
                         changed.classes.push(*class);
                     }
@@ -79,18 +138,6 @@ impl Columns {
         }
         Ok(changed)
     }
-}
-
-/// Type and bytes; `None` for NULL.
-fn stored(row: &SqliteRow, name: &'static str) -> Result<Option<(String, Vec<u8>)>, ChangesError> {
-    let unreadable = || ChangesError::Unreadable { name };
-    let value: SqliteValueRef<'_> = row.try_get_raw(name).map_err(|_| unreadable())?;
-    if value.is_null() {
-        return Ok(None);
-    }
-    let kind = value.type_info().name().to_owned();
-    let bytes = <Vec<u8> as Decode<'_, Sqlite>>::decode(value).map_err(|_| unreadable())?;
-    Ok(Some((kind, bytes)))
 }
 
 /// The columns that changed.
@@ -123,7 +170,7 @@ impl Changed {
 
 impl DataAccess {
     /// Which fields changed, and of which classes they are: fields `fields` and `classes`.
-    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "sqlite")))]
+    #[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
     pub fn changed(self, changed: &Changed) -> Self {
         let classes: Vec<_> = changed.classes.iter().map(|class| class.as_str()).collect();
         self.fields(&changed.columns).field("classes", Internal(classes.join(",")))

@@ -38,8 +38,8 @@ type Sql<T> = Result<T, sqlx::Error>;
 ///
 /// Answers `Ok` only when the change is committed with `synchronous = FULL`. Destroying a key, lifting a hold and rotating
 /// also write the file anew without what was deleted (`VACUUM`) and empty the write-ahead log, so that the wrapped key is
-/// in no file of the store: about a second, and half a gigabyte of memory, per million living keys. A crash in between is
-/// made up for on opening. Checking for holds and destroying are one transaction.
+/// in no file of the store; time and memory for that grow with the number of living keys. A crash in between is made up for
+/// on opening. Checking for holds and destroying are one transaction.
 ///
 /// ```
 /// use compliance_core::random::SystemRandom;

@@ -127,8 +127,8 @@ impl IndexReport {
 
 impl TrailIndex {
     /// Opens the index over the trail in `trail` that lies in the folder `index`, which is created where there is none.
-    /// Reads the whole index to see that it is whole: about a second per million records. Takes nothing in; the first
-    /// query or [`refresh`](Self::refresh) does.
+    /// Reads the whole index to see that it is whole. Takes nothing in; the first query or [`refresh`](Self::refresh)
+    /// does.
     ///
     /// # Errors
     /// [`IndexError`]: `index.io` when the folder cannot be written, `index.busy` when another process has it open.
@@ -265,8 +265,11 @@ impl Inner {
                 Ok(IndexReport { records, added, rebuilt })
             }
             Err(error) => {
-                // A statement that failed may have left its transaction open.
-                close(slot);
+                // A statement that failed may have left its transaction open. A trail that cannot be read on says
+                // nothing against what was taken in before.
+                if !matches!(error.kind(), IndexErrorKind::Trail(_)) {
+                    close(slot);
+                }
                 Err(error)
             }
         }
