@@ -9,6 +9,12 @@ pub mod guard;
 
 pub mod deliver;
 
+pub mod handshake;
+
+#[cfg(feature = "cloud-events")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "cloud-events")))]
+pub mod cloud_event;
+
 pub mod schedule;
 
 #[cfg(feature = "outbox")]

@@ -3,7 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+#[cfg(feature = "cloud-events")]
+use crate::cloud_event::BinaryEvent;
 use crate::endpoint::WebhookEndpoint;
+#[cfg(feature = "http-signatures")]
+use crate::sign::HttpSigner;
 use crate::sign::{MessageId, Signer};
 
 /// One message on its way to one endpoint.
@@ -14,6 +18,10 @@ pub struct Attempt<'a> {
     payload: &'a [u8],
     content_type: &'a ContentType,
     signer: &'a Signer,
+    #[cfg(feature = "http-signatures")]
+    http_signer: Option<&'a HttpSigner>,
+    #[cfg(feature = "cloud-events")]
+    event: Option<&'a BinaryEvent>,
 }
 
 impl<'a> Attempt<'a> {
@@ -25,7 +33,49 @@ impl<'a> Attempt<'a> {
         payload: &'a [u8],
         signer: &'a Signer,
     ) -> Self {
-        Self { endpoint, id, payload, content_type: &ContentType::JSON, signer }
+        Self {
+            endpoint,
+            id,
+            payload,
+            content_type: &ContentType::JSON,
+            signer,
+            #[cfg(feature = "http-signatures")]
+            http_signer: None,
+            #[cfg(feature = "cloud-events")]
+            event: None,
+        }
+    }
+
+    /// Signs the request as RFC 9421 has it, too.
+    #[cfg(feature = "http-signatures")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "http-signatures")))]
+    #[must_use]
+    pub fn with_http_signer(self, signer: &'a HttpSigner) -> Self {
+        Self { http_signer: Some(signer), ..self }
+    }
+
+    /// Who signs the request as RFC 9421 has it, if anybody.
+    #[cfg(feature = "http-signatures")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "http-signatures")))]
+    #[must_use]
+    pub fn http_signer(&self) -> Option<&'a HttpSigner> {
+        self.http_signer
+    }
+
+    /// Sends a CloudEvent in binary mode: its attributes as headers, its data as the payload.
+    #[cfg(feature = "cloud-events")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "cloud-events")))]
+    #[must_use]
+    pub fn with_binary_event(self, event: &'a BinaryEvent) -> Self {
+        Self { payload: event.data(), content_type: event.content_type(), event: Some(event), ..self }
+    }
+
+    /// The CloudEvent in binary mode, if it is one.
+    #[cfg(feature = "cloud-events")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "cloud-events")))]
+    #[must_use]
+    pub fn binary_event(&self) -> Option<&'a BinaryEvent> {
+        self.event
     }
 
     /// Says what the payload is, `application/json` otherwise.

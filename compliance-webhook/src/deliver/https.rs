@@ -1,29 +1,36 @@
 //! The transport: hyper over rustls, on sockets to guarded addresses.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use compliance_core::clock::{Clock, SystemClock};
+use compliance_core::clock::{Clock, SystemClock, Timestamp};
 use compliance_core::event::{Recorder, Sink};
+use compliance_core::random::SecureRandom;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use http::{HeaderValue, Request, Response};
+use http::request::Builder;
+use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
+use subtle::ConstantTimeEq as _;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::pool::{Connection, Pool};
-use super::tls::client_config;
-use super::{Answer, Attempt, BodyEnd, Deliver, DeliverReason, Outcome, TlsRoots, TlsVersions};
+#[cfg(feature = "http2")]
+use super::tls::Protocols;
+use super::tls::problem_under;
+use super::{
+    Answer, Attempt, BodyEnd, ClientCertificate, Deliver, DeliverReason, Outcome, TlsRoots, TlsVersions,
+};
 use crate::endpoint::WebhookEndpoint;
-use crate::guard::{Dialer, Guard, GuardedAddr, Resolve, SystemResolver};
+use crate::guard::{Dialer, DialerBuilder, Guard, GuardedAddr, Resolve, SystemResolver};
+use crate::handshake::{AllowedRate, CONSENT_LIFETIME, Challenge, Handshake, HandshakeError, OwnedEndpoint};
+use crate::sign::{MessageId, Signer, SigningKey};
 
-/// The most of an answer's head that is read, in bytes.
-const MAX_HEAD_LEN: usize = 32 * 1024;
+/// How many endpoints' consents are remembered; past that, some are asked again.
+const MAX_CONSENTS: usize = 10_000;
 
 /// How long each phase of an attempt may take. The sum of the defaults is 30 seconds, the longest Standard
 /// Webhooks recommends.
@@ -54,6 +61,9 @@ pub enum TransportError {
     /// What should be a certificate is none.
     #[error("expected at least one certificate authority in pem")]
     Certificate,
+    /// No private key, or not the certificate's.
+    #[error("expected the private key of the client certificate, in pem")]
+    PrivateKey,
     /// Nobody is trusted.
     #[error("no certificate authority is trusted")]
     NoRoots,
@@ -66,19 +76,20 @@ pub enum TransportError {
 }
 
 impl TransportError {
-    /// `deliver.certificate`, `deliver.no_roots`, `deliver.tls_config` or `deliver.user_agent`.
+    /// `deliver.certificate`, `deliver.no_roots`, `deliver.private_key`, `deliver.tls_config` or `deliver.user_agent`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::Certificate => "deliver.certificate",
             Self::NoRoots => "deliver.no_roots",
+            Self::PrivateKey => "deliver.private_key",
             Self::Tls => "deliver.tls_config",
             Self::UserAgent => "deliver.user_agent",
         }
     }
 }
 
-/// Delivers over HTTP/1.1 and TLS, to guarded addresses only.
+/// Delivers over HTTP and TLS, to guarded addresses only.
 ///
 /// Each attempt resolves the name once, lets the [`Guard`] judge every answer, dials only what passed, checks
 /// the socket's peer, authenticates the endpoint's own name, signs, and reads a bounded answer. It asks no
@@ -121,6 +132,15 @@ struct Inner<R> {
     limits: Limits,
     pool: Pool,
     user_agent: HeaderValue,
+    handshake: Option<Handshake>,
+    consents: Mutex<HashMap<Box<str>, Consent>>,
+}
+
+/// What an endpoint said, and until when it counts.
+#[derive(Clone, Copy)]
+struct Consent {
+    rate: AllowedRate,
+    until: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -135,21 +155,16 @@ struct Limits {
 #[derive(Clone)]
 #[must_use]
 pub struct HttpsTransportBuilder<R = SystemResolver> {
-    resolver: R,
-    guard: Guard,
-    clock: Arc<dyn Clock>,
-    roots: TlsRoots,
-    versions: TlsVersions,
+    dialer: DialerBuilder<R>,
     limits: Limits,
     user_agent: String,
-    recorder: Option<Arc<Recorder<Arc<dyn Sink>>>>,
+    handshake: Option<Handshake>,
 }
 
 impl<R> fmt::Debug for HttpsTransportBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpsTransportBuilder")
-            .field("guard", &self.guard)
-            .field("roots", &self.roots)
+            .field("dialer", &self.dialer)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
@@ -168,11 +183,7 @@ impl HttpsTransport {
     /// addresses and judges certificates.
     pub fn builder(clock: Arc<dyn Clock>) -> HttpsTransportBuilder {
         HttpsTransportBuilder {
-            resolver: SystemResolver,
-            guard: Guard::new(),
-            clock,
-            roots: TlsRoots::webpki(),
-            versions: TlsVersions::default(),
+            dialer: DialerBuilder::new(clock),
             limits: Limits {
                 timeouts: Timeouts::default(),
                 max_body_len: Self::DEFAULT_MAX_BODY_LEN,
@@ -180,7 +191,7 @@ impl HttpsTransport {
                 max_idle: Self::DEFAULT_MAX_IDLE,
             },
             user_agent: concat!("compliance-webhook/", env!("CARGO_PKG_VERSION")).to_owned(),
-            recorder: None,
+            handshake: None,
         }
     }
 
@@ -196,28 +207,55 @@ impl HttpsTransport {
 impl<R: Resolve> HttpsTransportBuilder<R> {
     /// Looks names up elsewhere.
     pub fn with_resolver<S: Resolve>(self, resolver: S) -> HttpsTransportBuilder<S> {
-        let Self { resolver: _, guard, clock, roots, versions, limits, user_agent, recorder } = self;
-        HttpsTransportBuilder { resolver, guard, clock, roots, versions, limits, user_agent, recorder }
+        let Self { dialer, limits, user_agent, handshake } = self;
+        HttpsTransportBuilder { dialer: dialer.with_resolver(resolver), limits, user_agent, handshake }
     }
 
     /// Judges answers with own addresses and NAT64 prefixes in mind.
-    pub fn with_guard(self, guard: Guard) -> Self {
-        Self { guard, ..self }
+    pub fn with_guard(mut self, guard: Guard) -> Self {
+        self.dialer.guard = guard;
+        self
     }
 
     /// Trusts other authorities.
-    pub fn with_roots(self, roots: TlsRoots) -> Self {
-        Self { roots, ..self }
+    pub fn with_roots(mut self, roots: TlsRoots) -> Self {
+        self.dialer.roots = roots;
+        self
     }
 
     /// Offers other TLS versions.
-    pub fn with_versions(self, versions: TlsVersions) -> Self {
-        Self { versions, ..self }
+    pub fn with_versions(mut self, versions: TlsVersions) -> Self {
+        self.dialer.versions = versions;
+        self
+    }
+
+    /// Shows this certificate to every endpoint that asks for one. Endpoints that must not see it need a transport of
+    /// their own.
+    pub fn with_client_certificate(mut self, certificate: ClientCertificate) -> Self {
+        self.dialer.client_certificate = Some(certificate);
+        self
+    }
+
+    /// Offers HTTP/2 before HTTP/1.1. One message at a time goes over each connection all the same, as each is checked
+    /// by itself.
+    #[cfg(feature = "http2")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "http2")))]
+    pub fn with_http2(mut self) -> Self {
+        self.dialer.protocols = Protocols::Http1And2;
+        self
+    }
+
+    /// Sends nothing to an endpoint that does not consent: each is asked once a day, before its first message. Without
+    /// consent an attempt ends with `deliver.no_consent`.
+    pub fn with_handshake(mut self, handshake: Handshake) -> Self {
+        self.handshake = Some(handshake);
+        self
     }
 
     /// Waits longer or shorter.
     pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
         self.limits.timeouts = timeouts;
+        self.dialer.timeouts = timeouts;
         self
     }
 
@@ -249,35 +287,75 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
 
     /// Records what the guard decides about each attempt: refusals and uses of an accepted risk always, passes as
     /// the recorder's policy says.
-    pub fn with_recorder(self, recorder: Arc<Recorder<Arc<dyn Sink>>>) -> Self {
-        Self { recorder: Some(recorder), ..self }
+    pub fn with_recorder(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>) -> Self {
+        self.dialer.recorder = Some(recorder);
+        self
     }
 
     /// The transport.
     ///
     /// # Errors
-    /// [`TransportError`] when nobody is trusted or the user agent is no header value.
+    /// [`TransportError`] when nobody is trusted, the user agent is no header value, or a client certificate is not its
+    /// key's.
     pub fn build(self) -> Result<HttpsTransport<R>, TransportError> {
-        if self.roots.is_empty() {
-            return Err(TransportError::NoRoots);
-        }
         let user_agent = HeaderValue::from_str(&self.user_agent).map_err(|_| TransportError::UserAgent)?;
-        let config = client_config(self.roots, self.versions, Arc::clone(&self.clock))?;
-        let tls = TlsConnector::from(Arc::new(config));
-        let timeouts = self.limits.timeouts;
         let inner = Inner {
-            dialer: Dialer::new(self.resolver, self.guard, self.clock, tls, timeouts, self.recorder),
+            dialer: self.dialer.build()?,
             limits: self.limits,
             pool: Pool::new(self.limits.max_idle),
             user_agent,
+            handshake: self.handshake,
+            consents: Mutex::default(),
         };
         Ok(HttpsTransport { inner: Arc::new(inner) })
     }
 }
 
+impl<R: Resolve> HttpsTransport<R> {
+    /// How often an endpoint wants to be sent to, if this transport has a [handshake](crate::handshake) and the endpoint's
+    /// consent: for whoever schedules attempts.
+    #[must_use]
+    pub fn allowed_rate(&self, endpoint: &WebhookEndpoint) -> Option<AllowedRate> {
+        self.inner.consent(endpoint).map(|consent| consent.rate)
+    }
+
+    /// Asks whoever runs `endpoint` to show that they have its secret: sends a signed random token, and takes nothing
+    /// but its [answer](Challenge::answer), with a status of 2xx and nothing else in the body. Do so before the first
+    /// message.
+    ///
+    /// # Errors
+    /// `handshake.challenge` when the answer is another, `handshake.no_consent` when this transport needs a consent and
+    /// has none, `handshake.unreachable` without an answer, `handshake.random` without random bytes.
+    pub async fn challenge(
+        &self,
+        endpoint: &WebhookEndpoint,
+        key: &SigningKey,
+        random: &dyn SecureRandom,
+    ) -> Result<OwnedEndpoint, HandshakeError> {
+        let challenge = Challenge::generate(random).map_err(|_| HandshakeError::Random)?;
+        let id = MessageId::generate(random).map_err(|_| HandshakeError::Random)?;
+        let (body, signer) = (challenge.body(), Signer::new(key));
+        let expected = challenge.answer(key);
+        let attempt = Attempt::new(endpoint, &id, body.as_bytes(), &signer);
+        // One more than the answer has shows what comes after it.
+        let answered = self.inner.attempt(attempt, expected.len().saturating_add(1)).await;
+        let answer = answered.map_err(|reason| match reason {
+            DeliverReason::NoConsent => HandshakeError::NoConsent,
+            _ => HandshakeError::Unreachable,
+        })?;
+        let found = answer.excerpt().unwrap_or_default();
+        let is_theirs = bool::from(expected.as_bytes().ct_eq(found));
+        if answer.is_success() && answer.body_end() == BodyEnd::Complete && is_theirs {
+            Ok(OwnedEndpoint { endpoint: endpoint.clone(), answered: self.inner.dialer.clock().now() })
+        } else {
+            Err(HandshakeError::Challenge)
+        }
+    }
+}
+
 impl<R: Resolve> Deliver for HttpsTransport<R> {
     async fn deliver(&self, attempt: Attempt<'_>) -> Outcome {
-        match self.inner.attempt(attempt).await {
+        match self.inner.attempt(attempt, self.inner.limits.excerpt_len).await {
             Ok(answer) => Outcome::Answered(answer),
             Err(reason) => Outcome::Unanswered(reason.into()),
         }
@@ -285,40 +363,73 @@ impl<R: Resolve> Deliver for HttpsTransport<R> {
 }
 
 impl<R: Resolve> Inner<R> {
-    async fn attempt(&self, attempt: Attempt<'_>) -> Result<Answer, DeliverReason> {
+    async fn attempt(&self, attempt: Attempt<'_>, excerpt_len: usize) -> Result<Answer, DeliverReason> {
         let endpoint = attempt.endpoint();
         let guarded = self.dialer.resolve(endpoint).await?;
-        while let Some(mut kept) = self.pool.take(endpoint, &guarded, self.dialer.clock().now()) {
+        if let Some(handshake) = &self.handshake
+            && self.consent(endpoint).is_none()
+        {
+            // Boxed: it happens once a day.
+            Box::pin(self.ask_consent(handshake, endpoint, &guarded)).await?;
+        }
+        let request = |http2| self.request(attempt, http2);
+        let (answer, _) = self.round(endpoint, &guarded, request, excerpt_len).await?;
+        Ok(answer)
+    }
+
+    /// One request and its answer, over a kept connection or a new one.
+    async fn round(
+        &self,
+        endpoint: &WebhookEndpoint,
+        guarded: &[GuardedAddr],
+        request: impl Fn(bool) -> Result<Request<Full<Bytes>>, DeliverReason>,
+        excerpt_len: usize,
+    ) -> Result<(Answer, HeaderMap), DeliverReason> {
+        while let Some(mut kept) = self.pool.take(endpoint, guarded, self.dialer.clock().now()) {
             if !kept.is_ready().await {
                 continue;
             }
-            match self.exchange(kept, attempt).await {
+            match self.exchange(kept, endpoint, &request, excerpt_len).await {
                 // The server closed it meanwhile. Should the message have arrived all the same, its id tells.
                 Err(Failed::Closed) => break,
                 done => return done.map_err(DeliverReason::from),
             }
         }
         // Boxed: it takes ten times the room of an attempt on a kept connection, which is nearly every one.
-        let opened = Box::pin(self.open(endpoint, &guarded)).await?;
-        self.exchange(opened, attempt).await.map_err(DeliverReason::from)
+        let opened = Box::pin(self.open(endpoint, guarded)).await?;
+        self.exchange(opened, endpoint, &request, excerpt_len).await.map_err(DeliverReason::from)
     }
 
     /// Sends one request and reads its answer.
-    async fn exchange(&self, mut connection: Connection, attempt: Attempt<'_>) -> Result<Answer, Failed> {
+    async fn exchange(
+        &self,
+        mut connection: Connection,
+        endpoint: &WebhookEndpoint,
+        request: impl Fn(bool) -> Result<Request<Full<Bytes>>, DeliverReason>,
+        excerpt_len: usize,
+    ) -> Result<(Answer, HeaderMap), Failed> {
         let deadline = Instant::now().checked_add(self.limits.timeouts.response);
         let deadline = deadline.ok_or(Failed::Otherwise(DeliverReason::Request))?;
-        let request = self.request(attempt).map_err(Failed::Otherwise)?;
+        let request = request(connection.is_http2()).map_err(Failed::Otherwise)?;
         let response = match timeout_at(deadline, connection.send(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) if error.is_parse() => return Err(Failed::Otherwise(DeliverReason::Response)),
-            Ok(Err(_)) => return Err(Failed::Closed),
+            Ok(Err(error)) => {
+                return Err(problem_under(&error)
+                    .map_or(Failed::Closed, |problem| Failed::Otherwise(DeliverReason::Tls(problem))));
+            }
             Err(_) => return Err(Failed::Otherwise(DeliverReason::ResponseTimeout)),
         };
-        let answer = self.read(&mut connection, response, deadline).await;
-        if answer.body_end() == BodyEnd::Complete {
-            self.pool.put(attempt.endpoint(), connection);
+        let (head, body) = response.into_parts();
+        let mut answer = Answer::new(head.status.as_u16());
+        if let Some(value) = head.headers.get(RETRY_AFTER) {
+            answer = answer.with_retry_after(value.as_bytes());
         }
-        Ok(answer)
+        let answer = self.read(&mut connection, answer, body, excerpt_len, deadline).await;
+        if answer.body_end() == BodyEnd::Complete {
+            self.pool.put(endpoint, connection);
+        }
+        Ok((answer, head.headers))
     }
 
     async fn open(
@@ -328,23 +439,77 @@ impl<R: Resolve> Inner<R> {
     ) -> Result<Connection, DeliverReason> {
         let (stream, peer) = self.dialer.connect(guarded).await?;
         let stream = self.dialer.secure(endpoint, stream).await?;
-        let mut http1 = http1::Builder::new();
-        let handshake = http1.max_buf_size(MAX_HEAD_LEN).handshake(TokioIo::new(stream));
-        let (sender, driver) = handshake.await.map_err(|_| DeliverReason::Response)?;
-        Ok(Connection::new(sender, driver, peer))
+        let opened = timeout(self.limits.timeouts.response, Connection::open(stream, peer)).await;
+        opened.map_err(|_| DeliverReason::ResponseTimeout)?.map_err(|_| DeliverReason::Response)
+    }
+
+    /// A consent that still counts.
+    fn consent(&self, endpoint: &WebhookEndpoint) -> Option<Consent> {
+        let consents = self.consents.lock().unwrap_or_else(PoisonError::into_inner);
+        consents.get(endpoint.as_str()).copied().filter(|consent| self.dialer.clock().now() < consent.until)
+    }
+
+    async fn ask_consent(
+        &self,
+        handshake: &Handshake,
+        endpoint: &WebhookEndpoint,
+        guarded: &[GuardedAddr],
+    ) -> Result<(), DeliverReason> {
+        let request = |http2| {
+            let request = self.address(Request::options(target(endpoint, http2)), endpoint, http2);
+            let mut request = request.header("webhook-request-origin", handshake.origin());
+            if let Some(rate) = handshake.rate() {
+                request = request.header("webhook-request-rate", rate.get());
+            }
+            request.body(Full::default()).map_err(|_| DeliverReason::Request)
+        };
+        let (answer, headers) = self.round(endpoint, guarded, request, 0).await?;
+        let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        let rate = handshake.read(answer.status(), fields).map_err(|_| DeliverReason::NoConsent)?;
+        let now = self.dialer.clock().now();
+        let consent = Consent { rate, until: now.saturating_add(CONSENT_LIFETIME) };
+        let mut consents = self.consents.lock().unwrap_or_else(PoisonError::into_inner);
+        if consents.len() >= MAX_CONSENTS {
+            consents.retain(|_, consent| now < consent.until);
+        }
+        if consents.len() >= MAX_CONSENTS {
+            consents.clear();
+        }
+        consents.insert(endpoint.as_str().into(), consent);
+        Ok(())
+    }
+
+    fn address(&self, request: Builder, endpoint: &WebhookEndpoint, http2: bool) -> Builder {
+        let request = if http2 { request } else { request.header(HOST, endpoint.authority()) };
+        request.header(USER_AGENT, &self.user_agent)
     }
 
     /// Signed here, when everything that takes time is behind.
-    fn request(&self, attempt: Attempt<'_>) -> Result<Request<Full<Bytes>>, DeliverReason> {
+    fn request(&self, attempt: Attempt<'_>, http2: bool) -> Result<Request<Full<Bytes>>, DeliverReason> {
         let endpoint = attempt.endpoint();
-        let signed = attempt.signer().sign(attempt.id(), self.dialer.clock().now(), attempt.payload());
+        let now = self.dialer.clock().now();
+        let signed = attempt.signer().sign(attempt.id(), now, attempt.payload());
         let signed = signed.map_err(|_| DeliverReason::Request)?;
-        let mut request = Request::post(endpoint.path_and_query())
-            .header(HOST, endpoint.authority())
-            .header(USER_AGENT, &self.user_agent)
+        let mut request = self
+            .address(Request::post(target(endpoint, http2)), endpoint, http2)
             .header(CONTENT_TYPE, attempt.content_type().as_str());
         for (name, value) in signed.pairs() {
             request = request.header(name, value);
+        }
+        if let Some(handshake) = &self.handshake {
+            request = request.header("webhook-request-origin", handshake.origin());
+        }
+        #[cfg(feature = "cloud-events")]
+        for (name, value) in attempt.binary_event().into_iter().flat_map(|event| event.headers()) {
+            request = request.header(name, value);
+        }
+        #[cfg(feature = "http-signatures")]
+        if let Some(signer) = attempt.http_signer() {
+            let (id, content_type) = (attempt.id(), attempt.content_type());
+            let signed = signer.sign(endpoint, id, content_type, now, attempt.payload());
+            for (name, value) in signed.map_err(|_| DeliverReason::Request)?.pairs() {
+                request = request.header(name, value);
+            }
         }
         let body = Full::new(Bytes::copy_from_slice(attempt.payload()));
         request.body(body).map_err(|_| DeliverReason::Request)
@@ -353,14 +518,11 @@ impl<R: Resolve> Inner<R> {
     async fn read(
         &self,
         connection: &mut Connection,
-        response: Response<Incoming>,
+        mut answer: Answer,
+        mut body: Incoming,
+        excerpt_len: usize,
         deadline: Instant,
     ) -> Answer {
-        let mut answer = Answer::new(response.status().as_u16());
-        if let Some(value) = response.headers().get(RETRY_AFTER) {
-            answer = answer.with_retry_after(value.as_bytes());
-        }
-        let mut body = response.into_body();
         let mut excerpt = Vec::new();
         let mut len = 0_usize;
         let end = loop {
@@ -371,18 +533,23 @@ impl<R: Resolve> Inner<R> {
                 Ok(Some(Ok(frame))) => frame,
             };
             let Ok(data) = frame.into_data() else { continue };
-            let wanted = self.limits.excerpt_len.saturating_sub(excerpt.len());
+            let wanted = excerpt_len.saturating_sub(excerpt.len());
             excerpt.extend(data.iter().take(wanted));
             len = len.saturating_add(data.len());
             if len > self.limits.max_body_len {
                 break BodyEnd::Capped;
             }
         };
-        if self.limits.excerpt_len > 0 {
+        if excerpt_len > 0 {
             answer = answer.with_excerpt(&excerpt);
         }
         answer.with_body_end(end)
     }
+}
+
+/// HTTP/2 has scheme and authority in it, HTTP/1.1 its path and query only.
+fn target(endpoint: &WebhookEndpoint, http2: bool) -> &str {
+    if http2 { endpoint.as_str() } else { endpoint.path_and_query() }
 }
 
 /// Why an exchange brought no answer.

@@ -20,13 +20,11 @@ pub use attempt::{Attempt, ContentType, ContentTypeError};
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "deliver")))]
 pub use https::{HttpsTransport, HttpsTransportBuilder, Timeouts, TransportError};
 pub use outcome::{Answer, BodyEnd, DeliverError, DeliverReason, Outcome, TlsProblem};
-#[cfg(feature = "connector")]
-pub(crate) use tls::client_config;
 #[cfg(feature = "deliver")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "deliver")))]
-pub use tls::{TlsRoots, TlsVersions};
+pub use tls::{ClientCertificate, TlsRoots, TlsVersions};
 #[cfg(feature = "deliver")]
-pub(crate) use tls::{problem as tls_problem, server_name};
+pub(crate) use tls::{Protocols, client_config, problem as tls_problem, server_name};
 
 /// Makes one attempt.
 pub trait Deliver: Send + Sync {

@@ -191,6 +191,9 @@ pub enum DeliverReason {
     /// No connection in time.
     #[error("could not connect in time")]
     ConnectTimeout,
+    /// The endpoint does not want to be sent to, as far as it says.
+    #[error("the endpoint did not consent to messages from this origin")]
+    NoConsent,
     /// No address may be dialled.
     #[error(transparent)]
     Guard(GuardReason),
@@ -221,6 +224,9 @@ pub enum DeliverReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsProblem {
+    /// Ours is not what it wants: none, another authority's, one that is over.
+    #[error("the endpoint refuses this sender's client certificate, configure one it accepts")]
+    ClientCertificate,
     /// Past its end, or before its start.
     #[error("the certificate is not valid at this time, renew it")]
     Expired,
@@ -244,11 +250,13 @@ impl Reason for DeliverReason {
             Self::Connect => reason_code!("deliver.connect"),
             Self::ConnectTimeout => reason_code!("deliver.connect_timeout"),
             Self::Guard(reason) => Reason::code(reason),
+            Self::NoConsent => reason_code!("deliver.no_consent"),
             Self::Request => reason_code!("deliver.request"),
             Self::Resolve => reason_code!("deliver.resolve"),
             Self::ResolveTimeout => reason_code!("deliver.resolve_timeout"),
             Self::Response => reason_code!("deliver.response"),
             Self::ResponseTimeout => reason_code!("deliver.response_timeout"),
+            Self::Tls(TlsProblem::ClientCertificate) => reason_code!("deliver.tls_client_certificate"),
             Self::Tls(TlsProblem::Expired) => reason_code!("deliver.tls_expired"),
             Self::Tls(TlsProblem::Issuer) => reason_code!("deliver.tls_issuer"),
             Self::Tls(TlsProblem::Name) => reason_code!("deliver.tls_name"),

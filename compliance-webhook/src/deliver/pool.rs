@@ -1,7 +1,7 @@
 //! Idle connections.
 
 use std::collections::HashMap;
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +14,10 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http1;
+#[cfg(feature = "http2")]
+use hyper::client::conn::http2;
+#[cfg(feature = "http2")]
+use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -33,26 +37,62 @@ const MAX_CONNECTIONS: usize = 1024;
 
 /// One connection on which a TLS session for one endpoint's name stands.
 ///
-/// It has no task of its own: whoever waits for an answer drives it. An idle one stands still, and what came
-/// meanwhile, its end first of all, is seen when it is used again. Dropping it closes it.
+/// Over HTTP/1.1 it has no task of its own: whoever waits for an answer drives it. An idle one stands still, and what
+/// came meanwhile, its end first of all, is seen when it is used again. Over HTTP/2 a task reads what comes, within a
+/// small window. Dropping it closes it.
 pub(super) struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
+    sender: Sender,
     driver: Option<Driver>,
     peer: SocketAddr,
     opened: Instant,
     idle_since: Instant,
 }
 
-type Driver = Pin<Box<http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>>>;
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    #[cfg(feature = "http2")]
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
+
+type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// The most of an answer's head that is read, in bytes.
+const MAX_HEAD_LEN: usize = 32 * 1024;
+
+/// How far an HTTP/2 server may be ahead of what is read, in bytes: one body at the usual cap.
+#[cfg(feature = "http2")]
+const WINDOW: u32 = 64 * 1024;
 
 impl Connection {
-    pub(super) fn new(
-        sender: http1::SendRequest<Full<Bytes>>,
-        driver: http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>,
-        peer: SocketAddr,
-    ) -> Self {
+    /// Speaks what was agreed on in the handshake.
+    pub(super) async fn open(stream: TlsStream<TcpStream>, peer: SocketAddr) -> hyper::Result<Self> {
+        #[cfg(feature = "http2")]
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            let mut http2 = http2::Builder::new(TokioExecutor::new());
+            http2.initial_stream_window_size(WINDOW).initial_connection_window_size(WINDOW);
+            #[expect(clippy::cast_possible_truncation, reason = "a constant far below")]
+            http2.max_header_list_size(MAX_HEAD_LEN as u32);
+            let (sender, driver) = http2.handshake(TokioIo::new(stream)).await?;
+            return Ok(Self::new(Sender::Http2(sender), Box::pin(driver), peer));
+        }
+        let mut http1 = http1::Builder::new();
+        http1.max_buf_size(MAX_HEAD_LEN);
+        let (sender, driver) = http1.handshake(TokioIo::new(stream)).await?;
+        Ok(Self::new(Sender::Http1(sender), Box::pin(driver), peer))
+    }
+
+    fn new(sender: Sender, driver: Driver, peer: SocketAddr) -> Self {
         let now = Instant::now();
-        Self { sender, driver: Some(Box::pin(driver)), peer, opened: now, idle_since: now }
+        Self { sender, driver: Some(driver), peer, opened: now, idle_since: now }
+    }
+
+    /// Whether requests carry whole URLs and no `Host`.
+    pub(super) fn is_http2(&self) -> bool {
+        match self.sender {
+            Sender::Http1(_) => false,
+            #[cfg(feature = "http2")]
+            Sender::Http2(_) => true,
+        }
     }
 
     /// Whether it may take a request now.
@@ -62,22 +102,22 @@ impl Connection {
             Poll::Ready(())
         })
         .await;
-        self.driver.is_some() && self.sender.is_ready()
+        let ready = match &self.sender {
+            Sender::Http1(sender) => sender.is_ready(),
+            #[cfg(feature = "http2")]
+            Sender::Http2(sender) => sender.is_ready(),
+        };
+        self.driver.is_some() && ready
     }
 
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
         let Self { sender, driver, .. } = self;
-        let mut sent = pin!(sender.send_request(request));
-        poll_fn(|cx| {
-            if let Poll::Ready(sent) = sent.as_mut().poll(cx) {
-                return Poll::Ready(sent);
-            }
-            drive(driver, cx);
-            // Driving it may have brought the answer, and its end always brings one.
-            sent.as_mut().poll(cx)
-        })
-        .await
+        match sender {
+            Sender::Http1(sender) => until(sender.send_request(request), driver).await,
+            #[cfg(feature = "http2")]
+            Sender::Http2(sender) => until(sender.send_request(request), driver).await,
+        }
     }
 
     /// The next piece of a body that comes over it.
@@ -96,12 +136,37 @@ impl Connection {
         drive(&mut self.driver, cx);
     }
 
+    fn is_closed(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_closed(),
+            #[cfg(feature = "http2")]
+            Sender::Http2(sender) => sender.is_closed(),
+        }
+    }
+
     fn is_fresh(&self) -> bool {
         self.driver.is_some()
-            && !self.sender.is_closed()
+            && !self.is_closed()
             && self.opened.elapsed() < MAX_AGE
             && self.idle_since.elapsed() < MAX_IDLE
     }
+}
+
+/// Waits for the head of an answer, and drives the connection meanwhile.
+async fn until(
+    sent: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    driver: &mut Option<Driver>,
+) -> hyper::Result<Response<Incoming>> {
+    let mut sent = pin!(sent);
+    poll_fn(|cx| {
+        if let Poll::Ready(sent) = sent.as_mut().poll(cx) {
+            return Poll::Ready(sent);
+        }
+        drive(driver, cx);
+        // Driving it may have brought the answer, and its end always brings one.
+        sent.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// How it ended shows in the answer.

@@ -9,9 +9,11 @@ use compliance_core::clock::{Clock, Timestamp};
 use rustls::client::ClientConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{AlertDescription, CertificateError, RootCertStore, SupportedProtocolVersion};
+
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{TlsProblem, TransportError};
 use crate::endpoint::{EndpointHost, WebhookEndpoint};
@@ -52,6 +54,23 @@ impl TlsRoots {
         Self(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
     }
 
+    /// The operating system's list, as it is now. Renewed with the system; read again with each call.
+    ///
+    /// # Errors
+    /// `deliver.no_roots` when the system has none that can be read.
+    ///
+    /// # Security
+    /// Whoever administers the machine decides, `SSL_CERT_FILE` and `SSL_CERT_DIR` included, as do interception proxies
+    /// that installed an authority of their own.
+    #[cfg(feature = "platform-roots")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "platform-roots")))]
+    pub fn platform() -> Result<Self, TransportError> {
+        let mut roots = RootCertStore::empty();
+        // Some systems have one or two that no strict parser takes; the others count.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() { Err(TransportError::NoRoots) } else { Ok(Self(roots)) }
+    }
+
     /// Nobody. Add an authority, or every endpoint is refused.
     #[must_use]
     pub fn none() -> Self {
@@ -85,18 +104,65 @@ impl fmt::Debug for TlsRoots {
     }
 }
 
+/// Which versions of HTTP are offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocols {
+    Http1,
+    #[cfg(feature = "http2")]
+    Http1And2,
+}
+
+/// What this sender shows to endpoints that ask who connects: a certificate with its chain, and its key.
+///
+/// `Debug` shows nothing of the key.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<PrivateKeyDer<'static>>,
+}
+
+impl ClientCertificate {
+    /// Reads both from PEM: the chain with the certificate itself first, and a PKCS #8, PKCS #1 or SEC 1 key.
+    ///
+    /// # Errors
+    /// `deliver.certificate` when there is no certificate or one is none, `deliver.private_key` when there is no key.
+    pub fn from_pem(chain: &str, key: &SecretString) -> Result<Self, TransportError> {
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let chain = chain.ok().filter(|chain| !chain.is_empty()).ok_or(TransportError::Certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes());
+        Ok(Self { chain, key: Arc::new(key.map_err(|_| TransportError::PrivateKey)?) })
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientCertificate({}, [redacted])", self.chain.len())
+    }
+}
+
 pub(crate) fn client_config(
     roots: TlsRoots,
     versions: TlsVersions,
+    protocols: Protocols,
+    certificate: Option<ClientCertificate>,
     clock: Arc<dyn Clock>,
 ) -> Result<ClientConfig, TransportError> {
     let provider = Arc::new(ring::default_provider());
-    let mut config = ClientConfig::builder_with_details(provider, Arc::new(CertificateTime(clock)))
+    let config = ClientConfig::builder_with_details(provider, Arc::new(CertificateTime(clock)))
         .with_protocol_versions(versions.list())
         .map_err(|_| TransportError::Tls)?
-        .with_root_certificates(roots.0)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        .with_root_certificates(roots.0);
+    let mut config = match certificate {
+        None => config.with_no_client_auth(),
+        Some(ClientCertificate { chain, key }) => {
+            config.with_client_auth_cert(chain, key.clone_key()).map_err(|_| TransportError::PrivateKey)?
+        }
+    };
+    config.alpn_protocols = match protocols {
+        Protocols::Http1 => vec![b"http/1.1".to_vec()],
+        #[cfg(feature = "http2")]
+        Protocols::Http1And2 => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+    };
     Ok(config)
 }
 
@@ -119,6 +185,19 @@ pub(crate) fn server_name(endpoint: &WebhookEndpoint) -> Option<ServerName<'stat
     }
 }
 
+/// The TLS error under an HTTP one: in TLS 1.3, an endpoint refuses a client's certificate after the handshake.
+pub(crate) fn problem_under(error: &hyper::Error) -> Option<TlsProblem> {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        let io = error.downcast_ref::<io::Error>();
+        if let Some(io) = io.filter(|io| io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())) {
+            return Some(problem(io));
+        }
+        source = error.source();
+    }
+    None
+}
+
 /// Sorts a failed handshake by what its operator has to change.
 pub(crate) fn problem(error: &io::Error) -> TlsProblem {
     use rustls::Error;
@@ -138,6 +217,17 @@ pub(crate) fn problem(error: &io::Error) -> TlsProblem {
         Some(Error::AlertReceived(AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_)) => {
             TlsProblem::Version
         }
+        // What the other side says about a certificate is said about ours (RFC 8446 §6.2).
+        Some(Error::AlertReceived(
+            AlertDescription::AccessDenied
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate,
+        )) => TlsProblem::ClientCertificate,
         _ => TlsProblem::Other,
     }
 }

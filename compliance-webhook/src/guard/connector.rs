@@ -15,12 +15,11 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
-use super::{Dialer, Guard, Resolve, SystemResolver};
-use crate::deliver::{DeliverReason, Timeouts, TlsRoots, TlsVersions, TransportError, client_config};
+use super::{Dialer, DialerBuilder, Guard, Resolve, SystemResolver};
+use crate::deliver::{ClientCertificate, DeliverReason, Timeouts, TlsRoots, TlsVersions, TransportError};
 use crate::endpoint::{EndpointPolicy, EndpointReason};
 
 /// Connects over TLS to endpoints that pass an [`EndpointPolicy`], at addresses that pass a [`Guard`]: a
@@ -87,23 +86,16 @@ impl<R> fmt::Debug for GuardedConnector<R> {
 /// A [`GuardedConnector`] in the making.
 #[must_use]
 pub struct GuardedConnectorBuilder<R = SystemResolver> {
-    resolver: R,
     policy: EndpointPolicy,
-    guard: Guard,
-    clock: Arc<dyn Clock>,
-    roots: TlsRoots,
-    versions: TlsVersions,
-    timeouts: Timeouts,
-    recorder: Option<Arc<Recorder<Arc<dyn Sink>>>>,
+    dialer: DialerBuilder<R>,
 }
 
 impl<R> fmt::Debug for GuardedConnectorBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardedConnectorBuilder")
             .field("policy", &self.policy)
-            .field("guard", &self.guard)
-            .field("roots", &self.roots)
-            .finish_non_exhaustive()
+            .field("dialer", &self.dialer)
+            .finish()
     }
 }
 
@@ -111,24 +103,14 @@ impl GuardedConnector {
     /// System resolver, default endpoint policy and guard, Mozilla's roots, TLS 1.3. `clock` ages checked addresses and
     /// judges certificates and risk acceptances.
     pub fn builder(clock: Arc<dyn Clock>) -> GuardedConnectorBuilder {
-        GuardedConnectorBuilder {
-            resolver: SystemResolver,
-            policy: EndpointPolicy::new(),
-            guard: Guard::new(),
-            clock,
-            roots: TlsRoots::webpki(),
-            versions: TlsVersions::default(),
-            timeouts: Timeouts::default(),
-            recorder: None,
-        }
+        GuardedConnectorBuilder { policy: EndpointPolicy::new(), dialer: DialerBuilder::new(clock) }
     }
 }
 
 impl<R: Resolve> GuardedConnectorBuilder<R> {
     /// Looks names up elsewhere.
     pub fn with_resolver<S: Resolve>(self, resolver: S) -> GuardedConnectorBuilder<S> {
-        let Self { resolver: _, policy, guard, clock, roots, versions, timeouts, recorder } = self;
-        GuardedConnectorBuilder { resolver, policy, guard, clock, roots, versions, timeouts, recorder }
+        GuardedConnectorBuilder { policy: self.policy, dialer: self.dialer.with_resolver(resolver) }
     }
 
     /// Takes other hosts and ports than the default policy. A [report-only](EndpointPolicy::with_enforcement) policy
@@ -138,28 +120,39 @@ impl<R: Resolve> GuardedConnectorBuilder<R> {
     }
 
     /// Judges answers with own addresses and NAT64 prefixes in mind.
-    pub fn with_guard(self, guard: Guard) -> Self {
-        Self { guard, ..self }
+    pub fn with_guard(mut self, guard: Guard) -> Self {
+        self.dialer.guard = guard;
+        self
     }
 
     /// Trusts other authorities.
-    pub fn with_roots(self, roots: TlsRoots) -> Self {
-        Self { roots, ..self }
+    pub fn with_roots(mut self, roots: TlsRoots) -> Self {
+        self.dialer.roots = roots;
+        self
     }
 
     /// Offers other TLS versions.
-    pub fn with_versions(self, versions: TlsVersions) -> Self {
-        Self { versions, ..self }
+    pub fn with_versions(mut self, versions: TlsVersions) -> Self {
+        self.dialer.versions = versions;
+        self
+    }
+
+    /// Shows this certificate to every host that asks for one.
+    pub fn with_client_certificate(mut self, certificate: ClientCertificate) -> Self {
+        self.dialer.client_certificate = Some(certificate);
+        self
     }
 
     /// Waits longer or shorter. `response` is the client's own affair and not looked at.
-    pub fn with_timeouts(self, timeouts: Timeouts) -> Self {
-        Self { timeouts, ..self }
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.dialer.timeouts = timeouts;
+        self
     }
 
     /// Records every decision: refusals and uses of an accepted risk always, passes as the recorder's policy says.
-    pub fn with_recorder(self, recorder: Arc<Recorder<Arc<dyn Sink>>>) -> Self {
-        Self { recorder: Some(recorder), ..self }
+    pub fn with_recorder(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>) -> Self {
+        self.dialer.recorder = Some(recorder);
+        self
     }
 
     /// The connector.
@@ -167,13 +160,8 @@ impl<R: Resolve> GuardedConnectorBuilder<R> {
     /// # Errors
     /// [`TransportError`] when nobody is trusted.
     pub fn build(self) -> Result<GuardedConnector<R>, TransportError> {
-        if self.roots.is_empty() {
-            return Err(TransportError::NoRoots);
-        }
-        let config = client_config(self.roots, self.versions, Arc::clone(&self.clock))?;
-        let tls = TlsConnector::from(Arc::new(config));
-        let dialer = Dialer::new(self.resolver, self.guard, self.clock, tls, self.timeouts, self.recorder);
-        Ok(GuardedConnector { inner: Arc::new(Inner { policy: self.policy, dialer }) })
+        let inner = Inner { policy: self.policy, dialer: self.dialer.build()? };
+        Ok(GuardedConnector { inner: Arc::new(inner) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! From an endpoint to a TLS session with it: resolve, judge, connect, authenticate.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -14,8 +15,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::nat64::Nat64Discovery;
-use super::{Guard, GuardError, GuardedAddr, Resolve};
-use crate::deliver::{DeliverReason, Timeouts, server_name, tls_problem};
+use super::{Guard, GuardError, GuardedAddr, Resolve, SystemResolver};
+use crate::deliver::{
+    ClientCertificate, DeliverReason, Protocols, Timeouts, TlsRoots, TlsVersions, TransportError,
+    client_config, server_name, tls_problem,
+};
 use crate::endpoint::{EndpointHost, WebhookEndpoint};
 
 /// The way out of this crate, shared by the transport and the connector.
@@ -29,18 +33,85 @@ pub(crate) struct Dialer<R> {
     nat64: Nat64Discovery,
 }
 
-impl<R> Dialer<R> {
-    pub(crate) fn new(
-        resolver: R,
-        guard: Guard,
-        clock: Arc<dyn Clock>,
-        tls: TlsConnector,
-        timeouts: Timeouts,
-        recorder: Option<Arc<Recorder<Arc<dyn Sink>>>>,
-    ) -> Self {
-        Self { resolver, guard, clock, tls, timeouts, recorder, nat64: Nat64Discovery::default() }
+/// A [`Dialer`] in the making: what the transport's builder and the connector's have in common.
+#[derive(Clone)]
+pub(crate) struct DialerBuilder<R> {
+    pub(crate) resolver: R,
+    pub(crate) guard: Guard,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) roots: TlsRoots,
+    pub(crate) versions: TlsVersions,
+    pub(crate) protocols: Protocols,
+    pub(crate) client_certificate: Option<ClientCertificate>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) recorder: Option<Arc<Recorder<Arc<dyn Sink>>>>,
+}
+
+impl DialerBuilder<SystemResolver> {
+    /// System resolver, default guard, Mozilla's roots, TLS 1.3, HTTP/1.1.
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            resolver: SystemResolver,
+            guard: Guard::new(),
+            clock,
+            roots: TlsRoots::webpki(),
+            versions: TlsVersions::default(),
+            protocols: Protocols::Http1,
+            client_certificate: None,
+            timeouts: Timeouts::default(),
+            recorder: None,
+        }
+    }
+}
+
+impl<R> DialerBuilder<R> {
+    pub(crate) fn with_resolver<S>(self, resolver: S) -> DialerBuilder<S> {
+        let Self { resolver: _, guard, clock, roots, versions, protocols, client_certificate, .. } = self;
+        let Self { timeouts, recorder, .. } = self;
+        DialerBuilder {
+            resolver,
+            guard,
+            clock,
+            roots,
+            versions,
+            protocols,
+            client_certificate,
+            timeouts,
+            recorder,
+        }
     }
 
+    pub(crate) fn build(self) -> Result<Dialer<R>, TransportError> {
+        if self.roots.is_empty() {
+            return Err(TransportError::NoRoots);
+        }
+        let clock = Arc::clone(&self.clock);
+        let config =
+            client_config(self.roots, self.versions, self.protocols, self.client_certificate, clock)?;
+        Ok(Dialer {
+            resolver: self.resolver,
+            guard: self.guard,
+            clock: self.clock,
+            tls: TlsConnector::from(Arc::new(config)),
+            timeouts: self.timeouts,
+            recorder: self.recorder,
+            nat64: Nat64Discovery::default(),
+        })
+    }
+}
+
+impl<R> fmt::Debug for DialerBuilder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DialerBuilder")
+            .field("guard", &self.guard)
+            .field("roots", &self.roots)
+            .field("versions", &self.versions)
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R> Dialer<R> {
     pub(crate) fn guard(&self) -> &Guard {
         &self.guard
     }

@@ -35,7 +35,7 @@ use crate::endpoint::{EndpointHost, RiskCover, WebhookEndpoint};
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "connector")))]
 pub use connector::{ConnectError, GuardedConnector, GuardedConnectorBuilder, GuardedStream};
 #[cfg(feature = "deliver")]
-pub(crate) use dial::Dialer;
+pub(crate) use dial::{Dialer, DialerBuilder};
 pub use error::{GuardError, GuardReason};
 #[cfg(feature = "hickory")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "hickory")))]

@@ -98,6 +98,14 @@ impl SigningKey {
         SecretString::from(text.as_str())
     }
 
+    /// The HMAC of a whole text.
+    #[cfg(feature = "http-signatures")]
+    pub(crate) fn mac(&self, message: &[u8]) -> [u8; TAG_LEN] {
+        let mut mac = self.keyed.clone();
+        mac.update(message);
+        mac.finalize().into_bytes().into()
+    }
+
     /// The HMAC of `id.timestamp.payload`.
     pub(crate) fn tag(&self, id: &[u8], timestamp: &[u8], payload: &[u8]) -> [u8; TAG_LEN] {
         let mut mac = self.keyed.clone();
@@ -152,6 +160,10 @@ pub enum KeyErrorKind {
     /// Not canonical base64.
     #[error("is not padded base64 after its prefix")]
     Encoding,
+    /// An id that is none.
+    #[cfg(feature = "http-signatures")]
+    #[error("has an id that is not 1 to 128 visible ascii characters without quote and backslash")]
+    KeyId,
     /// Too short or too long.
     #[error("is {found} bytes, expected {min} to {max}", min = SigningKey::MIN_LEN, max = SigningKey::MAX_LEN)]
     Length {
@@ -185,7 +197,7 @@ impl KeyError {
         self.kind
     }
 
-    /// `sign.key_encoding`, `sign.key_length`, `sign.key_pair`, `sign.key_point` or `sign.key_prefix`.
+    /// `sign.key_encoding`, `sign.key_id`, `sign.key_length`, `sign.key_pair`, `sign.key_point` or `sign.key_prefix`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.kind {
@@ -193,6 +205,8 @@ impl KeyError {
             KeyErrorKind::Ed25519Length { .. }
             | KeyErrorKind::Length { .. }
             | KeyErrorKind::SecretLength { .. } => "sign.key_length",
+            #[cfg(feature = "http-signatures")]
+            KeyErrorKind::KeyId => "sign.key_id",
             KeyErrorKind::Pair => "sign.key_pair",
             KeyErrorKind::Point => "sign.key_point",
             KeyErrorKind::Prefix => "sign.key_prefix",

@@ -7,6 +7,8 @@
 //! Standard Webhooks, as of 2026-08-17, "Signature scheme"; RFC 2104; FIPS 198-1; RFC 8032.
 
 mod ed25519;
+#[cfg(feature = "http-signatures")]
+mod http_signature;
 mod id;
 mod key;
 mod sender;
@@ -17,6 +19,11 @@ use compliance_core::clock::Timestamp;
 
 pub(crate) use ed25519::SIGNATURE_LEN;
 pub use ed25519::{Ed25519Key, VerifyingKey};
+#[cfg(feature = "http-signatures")]
+pub(crate) use http_signature::{Base, TAG, Target, normal_authority};
+#[cfg(feature = "http-signatures")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "http-signatures")))]
+pub use http_signature::{HttpSignedHeaders, HttpSigner, KeyId};
 pub use id::{MessageId, MessageIdError, MessageIdErrorKind};
 pub use key::{KeyError, KeyErrorKind, SigningKey};
 pub use sender::SenderKey;

@@ -51,6 +51,15 @@ impl SenderKey {
         }
     }
 
+    /// The bare signature of a whole text.
+    #[cfg(feature = "http-signatures")]
+    pub(crate) fn sign_bytes(&self, message: &[u8]) -> Vec<u8> {
+        match &self.0 {
+            Kind::Ed25519(key) => key.sign(message).to_vec(),
+            Kind::Shared(key) => key.mac(message).to_vec(),
+        }
+    }
+
     /// How many bytes [`sign`](Self::sign) appends.
     pub(super) fn entry_len(&self) -> usize {
         match &self.0 {

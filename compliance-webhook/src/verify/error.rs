@@ -46,9 +46,18 @@ impl Reason for VerifyError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyReason {
+    /// For another host.
+    #[error("the request is for another host")]
+    Authority,
     /// The body is longer than the verifier takes.
     #[error("the body is longer than this verifier takes")]
     BodyLength,
+    /// The signature covers too little, or what it may not.
+    #[error("the signature does not cover what makes the message, or covers what is not taken")]
+    Component,
+    /// The body is not the one digested.
+    #[error("the content digest is not the body's")]
+    Digest,
     /// A header came twice.
     #[error("a webhook header came more than once")]
     HeaderDuplicate,
@@ -61,6 +70,9 @@ pub enum VerifyReason {
     /// The id is none.
     #[error("the id has a dot or a character that is not visible ascii, or is too long")]
     Id,
+    /// No such key.
+    #[error("the signature names no known key")]
+    KeyId,
     /// No signature of a known scheme.
     #[error("the signature header has no signature of a known scheme")]
     Scheme,
@@ -87,11 +99,15 @@ pub enum VerifyReason {
 impl Reason for VerifyReason {
     fn code(&self) -> ReasonCode {
         match self {
+            Self::Authority => reason_code!("verify.authority"),
             Self::BodyLength => reason_code!("verify.body_length"),
+            Self::Component => reason_code!("verify.component"),
+            Self::Digest => reason_code!("verify.digest"),
             Self::HeaderDuplicate => reason_code!("verify.header_duplicate"),
             Self::HeaderLength => reason_code!("verify.header_length"),
             Self::HeaderMissing => reason_code!("verify.header_missing"),
             Self::Id => reason_code!("verify.id"),
+            Self::KeyId => reason_code!("verify.key_id"),
             Self::Scheme => reason_code!("verify.scheme"),
             Self::Signature => reason_code!("verify.signature"),
             Self::SignatureSyntax => reason_code!("verify.signature_syntax"),
@@ -112,6 +128,9 @@ impl Reason for VerifyReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifierError {
+    /// No host.
+    #[error("expected a host, and a port where it is not 443")]
+    Authority,
     /// No header names the delivery.
     #[error("this provider sends no header that names the delivery")]
     NoDeliveryId,
@@ -124,10 +143,11 @@ pub enum VerifierError {
 }
 
 impl VerifierError {
-    /// `verifier.no_delivery_id`, `verifier.tolerance` or `verifier.too_many_keys`.
+    /// `verifier.authority`, `verifier.no_delivery_id`, `verifier.tolerance` or `verifier.too_many_keys`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Authority => "verifier.authority",
             Self::NoDeliveryId => "verifier.no_delivery_id",
             Self::Tolerance => "verifier.tolerance",
             Self::TooManyKeys => "verifier.too_many_keys",

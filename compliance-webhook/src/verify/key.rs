@@ -37,6 +37,27 @@ impl ReceiverKey {
     }
 }
 
+#[cfg(feature = "http-signatures")]
+impl ReceiverKey {
+    /// As RFC 9421 §6.2.2 names it.
+    pub(super) fn algorithm(&self) -> &'static str {
+        match self.0 {
+            Kind::Public(_) => "ed25519",
+            Kind::Shared(_) => "hmac-sha256",
+        }
+    }
+
+    /// Whether it is the bare signature of a whole text.
+    pub(super) fn matches(&self, message: &[u8], signature: &[u8]) -> bool {
+        use subtle::ConstantTimeEq as _;
+
+        match &self.0 {
+            Kind::Public(key) => signature.try_into().is_ok_and(|signature| key.matches(message, signature)),
+            Kind::Shared(key) => key.mac(message).ct_eq(signature).into(),
+        }
+    }
+}
+
 impl From<SigningKey> for ReceiverKey {
     fn from(key: SigningKey) -> Self {
         Self(Kind::Shared(key))

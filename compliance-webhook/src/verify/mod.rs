@@ -10,6 +10,7 @@
 //! | [`Verifier::shopify`] | [`ProviderScheme`], `X-Shopify-Hmac-SHA256` | body |
 //! | [`Verifier::slack`] | [`ProviderScheme`], `X-Slack-Signature` | time, body |
 //! | [`Verifier::stripe`] | [`ProviderScheme`], `Stripe-Signature` | time, body |
+//! | `Verifier::http_signatures` (feature `http-signatures`) | HTTP message signatures, RFC 9421 | method, target, headers, body, time |
 //!
 //! Each takes the body away and gives it back only inside a [`Verified`] message. For Standard Webhooks, in order:
 //!
@@ -28,6 +29,8 @@
 mod decision;
 mod error;
 mod headers;
+#[cfg(feature = "http-signatures")]
+mod http_signature;
 mod key;
 mod provider;
 #[cfg(feature = "receiver")]
@@ -51,6 +54,9 @@ use window::Window;
 
 pub use decision::{Received, VerifyDecision};
 pub use error::{VerifierError, VerifyError, VerifyReason};
+#[cfg(feature = "http-signatures")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "http-signatures")))]
+pub use http_signature::HttpSignatures;
 pub use key::ReceiverKey;
 pub use provider::{Provider, ProviderScheme, ProviderSecret};
 #[cfg(feature = "receiver")]

@@ -1,11 +1,16 @@
 //! Attempts over real sockets and TLS, on loopback.
 #![cfg(feature = "deliver")]
 
+mod client_certificate;
 #[cfg(feature = "connector")]
 mod connector;
 mod discovery;
+mod faults;
+mod handshake;
 #[cfg(feature = "hickory")]
 mod hickory;
+#[cfg(feature = "http2")]
+mod http2;
 mod receiver;
 mod redirects;
 
@@ -508,5 +513,59 @@ fn content_types_are_header_values() {
         ("a/ü", false),
     ] {
         assert_eq!(ContentType::parse(text).is_ok(), ok, "{text:?}");
+    }
+}
+
+#[cfg(feature = "http-signatures")]
+#[tokio::test]
+async fn a_request_may_be_signed_as_rfc_9421_has_it_too() {
+    use compliance_webhook::sign::{HttpSigner, KeyId};
+    use compliance_webhook::verify::RequestHead;
+
+    let authority = Authority::new();
+    let certificate = authority.issue(&Certificate::for_name(NAME));
+    let receiver = Receiver::start(certificate, Script::answer(b"HTTP/1.1 204 Ok\r\n\r\n")).await;
+    let (key, key_id) = (SigningKey::parse(SECRET).unwrap(), KeyId::parse("billing").unwrap());
+    let http_signer = HttpSigner::new(key_id.clone(), key.clone());
+    let endpoint = endpoint(receiver.port(), "/in?team=7");
+    let (id, signer) = (MessageId::parse("msg_1").unwrap(), signer());
+    let attempt = Attempt::new(&endpoint, &id, PAYLOAD, &signer).with_http_signer(&http_signer);
+    check(&transport(&authority).build().unwrap().deliver(attempt).await, "deliver.delivered");
+
+    let request = &receiver.requests()[0];
+    let fields = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let head = RequestHead::new("POST", "/in?team=7", fields.clone());
+    let verifier = Verifier::http_signatures(endpoint.authority(), key_id, key.clone()).unwrap();
+    let verified = verifier.verify(&head, &request.body[..], now());
+    assert_eq!(verified.unwrap().message().id(), &id);
+    assert!(Verifier::new(key).verify(fields, &request.body[..], now()).is_ok());
+}
+
+#[cfg(feature = "cloud-events")]
+#[tokio::test]
+async fn an_event_in_binary_mode_has_its_attributes_as_headers() {
+    use compliance_webhook::cloud_event::CloudEvent;
+
+    let authority = Authority::new();
+    let certificate = authority.issue(&Certificate::for_name(NAME));
+    let receiver = Receiver::start(certificate, Script::answer(b"HTTP/1.1 204 Ok\r\n\r\n")).await;
+    let id = MessageId::parse("msg_1").unwrap();
+    let event =
+        CloudEvent::new(id.clone(), "/accounts", "created").unwrap().with_json(b"{}").unwrap().binary();
+    let (endpoint, signer) = (endpoint(receiver.port(), "/"), signer());
+    let attempt = Attempt::new(&endpoint, &id, PAYLOAD, &signer).with_binary_event(&event);
+    check(&transport(&authority).build().unwrap().deliver(attempt).await, "deliver.delivered");
+    let request = &receiver.requests()[0];
+    assert_eq!(request.header("ce-source"), Some("/accounts"));
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.body, b"{}");
+}
+
+#[cfg(feature = "platform-roots")]
+#[test]
+fn the_systems_authorities_are_some_or_an_error() {
+    match TlsRoots::platform() {
+        Ok(roots) => assert_ne!(format!("{roots:?}"), "TlsRoots(0)"),
+        Err(error) => assert_eq!(error.code(), "deliver.no_roots"),
     }
 }

@@ -3,10 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -45,7 +48,17 @@ impl Certificate {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::from_params(CertificateParams::default())
+    }
+
+    /// Of another name than [`new`](Self::new) has.
+    pub(crate) fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        Self::from_params(params)
+    }
+
+    fn from_params(mut params: CertificateParams) -> Self {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
@@ -56,12 +69,21 @@ impl Authority {
         self.pem.clone()
     }
 
+    /// Certificate and key, both in PEM.
+    pub(crate) fn issue_pem(&self, certificate: &Certificate) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let signed = certificate.0.signed_by(&key, &self.issuer).unwrap();
+        (signed.pem(), key.serialize_pem())
+    }
+
     pub(crate) fn issue(&self, certificate: &Certificate) -> Identity {
         let key = KeyPair::generate().unwrap();
         let signed = certificate.0.signed_by(&key, &self.issuer).unwrap();
         Identity { chain: vec![signed.der().clone()], key: key.into() }
     }
 }
+
+pub(crate) type Reply = Arc<dyn Fn(&Received) -> Vec<u8> + Send + Sync>;
 
 #[derive(Clone)]
 pub(crate) enum Script {
@@ -75,6 +97,16 @@ pub(crate) enum Script {
     },
     HangBeforeTls,
     PlainText,
+    /// Writes these bytes after each request, then resets the connection.
+    AnswerAndReset(Arc<[u8]>),
+    /// Answers 200 with so many pieces of so many bytes, pausing before each.
+    Endless {
+        piece: usize,
+        pieces: usize,
+        pause: Option<Duration>,
+    },
+    /// Answers each request with what this says, then closes.
+    Reply(Reply),
 }
 
 impl Script {
@@ -115,6 +147,7 @@ pub(crate) struct Receiver {
 #[derive(Default)]
 struct Seen {
     connections: AtomicUsize,
+    written: AtomicUsize,
     requests: Mutex<Vec<Received>>,
 }
 
@@ -138,13 +171,29 @@ impl Receiver {
         script: Script,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Self {
+        let config = builder(versions).with_no_client_auth().with_single_cert(identity.chain, identity.key);
+        Self::serve(address, port, config.unwrap(), script).await
+    }
+
+    /// Takes connections of clients with a certificate of `authority` only.
+    pub(crate) async fn start_for_clients(
+        identity: Identity,
+        script: Script,
+        authority: &Authority,
+        tls12: bool,
+    ) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(identity.chain, identity.key)
-            .unwrap();
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let version = if tls12 { &rustls::version::TLS12 } else { &rustls::version::TLS13 };
+        let config = builder(&[version]).with_client_cert_verifier(verifier);
+        let config = config.with_single_cert(identity.chain, identity.key).unwrap();
+        Self::serve("127.0.0.1", 0, config, script).await
+    }
+
+    async fn serve(address: &str, port: u16, config: ServerConfig, script: Script) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind((address.parse::<IpAddr>().unwrap(), port)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -161,9 +210,28 @@ impl Receiver {
         self.seen.connections.load(Ordering::SeqCst)
     }
 
+    /// How many bytes of an endless body the sender took.
+    pub(crate) fn written(&self) -> usize {
+        self.seen.written.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn requests(&self) -> Vec<Received> {
         self.seen.requests.lock().unwrap().clone()
     }
+}
+
+fn builder(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap()
+}
+
+/// TLS 1.3 for anybody.
+#[cfg(feature = "http2")]
+pub(crate) fn server_config(identity: Identity) -> ServerConfig {
+    let builder = builder(&[&rustls::version::TLS13]).with_no_client_auth();
+    builder.with_single_cert(identity.chain, identity.key).unwrap()
 }
 
 impl Drop for Receiver {
@@ -184,6 +252,11 @@ async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, script: Script, see
     let (bytes, hang) = match script {
         Script::Answer { bytes, hang } => (bytes, hang),
         Script::KeepAlive { requests } => return keep_alive(stream, acceptor, requests, &seen).await,
+        Script::AnswerAndReset(bytes) => return answer_and_reset(stream, acceptor, &bytes, &seen).await,
+        Script::Endless { piece, pieces, pause } => {
+            return endless(stream, acceptor, piece, pieces, pause, &seen).await;
+        }
+        Script::Reply(reply) => return answer_with(stream, acceptor, reply, &seen).await,
         Script::HangBeforeTls => return std::future::pending().await,
         Script::PlainText => return stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap_or_default(),
     };
@@ -214,6 +287,51 @@ async fn keep_alive(stream: TcpStream, acceptor: TlsAcceptor, requests: usize, s
     let _ = read(&mut stream, None).await;
 }
 
+async fn answer_and_reset(stream: TcpStream, acceptor: TlsAcceptor, bytes: &[u8], seen: &Seen) {
+    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    let Some(request) = read(&mut stream, None).await else { return };
+    seen.requests.lock().unwrap().push(request);
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.flush().await;
+    // Until the client has read the answer: it speaks, or hangs up, next.
+    let mut next = [0];
+    let _ = tokio::time::timeout(Duration::from_millis(50), stream.read(&mut next)).await;
+    let _ = stream.get_ref().0.set_zero_linger();
+}
+
+async fn endless(
+    stream: TcpStream,
+    acceptor: TlsAcceptor,
+    piece: usize,
+    pieces: usize,
+    pause: Option<Duration>,
+    seen: &Seen,
+) {
+    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    let Some(request) = read(&mut stream, None).await else { return };
+    seen.requests.lock().unwrap().push(request);
+    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    let chunk = [format!("{piece:x}\r\n").into_bytes(), vec![b'x'; piece], b"\r\n".to_vec()].concat();
+    for _ in 0..pieces {
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+        if stream.write_all(&chunk).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+        seen.written.fetch_add(piece, Ordering::SeqCst);
+    }
+}
+
+async fn answer_with(stream: TcpStream, acceptor: TlsAcceptor, reply: Reply, seen: &Seen) {
+    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+    let Some(request) = read(&mut stream, None).await else { return };
+    let bytes = reply(&request);
+    seen.requests.lock().unwrap().push(request);
+    let _ = stream.write_all(&bytes).await;
+    let _ = stream.shutdown().await;
+}
+
 async fn read(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), sni: Option<String>) -> Option<Received> {
     let mut bytes = Vec::new();
     let head_len = loop {
@@ -232,7 +350,7 @@ async fn read(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), sni: Option<St
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let mut request = Received { sni, line, headers, body: bytes.split_off(head_len) };
-    let len: usize = request.header("content-length").unwrap().parse().unwrap();
+    let len: usize = request.header("content-length").map_or(0, |len| len.parse().unwrap());
     while request.body.len() < len {
         if stream.read_buf(&mut request.body).await.ok()? == 0 {
             return None;
