@@ -19,7 +19,6 @@ mod without {
     impl Customs {
         pub(crate) fn find(&self, _: &str, _: &mut Vec<Hit>) {}
 
-        #[cfg(feature = "tracing")]
         pub(crate) fn is_empty(&self) -> bool {
             true
         }
@@ -171,7 +170,6 @@ mod with {
             }
         }
 
-        #[cfg(feature = "tracing")]
         pub(crate) fn is_empty(&self) -> bool {
             self.0.is_empty()
         }

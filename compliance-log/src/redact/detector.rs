@@ -225,9 +225,10 @@ fn pseudonym_len(text: &[u8]) -> Option<usize> {
 /// The length of the placeholder that starts `text`, if one does.
 pub(crate) fn placeholder_len(text: &[u8]) -> Option<usize> {
     let Some(rest) = text.strip_prefix(b"[") else { return pseudonym_len(text) };
-    let name = rest.split(|byte| *byte == b']').next()?;
-    if name.len() > 16 || name.len() == rest.len() {
+    if !rest.first().is_some_and(u8::is_ascii_uppercase) {
         return None;
     }
+    let end = rest.iter().take(17).position(|byte| *byte == b']')?;
+    let name = rest.get(..end)?;
     NAMES.has_exactly(name).then(|| name.len().saturating_add(2))
 }

@@ -11,6 +11,7 @@ use super::detector::placeholder_len;
 use super::lexicon::{Cue, Lead, lexicon, secret_suffix};
 use super::rule::Rules;
 use super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
+use super::timestamp::timestamp_end;
 
 /// How deep encodings may be nested before the text is dropped instead of passed.
 pub(crate) const MAX_DEPTH: u8 = 4;
@@ -27,26 +28,45 @@ pub(crate) fn find(
     depth: u8,
     hits: &mut Vec<Hit>,
 ) -> Result<(), TooDeep> {
-    customs.find(text, hits);
-    let mut windows = Windows::new(Text::new(text), lexicon());
-    match windows.next(!field.is_empty()) {
-        Some(first) => find_from(text, field, customs, depth, hits, (windows, first)),
-        None => Ok(()),
-    }
+    let mut windows = windows(text, field);
+    find_from(text, field, customs, depth, hits, &mut windows)
 }
 
-/// As [`find`], from the first window on in which there may be something.
-fn find_from(
+/// The windows of a text.
+#[inline(always)]
+pub(crate) fn windows<'t>(text: &'t str, field: &[Cue]) -> Windows<'t> {
+    let source = Text::new(text);
+    let from = if field.is_empty() { timestamp_end(source) } else { 0 };
+    Windows::new(source, from, lexicon())
+}
+
+/// As [`find`], in the windows of a text.
+pub(crate) fn find_from(
     text: &str,
     field: &[Cue],
     customs: &Customs,
     depth: u8,
     hits: &mut Vec<Hit>,
-    (windows, first): (Windows<'_>, Anchors),
+    windows: &mut Windows<'_>,
 ) -> Result<(), TooDeep> {
+    customs.find(text, hits);
+    let Some(first) = windows.next(!field.is_empty()) else { return Ok(()) };
     let mut hidden = Vec::new();
     let mut scan = Scan::new(text, field, hits);
-    let encoded = pass(&mut scan, &mut hidden, windows, first);
+    let encoded = pass(&mut scan, &mut hidden, first, |announced| windows.next(announced));
+    find_rest(text, field, customs, depth, hits, hidden, encoded)
+}
+
+/// What a pass leaves: runs that may hide text, and text that may be encoded.
+pub(crate) fn find_rest(
+    text: &str,
+    field: &[Cue],
+    customs: &Customs,
+    depth: u8,
+    hits: &mut Vec<Hit>,
+    hidden: Vec<(usize, usize)>,
+    encoded: bool,
+) -> Result<(), TooDeep> {
     for (start, end) in hidden {
         base64(text, (start, end), customs, depth, hits)?;
     }
@@ -93,17 +113,17 @@ fn base64(
 
 /// One pass over the bytes: detectors run at anchors. Tells whether anything may be encoded: a percent sign, backslash,
 /// ampersand or character outside ASCII that may stand for another.
-fn pass(
+pub(crate) fn pass(
     scan: &mut Scan<'_, '_>,
     hidden: &mut Vec<(usize, usize)>,
-    mut windows: Windows<'_>,
     first: Anchors,
+    mut following: impl FnMut(bool) -> Option<Anchors>,
 ) -> bool {
     let mut place = Place::default();
     let mut next = Some(first);
     while let Some(anchors) = next {
         window(scan, hidden, &anchors, &mut place);
-        next = windows.next(scan.has_cues());
+        next = following(scan.has_cues());
     }
     place.encoded
 }
@@ -210,8 +230,9 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
 fn number(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
     let end = text.run_end(at, DIGIT, 25);
-    if text.at(end) == b'.' && end.wrapping_sub(at) <= 3 {
-        network::ipv4(scan, at);
+    let address = text.at(end) == b'.' && end.wrapping_sub(at) <= 3 && network::ipv4(scan, at);
+    if address && !scan.has_cues() {
+        return;
     }
     if end.wrapping_sub(at) >= 6 && (text.is(end, UPPER | LOWER) || matches!(text.at(end), b'-' | b'+')) {
         identity::numbered(scan, at);
@@ -340,21 +361,28 @@ pub(crate) fn merge(text: &str, hits: &mut Vec<Hit>) {
     });
 }
 
-/// Rewrites `text` by the rules of the merged hits; with the length of what stands in each one's place.
-pub(crate) fn rewrite(text: &str, hits: &[Hit], rules: &Rules) -> (String, Vec<usize>) {
+/// Rewrites `text` by the rules of the merged hits; where `lengths` are wanted, with the length of what stands in each one's
+/// place.
+pub(crate) fn rewrite(
+    text: &str,
+    hits: &[Hit],
+    rules: &Rules,
+    mut lengths: Option<&mut Vec<usize>>,
+) -> String {
     let source = Text::new(text);
-    let mut written = String::with_capacity(text.len());
-    let mut lengths = Vec::with_capacity(hits.len());
+    let mut written = String::with_capacity(text.len().saturating_add(16));
     let mut at = 0;
     for hit in hits {
         written.push_str(source.str(at, hit.start));
         let start = written.len();
         rules.write(hit, source.str(hit.start, hit.end), &mut written);
-        lengths.push(written.len().saturating_sub(start));
+        if let Some(lengths) = &mut lengths {
+            lengths.push(written.len().saturating_sub(start));
+        }
         at = hit.end;
     }
     written.push_str(source.str(at, text.len()));
-    (written, lengths)
+    written
 }
 
 /// The nearest character boundary at or before `at`.

@@ -13,12 +13,15 @@ mod escape;
 mod json;
 mod lexicon;
 mod metrics;
+#[cfg(test)]
+mod reference;
 mod rule;
 #[cfg(feature = "toml")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "toml")))]
 mod rules_file;
 mod stream;
 mod text;
+mod timestamp;
 mod words;
 
 use std::borrow::Cow;
@@ -26,6 +29,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::anchor::Windows;
 pub use self::builder::RedactorBuilder;
 use self::custom::Customs;
 #[cfg(feature = "custom")]
@@ -179,7 +183,11 @@ impl Redactor {
     /// back as `[DROPPED]`. The result holds nothing that this redactor finds: redacting it again changes nothing.
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.work(text, &Field::default(), None)
+        if self.rules.counters.is_none() {
+            self.rewrite(text, &Field::default(), None)
+        } else {
+            self.work(text, &Field::default(), None)
+        }
     }
 
     /// As [`redact`](Self::redact), with the places that changed.
@@ -267,15 +275,45 @@ impl Redactor {
         if self.rules.report_only { Cow::Borrowed(text) } else { redacted }
     }
 
+    #[inline(always)]
     fn rewrite<'t>(&self, text: &'t str, field: &Field<'_>, spans: Option<&mut Vec<Span>>) -> Cow<'t, str> {
+        let mut windows = engine::windows(text, &field.cues);
+        // Most texts end here: there is no place in them where a value may be.
+        if text.len() <= Self::MAX_LEN
+            && !windows.seek(!field.cues.is_empty())
+            && !field.keyed
+            && self.rules.customs.is_empty()
+        {
+            return Cow::Borrowed(text);
+        }
+        self.rewrite_from(text, field, &mut windows, spans)
+    }
+
+    /// As [`rewrite`](Self::rewrite), from the first place on where a value may be.
+    #[inline(never)]
+    fn rewrite_from<'t>(
+        &self,
+        text: &'t str,
+        field: &Field<'_>,
+        first: &mut Windows<'t>,
+        spans: Option<&mut Vec<Span>>,
+    ) -> Cow<'t, str> {
         let mut current = Cow::Borrowed(text);
         let mut edits = Edits::default();
-        let mut hits: Vec<Hit> = Vec::new();
+        let mut hits: Vec<Hit> = Vec::with_capacity(8);
         let mut stable = false;
-        for _ in 0..Self::MAX_ROUNDS {
+        for round in 0..Self::MAX_ROUNDS {
             hits.clear();
-            if current.len() > Self::MAX_LEN || field.find(&current, &self.rules.customs, &mut hits).is_err()
-            {
+            if current.len() > Self::MAX_LEN {
+                break;
+            }
+            let found = if round == 0 {
+                field.find(text, first, &self.rules.customs, &mut hits)
+            } else {
+                let mut windows = engine::windows(&current, &field.cues);
+                field.find(&current, &mut windows, &self.rules.customs, &mut hits)
+            };
+            if found.is_err() {
                 break;
             }
             hits.retain(|hit| self.rules.of(hit.detector) != Rule::Keep);
@@ -284,8 +322,9 @@ impl Redactor {
                 break;
             }
             engine::merge(&current, &mut hits);
-            let (rewritten, lengths) = engine::rewrite(&current, &hits, &self.rules);
-            if spans.is_some() {
+            let mut lengths = spans.is_some().then(Vec::new);
+            let rewritten = engine::rewrite(&current, &hits, &self.rules, lengths.as_mut());
+            if let Some(lengths) = lengths {
                 edits.note(&hits, &lengths);
             }
             if rewritten == current {
@@ -332,8 +371,14 @@ impl<'n> Field<'n> {
         field
     }
 
-    fn find(&self, value: &str, customs: &Customs, hits: &mut Vec<Hit>) -> Result<(), engine::TooDeep> {
-        engine::find(value, &self.cues, customs, engine::MAX_DEPTH, hits)?;
+    fn find(
+        &self,
+        value: &str,
+        windows: &mut Windows<'_>,
+        customs: &Customs,
+        hits: &mut Vec<Hit>,
+    ) -> Result<(), engine::TooDeep> {
+        engine::find_from(value, &self.cues, customs, engine::MAX_DEPTH, hits, windows)?;
         if !self.keyed || value.is_empty() {
             return Ok(());
         }

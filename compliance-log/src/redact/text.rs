@@ -154,7 +154,8 @@ impl<'t> Text<'t> {
     /// The end of the run of `classes` that starts at `at`, at most `limit` bytes on.
     pub(crate) fn run_end(self, at: usize, classes: u8, limit: usize) -> usize {
         let run = self.bytes().get(at..).unwrap_or(&[]);
-        at.saturating_add(run.iter().take(limit).take_while(|byte| is(**byte, classes)).count())
+        let run = run.get(..limit).unwrap_or(run);
+        at.saturating_add(run.iter().position(|byte| !is(*byte, classes)).unwrap_or(run.len()))
     }
 
     /// The start of the run of `classes` that ends at `at`, at most `limit` bytes back.

@@ -1,21 +1,22 @@
 //! Sets of words that are known when the crate is compiled.
 
-/// A set of words. Most words that are in none are told by their length and their first and last letter.
+/// A set of words, up to 255 of them. Where a word may stand is told by its length and its first and last letter.
 pub(crate) struct WordSet {
     words: &'static [&'static str],
-    known: [u64; CELLS],
+    /// One more than a word's index, at the word's place or behind it; 0 for none.
+    slots: [u8; SLOTS],
 }
 
-const CELLS: usize = 16;
+const SLOTS: usize = 512;
 
-/// A cell and a bit for a word that is not empty.
-const fn place(length: usize, first: u8, last: u8) -> (usize, u64) {
+/// The place of a word that is not empty.
+const fn place(length: usize, first: u8, last: u8) -> usize {
     let hash = length
         .wrapping_mul(0x9e5)
         .wrapping_add((first | 0x20) as usize)
         .wrapping_mul(0x1f3)
         .wrapping_add((last | 0x20) as usize);
-    (hash >> 6 & (CELLS - 1), 1 << (hash & 63))
+    (hash ^ (hash >> 9)) & (SLOTS - 1)
 }
 
 impl WordSet {
@@ -23,36 +24,48 @@ impl WordSet {
     #[expect(
         clippy::indexing_slicing,
         clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
         reason = "const code has neither `get` nor iterators, and fails when it is compiled"
     )]
     pub(crate) const fn new(words: &'static [&'static str]) -> Self {
-        let mut known = [0; CELLS];
+        assert!(words.len() < 256, "an index has eight bits");
+        let mut slots = [0; SLOTS];
         let mut at = 0;
         while at < words.len() {
             let word = words[at].as_bytes();
-            let (cell, bit) = place(word.len(), word[0], word[word.len() - 1]);
-            known[cell] |= bit;
+            let mut slot = place(word.len(), word[0], word[word.len() - 1]);
+            while slots[slot] != 0 {
+                slot = (slot + 1) & (SLOTS - 1);
+            }
             at += 1;
+            slots[slot] = at as u8;
         }
-        Self { words, known }
+        Self { words, slots }
     }
 
     #[inline]
-    fn may_have(&self, word: &[u8]) -> bool {
+    fn find(&self, word: &[u8], same: impl Fn(&[u8]) -> bool) -> bool {
         let (Some(first), Some(last)) = (word.first(), word.last()) else { return false };
-        let (cell, bit) = place(word.len(), *first, *last);
-        self.known.get(cell).is_some_and(|cell| cell & bit != 0)
+        let mut slot = place(word.len(), *first, *last);
+        loop {
+            let index = self.slots.get(slot).copied().unwrap_or(0);
+            let Some(index) = usize::from(index).checked_sub(1) else { return false };
+            if self.words.get(index).is_some_and(|known| same(known.as_bytes())) {
+                return true;
+            }
+            slot = slot.wrapping_add(1) & (SLOTS - 1);
+        }
     }
 
     /// Whether `word` is in the set, whatever the case of its ASCII letters.
     #[inline]
     pub(crate) fn has(&self, word: &[u8]) -> bool {
-        self.may_have(word) && self.words.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word))
+        self.find(word, |known| known.eq_ignore_ascii_case(word))
     }
 
     /// Whether exactly `word` is in the set.
     #[inline]
     pub(crate) fn has_exactly(&self, word: &[u8]) -> bool {
-        self.may_have(word) && self.words.iter().any(|known| known.as_bytes() == word)
+        self.find(word, |known| known == word)
     }
 }

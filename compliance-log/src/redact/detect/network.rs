@@ -6,12 +6,12 @@ use super::super::detector::Detector;
 use super::super::text::{DIGIT, HEX, LETTER, LOWER, Text, UPPER};
 use super::Scan;
 
-/// An IPv4 address whose first digit stands at `start`.
-pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) {
+/// An IPv4 address whose first digit stands at `start`. Tells whether one stands there, be it kept or not.
+pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) -> bool {
     let text = scan.text;
-    let Some((address, end)) = read_ipv4(text, start) else { return };
+    let Some((address, end)) = read_ipv4(text, start) else { return false };
     if kept_v4(address) {
-        return;
+        return true;
     }
     let before = text.before(start);
     // `1.2.3.4.5` and `v1.2.3.4` are versions, `::1.2.3.4` belongs to an IPv6 address.
@@ -22,6 +22,7 @@ pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) {
     if !glued && !network && !scan.is_reference(start) {
         scan.hit(start, end, Detector::Ipv4);
     }
+    true
 }
 
 /// Four decimal octets with points between and a boundary after them.

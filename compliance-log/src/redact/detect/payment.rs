@@ -194,15 +194,42 @@ const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
     (b"YE", 30),
 ];
 
+/// The same by the places of both letters in the alphabet, 0 for none.
+const IBAN_LENGTH: [[u8; 32]; 32] = iban_length();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
+)]
+const fn iban_length() -> [[u8; 32]; 32] {
+    let mut table = [[0; 32]; 32];
+    let mut at = 0;
+    while at < IBAN_LENGTHS.len() {
+        let (country, length) = IBAN_LENGTHS[at];
+        table[(country[0] & 31) as usize][(country[1] & 31) as usize] = length as u8;
+        at += 1;
+    }
+    table
+}
+
 /// An IBAN whose country code stands at `start`, in one run or in groups.
 pub(crate) fn iban(scan: &mut Scan<'_, '_>, start: usize) {
     let text = scan.text;
     if text.is_before(start, LETTER | DIGIT) {
         return;
     }
-    let country = [text.at(start).to_ascii_uppercase(), text.at(start.wrapping_add(1)).to_ascii_uppercase()];
-    let Some((_, length)) = IBAN_LENGTHS.iter().find(|(code, _)| **code == country) else { return };
-    if let Some(end) = iban_end(text, start, *length)
+    let second = start.wrapping_add(1);
+    if !text.is(start, UPPER | LOWER) || !text.is(second, UPPER | LOWER) {
+        return;
+    }
+    let letter = |at| usize::from(text.at(at) & 31);
+    let length = IBAN_LENGTH.get(letter(start)).and_then(|row| row.get(letter(second))).copied().unwrap_or(0);
+    if length == 0 {
+        return;
+    }
+    if let Some(end) = iban_end(text, start, usize::from(length))
         && (mod_97(text.slice(start, end)) || scan.announced(Cue::Iban, start) == Announced::Adjacent)
     {
         scan.hit(start, end, Detector::Iban);

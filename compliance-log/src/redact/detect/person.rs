@@ -53,6 +53,11 @@ fn place(text: Text<'_>, naming: Naming, start: usize, end: usize) -> Option<usi
             at = at.wrapping_add(1);
         }
         Naming::Role => {
+            let small = text.at(at) == b' '
+                && matches!(
+                    text.at(at.wrapping_add(1)) | 0x20,
+                    b'a' | b't' | b'f' | b'n' | b'i' | b'd' | b'v'
+                );
             for word in [
                 b" an ".as_slice(),
                 b" to ",
@@ -64,7 +69,7 @@ fn place(text: Text<'_>, naming: Naming, start: usize, end: usize) -> Option<usi
                 b" de ",
                 b" von ",
             ] {
-                if text.has_any_case(at, word) {
+                if small && text.has_any_case(at, word) {
                     at = at.wrapping_add(word.len()).wrapping_sub(1);
                     break;
                 }
@@ -179,6 +184,7 @@ static TITLES: WordSet = WordSet::new(&[
     "sra",
     "srta",
     "dhr",
+    "heer",
     "mevr",
     "mevrouw",
     "hr",

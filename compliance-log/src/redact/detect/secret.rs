@@ -37,6 +37,9 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
     let text = scan.text;
     let Some(name_end) = name_end(text, end) else { return };
     let Some(value) = assigned(text, start, name_end) else { return };
+    if key == Key::Any && is_plain(text, value) && !guards(previous_segment(text, start)) {
+        return;
+    }
     let Some((from, to, closed)) = extent(text, value, key) else { return };
     let found = text.slice(from, to);
     if key == Key::Any && closed && found.len() < 8 {
@@ -165,11 +168,11 @@ fn extent(text: Text<'_>, at: usize, key: Key) -> Option<(usize, usize, bool)> {
     if key == Key::Authorization {
         return authorization(text, at);
     }
-    let mut to = at;
+    let mut to = text.run_end(at, BASE64, usize::MAX);
     while !text.is(to, SPACE) {
         let byte = text.at(to);
         if is(byte, BASE64) {
-            to = to.wrapping_add(1);
+            to = text.run_end(to, BASE64, usize::MAX);
             continue;
         }
         let next = text.at(to.wrapping_add(1));
@@ -322,6 +325,38 @@ fn is_secret(key: Key, segment: &[u8], value: &[u8], quoted: bool) -> bool {
         Key::Any => value.len() >= 20 && mixed && has(UPPER) && has(LOWER),
         Key::Cookie => false,
     }
+}
+
+/// Whether the word at `start` is `key` or `auth`, and what is assigned to it is no secret: the key of a cache, the name of
+/// a module. Only that is told which [`keyed`] would find nothing in.
+#[inline]
+pub(crate) fn is_idle(text: Text<'_>, start: usize) -> bool {
+    let end = if text.has(start, b"key") {
+        start.wrapping_add(3)
+    } else if text.has(start, b"auth") {
+        start.wrapping_add(4)
+    } else {
+        return false;
+    };
+    let value = match (text.at(end), text.at(end.wrapping_add(1))) {
+        (b'=', _) => end.wrapping_add(1),
+        (b':', b' ') => end.wrapping_add(2),
+        _ => return false,
+    };
+    is_plain(text, value) && !guards(previous_segment(text, start))
+}
+
+/// Whether what stands at `at` up to the next space is short, or hexadecimal with dashes at most: nothing that any key keeps.
+fn is_plain(text: Text<'_>, at: usize) -> bool {
+    let mut end = text.run_end(at, HEX, LIMIT);
+    while text.at(end) == b'-' && end.wrapping_sub(at) < LIMIT {
+        end = text.run_end(end.wrapping_add(1), HEX, LIMIT);
+    }
+    if end.wrapping_sub(at) < 8 && text.is(end, LOWER) {
+        end = text.run_end(at, LETTER, 8);
+    }
+    let length = end.wrapping_sub(at);
+    length > 0 && length < LIMIT && text.is(end, SPACE)
 }
 
 /// Whether a value is hexadecimal with dashes at most: a digest or a UUID, the key of a cache.

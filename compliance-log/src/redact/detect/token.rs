@@ -249,8 +249,24 @@ fn pem(scan: &mut Scan<'_, '_>, begin: usize) {
     scan.open_hit(Open::Prefixed, start, end, Detector::PemKey);
 }
 
-/// Whether a run of base64 may hide text: it has letters of both cases or digits, and is no hexadecimal.
+/// Whether a run of base64 may hide text: it has letters of both cases, and its first bytes are those of a text.
 pub(crate) fn may_hide_text(run: &[u8]) -> bool {
     let has = |classes: u8| run.iter().any(|byte| is(*byte, classes));
-    has(UPPER) && has(LOWER)
+    starts_text(run) && has(UPPER) && has(LOWER)
+}
+
+/// Whether the first six bytes that a run of base64 stands for may start a text without control characters.
+fn starts_text(run: &[u8]) -> bool {
+    let sextet = |byte: &u8| match byte {
+        b'A'..=b'Z' => byte.wrapping_sub(b'A'),
+        b'a'..=b'z' => byte.wrapping_sub(b'a').wrapping_add(26),
+        b'0'..=b'9' => byte.wrapping_sub(b'0').wrapping_add(52),
+        b'+' | b'-' => 62,
+        _ => 63,
+    };
+    let Some(head) = run.first_chunk::<8>() else { return true };
+    let bits = head.iter().fold(0_u64, |bits, byte| (bits << 6) | u64::from(sextet(byte)));
+    let [_, _, bytes @ ..] = bits.to_be_bytes();
+    bytes.iter().all(|byte| *byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r'))
+        && std::str::from_utf8(&bytes).map_or_else(|error| error.error_len().is_none(), |_| true)
 }

@@ -1,0 +1,195 @@
+//! The words that announce a value, in the languages logs are written in.
+
+use super::super::detect::secret::Key;
+use super::{Cue, Naming};
+
+pub(super) const CUES: &[(Cue, &str)] = &[
+    (Cue::Aadhaar, "aadhaar aadhar uid uidai आधार"),
+    (Cue::Ahv, "ahv avs ahvn13 navs oasi nss sozialversicherungsnummer versichertennummer"),
+    (
+        Cue::Birth,
+        "dob born birth birthday birthdate dateofbirth geboren geburtsdatum geburtstag geb geborene né née \
+         naissance nacimiento nacido nacida nascimento nascido nascida nascita nato nata geboortedatum geboorte \
+         urodzenia urodzony urodzona narození narozen narozena narodenia född födelsedatum født fødselsdato \
+         syntymäaika syntynyt fødd születési рождения родился doğum γέννησης \
+         födelsedag fødselsdag fechanacimiento datanascita născut născută nașterii született születésű \
+         születésnap rođen rođena rođenja narodený narodená rojen rojena rojstva doğumlu gimimo dzimis \
+         sündinud γεννήθηκε роден родена народився народження народилася нарадзіўся 生年月日 出生日期 생년월일 الميلاد \
+         לידה जन्म ngàysinh lahir naixement jaiotze dateofborn dobirth geburtsdat",
+    ),
+    (Cue::Bsn, "bsn burgerservicenummer sofinummer sofi"),
+    (
+        Cue::Card,
+        "card cc pan creditcard cardnumber cardno ccnum ccnumber kreditkarte kreditkartennummer kartennummer karte \
+         carte tarjeta cartão cartao carta kaart kaartnummer creditcardnummer karta karty kort kortnummer kartnummer \
+         luottokortti visa mastercard amex maestro карта карты \
+         kártya kártyaszám cartea kartica kartice kartı kredi bankkort betalkort betaalkaart kaardi kortelės \
+         κάρτα картата картку платёжная",
+    ),
+    (Cue::Cf, "codicefiscale fiscale cf"),
+    (Cue::Cnpj, "cnpj"),
+    (Cue::Cpf, "cpf"),
+    (Cue::Cpr, "cpr cprnr cprnummer personnummer"),
+    (Cue::Cvv, "cvv cvc cvv2 cvc2 csc cid kartenprüfnummer prüfnummer cryptogramme"),
+    (Cue::Dni, "dni nif documento identidad"),
+    (Cue::Ein, "ein fein employer"),
+    (Cue::Fnr, "fødselsnummer fodselsnummer fnr personnummer fødselsnr"),
+    (
+        Cue::Geo,
+        "lat latitude lon lng long longitude breitengrad längengrad coordinates coords gps geo location",
+    ),
+    (Cue::Hetu, "hetu henkilötunnus henkilotunnus"),
+    (Cue::Iban, "iban"),
+    (Cue::IdCard, "personalausweis personalausweisnummer ausweis ausweisnummer ausweisnr perso"),
+    (Cue::Itin, "itin"),
+    (Cue::Mac, "mac bssid hwaddr ether lladdr"),
+    (Cue::Medicare, "medicare"),
+    (
+        Cue::National,
+        "ssn nationalid identitynumber idnumber nationalidentity identificatienummer identiteitsnummer pps ppsn \
+         curp rut tckn kimlik egn cnp emso oib jmbg amka personalnummer ausweisnummer isikukood \
+         taj adóazonosító asmenskodas asmens personaskods αφμ αμκα afm matricule инн снилс егн \
+         рнокпп sifra tcno tckimlik vergi dowodu osobistego",
+    ),
+    (Cue::Nhs, "nhs nhsnumber"),
+    (Cue::Nie, "nie"),
+    (Cue::Nif, "nif contribuinte nipc"),
+    (Cue::Nino, "nino ni nin insurance"),
+    (Cue::Nir, "nir insee sécu secu sociale vitale"),
+    (Cue::Nrn, "rijksregister rijksregisternummer rijksregisternr nrn niss insz registre national"),
+    (Cue::Pan, "pan pancard"),
+    (
+        Cue::Passport,
+        "passport passportno passportnumber reisepass reisepassnummer pass passnummer passeport pasaporte passaporte \
+         passaporto paspoort paspoortnummer paszport paszportu pas pasu passi passnr cestovní паспорт паспорта \
+         passinumero passin útlevél útlevélszám pașaport pasaport putovnica putovnice potni pasaportu pasas \
+         pase diavatirio διαβατήριο паспорту",
+    ),
+    (
+        Cue::Patient,
+        "patient patientid patientin mrn pat patiënt paciente paziente pacient pacjent patientnummer versichertennr \
+         versichertennummer patientennummer patientennr krankenversichertennummer kvnr member memberid \
+         subscriber beneficiary chart medical pasient potilas \
+         potilasnumero journalnummer journalnr utente beteg pacientul pacijent bolnik hasta ασθενής пациент \
+         paciento patsient",
+    ),
+    (Cue::Pesel, "pesel peselu"),
+    (
+        Cue::Phone,
+        "phone phonenumber telephone tel telefon telefoon telefono teléfono telefone téléphone telephon telefonnummer \
+         telefoonnummer telefonnr telnr telno mobile mobil mobiel mobiltelefon mobilnummer mobilní móvil movil mobilny \
+         cell cellphone cellular celular cellulare handy handynummer handynr gsm fax telefax sms whatsapp signal call \
+         called calling caller calls dial dialed dialled rang ring rufnummer rückruf angerufen anruf kontakt contact \
+         contacto contatto contato rappeler joignable joindre appeler appel appelé portable fixe belde bellen gebeld \
+         bereikbaar telefonu telefonní kom komórka komórkowy puhelin puhelinnumero matkapuhelin tlf telf tfn llamar \
+         llamada llamó dzwonił zadzwonił dzwoniła volal volala soitti ringte ligar ligou chiamare chiamato chiamata recapito numer msisdn hotline msg texted ringde \
+         телефон тел звонок мобильный τηλέφωνο κινητό τηλ 电话 手机 電話 携帯 전화 هاتف फोन טלפון ruf tél \
+         telefonszám mobilszám telefonul sunat mobitel cep puh puhelinnro telefoninumber \
+         telefonas tālrunis kiváltott hívott kapcsolat kontaktszám llame llamado chiami telefonato telefonou \
+         zavolal телефону дзвінок κιν",
+    ),
+    (Cue::Personnummer, "personnummer personnr pnr samordningsnummer"),
+    (Cue::RodneCislo, "rodné rodne rč rc rodného číslo cislo"),
+    (Cue::Rvnr, "rvnr sozialversicherungsnummer rentenversicherungsnummer svnr"),
+    (Cue::Sin, "sin nas"),
+    (Cue::Ssn, "ssn ssnumber socialsecurity socialsecuritynumber security tin taxpayer"),
+    (Cue::Svnr, "svnr svnummer sozialversicherungsnummer versicherungsnummer sv"),
+    (
+        Cue::Tax,
+        "steuer steuerid steuernummer steueridentifikationsnummer idnr steueridnr tin identifikationsnummer idnummer \
+         tax taxid",
+    ),
+    (Cue::Tfn, "tfn"),
+    (Cue::Vat, "vat ust ustid ustidnr umsatzsteuer mwst vatid vatin vatnumber tva iva btw"),
+];
+
+pub(super) const NAMINGS: &[(Naming, &str)] = &[
+    (
+        Naming::Title,
+        "mr mrs ms miss mx mister dr prof herr herrn frau monsieur madame mme mlle sr sra srta señor señora signor \
+         signora sig dhr mevr mevrouw meneer hr fru pani rouva herra don doña dott dott.ssa ing mag dipl univ sir dame \
+         senhor senhora doamna domnul dl dna gospodin gospođa gospa bay bayan pán úr κύριος κυρία frøken \
+         fröken",
+    ),
+    (
+        Naming::Salutation,
+        "dear geehrte geehrter geachte beste cher chère querido querida estimado estimada caro cara gentile prezado \
+         prezada liebe lieber kære hej szanowny szanowna vážený vážená hyvä \
+         hei bästa kära bäste kjære kæri kæra kedves tisztelt stimate stimată dragă sayın poštovani poštovana spoštovani αγαπητέ αγαπητή \
+         уважаемый уважаемая уважаеми шановний шановна gerbiamas gerbiama cienījamais cienījamā lugupeetud \
+         gentilissimo gentilissima egregio herzlich",
+    ),
+    (
+        Naming::Role,
+        "customer client cliente klant kunde kundin kunden kund klient klientka zákazník asiakas clienti utente \
+         usuario usuaria utilisateur utilisatrice gebruiker nutzer nutzerin benutzer patient patientin patiënt paciente \
+         paziente pacient pacjent applicant antragsteller antragstellerin employee mitarbeiter mitarbeiterin \
+         werknemer empleado dipendente colaborador pracownik zaměstnanec pracovník holder inhaber kontoinhaber \
+         karteninhaber cardholder titulaire titular titolare beneficiary bénéficiaire beneficiario begünstigter \
+         recipient empfänger empfängerin destinataire destinatario ontvanger odbiorca sender absender guest member \
+         passenger student caller insured versicherter versicherte nurse doctor rechnung facture factura fattura \
+         factuur invoice pour für zugunsten contact kontakt user person buyer seller käufer acheteur owner \
+         signed subscriber hóspede mieter tenant locataire mme zahlung überweisung transfer virement payment \
+         remitente acquirente comprador kupující клиент пациент \
+         användare anställd innehavare mottagare avsändare bruger medarbejder indehaver modtager afsender \
+         bruker ansatt mottaker potilas käyttäjä työntekijä vastaanottaja użytkownik nadawca uživatel \
+         příjemce odesílatel ügyfél felhasználó pacientul utilizator angajat klijent kupac korisnik müşteri \
+         kullanıcı πελάτης χρήστης utilizador funcionário intestatario pracownika klienta pacjenta zákazníka \
+         pacienta klientki cliëntnaam verzekerde werkgever bezorger destinatária vendedor inquilino huurder \
+         hyresgäst lejer leietaker",
+    ),
+    (
+        Naming::NamePart,
+        "firstname lastname surname forename fullname givenname familyname middlename maidenname vorname nachname \
+         familienname prénom prenom apellido apellidos nombres cognome voornaam achternaam imię imie nazwisko \
+         jméno jmeno příjmení prijmeni meno priezvisko förnamn efternamn fornavn etternavn efternavn etunimi sukunimi \
+         sobrenome apelido geburtsname имя фамилия \
+         tilltalsnamn mellannavn vezetéknév keresztnév prenume nume prezime priimek soyad soyadı όνομα \
+         επώνυμο nomecompleto nomeecognome naamvoluit",
+    ),
+    (Naming::Name, "name nom nombre nome naam namn navn nimi nazwa"),
+];
+
+pub(super) const KEYS: &[(Key, &str)] = &[
+    (
+        Key::Password,
+        "password passwd passwort kennwort pwd passphrase passcode pass pw motdepasse mdp contraseña contrasena \
+         clave senha wachtwoord hasło haslo heslo lösenord losenord salasana adgangskode passord userpassword \
+         dbpassword pgpassword passwordhash пароль şifre parola jelszó 密码 パスワード 비밀번호 \
+         lozinka zaporka geslo slaptažodis parool parole κωδικός парола kodeord hemmelighed palavrapasse \
+         wachtzin wachtwoordzin khẩu sandi laluan wagwoord lykilorð contrasenya contrasinal pasahitza \
+         fjalëkalimi лозинка құпиясөз parol รหัสผ่าน סיסמה पासवर्ड المرور 口令 暗証番号 密碼",
+    ),
+    (Key::Pin, "pin otp totp mfa tan 2fa onetimecode onetimepassword"),
+    (
+        Key::Secret,
+        "secret secrets clientsecret appsecret secretkey privatekey apikey apisecret accesskey accountkey signingkey \
+         encryptionkey masterkey sharedaccesskey sharedkey hmackey seed mnemonic credential credentials webhooksecret \
+         licensekey geheimnis",
+    ),
+    (
+        Key::Token,
+        "token tokens accesstoken refreshtoken idtoken authtoken bearertoken csrf xsrf csrftoken xsrftoken apitoken \
+         sessiontoken jwt nonce authcode assertion saml sig signature jeton",
+    ),
+    (Key::Session, "session sessionid sessid sid jsessionid phpsessid aspsessionid sess sessionkey"),
+    (Key::Authorization, "authorization authorisation"),
+    (Key::Cookie, "cookie cookies"),
+    (Key::Any, "key auth"),
+];
+
+/// The letters of `word` that match an announcing key's end, for identifiers written as one word.
+pub(crate) fn secret_suffix(word: &[u8]) -> Option<Key> {
+    const SUFFIXES: &[(&str, Key)] = &[
+        ("password", Key::Password),
+        ("passwd", Key::Password),
+        ("passwort", Key::Password),
+        ("secret", Key::Secret),
+        ("apikey", Key::Secret),
+        ("token", Key::Token),
+    ];
+    SUFFIXES.iter().find_map(|(suffix, key)| {
+        let start = word.len().checked_sub(suffix.len())?;
+        word.get(start..)?.eq_ignore_ascii_case(suffix.as_bytes()).then_some(*key)
+    })
+}

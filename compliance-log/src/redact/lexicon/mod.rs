@@ -1,0 +1,341 @@
+//! The words that announce a value, in the languages logs are written in, and the prefixes of tokens.
+//!
+//! A hash of the first eight letters decides whether a word is looked up at all, so that clean text pays for one table read a word.
+
+mod announcing;
+mod between;
+mod hashes;
+
+use std::sync::LazyLock;
+
+use fearless_simd::Level;
+
+pub(crate) use self::announcing::secret_suffix;
+use self::announcing::{CUES, KEYS, NAMINGS};
+pub(crate) use self::between::{is_filler, is_reference};
+pub(crate) use self::hashes::Hashes;
+use self::hashes::{head, start};
+use super::detect::secret::Key;
+use super::detect::token::{PREFIXES, Prefix};
+use super::text::{LETTER, LOWER, Text, UPPER, class, is};
+
+/// What a word announces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cue {
+    Aadhaar,
+    Ahv,
+    Birth,
+    Bsn,
+    Card,
+    Cf,
+    Cnpj,
+    Cpf,
+    Cpr,
+    Cvv,
+    Dni,
+    Ein,
+    Fnr,
+    Geo,
+    Hetu,
+    Iban,
+    IdCard,
+    Itin,
+    Mac,
+    Medicare,
+    National,
+    Nhs,
+    Nie,
+    Nif,
+    Nino,
+    Nir,
+    Nrn,
+    Pan,
+    Passport,
+    Patient,
+    Pesel,
+    Phone,
+    Personnummer,
+    RodneCislo,
+    Rvnr,
+    Sin,
+    Ssn,
+    Svnr,
+    Tax,
+    Tfn,
+    Vat,
+}
+
+/// How a name follows its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// A form of address: one capitalised word is a name, and the form belongs to it.
+    Title,
+    /// A salutation: one capitalised word is a name.
+    Salutation,
+    /// A role: two capitalised words are a name.
+    Role,
+    /// A key such as `first_name`: one capitalised word is a name.
+    NamePart,
+    /// A key such as `name`, when what it belongs to may have a person's name.
+    Name,
+}
+
+/// What to do at a word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lead {
+    Cue(Cue),
+    Name(Naming),
+    Key(Key),
+    Bearer,
+    Basic,
+    /// A program that takes credentials as an argument.
+    Command,
+    Prefix(&'static Prefix),
+}
+
+struct Entry {
+    word: &'static str,
+    lead: Lead,
+}
+
+/// The table of words, built once per process.
+pub(crate) struct Lexicon {
+    /// What this machine's vector unit can do.
+    pub(crate) level: Level,
+    /// By the first eight letters: one bit for each hash that some entry has.
+    pub(crate) words: Hashes,
+    names: Places,
+    /// The prefixes.
+    heads: Places,
+}
+
+/// A word of the table that stands in the text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) lead: Lead,
+    pub(crate) end: usize,
+}
+
+static LEXICON: LazyLock<Lexicon> = LazyLock::new(Lexicon::build);
+
+/// The table.
+pub(crate) fn lexicon() -> &'static Lexicon {
+    &LEXICON
+}
+
+/// The places of words and of prefixes.
+const PLACES: usize = 1024;
+
+/// Where a prefix stands: two bytes decide.
+#[inline]
+fn prefix_place(first: u8, second: u8) -> usize {
+    usize::from(first).wrapping_mul(31).wrapping_add(usize::from(second)) & (PLACES - 1)
+}
+
+/// Entries by place.
+struct Places {
+    /// For each place the index of its first entry; the next place's is where it ends.
+    first: Vec<u16>,
+    entries: Vec<Entry>,
+}
+
+impl Places {
+    fn new(mut entries: Vec<(usize, Entry)>) -> Self {
+        entries.sort_by_key(|(place, _)| *place);
+        let first = (0..=PLACES).map(|place| {
+            let before = entries.partition_point(|(other, _)| *other < place);
+            u16::try_from(before).unwrap_or(u16::MAX)
+        });
+        Self { first: first.collect(), entries: entries.into_iter().map(|(_, entry)| entry).collect() }
+    }
+
+    #[inline]
+    fn at(&self, place: usize) -> &[Entry] {
+        let Some([start, end, ..]) = self.first.get(place..) else { return &[] };
+        self.entries.get(usize::from(*start)..usize::from(*end)).unwrap_or(&[])
+    }
+}
+
+/// How many letters the first word of a table's word has, as the scan counts them.
+fn leading_letters(text: Text<'_>) -> u32 {
+    let mut letters = 0_u32;
+    let mut before = 0_u8;
+    for byte in text.bytes() {
+        if !is(*byte, LETTER) || (is(*byte, UPPER) && is(before, LOWER)) {
+            break;
+        }
+        before = *byte;
+        letters = letters.wrapping_add(1);
+    }
+    letters
+}
+
+/// A word as it may be written: as it is, with a capital, in capitals.
+fn spellings(entry: &Entry) -> Vec<String> {
+    let word = entry.word;
+    let mut rest = word.chars();
+    let capital = rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect());
+    match entry.lead {
+        Lead::Prefix(_) => vec![word.to_owned()],
+        Lead::Name(Naming::Title) => vec![capital, word.to_uppercase()],
+        _ => vec![word.to_owned(), capital, word.to_uppercase()],
+    }
+}
+
+impl Lexicon {
+    fn build() -> Self {
+        let mut entries = Vec::new();
+        for (cue, words) in CUES {
+            entries.extend(words.split_whitespace().map(|word| Entry { word, lead: Lead::Cue(*cue) }));
+        }
+        for (naming, words) in NAMINGS {
+            entries.extend(words.split_whitespace().map(|word| Entry { word, lead: Lead::Name(*naming) }));
+        }
+        for (key, words) in KEYS {
+            entries.extend(words.split_whitespace().map(|word| Entry { word, lead: Lead::Key(*key) }));
+        }
+        entries.push(Entry { word: "bearer", lead: Lead::Bearer });
+        entries.push(Entry { word: "basic", lead: Lead::Basic });
+        entries.push(Entry { word: "curl", lead: Lead::Command });
+        entries.extend(PREFIXES.iter().map(|prefix| Entry { word: prefix.text, lead: Lead::Prefix(prefix) }));
+        let mut words = Hashes::new();
+        for entry in &entries {
+            for spelling in spellings(entry) {
+                let text = Text::new(&spelling);
+                let letters = leading_letters(text);
+                words.add(start(head(text.bytes(), 0), letters.clamp(1, 8).wrapping_sub(1)));
+                if matches!(entry.lead, Lead::Prefix(_)) && letters > 4 {
+                    words.add(start(head(text.bytes(), 0), 3));
+                }
+            }
+        }
+        let (heads, names): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| matches!(entry.lead, Lead::Prefix(_)));
+        let two = |word: &str| {
+            let mut bytes = word.bytes();
+            prefix_place(bytes.next().unwrap_or(0), bytes.next().unwrap_or(0))
+        };
+        Self {
+            level: Level::new(),
+            words,
+            names: Places::new(
+                names
+                    .into_iter()
+                    .map(|entry| (Word::place(entry.word.bytes().fold(0, Word::add)), entry))
+                    .collect(),
+            ),
+            heads: Places::new(heads.into_iter().map(|entry| (two(entry.word), entry)).collect()),
+        }
+    }
+
+    /// The words that stand at `at`: there may be several, since one word announces several things.
+    pub(crate) fn found(&self, text: Text<'_>, at: usize, mut visit: impl FnMut(Found)) {
+        for entry in self.heads.at(prefix_place(text.at(at), text.at(at.wrapping_add(1)))) {
+            if text.has(at, entry.word.as_bytes()) {
+                visit(Found { lead: entry.lead, end: at.saturating_add(entry.word.len()) });
+            }
+        }
+        let word = Word::read(text, at);
+        let whole = text.run_end(word.end, LETTER, MAX_WORD.saturating_sub(word.end.wrapping_sub(at)));
+        if whole > word.end && !text.is_before(at, LETTER) {
+            self.named(text, at, Word::all(text, at, whole), &mut visit);
+        }
+        self.named(text, at, word, &mut visit);
+    }
+
+    /// The entries for a word that starts at `at`, in whatever case.
+    fn named(&self, text: Text<'_>, at: usize, word: Word, visit: &mut impl FnMut(Found)) {
+        let Word { end, high, place } = word;
+        if high {
+            let lower = text.str(at, end).to_lowercase();
+            let place = lower.bytes().fold(0, Word::add);
+            return self.entries(lower.as_bytes(), place, end, visit);
+        }
+        self.entries(text.slice(at, end), place, end, visit);
+    }
+
+    fn entries(&self, word: &[u8], place: usize, end: usize, visit: &mut impl FnMut(Found)) {
+        for entry in self.names.at(Word::place(place)) {
+            if entry.word.as_bytes().eq_ignore_ascii_case(word) {
+                visit(Found { lead: entry.lead, end });
+            }
+        }
+    }
+
+    /// Calls `visit` for every word of the table in a field's name: `user_email`, `cardNumber`, `X-Api-Key`.
+    pub(crate) fn words_of_key(&self, key: &str, mut visit: impl FnMut(usize, Found)) {
+        let text = Text::new(key);
+        for at in 0..text.len() {
+            if starts_word(text, at) {
+                self.found(text, at, |found| visit(at, found));
+            }
+        }
+    }
+}
+
+/// Whether a word starts at `at`: a letter after none, or a capital after a small one.
+pub(crate) fn starts_word(text: Text<'_>, at: usize) -> bool {
+    text.is(at, LETTER)
+        && (!text.is_before(at, LETTER | super::text::DIGIT)
+            || (text.is(at, UPPER) && text.is_before(at, LOWER)))
+}
+
+/// The longest word looked up, in bytes.
+const MAX_WORD: usize = 32;
+
+/// A word of the text: where it ends, whether it has letters outside ASCII, and what of its letters tells its place.
+struct Word {
+    end: usize,
+    high: bool,
+    place: usize,
+}
+
+impl Word {
+    /// The word at `at`: it ends where the letters end, or where a capital follows a small letter.
+    fn read(text: Text<'_>, at: usize) -> Self {
+        let mut word = Self { end: at, high: false, place: 0 };
+        let mut before = 0;
+        for byte in text.bytes().get(at..).unwrap_or(&[]).iter().take(MAX_WORD) {
+            let class = class(*byte);
+            if class & LETTER == 0 || (class & UPPER != 0 && before & LOWER != 0) {
+                break;
+            }
+            before = class;
+            word.next(*byte);
+        }
+        word
+    }
+
+    /// All letters from `at` to `end`.
+    fn all(text: Text<'_>, at: usize, end: usize) -> Self {
+        let mut word = Self { end: at, high: false, place: 0 };
+        text.slice(at, end).iter().for_each(|byte| word.next(*byte));
+        word
+    }
+
+    #[inline]
+    fn next(&mut self, byte: u8) {
+        self.high |= byte >= 0x80;
+        self.place = Self::add(self.place, byte);
+        self.end = self.end.wrapping_add(1);
+    }
+
+    #[inline]
+    fn add(place: usize, byte: u8) -> usize {
+        place.rotate_left(5) ^ usize::from(byte | 0x20).wrapping_mul(0x2f1)
+    }
+
+    /// The place in the table, whatever the case of ASCII letters.
+    #[inline]
+    fn place(hash: usize) -> usize {
+        (hash ^ (hash >> 10) ^ (hash >> 20)) & (PLACES - 1)
+    }
+}
+
+/// Whether a word announces a value: it ends a name that stands before it.
+pub(crate) fn announces(word: &str) -> bool {
+    let mut announces = false;
+    lexicon()
+        .found(Text::new(word), 0, |found| announces |= matches!(found.lead, Lead::Cue(_) | Lead::Key(_)));
+    announces
+}
