@@ -29,6 +29,22 @@
 //! #     assert!(run.as_mut().poll(&mut context).is_ready());
 //! # }
 //! ```
+//!
+//! With axum it is one line, and with the redacting subscriber the set-up is this:
+//!
+//! ```
+//! # #[cfg(feature = "tracing")] {
+//! # use compliance_core::random::SystemRandom;
+//! # use compliance_log::{correlation::CorrelationLayer, layer::redacting, redact::Redactor};
+//! # use tracing_subscriber::prelude::*;
+//! let stack = tracing_subscriber::registry().with(tracing_subscriber::fmt::layer().json());
+//! let _logging = redacting(stack, Redactor::new()).set_default();
+//! let app: axum::Router = axum::Router::new()
+//!     .route("/", axum::routing::get(async || "hello"))
+//!     .layer(CorrelationLayer::new(SystemRandom)); // Outermost: the last one added.
+//! # drop(app);
+//! # }
+//! ```
 
 use std::fmt;
 use std::pin::Pin;

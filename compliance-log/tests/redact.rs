@@ -184,6 +184,59 @@ fn secrets_by_key() {
 }
 
 #[test]
+fn a_field_named_after_a_value_of_some_shape_announces_it() {
+    let redactor = Redactor::new();
+    for (name, value, expected) in [
+        ("dob", "1974-07-14", "[DOB]"),
+        ("birth_date", "14.07.1974", "[DOB]"),
+        ("cvv", "123", "[CVV]"),
+        ("passport", "C01X00147", "[PASSPORT]"),
+        ("patient_id", "PAT-204817", "[MRN]"),
+        ("nationalId", "AB-1234567", "[NATIONAL_ID]"),
+        ("rows", "1974-07-14", "1974-07-14"),
+    ] {
+        assert_eq!(redactor.redact_field(name, value), expected, "{name}");
+    }
+}
+
+#[test]
+fn every_item_of_a_list_is_a_secret() {
+    check(
+        r#"{"password":["hunter2", "s3cret"],"n":1}"#,
+        r#"{"password":["[PASSWORD]", "[PASSWORD]"],"n":1}"#,
+    );
+    check(r#"passwords: ["a1b2c3","d4e5f6"]"#, r#"passwords: ["[PASSWORD]","[PASSWORD]"]"#);
+    check(
+        r#"{"m":"{\"password\":[\"hunter2\",\"s3cret\"]}"}"#,
+        r#"{"m":"{\"password\":[\"[PASSWORD]\",\"[PASSWORD]\"]}"}"#,
+    );
+}
+
+#[test]
+fn a_password_in_a_sentence_or_a_connection_string_is_whole() {
+    check("the password is hunter2.", "the password is [PASSWORD].");
+    check("sid=abc123,YW5uYUBleGFtcGxlLmNvbQ==", "sid=[SESSION_ID]");
+    kept("the password is required");
+    check("Server=db;Password=p@ss w0rd;Encrypt=true", "Server=db;Password=[PASSWORD];Encrypt=true");
+    check("n=1;password=hunter2;user=b", "n=1;password=[PASSWORD];user=b");
+}
+
+#[test]
+fn a_prefix_is_found_behind_a_word_it_is_glued_to() {
+    check("tokenAKIAIOSFODNN7EXAMPLE", "token[AWS_KEY]");
+    check("apiKeyAKIAIOSFODNN7EXAMPLE", "apiKey[AWS_KEY]");
+}
+
+#[test]
+fn a_timestamp_hides_nothing_behind_it() {
+    check("2026-01-07T04:51:19.830010Z 4111 1111 1111 1111", "2026-01-07T04:51:19.830010Z [CREDIT_CARD]");
+    check("2026-01-07T04:51:19.1Z anna@example.com", "2026-01-07T04:51:19.1Z [EMAIL]");
+    check("2026-01-07T04:51:19.1Zanna@example.com", "2026-01-07T04:51:[EMAIL]");
+    let field = Redactor::new();
+    assert_eq!(field.redact_field("dob", "1974-07-14T00:00:00.0Z "), "[DOB]T00:00:00.0Z ");
+}
+
+#[test]
 fn secrets_by_form() {
     check(
         "connecting to postgres://app:p@ss@db:5432/x",
@@ -285,6 +338,40 @@ fn bait_costs_linear_time() {
         "=",
         "x=y;",
         "\"",
+        "a",
+        "A",
+        "aaaaaaaA",
+        "7",
+        "0.",
+        "firstName",
+        "key=a-",
+        "auth: ",
+        "password=[\"",
+        "password=[\"a\",",
+        ";password=a ",
+        "password is ",
+        "lat=52.5163,",
+        "born in ",
+        "cvv ",
+        "patient A1234-",
+        "curl -u ",
+        "2026-01-07T04:51:19.1Z ",
+        "00:1b:",
+        "001b.",
+        "DE8937040044",
+        "4111-",
+        "+49 (",
+        "client Al ",
+        "first_name=Al ",
+        "ghp_aA1",
+        "https://a:b@",
+        "a=b+c@",
+        "名",
+        "\u{ff14}",
+        "&#64;",
+        "%",
+        "\\\"",
+        "order 1234-",
     ] {
         let text = bait.repeat(length / bait.len());
         let once = redactor.redact(&text);

@@ -349,7 +349,7 @@ impl Redactor {
 struct Field<'n> {
     name: &'n str,
     cues: Vec<Cue>,
-    /// The name is a key: of a secret, of a person's name.
+    /// The name is a key: of a secret, of a person's name, of a value with a shape of its own.
     keyed: bool,
 }
 
@@ -360,11 +360,29 @@ pub(crate) fn says_nothing(name: &str) -> bool {
     field.cues.is_empty() && !field.keyed
 }
 
+/// Whether what a word announces is looked for where the word stands, and not where numbers stand.
+fn announces_shape(cue: Cue) -> bool {
+    matches!(
+        cue,
+        Cue::Birth
+            | Cue::Cvv
+            | Cue::Dni
+            | Cue::Geo
+            | Cue::IdCard
+            | Cue::National
+            | Cue::Passport
+            | Cue::Patient
+    )
+}
+
 impl<'n> Field<'n> {
     fn named(name: &'n str) -> Self {
         let mut field = Self { name, ..Self::default() };
         lexicon().words_of_key(name, |_, found| match found.lead {
-            Lead::Cue(cue) => field.cues.push(cue),
+            Lead::Cue(cue) => {
+                field.cues.push(cue);
+                field.keyed |= announces_shape(cue);
+            }
             Lead::Key(_) | Lead::Name(_) => field.keyed = true,
             _ => {}
         });

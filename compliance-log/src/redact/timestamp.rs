@@ -21,7 +21,10 @@ pub(crate) fn timestamp_end(text: Text<'_>) -> usize {
     if !is_shaped(date, *b"0000-00-") || !is_shaped(day, *b"00T00:00") || !is_shaped(seconds, *b"0:00:00.") {
         return 0;
     }
-    let end = text.run_end(20, DIGIT, 9);
+    // Six digits as a rule, else up to nine.
+    let six =
+        text.at(26) == b'Z' && bytes.get(20..26).is_some_and(|digits| digits.iter().all(u8::is_ascii_digit));
+    let end = if six { 26 } else { text.run_end(20, DIGIT, 9) };
     if end == 20 || text.at(end) != b'Z' || text.at(end.wrapping_add(1)) != b' ' {
         return 0;
     }

@@ -2,7 +2,7 @@
 //! masks tell of words, numbers and chains of separators.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Simd, u8x32, u64x4};
+use fearless_simd::{Simd, u8x32, u16x16, u64x4};
 
 /// The bytes of a window.
 pub(super) const WINDOW: usize = 64;
@@ -93,7 +93,7 @@ const fn nibbles(high: bool, first: usize) -> [u8; 32] {
 
 /// The classes of half a window.
 #[inline(always)]
-#[expect(clippy::arithmetic_side_effects, reason = "lanes wrap; vectors have no other addition")]
+#[expect(clippy::arithmetic_side_effects, reason = "lanes shift; vectors have no other way to")]
 #[expect(clippy::cast_possible_truncation, reason = "a mask of 32 lanes has 32 bits")]
 fn classes<S: Simd>(simd: S, bytes: &[u8; 32]) -> [u32; CLASSES] {
     let bytes: u8x32<S> = (*bytes).simd_into(simd);
@@ -104,18 +104,19 @@ fn classes<S: Simd>(simd: S, bytes: &[u8; 32]) -> [u32; CLASSES] {
     };
     let [first_high, second_high] = &HIGH_NIBBLE;
     let [first_low, second_low] = &LOW_NIBBLE;
-    let mut first = look(first_high, high) & look(first_low, low);
-    let mut second = look(second_high, high) & look(second_low, low);
+    let mut first = (look(first_high, high) & look(first_low, low)).bitcast();
+    let mut second = (look(second_high, high) & look(second_low, low)).bitcast();
     let mut masks = [0; CLASSES];
     let (head, tail) = masks.split_at_mut(8);
-    let mut top = |bits: &mut u8x32<S>, cell: &mut u32| {
-        *cell = bits.simd_ge(0x80).to_bitmask() as u32;
-        *bits = *bits + *bits;
+    // Bits that a byte gets from its neighbour never come to its top in eight steps.
+    let top = |bits: &mut u16x16<S>, cell: &mut u32| {
+        *cell = bits.bitcast::<u8x32<S>>().simd_ge(0x80).to_bitmask() as u32;
+        *bits <<= 1;
     };
     head.iter_mut().for_each(|cell| top(&mut first, cell));
     let (tail, last) = tail.split_at_mut(4);
     tail.iter_mut().for_each(|cell| top(&mut second, cell));
-    let mut bytes = bytes;
+    let mut bytes = bytes.bitcast();
     last.iter_mut().for_each(|cell| top(&mut bytes, cell));
     masks
 }
@@ -196,9 +197,9 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     // behind it is left out, so that those that leave the window come out there.
     let plain = letter | digit;
     let mut run = plain & (plain >> 1);
-    run = run & (run >> 2);
-    run = run & (run >> 4);
-    run = run & !after_word & taken;
+    run &= run >> 2;
+    run &= run >> 4;
+    run &= !after_word & taken;
     let last = behind << 63;
     let small = plain & !(upper | last);
     let cased = (small + run) & !small & (upper | last);
@@ -212,19 +213,16 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     let nine = eight & (digit >> 8);
     let region = digit | (gap & (digit << 1) & ((digit >> 1) | last));
     let mut seven = region & (region >> 1);
-    seven = seven & (seven >> 2);
-    let nine_grouped = seven & (seven >> 4) & (region >> 8);
-    seven = seven & (seven >> 3);
+    seven &= seven >> 2;
+    seven &= seven >> 3;
+    // `219-09-9999`, `131052-3089`: what is grouped has eleven bytes at least.
+    let grouped = seven & ((seven >> 4) | (behind << 54));
     let octet = (dot >> 1) | (dot >> 2) | (dot >> 3);
-    let long = numbers & (eleven | (nine_grouped & !nine) | (seven & octet));
+    let long = numbers & (eleven | (grouped & !nine) | (seven & octet));
 
-    // Six digits and a sign, or eight digits and a capital or dash: `131052-308T`, `12345678-Z`, `65180539W001`. Digits
-    // behind a point or dash of another number are its fraction.
+    // Six digits and a sign, or eight digits and a capital or dash: `131052-308T`, `12345678-Z`, `65180539W001`.
     let sign = dash | upper;
-    let shaped = numbers
-        & (fours & (pairs >> 4))
-        & ((sign >> 6) | (eight & (sign >> 8)))
-        & !((gap & (digit << 1)) << 1);
+    let shaped = numbers & (fours & (pairs >> 4)) & ((sign >> 6) | (eight & (sign >> 8)));
 
     // `std::fmt`: a letter that is no hexadecimal digit ends or starts a name, not an address.
     let named = any_letter & !hex;
@@ -273,6 +271,7 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
 /// Where identifiers such as `DE89`, `AB123456C`, `RSSMRA85…`, `AB 12 34 56 C`, `X-1234567L` may start: so many letters,
 /// then digits.
 #[inline(always)]
+#[expect(clippy::arithmetic_side_effects, reason = "lanes shift; vectors have no other way to")]
 fn identifiers<S: Simd>(
     letter: u64x4<S>,
     digit: u64x4<S>,

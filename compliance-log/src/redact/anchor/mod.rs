@@ -285,7 +285,10 @@ impl Window<'_> {
                     13 => first == b'7',
                     // A French number's first digit is the sex.
                     15 => matches!(first, b'1'..=b'8'),
-                    14 | 16..=19 => matches!(first, b'2'..=b'6'),
+                    // A card, and the check digit of cards.
+                    14 | 16..=19 => {
+                        matches!(first, b'2'..=b'6') && self.passes_luhn(bit as usize, length as usize)
+                    }
                     _ => false,
                 };
                 // What goes over into letters ends nowhere.
@@ -301,6 +304,17 @@ impl Window<'_> {
             }
         }
         worth
+    }
+
+    /// Whether a run of digits passes the check of ISO/IEC 7812-1 annex B.
+    fn passes_luhn(&self, at: usize, length: usize) -> bool {
+        let digits = self.rest.get(at..at.wrapping_add(length)).unwrap_or(&[]);
+        let sum = digits.iter().rev().enumerate().fold(0_u32, |sum, (index, byte)| {
+            let digit = u32::from(byte & 0x0f).wrapping_shl(u32::from(index % 2 == 1));
+            // Of a doubled digit above nine the sum of its digits counts.
+            sum.wrapping_add(if digit > 9 { digit.wrapping_sub(9) } else { digit })
+        });
+        digits.len() < length || sum.is_multiple_of(10)
     }
 
     /// The equals signs behind an identifier that may end in a secret's name: `dbpassword=`.

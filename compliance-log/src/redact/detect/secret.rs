@@ -36,11 +36,19 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
     }
     let text = scan.text;
     let Some(name_end) = name_end(text, end) else { return };
-    let Some(value) = assigned(text, start, name_end) else { return };
+    let Some(value) = assigned(text, start, name_end) else {
+        if key == Key::Password {
+            stated(scan, name_end);
+        }
+        return;
+    };
     if key == Key::Any && is_plain(text, value) && !guards(previous_segment(text, start)) {
         return;
     }
-    let Some((from, to, closed)) = extent(text, value, key) else { return };
+    let Some((from, mut to, closed)) = extent(text, value, key) else { return };
+    if key == Key::Password && text.before(start) == b';' {
+        to = to.max(member_end(text, to));
+    }
     let found = text.slice(from, to);
     if key == Key::Any && closed && found.len() < 8 {
         return;
@@ -56,6 +64,80 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
     let sure = !closed || found.len() > LIMIT;
     if sure || is_secret(key, segment, found, text.at(value) == b'"' || text.before(from) == b'"') {
         scan.open_hit(Open::Keyed, from, to, detector);
+        if text.before(value) == b'[' && from > value && key != Key::Any {
+            items(scan, (value, from), to, detector);
+        }
+    }
+}
+
+/// The most items of a list behind a key that are secrets like the first.
+const ITEMS: usize = 64;
+
+/// The other items of `["…", "…"]`, whose first stands behind the quote at `quote` up to `to`.
+fn items(scan: &mut Scan<'_, '_>, quote: (usize, usize), to: usize, detector: Detector) {
+    let text = scan.text;
+    let mark = text.slice(quote.0, quote.1);
+    let depth = mark.len().wrapping_sub(1);
+    let mut at = to;
+    for _ in 0..ITEMS {
+        if !text.has(at, mark) {
+            return;
+        }
+        at = text.run_end(at.wrapping_add(mark.len()), SPACE, 16);
+        if text.at(at) != b',' {
+            return;
+        }
+        at = text.run_end(at.wrapping_add(1), SPACE, 16);
+        if !text.has(at, mark) {
+            return;
+        }
+        let from = at.wrapping_add(mark.len());
+        let (to, closed) = close(text, from, mark.last().copied().unwrap_or(b'"'), depth);
+        let found = text.slice(from, to);
+        if !is_blank(found) && placeholder_len(found) != Some(found.len()) {
+            scan.open_hit(Open::Keyed, from, to, detector);
+        }
+        if !closed {
+            return;
+        }
+        at = to;
+    }
+}
+
+/// The password in `password is hunter2`: letters and digits.
+fn stated(scan: &mut Scan<'_, '_>, name_end: usize) {
+    let text = scan.text;
+    for word in [b" is ".as_slice(), b" was ", b" ist ", b" es ", b" est "] {
+        if !text.has_any_case(name_end, word) {
+            continue;
+        }
+        let from = name_end.wrapping_add(word.len());
+        let mut to = from;
+        while !text.is(to, SPACE) && to.wrapping_sub(from) < LIMIT {
+            to = to.wrapping_add(1);
+        }
+        while matches!(text.before(to), b'.' | b',' | b';' | b'!' | b'?') && to > from {
+            to = to.wrapping_sub(1);
+        }
+        let found = text.slice(from, to);
+        let has = |classes: u8| found.iter().any(|byte| is(*byte, classes));
+        if found.len() >= 6 && has(DIGIT) && has(LETTER) && placeholder_len(found).is_none() {
+            scan.open_hit(Open::Keyed, from, to, Detector::Password);
+        }
+        return;
+    }
+}
+
+/// How far a connection string's value may go on behind a space, in bytes.
+const MEMBER: usize = 128;
+
+/// Where the member ends that goes on at `to`: at the next semicolon, in `Server=a;Password=p@ss word;Encrypt=true`.
+fn member_end(text: Text<'_>, to: usize) -> usize {
+    let rest = text.slice(to, text.len().min(to.saturating_add(MEMBER)));
+    let end = rest.iter().position(|byte| matches!(byte, b';' | b'=' | b'"' | b'\n'));
+    match end.and_then(|end| rest.get(end)) {
+        Some(b';') => to.wrapping_add(end.unwrap_or(0)),
+        _ => to,
     }
 }
 
@@ -173,6 +255,13 @@ fn extent(text: Text<'_>, at: usize, key: Key) -> Option<(usize, usize, bool)> {
         let byte = text.at(to);
         if is(byte, BASE64) {
             to = text.run_end(to, BASE64, usize::MAX);
+            continue;
+        }
+        // A placeholder within a value is part of it, brackets and all.
+        if byte == b'['
+            && let Some(length) = placeholder_len(text.slice(to, text.len().min(to.saturating_add(24))))
+        {
+            to = to.wrapping_add(length);
             continue;
         }
         let next = text.at(to.wrapping_add(1));
@@ -532,6 +621,9 @@ pub(crate) fn command(scan: &mut Scan<'_, '_>, end: usize) {
     let text = scan.text;
     let line = text.slice(end, text.len().min(end.saturating_add(ARGUMENTS)));
     let line = line.split(|byte| *byte == b'\n').next().unwrap_or(&[]);
+    // The next one has arguments of its own.
+    let line =
+        line.windows(5).position(|part| part == b"curl ").and_then(|next| line.get(..next)).unwrap_or(line);
     for option in [b" -u ".as_slice(), b" -u", b" --user ", b" --user=", b" --proxy-user ", b" -U "] {
         let Some(found) = line.windows(option.len()).position(|part| part == option) else { continue };
         let mut from = end.wrapping_add(found).wrapping_add(option.len());

@@ -153,7 +153,7 @@ pub(super) const NAMINGS: &[(Naming, &str)] = &[
 pub(super) const KEYS: &[(Key, &str)] = &[
     (
         Key::Password,
-        "password passwd passwort kennwort pwd passphrase passcode pass pw motdepasse mdp contraseña contrasena \
+        "password passwords passwd passwort kennwort pwd passphrase passcode pass pw motdepasse mdp contraseña contrasena \
          clave senha wachtwoord hasło haslo heslo lösenord losenord salasana adgangskode passord userpassword \
          dbpassword pgpassword passwordhash пароль şifre parola jelszó 密码 パスワード 비밀번호 \
          lozinka zaporka geslo slaptažodis parool parole κωδικός парола kodeord hemmelighed palavrapasse \

@@ -55,7 +55,6 @@ fn cell(hash: u64) -> usize {
 }
 
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "of the bit only the last six bits count")]
 fn bit(hash: u64) -> u32 {
     (hash >> 48) as u32
 }

@@ -41,11 +41,13 @@ fn first_use(bench: &mut Bench, lines: &Lines) {
     bench.figure("log.memory", "KiB", grown);
 }
 
-/// The memory of this process that is resident, in KiB.
+/// The memory of this process that is resident and its own, in KiB: the program's text, which all threads share, is not.
 fn resident() -> Result<f64, Failure> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS in /proc/self/status")?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .ok_or("no RssAnon in /proc/self/status")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }
 
