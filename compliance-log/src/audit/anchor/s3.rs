@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
 use http::HeaderMap;
-use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum, S3ConditionalPut};
 use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
 };
@@ -68,7 +68,7 @@ impl S3Anchor {
     /// Keeps checkpoints under `prefix` of the builder's bucket, each for at least `keep`. Works on a thread of its own.
     ///
     /// Replaces the builder's HTTP connector by `client`, its retries by three within a minute, and switches conditional
-    /// puts on. Nothing is sent yet.
+    /// puts and SHA-256 checksums on. Nothing is sent yet.
     ///
     /// # Errors
     /// [`AnchorError::Unavailable`] when the builder lacks something, `prefix` is none, or there is no thread to be had.
@@ -84,6 +84,8 @@ impl S3Anchor {
             .with_http_connector(LockConnector(client))
             .with_retry(retry)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
+            // S3 takes no object under a lock without one.
+            .with_checksum_algorithm(Checksum::SHA256)
             .build()
             .map_err(unavailable)?;
         let prefix = Path::parse(prefix).map_err(|_| AnchorError::Unavailable)?;
