@@ -79,7 +79,7 @@ fn answer(stream: TcpStream, bucket: &Mutex<Bucket>) {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
-    let (mut length, mut is_conditional, mut is_signed) = (0, false, false);
+    let (mut length, mut is_conditional, mut is_signed, mut sums) = (0, false, false, 0);
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).unwrap();
@@ -91,6 +91,8 @@ fn answer(stream: TcpStream, bucket: &Mutex<Bucket>) {
             length = value.parse().unwrap();
         }
         is_conditional |= header == "if-none-match: *";
+        sums +=
+            usize::from(header.starts_with("x-amz-checksum-sha256: ") || header.starts_with("content-md5: "));
         is_signed |= header.starts_with("authorization: aws4-hmac-sha256 ");
     }
     let mut body = vec![0; length];
@@ -111,6 +113,7 @@ fn answer(stream: TcpStream, bucket: &Mutex<Bucket>) {
         (Some(status), _) => (status, String::new(), Vec::new()),
         (None, "PUT") => {
             assert!(is_conditional, "nothing is ever replaced");
+            assert_eq!(sums, 2, "stores refuse an object under a lock without the one or the other checksum");
             if bucket.objects.contains_key(path) {
                 (412, String::new(), Vec::new())
             } else {
