@@ -47,7 +47,8 @@ pub use self::recorder::{FailurePolicy, PassPolicy, Recorded, Recorder};
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "seal")))]
 pub use self::seal::{ACTOR_KEY, People, Person, SUBJECT_KEY};
 pub use self::sink::{
-    AuditReceipt, Completion, Drive, Durability, ReceiptError, RecordError, RecordErrorKind, Recording, Sink,
+    AuditReceipt, Completion, Drive, Durability, ReceiptError, RecordError, RecordErrorKind, Recording,
+    RecordingGroup, Sink,
 };
 
 use crate::class::Purpose;

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::{Event, EventDigest};
@@ -271,6 +271,60 @@ pub trait Drive: Send + Sync {
 pub struct Recording {
     shared: Arc<Shared>,
     driver: Option<Arc<dyn Drive>>,
+    /// Rings when the group was answered. A `Once`, for whoever wakes up at one has no lock to take.
+    bell: Option<Arc<Once>>,
+}
+
+/// Recordings that are answered together, by a sink that commits in groups: the threads that wait for them are woken by
+/// one call to the operating system instead of one each, which is most of what a record costs a machine with many
+/// callers.
+///
+/// Answer every [`Completion`] of the group, then [`ring`](Self::ring). Dropping the group rings, too.
+///
+/// ```
+/// use compliance_core::event::{RecordError, RecordErrorKind, Recording, RecordingGroup};
+///
+/// let group = RecordingGroup::new();
+/// let (completion, recording) = Recording::pending();
+/// let recording = group.admit(recording);
+/// let caller = std::thread::spawn(|| recording.wait());
+/// completion.complete(Err(RecordError::new(RecordErrorKind::Full)));
+/// group.ring();
+/// assert_eq!(caller.join().unwrap().unwrap_err().code(), "record.full");
+/// ```
+#[derive(Debug)]
+#[must_use = "whoever waits for the group is woken when it rings"]
+pub struct RecordingGroup {
+    bell: Arc<Once>,
+}
+
+impl Default for RecordingGroup {
+    fn default() -> Self {
+        Self { bell: Arc::new(Once::new()) }
+    }
+}
+
+impl RecordingGroup {
+    /// A group without recordings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a recording into the group.
+    pub fn admit(&self, recording: Recording) -> Recording {
+        Recording { bell: Some(Arc::clone(&self.bell)), ..recording }
+    }
+
+    /// Wakes whoever waits for a recording of the group.
+    pub fn ring(self) {
+        drop(self);
+    }
+}
+
+impl Drop for RecordingGroup {
+    fn drop(&mut self) {
+        self.bell.call_once(|| {});
+    }
 }
 
 /// The sink's end of a [`Recording`]. Dropped without an answer, it answers [`RecordErrorKind::Abandoned`].
@@ -282,7 +336,7 @@ impl Recording {
     /// A write that will be answered later, and the end to answer it with.
     pub fn pending() -> (Completion, Self) {
         let shared = Arc::<Shared>::default();
-        (Completion(Some(Arc::clone(&shared))), Self { shared, driver: None })
+        (Completion(Some(Arc::clone(&shared))), Self { shared, driver: None, bell: None })
     }
 
     /// As [`pending`](Self::pending), for a write that a thread in [`wait`](Self::wait) may do itself.
@@ -294,7 +348,7 @@ impl Recording {
     /// A write that has ended already.
     pub fn ready(answer: Result<AuditReceipt, RecordError>) -> Self {
         let slot = Mutex::new(Slot { answer: Some(answer), ..Slot::default() });
-        Self { shared: Arc::new(Shared { slot, answered: Condvar::new() }), driver: None }
+        Self { shared: Arc::new(Shared { slot, answered: Condvar::new() }), driver: None, bell: None }
     }
 
     /// Also tells `observer` how the write ended, once: the event's number and durability, or why it was not recorded.
@@ -328,6 +382,11 @@ impl Recording {
             && self.shared.lock().answer.is_none()
         {
             driver.drive();
+        }
+        if let Some(bell) = &self.bell
+            && self.shared.lock().answer.is_none()
+        {
+            bell.wait();
         }
         let mut slot = self.shared.lock();
         loop {
