@@ -140,6 +140,57 @@ fn texts_of_every_sort_come_back_as_they_were() {
     assert_eq!(found, events);
 }
 
+#[cfg(feature = "key-store")]
+#[test]
+fn a_sealed_value_of_the_largest_size_comes_back() {
+    use compliance_core::random::SystemRandom;
+    use compliance_core::seal::{KeyEncryptionKey, KeyOwner, KeyStore as _, MemoryKeyStore, SealContext};
+
+    let keys = MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let key = keys.obtain(&KeyOwner::new("subject", "user-1").unwrap(), &SystemRandom).unwrap();
+    let context = || SealContext::new("audit.field").record(b"user-1");
+    let sealed = |len: usize| key.seal(context(), &vec![0; len], &SystemRandom);
+    let longest = (0..=Event::MAX_SEALED_LEN).rev().find_map(|len| sealed(len).ok()).unwrap();
+    let len = longest.to_bytes().len();
+    assert!(len > Event::MAX_SEALED_LEN - 128 && len <= Event::MAX_SEALED_LEN, "{len}");
+    let mut builder =
+        Event::builder(EventKind::DataRead, Outcome::Passed, Actor::System, Timestamp::UNIX_EPOCH);
+    for name in ["a", "b", "c", "d"] {
+        builder = builder.field(name, longest.clone());
+    }
+    let event = builder.build().unwrap();
+    let trail = Trail::new();
+    let log = trail.open();
+    drop(log.record(event.clone()).wait().unwrap());
+    log.close().unwrap();
+    let found = records(trail.path()).unwrap().next().unwrap().unwrap();
+    assert_eq!(found.event(), &event);
+    assert_eq!(trail.verify().verdict(), Verdict::TamperDetecting);
+}
+
+#[test]
+fn a_text_that_is_no_utf8_is_no_record() {
+    use compliance_log::audit::Record;
+
+    let trail = Trail::new();
+    trail.record(1);
+    let segment = std::fs::read(&trail.segments()[0]).unwrap();
+    let (at, len, _) =
+        trail::frames(&segment).into_iter().find(|(_, _, kind)| *kind == trail::RECORD).unwrap();
+    let record = &segment[at + 6..at + len - 8];
+    assert!(Record::decode(record).is_ok());
+    for (name, bad) in [
+        (&b"user-0"[..], &b"user-\xFF"[..]),
+        (b"staff-17", b"staff-\xC3\x28"),
+        (b"support", b"supp\xED\xA0\x80"),
+    ] {
+        let place = record.windows(name.len()).position(|window| window == name).unwrap();
+        let mut changed = record.to_vec();
+        changed[place..place + bad.len()].copy_from_slice(bad);
+        assert_eq!(Record::decode(&changed).unwrap_err().code(), "audit.record_form", "{bad:?}");
+    }
+}
+
 #[test]
 fn values_cannot_move_over_a_field_boundary_unseen() {
     let two_fields = |a: &str, b: &str| {

@@ -3,12 +3,14 @@
 //! Whoever waits for a recording may do the write itself, when nobody else is at it; else the writer's own thread
 //! does. One of them leads at a time, which the state says, so that the writer itself is never waited for.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use compliance_core::event::{
     AuditReceipt, Completion, Drive, Event, EventDigest, EventKind, RecordError, RecordErrorKind, Recording,
+    RecordingGroup,
 };
 
 use super::config::{AuditConfig, Policies, RecordPolicy, Sealing};
@@ -45,6 +47,9 @@ pub(super) struct Engine {
     work: Condvar,
     /// The queue was taken.
     room: Condvar,
+    /// Few enough were written in the last round for a caller to lead. A hint: whoever reads it late waits for the
+    /// writer's thread, or looks in vain.
+    callers_lead: AtomicBool,
     /// `None` once the log is closed or failed. Locked by who leads, so never waited for.
     writer: Mutex<Option<Writer>>,
 }
@@ -60,7 +65,6 @@ pub(super) struct State {
     /// Room is left only for what must be recorded.
     is_scarce: bool,
     is_led: bool,
-    last_round: usize,
     pub(super) is_closing: bool,
     is_poisoned: bool,
     /// How closing ended: with a checkpoint that is durable, or not.
@@ -74,6 +78,8 @@ pub(super) type CheckpointSender = SyncSender<Result<SignedCheckpoint, RecordErr
 pub(super) struct Queue {
     pub(super) entries: Vec<Pending>,
     pub(super) bytes: Vec<u8>,
+    /// Those who wait for them.
+    pub(super) group: RecordingGroup,
 }
 
 pub(super) struct Pending {
@@ -95,6 +101,8 @@ pub(super) struct Round {
 /// What a round came to.
 pub(super) struct Outcome {
     pub(super) answers: Vec<(Completion, Result<AuditReceipt, RecordError>)>,
+    /// Who waits for the answers.
+    pub(super) group: RecordingGroup,
     /// For those who asked for a checkpoint; the error also ends the log when it is a failure.
     pub(super) checkpoint: Result<SignedCheckpoint, RecordError>,
     pub(super) has_failed: bool,
@@ -143,6 +151,7 @@ impl Engine {
             state: Mutex::default(),
             work: Condvar::new(),
             room: Condvar::new(),
+            callers_lead: AtomicBool::new(true),
             writer: Mutex::new(Some(writer)),
         }
     }
@@ -205,7 +214,7 @@ impl Engine {
 
         let mut state = self.lock();
         state.is_led = false;
-        state.last_round = outcome.answers.len();
+        self.callers_lead.store(outcome.answers.len() <= FEW, Ordering::Relaxed);
         state.spare = spare;
         state.is_scarce = outcome.is_scarce;
         state.dropped = state.dropped.saturating_add(outcome.dropped);
@@ -223,6 +232,7 @@ impl Engine {
         for (completion, answer) in outcome.answers {
             completion.complete(answer);
         }
+        outcome.group.ring();
         for sender in checkpoints {
             // Whoever asked may have gone.
             drop(sender.try_send(outcome.checkpoint.clone()));
@@ -263,6 +273,7 @@ impl Engine {
             RecordPolicy::MustRecord => this.make_room(len)?,
             RecordPolicy::BestEffort => this.find_room(len)?,
         };
+        let recording = state.queue.group.admit(recording);
         let is_first = state.queue.entries.is_empty() && !state.is_led;
         state.queue.bytes.extend_from_slice(&bytes);
         let end = state.queue.bytes.len();
@@ -326,6 +337,7 @@ impl Engine {
         for pending in queue.entries {
             pending.completion.complete(Err(RecordError::new(RecordErrorKind::Poisoned)));
         }
+        queue.group.ring();
         for sender in checkpoints {
             drop(sender.try_send(Err(RecordError::new(RecordErrorKind::Poisoned))));
         }
@@ -334,12 +346,12 @@ impl Engine {
 
 impl Drive for Engine {
     fn drive(&self) {
+        if !self.callers_lead.load(Ordering::Relaxed) {
+            return;
+        }
         let state = self.lock();
-        let is_mine = !state.is_led
-            && !state.is_poisoned
-            && !state.is_closing
-            && !state.queue.entries.is_empty()
-            && state.last_round <= FEW;
+        let is_mine =
+            !state.is_led && !state.is_poisoned && !state.is_closing && !state.queue.entries.is_empty();
         if is_mine {
             let _left = self.round(state);
         }

@@ -233,6 +233,7 @@ impl Writer {
         queue.bytes.clear();
         let outcome = Outcome {
             answers,
+            group: std::mem::take(&mut queue.group),
             checkpoint: outcome.map(|()| self.edge.last.clone()).map_err(CommitError::record_error),
             has_failed: matches!(outcome, Err(CommitError::Failed)),
             dropped: dropped_left,
