@@ -174,7 +174,7 @@ fn a_text_that_is_no_utf8_is_no_record() {
 
     let trail = Trail::new();
     trail.record(1);
-    let segment = std::fs::read(&trail.segments()[0]).unwrap();
+    let segment = fs::read(&trail.segments()[0]).unwrap();
     let (at, len, _) =
         trail::frames(&segment).into_iter().find(|(_, _, kind)| *kind == trail::RECORD).unwrap();
     let record = &segment[at + 6..at + len - 8];

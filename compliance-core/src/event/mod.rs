@@ -144,7 +144,7 @@ impl Event {
     /// Starts an event with what every event must say.
     pub fn builder(kind: EventKind, outcome: Outcome, actor: Actor, at: Timestamp) -> EventBuilder {
         EventBuilder {
-            event: Self {
+            event: Box::new(Self {
                 kind,
                 outcome,
                 at,
@@ -161,7 +161,7 @@ impl Event {
                 enforcement: Enforcement::Enforce,
                 snapshots: Vec::new(),
                 fields: Vec::new(),
-            },
+            }),
             error: None,
         }
     }
@@ -268,7 +268,8 @@ impl Event {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct EventBuilder {
-    event: Event,
+    /// Boxed: an event is moved once per part it is told otherwise.
+    event: Box<Event>,
     error: Option<EventError>,
 }
 
@@ -366,7 +367,7 @@ impl EventBuilder {
     /// # Errors
     /// [`EventError`] for the first mistake made on the way.
     pub fn build(self) -> Result<Event, EventError> {
-        self.error.map_or(Ok(self.event), Err)
+        self.error.map_or(Ok(*self.event), Err)
     }
 
     fn fail(mut self, kind: EventErrorKind) -> Self {
