@@ -796,6 +796,19 @@ async fn messages_with_one_key_are_delivered_in_order_over_retries() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn limits_of_nothing_still_let_one_message_through_at_a_time() {
+    let mut house = House::new();
+    (house.limits.in_flight, house.limits.per_endpoint, house.limits.per_tenant) = (0, 0, 0);
+    (house.limits.held_bytes, house.limits.batch) = (0, 0);
+    house.hosts = HostLimit::new(0);
+    let to = house.register(A).await;
+    house.enqueue(&to, 3).await;
+    let running = house.start();
+    house.until("all delivered", |counts| counts.delivered == 3).await;
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn large_messages_are_held_ready_up_to_a_number_of_bytes() {
     let mut house = House::new();
     house.limits.held_bytes = 4 * NewMessage::MAX_PAYLOAD_LEN;

@@ -36,8 +36,8 @@ pub struct DispatchLimits {
     /// Attempts under way for one tenant. Default 256: a tenant whose endpoints all hang leaves three quarters to the
     /// others.
     pub per_tenant: usize,
-    /// Bytes of payload held ready and under way, so that a backlog of large messages fits into memory. Default 32 MiB;
-    /// at least room for one message of [`MAX_PAYLOAD_LEN`](super::NewMessage::MAX_PAYLOAD_LEN) counts.
+    /// Bytes of payload held ready and under way, so that a backlog of large messages fits into memory. Default 32 MiB,
+    /// and never less than one message of [`MAX_PAYLOAD_LEN`](super::NewMessage::MAX_PAYLOAD_LEN) takes.
     pub held_bytes: usize,
     /// How many attempts an endpoint gets in a minute that has no rate of its own. Default `None`: as many as it takes.
     /// Counts for this dispatcher.

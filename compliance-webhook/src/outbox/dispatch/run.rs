@@ -22,8 +22,8 @@ use super::{DispatchLimits, DispatchReport, Dispatcher};
 use crate::deliver::Deliver;
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
-    EndpointBookError, EndpointId, EndpointNote, EndpointRecord, Leased, Outbox, OutboxError, Ready, Round,
-    RoundResult, Settlement, Verdict, Worker,
+    EndpointBookError, EndpointId, EndpointNote, EndpointRecord, Leased, NewMessage, Outbox, OutboxError,
+    Ready, Round, RoundResult, Settlement, Verdict, Worker,
 };
 use crate::schedule::HostSlot;
 
@@ -149,7 +149,9 @@ where
         let limits = &mut dispatcher.limits;
         limits.per_endpoint = limits.per_endpoint.max(1);
         limits.in_flight = limits.in_flight.max(1);
+        limits.per_tenant = limits.per_tenant.max(1);
         limits.batch = limits.batch.max(1);
+        limits.held_bytes = limits.held_bytes.max(NewMessage::MAX_STORED_LEN);
         limits.excerpt = limits.excerpt.min(DispatchLimits::MAX_EXCERPT);
         let now = Instant::now();
         Self {
