@@ -37,7 +37,7 @@ pub(crate) fn options(server: &str, schema: &str) -> PgConnectOptions {
 }
 
 pub(crate) async fn pool(options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new().max_connections(8).connect_with(options).await.unwrap()
+    PgPoolOptions::new().max_connections(5).connect_with(options).await.unwrap()
 }
 
 /// A schema nobody else uses.
