@@ -21,6 +21,9 @@
 //! # Ok::<(), compliance_geo::client_ip::ClientIpConfigError>(())
 //! ```
 
+use std::fmt;
+use std::time::Duration;
+
 use compliance_core::finding::{Reason, ReasonCode};
 use compliance_core::reason_code;
 use compliance_core::request::Transport;
@@ -40,14 +43,75 @@ pub enum SchemeSource {
     XForwardedProto,
 }
 
-/// The value of `Strict-Transport-Security` (RFC 6797 §6.1) that the layers set: two years, subdomains included.
-pub const HSTS: &str = "max-age=63072000; includeSubDomains";
+/// What `Strict-Transport-Security` (RFC 6797 §6.1) says on responses to requests over TLS.
+///
+/// Default: `max-age=31536000`, one year, which OWASP ASVS 5.0 (3.4.1) asks for at least, and nothing about subdomains.
+/// Browsers keep to it for that long, whatever the service does meanwhile; with subdomains it also shuts those that
+/// somebody else runs without TLS (RFC 6797 §11.4), and only their operators can say that there is none.
+///
+/// There is no `preload`: what browsers ship is not for a header to ask.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use compliance_geo::transport::Hsts;
+///
+/// assert_eq!(Hsts::default().to_string(), "max-age=31536000");
+/// let first_week = Hsts::default().max_age(Duration::from_secs(300));
+/// assert_eq!(first_week.to_string(), "max-age=300");
+/// let whole_site = Hsts::default().include_subdomains();
+/// assert_eq!(whole_site.to_string(), "max-age=31536000; includeSubDomains");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hsts {
+    max_age: Duration,
+    include_subdomains: bool,
+}
+
+impl Hsts {
+    /// How long browsers keep to it unless told otherwise: 365 days.
+    pub const DEFAULT_MAX_AGE: Duration = Duration::from_secs(365 * 86_400);
+
+    /// How long browsers keep to it, in whole seconds. A roll-out begins with minutes; zero has them forget it.
+    #[must_use]
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.max_age = max_age;
+        self
+    }
+
+    /// Speaks for every subdomain, too. ASVS 5.0 asks for it from level 2.
+    ///
+    /// # Security
+    /// A subdomain without TLS cannot be reached any more by whoever has seen this once, for as long as
+    /// [`max_age`](Self::max_age). Without it, somebody on the wire can play an unused subdomain and set cookies for
+    /// the whole site (RFC 6797 §14.4).
+    #[must_use]
+    pub fn include_subdomains(mut self) -> Self {
+        self.include_subdomains = true;
+        self
+    }
+}
+
+impl Default for Hsts {
+    fn default() -> Self {
+        Self { max_age: Self::DEFAULT_MAX_AGE, include_subdomains: false }
+    }
+}
+
+impl fmt::Display for Hsts {
+    /// The field's value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "max-age={}", self.max_age.as_secs())?;
+        f.write_str(if self.include_subdomains { "; includeSubDomains" } else { "" })
+    }
+}
 
 /// The rule by which a request's transport is established.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransportRule {
     proxies: TrustedProxies,
     said: Said,
+    hsts: Hsts,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +136,20 @@ impl TransportRule {
         if proxies.is_empty() && said != Said::Connection {
             return Err(ClientIpConfigError::NoProxies);
         }
-        Ok(Self { proxies, said })
+        Ok(Self { proxies, said, hsts: Hsts::default() })
+    }
+
+    /// What responses over TLS tell browsers. Default: one year, this host only.
+    #[must_use]
+    pub fn with_hsts(mut self, hsts: Hsts) -> Self {
+        self.hsts = hsts;
+        self
+    }
+
+    /// What responses over TLS tell browsers. The layers of this crate set it, unless they only report.
+    #[must_use]
+    pub fn hsts(&self) -> Hsts {
+        self.hsts
     }
 
     /// The proxies.

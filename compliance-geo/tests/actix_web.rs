@@ -108,9 +108,35 @@ fn without_the_middleware_there_is_no_proof() {
         check(
             call_service(&app, request(Some(PROXY), &[]).to_request()).await,
             403,
-            Some("client_ip.not_established"),
+            Some("embargo.no_proof"),
         )
         .await;
+    });
+}
+
+#[test]
+fn while_the_check_reports_handlers_can_do_without_the_proof() {
+    async fn lenient(place: Option<Servable>) -> &'static str {
+        if place.is_some() { "proof" } else { "no proof" }
+    }
+    run(async {
+        let reporting = Embargo::builder().policy(Policy::Us).report_only().build().unwrap();
+        for (embargo, status, code) in [(reporting, 200, None), (embargo(), 451, Some("embargo.country"))] {
+            let app = App::new()
+                .route("/", web::get().to(whoami))
+                .route("/lenient", web::get().to(lenient))
+                .wrap(EmbargoMiddleware::new(embargo, clock()))
+                .wrap(client_ip());
+            let app = init_service(app).await;
+            let ask = |path, forwarded| {
+                let request = request(Some(PROXY), &[("x-forwarded-for", forwarded)]).uri(path).to_request();
+                call_service(&app, request)
+            };
+            check(ask("/lenient", "5.22.4.4").await, status, code).await;
+            let strict = if status == 200 { (403, Some("embargo.no_proof")) } else { (status, code) };
+            check(ask("/", "5.22.4.4").await, strict.0, strict.1).await;
+            assert_eq!(read_body(ask("/lenient", "1.1.1.1").await).await, "proof");
+        }
     });
 }
 
@@ -144,7 +170,7 @@ fn plaintext_is_refused_and_tls_gets_hsts() {
         let secure = request(Some(PROXY), &[("x-forwarded-proto", "https")]);
         let response = call_service(&app, secure.to_request()).await;
         assert_eq!(response.status(), 200);
-        assert!(response.headers().contains_key("strict-transport-security"));
+        assert_eq!(response.headers().get("strict-transport-security").unwrap(), "max-age=31536000");
         let plain = request(Some(PROXY), &[("x-forwarded-proto", "http")]);
         check(call_service(&app, plain.to_request()).await, 403, Some("transport.plaintext")).await;
         let stranger = request(Some("1.1.1.1"), &[("x-forwarded-proto", "https")]);
@@ -194,8 +220,12 @@ fn report_only_lets_pass() {
             .wrap(client_ip().report_only());
         let app = init_service(app).await;
         check(call_service(&app, request(None, &[]).to_request()).await, 200, None).await;
-        let response = call_service(&app, request(Some(PROXY), &[]).to_request()).await;
-        assert!(!response.headers().contains_key("strict-transport-security"));
+        for scheme in ["http", "https"] {
+            let headers = [("x-forwarded-proto", scheme)];
+            let response = call_service(&app, request(Some(PROXY), &headers).to_request()).await;
+            assert_eq!(response.status(), 200);
+            assert!(!response.headers().contains_key("strict-transport-security"), "{scheme}");
+        }
     });
 }
 

@@ -208,13 +208,25 @@ fn cloudflares_word_counts_only_with_a_proof() {
         assert_eq!(code(both(), source), "client_ip.no_origin_proof");
     }
     // Also where its networks were pasted in.
-    for pasted in ["172.64.0.0/13", "172.64.7.0/24", "104.16.0.1", "::ffff:104.16.0.0/112", "2606:4700::/32"]
-    {
+    for pasted in [
+        "172.64.0.0/13",
+        "172.64.7.0/24",
+        "104.16.0.1",
+        "::ffff:104.16.0.0/112",
+        "2606:4700::/32",
+        // Or a network that they are a part of.
+        "104.16.0.0/12",
+        "104.0.0.0/8",
+        "2606:4700::/31",
+        "2a06::/16",
+    ] {
         let pasted = || TrustedProxies::parse([pasted]).unwrap();
         assert_eq!(code(pasted(), Source::XForwardedFor), "client_ip.no_origin_proof");
         assert_eq!(code(pasted(), Source::CfConnectingIp(OriginProof::Tunnel)), "client_ip.tunnel_peer");
         assert!(ClientIp::new(pasted(), Source::CfConnectingIp(OriginProof::ClientCertificate)).is_ok());
     }
+    let wide = TrustedProxies::parse(["104.16.0.0/12", "172.64.0.0/13"]).unwrap();
+    assert_eq!(code(wide, Source::CfConnectingIp(OriginProof::Tunnel)), "client_ip.tunnel_peer");
     let beside = TrustedProxies::parse(["172.16.0.0/12", "104.32.0.0/16", "2606:4701::/32"]).unwrap();
     assert!(ClientIp::new(beside, Source::XForwardedFor).is_ok());
     for name in ["CF-Connecting-IP", "cf-connecting-ipv6", "CF-Pseudo-IPv4", "True-Client-IP"] {

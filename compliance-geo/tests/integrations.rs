@@ -21,7 +21,7 @@ use compliance_geo::client_ip::{ClientIp, OriginProof, Peer, Source, TrustedProx
 use compliance_geo::embargo::{Embargo, Policy, ServablePlace};
 use compliance_geo::integrations::Refusal;
 use compliance_geo::integrations::tower::{ClientIpLayer, EmbargoLayer, TransportLayer};
-use compliance_geo::transport::{SchemeSource, TransportRule};
+use compliance_geo::transport::{Hsts, SchemeSource, TransportRule};
 use http::{Extensions, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -190,20 +190,31 @@ fn plaintext_is_refused_and_tls_gets_hsts() {
     let mut service = TransportLayer::new(rule, Transport::Plaintext, peer).layer(Echo);
     let secure = request(Some(PROXY), &[("x-forwarded-proto", "https")]);
     let response = check(&mut service, secure, 200, " proof=false tls=true", None);
-    assert!(
-        response
-            .headers()
-            .get("strict-transport-security")
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .starts_with("max-age=")
-    );
+    assert_eq!(response.headers().get("strict-transport-security").unwrap(), "max-age=31536000");
     let plain = request(Some(PROXY), &[("x-forwarded-proto", "http")]);
     let response = check(&mut service, plain, 403, Refusal::BODY, Some("transport.plaintext"));
     assert!(response.headers().get("location").is_none());
     let stranger = request(Some("1.1.1.1"), &[("x-forwarded-proto", "https")]);
     check(&mut service, stranger, 403, Refusal::BODY, Some("transport.plaintext"));
+}
+
+#[test]
+fn hsts_says_what_was_configured_and_nothing_on_trial() {
+    let layer = |hsts| {
+        let rule = TransportRule::new(proxies(), SchemeSource::XForwardedProto).unwrap();
+        TransportLayer::new(rule.with_hsts(hsts), Transport::Plaintext, peer)
+    };
+    let said = |layer: TransportLayer| {
+        let secure = request(Some(PROXY), &[("x-forwarded-proto", "https")]);
+        let response = check(&mut layer.layer(Echo), secure, 200, " proof=false tls=true", None);
+        let value = response.headers().get("strict-transport-security");
+        value.map(|value| value.to_str().unwrap().to_owned())
+    };
+    let site = Hsts::default().max_age(Duration::from_secs(300)).include_subdomains();
+    assert_eq!(said(layer(site)).unwrap(), "max-age=300; includeSubDomains");
+    assert_eq!(said(layer(site.max_age(Duration::ZERO))).unwrap(), "max-age=0; includeSubDomains");
+    assert_eq!(said(layer(Hsts::default()).report_only()), None);
+    assert_eq!(said(layer(site).report_only()), None);
 }
 
 fn text(event: &Event, name: &str) -> String {
@@ -361,6 +372,29 @@ fn events_warn_of_stale_data() {
     assert!(text(&sink.events()[0], "stale").contains("@2026-06-17"));
 }
 
+/// The warning is in the trail before anybody is refused: in each pass, and in the count of passes.
+#[test]
+fn passes_warn_of_stale_data() {
+    let serve = |passes, now: &str| {
+        let (sink, recorder) = recorder(passes);
+        let now = Arc::new(ManualClock::at(now.parse().unwrap()));
+        let layer = EmbargoLayer::new(embargo(), now).recording(Arc::clone(&recorder));
+        let mut service = ClientIpLayer::new(ClientIp::peer(), peer).layer(layer.layer(Echo));
+        check(&mut service, request(Some("8.8.8.8"), &[]), 200, "8.8.8.8 proof=true tls=false", None);
+        recorder.flush("2027-01-01T00:00:00Z".parse().unwrap());
+        let [event] = &sink.events()[..] else { panic!() };
+        event.clone()
+    };
+    let each = serve(PassPolicy::Each, "2026-11-21T00:00:00Z");
+    assert_eq!(each.reason(), Some("embargo.servable_stale"));
+    assert!(text(&each, "stale").contains("iptoasn") && text(&each, "stale").contains("@2026-06-17"));
+    let counted = serve(PassPolicy::default(), "2026-11-21T00:00:00Z");
+    assert!(text(&counted, "code").contains("embargo.servable_stale"));
+    let fresh = serve(PassPolicy::Each, "2026-08-01T00:00:00Z");
+    assert_eq!(fresh.reason(), Some("embargo.servable"));
+    assert!(fresh.fields().is_empty());
+}
+
 #[test]
 fn an_accepted_risk_is_recorded_each_time_with_who_accepted_it() {
     let (sink, recorder) = recorder(PassPolicy::default());
@@ -429,4 +463,63 @@ fn axum_reads_the_peer_and_hands_out_the_proof() {
     assert_eq!(ask(layered, "[::1]:443"), 403);
     // Without the layer there is no proof.
     assert_eq!(ask(guarded(), "1.1.1.1:443"), 403);
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn axum_serves_without_a_proof_only_where_the_check_reports() {
+    use axum::extract::ConnectInfo;
+    use axum::routing::get;
+    use compliance_geo::integrations::axum::{Servable, peer};
+
+    async fn strict(Servable(_): Servable) -> &'static str {
+        "proof"
+    }
+    async fn lenient(place: Option<Servable>) -> &'static str {
+        if place.is_some() { "proof" } else { "no proof" }
+    }
+    let routes = || axum::Router::new().route("/strict", get(strict)).route("/lenient", get(lenient));
+    let (sink, recorder) = recorder(PassPolicy::default());
+    let layered = |embargo| {
+        let layer = EmbargoLayer::new(embargo, clock()).recording(Arc::clone(&recorder));
+        routes().layer(layer).layer(ClientIpLayer::new(ClientIp::peer(), peer).report_only())
+    };
+    let reporting = layered(Embargo::builder().policy(Policy::Us).report_only().build().unwrap());
+    let enforcing = layered(embargo());
+    let check = |app: &axum::Router, path: &str, from: Option<&str>, status: u16, code: Option<&str>| {
+        let mut request = Request::builder().uri(path).body(axum::body::Body::empty()).unwrap();
+        if let Some(from) = from {
+            request.extensions_mut().insert(ConnectInfo(from.parse::<std::net::SocketAddr>().unwrap()));
+        }
+        let response = block_on(Service::<Request<_>>::call(&mut app.clone(), request)).unwrap();
+        let refusal =
+            response.extensions().get::<Refusal>().map(|refusal| refusal.code().as_str().to_owned());
+        assert_eq!((response.status().as_u16(), refusal.as_deref()), (status, code), "{path} from {from:?}");
+    };
+    let (iran, kyiv, sydney) = (Some("5.22.4.4:443"), Some("194.0.200.1:443"), Some("1.1.1.1:443"));
+    for from in [iran, kyiv, None] {
+        check(&reporting, "/lenient", from, 200, None);
+        check(&reporting, "/strict", from, 403, Some("embargo.no_proof"));
+    }
+    check(&reporting, "/lenient", sydney, 200, None);
+    check(&reporting, "/strict", sydney, 200, None);
+    assert!(sink.events().iter().all(|event| event.enforcement() == Enforcement::ReportOnly));
+    // Enforced, neither handler is reached without a proof.
+    for path in ["/lenient", "/strict"] {
+        check(&enforcing, path, iran, 451, Some("embargo.country"));
+        check(&enforcing, path, kyiv, 403, Some("embargo.region_unknown"));
+        check(&enforcing, path, None, 403, Some("client_ip.not_established"));
+        check(&enforcing, path, sydney, 200, None);
+        // A route that the layer was forgotten on is not open.
+        check(&routes(), path, sydney, 403, Some("embargo.no_proof"));
+    }
+    // What one policy reports does not open what the next one has to prove.
+    let un = || EmbargoLayer::new(Embargo::builder().policy(Policy::Un).build().unwrap(), clock());
+    let us =
+        || EmbargoLayer::new(Embargo::builder().policy(Policy::Us).report_only().build().unwrap(), clock());
+    let client = || ClientIpLayer::new(ClientIp::peer(), peer);
+    let cuba = Some("200.55.128.1:443");
+    check(&routes().layer(us()).layer(un()).layer(client()), "/strict", cuba, 403, Some("embargo.no_proof"));
+    check(&routes().layer(us()).layer(un()).layer(client()), "/lenient", cuba, 200, None);
+    check(&routes().layer(un()).layer(us()).layer(client()), "/strict", cuba, 200, None);
 }

@@ -143,6 +143,35 @@ fn a_city_database_is_not_replaced_by_one_of_countries() {
     assert_eq!(class(&embargo, "217.0.200.1"), VerdictClass::Embargoed);
 }
 
+/// What is asked at the start is asked of the first file that makes it matter, too.
+#[test]
+fn the_first_database_with_regions_needs_their_canaries() {
+    let region = |code: &str| {
+        map([
+            ("country", map([("iso_code", "UA".into())])),
+            ("subdivisions", Value::List(vec![map([("iso_code", code.into())])])),
+        ])
+    };
+    let file = |built, [crimea, sevastopol]: [&Value; 2]| {
+        load(file(built, "IR").with("217.0.200.0/24", crimea).with("217.0.201.0/24", sevastopol))
+    };
+    let start = |canaries| {
+        let countries = file(JUNE_17, [&country("UA"), &country("UA")]).unwrap();
+        ReloadableEmbargo::new(Embargo::builder().policy(Policy::Us).database(countries), canaries).unwrap()
+    };
+    let city = || file(JUNE_17 + DAY, [&region("43"), &region("40")]);
+    refuse(&start(Canaries::embedded()), city(), "reload.no_canary");
+    // One of two is not enough.
+    let part = |code| SubdivisionCode::parse(code).unwrap();
+    let crimea = Canaries::embedded().with_region(ip("217.0.200.1"), part("UA-43"));
+    refuse(&start(crimea.clone()), city(), "reload.no_canary");
+    let embargo = start(crimea.with_region(ip("217.0.201.1"), part("UA-40")));
+    assert!(embargo.replace(SOURCE, city(), now()).unwrap().is_new());
+    assert_eq!(class(&embargo, "217.0.201.1"), VerdictClass::Embargoed);
+    let without = start(Canaries::embedded().without_regions());
+    assert!(without.replace(SOURCE, city(), now()).unwrap().is_new());
+}
+
 #[test]
 fn the_rule_for_shrinking_can_be_chosen() {
     let lenient = reloadable().with_rule(ReplacementRule::new(100));

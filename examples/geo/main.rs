@@ -103,7 +103,7 @@ async fn run(options: Options) -> Result<bool, Failure> {
     let mut as_expected = true;
     for visitor in &VISITORS {
         let status = visit::visit(service.address(), visitor).await?;
-        let expected = if options.report_only { visitor.when_reporting } else { visitor.status };
+        let expected = if options.report_only { 200 } else { visitor.status };
         as_expected &= status == expected;
         println!("{status}  {}", visitor.story);
     }

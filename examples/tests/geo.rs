@@ -30,7 +30,7 @@ fn every_refusal_of_the_round_is_on_record() {
     says(&text, "check.decided refused transport.plaintext from 1.1.1.0/24");
     says(&text, "check.decided refused client_ip.malformed");
     says(&text, "system.passes_aggregated passed code=client_ip.found count=7");
-    says(&text, "system.passes_aggregated passed code=embargo.servable count=1");
+    says(&text, "system.passes_aggregated passed code=embargo.servable_stale count=1");
     // Networks, never addresses.
     assert!(!text.contains("from 5.22.4.4"));
 }
@@ -39,6 +39,7 @@ fn every_refusal_of_the_round_is_on_record() {
 fn report_only_records_the_same_and_lets_pass() {
     let text = round(&["--report-only"]);
     says(&text, "200  in plaintext");
+    says(&text, "200  from Tehran, with a forged first entry");
     says(&text, "check.decided refused transport.plaintext from 1.1.1.0/24");
     says(&text, "check.decided refused embargo.country from 5.22.4.0/24");
     says(&text, "check.decided refused client_ip.malformed");

@@ -38,7 +38,9 @@ impl TrustedProxies {
     pub const CLOUDFLARE_UPDATED: &str = "2023-09-28";
 
     /// Reads networks in CIDR form (RFC 4632 §3.1, RFC 4291 §2.3) and single addresses. IPv4-mapped IPv6 networks
-    /// become IPv4. Networks within Cloudflare's count as [`cloudflare`](Self::cloudflare)'s. `unix:`, as nginx spells it, stands for peers that connect over a Unix socket of this machine.
+    /// become IPv4. Networks that overlap Cloudflare's count as
+    /// [`cloudflare`](Self::cloudflare)'s. `unix:`, as nginx spells it, stands for peers that connect over a Unix socket
+    /// of this machine.
     ///
     /// # Errors
     /// [`ClientIpConfigError`]: `client_ip.network` for anything else, bits set behind the prefix included;
@@ -50,7 +52,7 @@ impl TrustedProxies {
             let (text, mut one) = (text.as_ref(), Self::default());
             one.add(text).ok_or(ClientIpConfigError::Network { position })?;
             // However the edge's networks came here, their word is worth the same.
-            let is_shared = one.in_networks(&RANGES);
+            let is_shared = one.overlaps(&RANGES);
             proxies.shared_edge |= is_shared;
             proxies.own |= !is_shared;
             proxies.v4.append(&mut one.v4);
@@ -146,17 +148,13 @@ impl TrustedProxies {
         self.shared_edge && !self.own
     }
 
-    /// Whether there are any, and each lies within one of these networks.
-    fn in_networks(&self, networks: &[&str]) -> bool {
+    /// Whether any address is in one of these networks.
+    fn overlaps(&self, networks: &[&str]) -> bool {
         let mut known = Self::default();
-        for network in networks {
-            if known.add(network).is_none() {
-                return false;
-            }
-        }
-        let v4 = self.v4.iter().all(|one| known.v4.iter().any(|edge| edge.0 <= one.0 && one.1 <= edge.1));
-        let v6 = self.v6.iter().all(|one| known.v6.iter().any(|edge| edge.0 <= one.0 && one.1 <= edge.1));
-        !(self.v4.is_empty() && self.v6.is_empty()) && v4 && v6
+        let unread = networks.iter().any(|network| known.add(network).is_none());
+        let v4 = self.v4.iter().any(|one| known.v4.iter().any(|edge| edge.0 <= one.1 && one.0 <= edge.1));
+        let v6 = self.v6.iter().any(|one| known.v6.iter().any(|edge| edge.0 <= one.1 && one.0 <= edge.1));
+        unread || v4 || v6
     }
 
     fn add(&mut self, text: &str) -> Option<()> {

@@ -92,7 +92,8 @@ impl<P> EmbargoBuilder<P> {
     }
 
     /// From which age data is warned about, and from which it no longer carries a servable answer. Default: 45 and
-    /// 365 days. An embargo stands however old the data is.
+    /// 365 days. An embargo stands however old the data is; an operator's own programme list carries answers at any
+    /// age, and is warned about from the second.
     #[must_use]
     pub fn staleness(mut self, staleness: Staleness) -> Self {
         self.settings.staleness = staleness;

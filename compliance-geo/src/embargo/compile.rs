@@ -382,7 +382,10 @@ impl Compiled {
     }
 
     pub(super) fn stale_snapshots(&self, now: Timestamp) -> impl Iterator<Item = &Snapshot> {
-        self.snapshots().filter(move |snapshot| self.staleness.freshness(snapshot, now) != Freshness::Fresh)
+        let databases = self.databases.iter().map(Database::snapshot);
+        let databases =
+            databases.filter(move |snapshot| self.staleness.freshness(snapshot, now) != Freshness::Fresh);
+        databases.chain(self.lists.iter().filter(move |list| list_is_stale(list, self.staleness, now)))
     }
 
     pub(super) fn table_bytes(&self) -> usize {
@@ -505,8 +508,18 @@ fn policy_version(policies: &[Policy], lists: &[Snapshot]) -> PolicyVersion {
     )
 }
 
-/// The time in which no database is too old or dated in the future, and no programme list too old. A list may be
-/// newer than `now`: a replay of an old decision asks what is known today.
+/// Whether a programme list is to be warned of: the embedded one as a database is, an operator's own once it is older
+/// than the limit. Being newer than `now` is no fault: a replay of an old decision asks what is known today.
+fn list_is_stale(list: &Snapshot, staleness: Staleness, now: Timestamp) -> bool {
+    match staleness.freshness(list, now) {
+        Freshness::Fresh => false,
+        Freshness::Stale { .. } => ProgrammeList::is_embedded(list),
+        Freshness::Expired { age_days } => age_days > 0,
+    }
+}
+
+/// The time in which no database is too old or dated in the future, and the embedded programme list not too old. An
+/// operator's own rules do not end by getting old.
 fn fresh(databases: &[Database], lists: &[Snapshot], staleness: Staleness) -> (Timestamp, Timestamp) {
     const DAY: Duration = Duration::from_secs(86_400);
     let mut fresh = (Timestamp::MIN, Timestamp::MAX);
@@ -514,7 +527,7 @@ fn fresh(databases: &[Database], lists: &[Snapshot], staleness: Staleness) -> (T
     for snapshot in databases.clone() {
         fresh.0 = fresh.0.max(snapshot.as_of().start().saturating_sub(DAY));
     }
-    for snapshot in databases.chain(lists) {
+    for snapshot in databases.chain(lists.iter().filter(|list| ProgrammeList::is_embedded(list))) {
         fresh.1 = fresh.1.min(expires(snapshot, staleness));
     }
     fresh

@@ -1,15 +1,18 @@
 //! Dated lists of programmes, in TOML.
 
+use std::ops::Range;
 use std::str::FromStr;
 
 use compliance_core::clock::Date;
 use compliance_core::country::{CountryCode, SubdivisionCode};
 use compliance_core::snapshot::Snapshot;
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::programme::{Authority, Effect, Extent, Programme, ProgrammeKind, Scope};
 
 static EMBEDDED: &str = include_str!("../../data/programmes.toml");
+const EMBEDDED_SOURCE: &str = "compliance-geo programmes";
 
 /// A dated list of programmes.
 ///
@@ -41,6 +44,8 @@ pub struct ProgrammeList {
 }
 
 impl ProgrammeList {
+    /// The longest id, in bytes.
+    pub const MAX_ID_LEN: usize = 64;
     /// The longest text of an entry, in bytes.
     pub const MAX_TEXT_LEN: usize = 400;
     /// The most entries of a list.
@@ -51,32 +56,44 @@ impl ProgrammeList {
     /// # Errors
     /// None while the crate's own data file is whole.
     pub fn embedded() -> Result<Self, ProgrammeListError> {
-        Self::read(EMBEDDED, "compliance-geo programmes")
+        Self::read(EMBEDDED, EMBEDDED_SOURCE)
+    }
+
+    /// Whether a list is the one compiled into the crate. An operator's own has another source, always.
+    pub(super) fn is_embedded(list: &Snapshot) -> bool {
+        list.source() == EMBEDDED_SOURCE
     }
 
     /// Reads a list in TOML, in the form of the crate's `data/programmes.toml`: `version` (the day of the list) and
     /// one `[[programme]]` for each. Unknown fields are refused.
     ///
     /// # Errors
-    /// [`ProgrammeListError`]: `embargo.list_syntax`, `embargo.list_empty`, `embargo.list_too_long`,
-    /// `embargo.list_entry` for one that contradicts itself.
+    /// [`ProgrammeListError`], with the line, the entry's id and the field: `embargo.list_syntax`,
+    /// `embargo.list_entry`, `embargo.list_contradiction`, `embargo.list_duplicate`, `embargo.list_empty`,
+    /// `embargo.list_too_long`.
     pub fn parse(text: &str) -> Result<Self, ProgrammeListError> {
         Self::read(text, "operator's programmes")
     }
 
     fn read(text: &str, source: &'static str) -> Result<Self, ProgrammeListError> {
-        let raw: RawList = toml::from_str(text).map_err(|error| ProgrammeListError::Syntax {
-            position: error.span().map_or(0, |span| span.start),
+        let raw: RawList = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            ProgrammeListError::Syntax { line: line(text, start), message: short(error.message()) }
         })?;
         let limit = Self::MAX_PROGRAMMES;
         if raw.programme.len() > limit {
             return Err(ProgrammeListError::TooLong { found: raw.programme.len(), limit });
         }
+        let version = Entry { text, programme: None }.parsed("version", &raw.version, DAY)?;
         let mut programmes: Vec<Programme> = Vec::with_capacity(raw.programme.len());
-        for (position, raw) in raw.programme.into_iter().enumerate() {
-            let programme = raw.check().ok_or(ProgrammeListError::Entry { position })?;
+        for raw in raw.programme {
+            let start = raw.id.span().start;
+            let programme = raw.check(text)?;
             if programmes.iter().any(|other| other.id == programme.id) {
-                return Err(ProgrammeListError::Entry { position });
+                return Err(ProgrammeListError::Duplicate {
+                    programme: programme.id,
+                    line: line(text, start),
+                });
             }
             programmes.push(programme);
         }
@@ -84,7 +101,7 @@ impl ProgrammeList {
             return Err(ProgrammeListError::Empty);
         }
         let entries = u64::try_from(programmes.len()).unwrap_or(u64::MAX);
-        let snapshots = vec![Snapshot::of(source, raw.version, text.as_bytes(), entries)];
+        let snapshots = vec![Snapshot::of(source, version, text.as_bytes(), entries)];
         Ok(Self { programmes, snapshots })
     }
 
@@ -132,113 +149,218 @@ impl ProgrammeList {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawList {
-    #[serde(deserialize_with = "parsed")]
-    version: Date,
+    version: Text,
     #[serde(default)]
     programme: Vec<RawProgramme>,
 }
 
+/// A string, and where it is.
+type Text = Spanned<Box<str>>;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawProgramme {
-    id: Box<str>,
+    id: Text,
     authority: Authority,
-    title: Box<str>,
-    legal_basis: Box<str>,
+    title: Text,
+    legal_basis: Text,
     kind: ProgrammeKind,
     effect: Effect,
-    #[serde(deserialize_with = "parsed")]
-    effective_from: Date,
-    #[serde(default, deserialize_with = "parsed_option")]
-    effective_to: Option<Date>,
-    scope: Vec<RawScope>,
+    effective_from: Text,
+    effective_to: Option<Text>,
+    scope: Spanned<Vec<RawScope>>,
     #[serde(default)]
-    networks_may_be_registered_in: Vec<Box<str>>,
-    blocking_statute: Option<Box<str>>,
-    needs_legal_review: Option<Box<str>>,
+    networks_may_be_registered_in: Vec<Text>,
+    blocking_statute: Option<Text>,
+    needs_legal_review: Option<Text>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawScope {
-    #[serde(deserialize_with = "parsed")]
-    country: CountryCode,
-    #[serde(default, deserialize_with = "parsed_option")]
-    subdivision: Option<SubdivisionCode>,
+    country: Text,
+    subdivision: Option<Text>,
     #[serde(default)]
     extent: Extent,
 }
 
+const DAY: &str = "a day as YYYY-MM-DD";
+const COUNTRY: &str = "an ISO 3166-1 alpha-2 code";
+const SUBDIVISION: &str = "an ISO 3166-2 code";
+
 impl RawProgramme {
-    fn check(self) -> Option<Programme> {
-        let texts = [&self.title, &self.legal_basis].into_iter();
-        let texts = texts.chain(&self.blocking_statute).chain(&self.needs_legal_review);
-        let texts_ok =
-            texts.into_iter().all(|text| (1..=ProgrammeList::MAX_TEXT_LEN).contains(&text.trim().len()));
-        let id_ok = compliance_core::class::dotted_code(&self.id) && self.id.len() <= 64;
-        let dates_ok = self.effective_to.is_none_or(|end| self.effective_from < end);
-        let scope_ok = !self.scope.is_empty()
-            && self
-                .scope
-                .iter()
-                .all(|scope| scope.subdivision.is_none_or(|part| part.country() == scope.country));
-        if !(texts_ok && id_ok && dates_ok && scope_ok) {
-            return None;
+    fn check(self, text: &str) -> Result<Programme, ProgrammeListError> {
+        let id = self.id.get_ref();
+        if !compliance_core::class::dotted_code(id) || id.len() > ProgrammeList::MAX_ID_LEN {
+            let nameless = Entry { text, programme: None };
+            return Err(nameless.malformed(
+                "id",
+                self.id.span(),
+                "dotted lower-case words, at most 64 bytes",
+            ));
         }
+        let entry = Entry { text, programme: Some(id) };
+        let effective_from: Date = entry.parsed("effective_from", &self.effective_from, DAY)?;
+        let effective_to = entry.parsed_option("effective_to", self.effective_to.as_ref(), DAY)?;
+        if let (Some(end), Some(raw)) = (effective_to, &self.effective_to)
+            && end <= effective_from
+        {
+            return Err(entry.contradicts("effective_to", raw.span(), "a day after `effective_from`"));
+        }
+        if self.scope.get_ref().is_empty() {
+            return Err(entry.malformed("scope", self.scope.span(), "at least one place"));
+        }
+        let scope = self.scope.get_ref().iter().map(|raw| raw.check(entry)).collect::<Result<_, _>>()?;
         let registered_in = self.networks_may_be_registered_in.iter();
-        Some(Programme {
-            id: self.id,
+        let registered_in = registered_in
+            .map(|code| entry.parsed("networks_may_be_registered_in", code, COUNTRY))
+            .collect::<Result<_, _>>()?;
+        let texts = [("title", Some(&self.title)), ("legal_basis", Some(&self.legal_basis))];
+        let statute = ("blocking_statute", self.blocking_statute.as_ref());
+        let review = ("needs_legal_review", self.needs_legal_review.as_ref());
+        for (field, found) in texts.into_iter().chain([statute, review]) {
+            entry.some_text(field, found)?;
+        }
+        Ok(Programme {
+            id: id.clone(),
             authority: self.authority,
-            title: self.title,
-            legal_basis: self.legal_basis,
+            title: self.title.into_inner(),
+            legal_basis: self.legal_basis.into_inner(),
             kind: self.kind,
             effect: self.effect,
-            effective_from: self.effective_from,
-            effective_to: self.effective_to,
-            scope: self
-                .scope
-                .iter()
-                .map(|raw| Scope { country: raw.country, subdivision: raw.subdivision, extent: raw.extent })
-                .collect(),
-            registered_in: registered_in.map(|code| CountryCode::parse(code).ok()).collect::<Option<_>>()?,
-            blocking_statute: self.blocking_statute,
-            needs_legal_review: self.needs_legal_review,
+            effective_from,
+            effective_to,
+            scope,
+            registered_in,
+            blocking_statute: self.blocking_statute.map(Spanned::into_inner),
+            needs_legal_review: self.needs_legal_review.map(Spanned::into_inner),
         })
     }
 }
 
-fn parsed<'de, T: FromStr, D: serde::Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    let text = <Box<str>>::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom("not of the expected form"))
+impl RawScope {
+    fn check(&self, entry: Entry<'_>) -> Result<Scope, ProgrammeListError> {
+        let country: CountryCode = entry.parsed("country", &self.country, COUNTRY)?;
+        let subdivision: Option<SubdivisionCode> =
+            entry.parsed_option("subdivision", self.subdivision.as_ref(), SUBDIVISION)?;
+        if let (Some(part), Some(raw)) = (subdivision, &self.subdivision)
+            && part.country() != country
+        {
+            return Err(entry.contradicts("subdivision", raw.span(), "a part of the place's `country`"));
+        }
+        Ok(Scope { country, subdivision, extent: self.extent })
+    }
 }
 
-fn parsed_option<'de, T: FromStr, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    parsed(deserializer).map(Some)
+/// The entry that is looked at, to name it in an error.
+#[derive(Clone, Copy)]
+struct Entry<'t> {
+    text: &'t str,
+    programme: Option<&'t str>,
 }
 
-/// A list of programmes was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+impl Entry<'_> {
+    fn parsed<T: FromStr>(
+        self,
+        field: &'static str,
+        found: &Text,
+        expected: &'static str,
+    ) -> Result<T, ProgrammeListError> {
+        found.get_ref().parse().map_err(|_| self.malformed(field, found.span(), expected))
+    }
+
+    fn parsed_option<T: FromStr>(
+        self,
+        field: &'static str,
+        found: Option<&Text>,
+        expected: &'static str,
+    ) -> Result<Option<T>, ProgrammeListError> {
+        found.map(|found| self.parsed(field, found, expected)).transpose()
+    }
+
+    fn some_text(self, field: &'static str, found: Option<&Text>) -> Result<(), ProgrammeListError> {
+        let Some(found) = found else { return Ok(()) };
+        if (1..=ProgrammeList::MAX_TEXT_LEN).contains(&found.get_ref().trim().len()) {
+            return Ok(());
+        }
+        Err(self.malformed(field, found.span(), "1 to 400 bytes of text"))
+    }
+
+    fn malformed(self, field: &'static str, at: Range<usize>, expected: &'static str) -> ProgrammeListError {
+        let programme = self.programme.map(Box::from);
+        ProgrammeListError::Entry { programme, field, line: line(self.text, at.start), expected }
+    }
+
+    fn contradicts(
+        self,
+        field: &'static str,
+        at: Range<usize>,
+        expected: &'static str,
+    ) -> ProgrammeListError {
+        let programme = self.programme.map(Box::from).unwrap_or_default();
+        ProgrammeListError::Contradiction { programme, field, line: line(self.text, at.start), expected }
+    }
+}
+
+/// The line of a byte, from 1.
+fn line(text: &str, position: usize) -> usize {
+    let breaks = text.bytes().take(position).filter(|byte| *byte == b'\n').count();
+    breaks.saturating_add(1)
+}
+
+/// The beginning of what the TOML reader says: it quotes values, and those can be long.
+fn short(message: &str) -> Box<str> {
+    let first = message.lines().next().unwrap_or_default();
+    first.chars().take(ProgrammeListError::MAX_MESSAGE_CHARS).collect()
+}
+
+/// A list of programmes was refused. Lines are counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProgrammeListError {
+    /// An entry that contradicts itself: an end that is not after its start, a part of another country.
+    #[error("programme list refused: line {line}, `{field}` of `{programme}`: expected {expected}")]
+    Contradiction {
+        /// The entry's id.
+        programme: Box<str>,
+        /// The field.
+        field: &'static str,
+        /// Its line.
+        line: usize,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// Two entries with the same id.
+    #[error("programme list refused: line {line}: the id `{programme}` is taken by an entry before")]
+    Duplicate {
+        /// The id.
+        programme: Box<str>,
+        /// The line of the second.
+        line: usize,
+    },
     /// No programme.
     #[error("programme list refused: it has no entries")]
     Empty,
-    /// An entry that contradicts itself: an id that is taken or malformed, no scope, a part of another country, an
-    /// end before its start, a text that is empty or longer than [`ProgrammeList::MAX_TEXT_LEN`].
-    #[error("programme list refused: the entry at position {position} contradicts itself or its id is taken")]
+    /// A field that is not of the expected form: no day, no country, no place, a text that is empty or longer than
+    /// [`ProgrammeList::MAX_TEXT_LEN`].
+    #[error("programme list refused: line {line}, `{field}`{}: expected {expected}", of(.programme.as_deref()))]
     Entry {
-        /// Its position, from 0.
-        position: usize,
+        /// The entry's id, if it has one.
+        programme: Option<Box<str>>,
+        /// The field.
+        field: &'static str,
+        /// Its line.
+        line: usize,
+        /// What was expected.
+        expected: &'static str,
     },
-    /// Not TOML of the expected form.
-    #[error(
-        "programme list refused: expected TOML with `version` and `[[programme]]`, error at byte {position}"
-    )]
+    /// Not TOML of the expected form: a field missing, unknown or of another type.
+    #[error("programme list refused: line {line}: {message}")]
     Syntax {
         /// Where.
-        position: usize,
+        line: usize,
+        /// What the TOML reader says, at most [`MAX_MESSAGE_CHARS`](Self::MAX_MESSAGE_CHARS).
+        message: Box<str>,
     },
     /// Too many entries.
     #[error("programme list refused: it has {found} entries, at most {limit} are read")]
@@ -250,11 +372,20 @@ pub enum ProgrammeListError {
     },
 }
 
+fn of(programme: Option<&str>) -> String {
+    programme.map(|id| format!(" of `{id}`")).unwrap_or_default()
+}
+
 impl ProgrammeListError {
+    /// The most that is kept of what the TOML reader says, in characters.
+    pub const MAX_MESSAGE_CHARS: usize = 200;
+
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::Contradiction { .. } => "embargo.list_contradiction",
+            Self::Duplicate { .. } => "embargo.list_duplicate",
             Self::Empty => "embargo.list_empty",
             Self::Entry { .. } => "embargo.list_entry",
             Self::Syntax { .. } => "embargo.list_syntax",

@@ -157,7 +157,9 @@ impl Embargo {
     }
 
     /// Those of [`snapshots`](Self::snapshots) that are no longer fresh at `now`: what an operator should be
-    /// warned of, long before verdicts change.
+    /// warned of at the start, long before verdicts change. Databases and the embedded programmes are among them from
+    /// the age at which [`staleness`](EmbargoBuilder::staleness) warns; an operator's own list only from that at which
+    /// data no longer serves, and it changes no verdict.
     pub fn stale_snapshots(&self, now: Timestamp) -> impl Iterator<Item = &Snapshot> {
         self.compiled.stale_snapshots(now)
     }

@@ -102,7 +102,8 @@ impl Verdict {
         }
     }
 
-    /// The exact code: `embargo.servable`, `embargo.servable_region_accepted`, or that of the first reason.
+    /// The exact code: `embargo.servable`, `embargo.servable_stale` where data should be renewed,
+    /// `embargo.servable_region_accepted`, or that of the first reason.
     #[must_use]
     pub fn code(&self) -> ReasonCode {
         self.screened().code()
@@ -275,6 +276,10 @@ impl Screened {
         match self.judged.reasons.iter().next() {
             Some(reason) => reason.code(),
             None if self.judged.at_risk => reason_code!("embargo.servable_region_accepted"),
+            // Passes are counted by their code: the count itself warns.
+            None if self.compiled.stale_snapshots(self.at).next().is_some() => {
+                reason_code!("embargo.servable_stale")
+            }
             None => reason_code!("embargo.servable"),
         }
     }
@@ -384,6 +389,11 @@ impl ServablePlace {
     /// The databases and programme lists that were used.
     pub fn snapshots(&self) -> impl Iterator<Item = &Snapshot> {
         self.screened.compiled.snapshots()
+    }
+
+    /// Those of [`snapshots`](Self::snapshots) that were no longer fresh.
+    pub fn stale_snapshots(&self) -> impl Iterator<Item = &Snapshot> {
+        self.screened.compiled.stale_snapshots(self.screened.at)
     }
 }
 

@@ -50,7 +50,7 @@ use super::Refusal;
 use super::gate::{Check, Exchange, Gate, Ledger, Passage};
 use crate::client_ip::{ClientIp, FieldName, Headers, Peer};
 use crate::embargo::{Screening, ServablePlace};
-use crate::transport::{HSTS, TransportRule};
+use crate::transport::TransportRule;
 
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "actix-web")))]
 impl Headers for HeaderMap {
@@ -99,7 +99,7 @@ impl ClientIpMiddleware {
 }
 
 /// Refuses requests that did not come over TLS, adds [`Transport`] to the extensions of those that did, and sets
-/// HSTS (RFC 6797) on their responses.
+/// [`TransportRule::hsts`] on their responses, unless the service set it itself.
 #[derive(Clone, Debug)]
 pub struct TransportMiddleware {
     gate: Gate,
@@ -127,7 +127,8 @@ impl TransportMiddleware {
         self
     }
 
-    /// Lets plaintext pass, marked as such in the extensions and without HSTS: how a check is rolled out.
+    /// Lets plaintext pass, marked as such in the extensions: how a check is rolled out. No response gets HSTS, over TLS
+    /// neither: browsers would keep to it long after the trial.
     #[must_use]
     pub fn report_only(mut self) -> Self {
         self.gate.enforcement = Enforcement::ReportOnly;
@@ -250,9 +251,11 @@ where
                 let inner = self.inner.call(request);
                 Box::pin(async move {
                     let mut response = inner.await?;
-                    if hsts && !response.headers().contains_key(STRICT_TRANSPORT_SECURITY) {
-                        let value = HeaderValue::from_static(HSTS);
-                        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
+                    let value = hsts.map(|hsts| HeaderValue::try_from(hsts.to_string()));
+                    let headers = response.headers_mut();
+                    if let (Some(Ok(value)), false) = (value, headers.contains_key(STRICT_TRANSPORT_SECURITY))
+                    {
+                        headers.insert(STRICT_TRANSPORT_SECURITY, value);
                     }
                     Ok(response.map_into_left_body())
                 })
@@ -282,7 +285,11 @@ pub fn response(refusal: Refusal) -> HttpResponse {
 }
 
 /// The proof that the client is where it may be served, from [`EmbargoMiddleware`]. Without it the request is
-/// refused with 403.
+/// refused with 403 (`embargo.no_proof`).
+///
+/// `Option<Servable>` is for the roll-out: `None` where the middleware only reports and let somebody pass without a
+/// proof. The `Option` is actix-web's own and cannot tell that from a route on which no middleware runs: such a route
+/// is open. Demand the proof again once the check is enforced.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "extractors are taken apart in the handler's arguments")]
 pub struct Servable(pub Arc<ServablePlace>);
@@ -293,7 +300,7 @@ impl FromRequest for Servable {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let place = request.extensions().get::<Arc<ServablePlace>>().cloned();
-        ready(place.map(Self).ok_or(Refused(Refusal::ClientUnknown)))
+        ready(place.map(Self).ok_or(Refused(Refusal::NoProof)))
     }
 }
 

@@ -30,10 +30,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 use http::{Extensions, Response};
 
+use super::gate::LetPass;
 use super::{Refusal, tower};
 use crate::client_ip::Peer;
 use crate::embargo::ServablePlace;
@@ -47,7 +48,22 @@ pub fn peer(extensions: &Extensions) -> Option<Peer> {
 }
 
 /// The proof that the client is where it may be served, from the
-/// [`EmbargoLayer`](super::tower::EmbargoLayer). Without it the request is refused with 403.
+/// [`EmbargoLayer`](super::tower::EmbargoLayer). Without it the request is refused with 403 (`embargo.no_proof`).
+///
+/// `Option<Servable>` is for the roll-out: `None` where the layer only reports and let somebody pass without a proof.
+/// Where no layer ran at all, it refuses as well.
+///
+/// ```
+/// use compliance_geo::integrations::axum::Servable;
+///
+/// async fn sign_up(place: Option<Servable>) -> &'static str {
+///     match place {
+///         Some(Servable(_)) => "welcome",
+///         None => "welcome, while the check only reports",
+///     }
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/sign-up", axum::routing::post(sign_up));
+/// ```
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "extractors are taken apart in the handler's arguments")]
 pub struct Servable(pub Arc<ServablePlace>);
@@ -56,7 +72,23 @@ impl<S: Sync> FromRequestParts<S> for Servable {
     type Rejection = Response<Body>;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response<Body>> {
-        let place = parts.extensions.get::<Arc<ServablePlace>>();
-        place.cloned().map(Self).ok_or_else(|| tower::response(Refusal::ClientUnknown))
+        proof(parts).ok_or_else(|| tower::response(Refusal::NoProof))
     }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Servable {
+    type Rejection = Response<Body>;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Response<Body>> {
+        let place = proof(parts);
+        // A route that the layer was forgotten on is not open.
+        if place.is_none() && parts.extensions.get::<LetPass>().is_none() {
+            return Err(tower::response(Refusal::NoProof));
+        }
+        Ok(place)
+    }
+}
+
+fn proof(parts: &Parts) -> Option<Servable> {
+    parts.extensions.get::<Arc<ServablePlace>>().cloned().map(Servable)
 }

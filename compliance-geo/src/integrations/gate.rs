@@ -16,7 +16,7 @@ use compliance_core::request::{AddressSource, ClientAddress, Correlation, Princi
 use super::Refusal;
 use crate::client_ip::{ClientIp, EdgeCountry, Headers, Peer};
 use crate::embargo::{Embargo, Programme, Screening, ServablePlace, Verdict};
-use crate::transport::TransportRule;
+use crate::transport::{Hsts, TransportRule};
 
 /// A request and what other layers left with it, whatever the framework.
 pub(crate) trait Exchange {
@@ -52,11 +52,15 @@ pub(crate) enum Check {
     Transport(TransportRule, Transport),
 }
 
+/// Left with a request that an embargo check let pass without a proof, because it only reports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LetPass;
+
 /// What becomes of a request.
 #[derive(Debug)]
 pub(crate) enum Passage {
     /// The service is called; `hsts` goes on its response.
-    Enter { hsts: bool },
+    Enter { hsts: Option<Hsts> },
     /// It is not, and the answer can be given.
     Refused(Refusal),
     /// It is not, and the answer waits for the record.
@@ -83,7 +87,7 @@ impl Pending {
 struct Decision {
     refusal: Option<Refusal>,
     enforcement: Enforcement,
-    hsts: bool,
+    hsts: Option<Hsts>,
     event: Option<EventBuilder>,
 }
 
@@ -101,7 +105,13 @@ impl Gate {
         };
         let recorded = self.record(decision.event);
         match (decision.refusal, decision.enforcement) {
-            (None, _) | (Some(_), Enforcement::ReportOnly) => Passage::Enter { hsts: decision.hsts },
+            (None, _) => Passage::Enter { hsts: decision.hsts },
+            (Some(_), Enforcement::ReportOnly) => {
+                if matches!(self.check, Check::Embargo(..)) {
+                    request.insert(LetPass);
+                }
+                Passage::Enter { hsts: decision.hsts }
+            }
             (Some(refusal), Enforcement::Enforce) => match recorded {
                 // Counted is not recorded.
                 Ok(None) if self.ledger.is_some() => Passage::Refused(Refusal::Unrecorded),
@@ -137,7 +147,7 @@ impl Gate {
             }
         };
         let event = self.finding(&FOUND, refusal, request, None);
-        Decision { refusal, enforcement: self.enforcement, hsts: false, event }
+        Decision { refusal, enforcement: self.enforcement, hsts: None, event }
     }
 
     fn transport(
@@ -162,8 +172,9 @@ impl Gate {
             _ => None,
         };
         let event = self.finding(&ENCRYPTED, refusal, request, client);
-        // RFC 6797 §7.2: never over plaintext.
-        let hsts = transport == Some(Transport::Tls);
+        // RFC 6797 §7.2: never over plaintext. Nor while it only reports: browsers would keep to it long after.
+        let is_due = transport == Some(Transport::Tls) && self.enforcement == Enforcement::Enforce;
+        let hsts = is_due.then(|| rule.hsts());
         Decision { refusal, enforcement: self.enforcement, hsts, event }
     }
 
@@ -171,13 +182,14 @@ impl Gate {
         let enforcement = embargo.enforcement();
         // Nor must another policy's proof.
         request.remove::<Arc<ServablePlace>>();
+        request.remove::<LetPass>();
         let Some(client) = request.get::<ClientAddress>() else {
             let refusal = Refusal::ClientUnknown;
             let event = self.ledger.as_ref().map(|ledger| {
                 let finding = Finding::for_reason(Outcome::Refused, &refusal, embargo.policy().clone());
                 event_of(&finding.with_enforcement(enforcement), ledger, request, None)
             });
-            return Decision { refusal: Some(refusal), enforcement, hsts: false, event };
+            return Decision { refusal: Some(refusal), enforcement, hsts: None, event };
         };
         let verdict = match request.get::<EdgeCountry>() {
             Some(edge) => embargo.screen_with_edge(client.ip(), edge, clock.now()),
@@ -192,7 +204,7 @@ impl Gate {
             Verdict::Embargoed(place) => Some(Refusal::Embargoed(place.reason())),
             Verdict::Review(place) => Some(Refusal::Review(place.reason())),
         };
-        Decision { refusal, enforcement, hsts: false, event }
+        Decision { refusal, enforcement, hsts: None, event }
     }
 
     fn finding(
@@ -257,22 +269,23 @@ fn verdict_event(verdict: &Verdict, ledger: &Ledger, request: &impl Exchange) ->
         event = event
             .field("approver", Internal(accepted.approver()))
             .field("acceptance", Internal(accepted.reason()));
-    } else if matches!(verdict, Verdict::Servable(_)) {
-        // Counted by its code: nobody reads its fields.
-        return event;
     }
-    let lists = [
-        ("reasons", list(verdict.reasons().map(|reason| reason.code()))),
-        ("programmes", list(verdict.programmes().map(Programme::id))),
-        ("voices", list(verdict.voices())),
-        ("stale", list(verdict.stale_snapshots())),
-    ];
-    for (name, list) in lists {
-        if !list.is_empty() {
-            event = event.field(name, Internal(list));
-        }
+    // Nobody asks why somebody was served, unless at a risk.
+    if verdict.accepted_risk().is_some() || !matches!(verdict, Verdict::Servable(_)) {
+        event = listed(event, "reasons", verdict.reasons().map(|reason| reason.code()));
+        event = listed(event, "programmes", verdict.programmes().map(Programme::id));
+        event = listed(event, "voices", verdict.voices());
     }
-    event
+    listed(event, "stale", verdict.stale_snapshots())
+}
+
+fn listed(
+    event: EventBuilder,
+    name: &'static str,
+    items: impl IntoIterator<Item = impl fmt::Display>,
+) -> EventBuilder {
+    let list = list(items);
+    if list.is_empty() { event } else { event.field(name, Internal(list)) }
 }
 
 fn event_of(

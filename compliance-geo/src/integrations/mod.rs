@@ -3,7 +3,7 @@
 //! | check | reads from the request's extensions | adds | refuses with |
 //! |---|---|---|---|
 //! | client address | the peer | `ClientAddress`, `EdgeCountry` | 403 |
-//! | transport | the peer | `Transport`, HSTS on the response | 403 |
+//! | transport | the peer | `Transport`, HSTS on the response where it is enforced | 403 |
 //! | embargo | `ClientAddress`, `EdgeCountry` | `Arc<ServablePlace>` | 451 embargoed, 403 review |
 //!
 //! Every refusal has `Cache-Control: no-store`, a body that quotes neither data nor law, and the [`Refusal`] in the
@@ -17,6 +17,12 @@
 //! trace is one nobody can show later. Passes, and everything in report-only mode, do not wait.
 //!
 //! A servable answer that rests on an accepted risk is recorded each time, with who accepted it.
+//!
+//! # Report-only
+//!
+//! A check that only reports decides and records as ever, and lets everybody pass. A handler that takes `Servable`
+//! still refuses whoever comes without a proof ([`Refusal::NoProof`], `embargo.no_proof`), and extractors record
+//! nothing: while a check is rolled out, handlers take `Option<Servable>`.
 
 #[cfg(feature = "actix-web")]
 pub mod actix_web;
@@ -43,6 +49,8 @@ pub enum Refusal {
     ClientUnknown,
     /// In the scope of an embargo programme.
     Embargoed(EmbargoReason),
+    /// A handler demands the proof, and no embargo check left one: none ran before it, or it only reports.
+    NoProof,
     /// The server did not say who the peer is.
     PeerUnknown,
     /// Not over TLS.
@@ -65,6 +73,7 @@ impl Refusal {
             Self::Unrecorded => 503,
             Self::ClientIp(_)
             | Self::ClientUnknown
+            | Self::NoProof
             | Self::PeerUnknown
             | Self::Plaintext
             | Self::Review(_) => 403,
@@ -79,6 +88,7 @@ impl Refusal {
             Self::Review(_) => Some(VerdictClass::Review),
             Self::ClientIp(_)
             | Self::ClientUnknown
+            | Self::NoProof
             | Self::PeerUnknown
             | Self::Plaintext
             | Self::Unrecorded => None,
@@ -92,6 +102,7 @@ impl Reason for Refusal {
             Self::ClientIp(kind) => kind.code(),
             Self::ClientUnknown => reason_code!("client_ip.not_established"),
             Self::Embargoed(reason) | Self::Review(reason) => reason.code(),
+            Self::NoProof => reason_code!("embargo.no_proof"),
             Self::PeerUnknown => reason_code!("client_ip.no_peer"),
             Self::Plaintext => reason_code!("transport.plaintext"),
             Self::Unrecorded => reason_code!("refusal.unrecorded"),
@@ -102,6 +113,7 @@ impl Reason for Refusal {
         match self {
             Self::ClientIp(_) | Self::ClientUnknown | Self::PeerUnknown => reason_code!("client_ip.refused"),
             Self::Embargoed(reason) | Self::Review(reason) => reason.public_code(),
+            Self::NoProof => reason_code!("embargo.unavailable"),
             Self::Plaintext => reason_code!("transport.plaintext"),
             Self::Unrecorded => reason_code!("refusal.unrecorded"),
         }

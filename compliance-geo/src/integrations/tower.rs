@@ -69,7 +69,7 @@ use super::Refusal;
 use super::gate::{Check, Exchange, Gate, Ledger, Passage, Pending};
 use crate::client_ip::{ClientIp, Peer};
 use crate::embargo::Screening;
-use crate::transport::{HSTS, TransportRule};
+use crate::transport::{Hsts, TransportRule};
 
 /// Reads from the extensions who made the connection; how it got there is the server's business.
 type FindPeer = Arc<dyn Fn(&Extensions) -> Option<Peer> + Send + Sync>;
@@ -121,7 +121,7 @@ impl<S> Layer<S> for ClientIpLayer {
 }
 
 /// Refuses requests that did not come over TLS, adds [`Transport`] to the extensions of those that did, and sets
-/// HSTS (RFC 6797) on their responses.
+/// [`TransportRule::hsts`] on their responses, unless the service set it itself.
 #[derive(Clone)]
 pub struct TransportLayer {
     gate: Gate,
@@ -146,7 +146,8 @@ impl TransportLayer {
         self
     }
 
-    /// Lets plaintext pass, marked as such in the extensions and without HSTS: how a check is rolled out.
+    /// Lets plaintext pass, marked as such in the extensions: how a check is rolled out. No response gets HSTS, over TLS
+    /// neither: browsers would keep to it long after the trial.
     #[must_use]
     pub fn report_only(mut self) -> Self {
         self.gate.enforcement = Enforcement::ReportOnly;
@@ -298,7 +299,7 @@ pin_project! {
 pin_project! {
     #[project = StepProjection]
     enum Step<F> {
-        Inner { #[pin] inner: F, hsts: bool },
+        Inner { #[pin] inner: F, hsts: Option<Hsts> },
         Recording { pending: Pending },
         Refused { refusal: Refusal },
     }
@@ -321,9 +322,8 @@ where
         match self.project().step.project() {
             StepProjection::Inner { inner, hsts } => {
                 let mut response = ready!(inner.poll(context))?;
-                if *hsts {
-                    let headers = response.headers_mut();
-                    headers.entry(STRICT_TRANSPORT_SECURITY).or_insert(HeaderValue::from_static(HSTS));
+                if let Some(Ok(value)) = hsts.map(|hsts| HeaderValue::try_from(hsts.to_string())) {
+                    response.headers_mut().entry(STRICT_TRANSPORT_SECURITY).or_insert(value);
                 }
                 Poll::Ready(Ok(response))
             }

@@ -153,7 +153,8 @@ impl ReloadableEmbargo {
     /// # Errors
     /// [`ReloadError`], and the old database stays: `reload.unknown_source`, `reload.other_source`,
     /// `reload.unsigned`, `reload.database`, `reload.older`, `reload.shrunken`, `reload.empty`, `reload.date`,
-    /// `reload.coverage`, `reload.canary`, `reload.embargo`.
+    /// `reload.coverage`, `reload.canary`, `reload.embargo`; `reload.no_canary` for the first database that knows
+    /// subdivisions, when an embargoed region has no canary.
     pub fn replace(
         &self,
         source: &str,
@@ -260,6 +261,8 @@ impl ReloadableEmbargo {
         self.canaries.check(&candidate)?;
         *in_use = candidate;
         let embargo = next.clone().build().map_err(ReloadErrorKind::Embargo)?;
+        // It may be the first that knows subdivisions.
+        self.canaries.check_cover(embargo.programmes(), &next.settings.databases)?;
         Ok(Some((next, embargo)))
     }
 
