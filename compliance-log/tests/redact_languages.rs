@@ -20,7 +20,7 @@ impl Random {
     }
 
     fn digits(&mut self, count: usize) -> String {
-        (0..count).map(|_| char::from(b'0' + self.below(10) as u8)).collect()
+        (0..count).map(|_| char::from(b'0' + u8::try_from(self.below(10)).unwrap())).collect()
     }
 
     /// `#` is a digit, `%` one from 1 to 9, `^` a hexadecimal digit, `?` a capital.
@@ -28,10 +28,10 @@ impl Random {
         pattern
             .chars()
             .map(|character| match character {
-                '#' => char::from(b'0' + self.below(10) as u8),
-                '%' => char::from(b'1' + self.below(9) as u8),
-                '^' => char::from(b"0123456789abcdef"[self.below(16) as usize]),
-                '?' => char::from(b'A' + self.below(26) as u8),
+                '#' => char::from(b'0' + u8::try_from(self.below(10)).unwrap()),
+                '%' => char::from(b'1' + u8::try_from(self.below(9)).unwrap()),
+                '^' => char::from(b"0123456789abcdef"[usize::try_from(self.below(16)).unwrap()]),
+                '?' => char::from(b'A' + u8::try_from(self.below(26)).unwrap()),
                 other => other,
             })
             .collect()
@@ -386,7 +386,7 @@ fn technical_values_are_nobodys_in_any_language() {
         for line in CLEAN {
             let mut text = (*line).to_owned();
             while let Some(at) = text.find("{N}") {
-                let count = 1 + random.below(12) as usize;
+                let count = 1 + usize::try_from(random.below(12)).unwrap();
                 text.replace_range(at..at + 3, &format!("%{}", random.digits(count)).replace('%', "1"));
             }
             while let Some(at) = text.find("{H}") {

@@ -383,6 +383,9 @@ fn sha_crypt(text: &str) -> Option<Parsed> {
 mod tests {
     use super::*;
 
+    /// A stored hash of a cost.
+    type Text<'a> = &'a dyn Fn(u64) -> String;
+
     /// Rounds, in the unit of the kind.
     fn work(legacy: &Legacy) -> u64 {
         match legacy {
@@ -397,7 +400,7 @@ mod tests {
         let (salt, bcrypt_tag) = ("J20ZkN5WTuaTnapZ9aytIe", "afWhEwrx/C13N1xQkYJNkoilrZtMDcW");
         let sha_crypt =
             |id: u8, len: usize| move |rounds: u64| format!("${id}$rounds={rounds}$salt${}", ".".repeat(len));
-        let kinds: [(&dyn Fn(u64) -> String, [u64; 3]); 5] = [
+        let kinds: [(Text<'_>, [u64; 3]); 5] = [
             (&|cost| format!("$2b${cost:02}${salt}{bcrypt_tag}"), [4, 10, 12]),
             (
                 &|rounds| format!("pbkdf2_sha256${rounds}$salt${}", STANDARD.encode([7; 32])),
