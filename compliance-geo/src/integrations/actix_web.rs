@@ -47,7 +47,7 @@ use compliance_core::finding::{Enforcement, Reason};
 use compliance_core::request::Transport;
 
 use super::Refusal;
-use super::gate::{Check, Exchange, Gate, Ledger, Passage};
+use super::gate::{Check, Exchange, Gate, Ledger, Passage, settings};
 use crate::client_ip::{ClientIp, FieldName, Headers, Peer};
 use crate::embargo::{Screening, ServablePlace};
 use crate::transport::TransportRule;
@@ -82,21 +82,9 @@ impl ClientIpMiddleware {
         self.unix_socket = true;
         self
     }
-
-    /// Records what it decides, see [`integrations`](super#records).
-    #[must_use]
-    pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>, clock: Arc<dyn Clock>) -> Self {
-        self.gate.ledger = Some(Ledger { recorder, clock });
-        self
-    }
-
-    /// Lets everybody pass, without a client address where there is none: how a check is rolled out.
-    #[must_use]
-    pub fn report_only(mut self) -> Self {
-        self.gate.enforcement = Enforcement::ReportOnly;
-        self
-    }
 }
+
+settings!(client_ip ClientIpMiddleware);
 
 /// Refuses requests that did not come over TLS, adds [`Transport`] to the extensions of those that did, and sets
 /// [`TransportRule::hsts`] on their responses, unless the service set it itself.
@@ -119,22 +107,9 @@ impl TransportMiddleware {
         self.unix_socket = true;
         self
     }
-
-    /// Records what it decides, see [`integrations`](super#records).
-    #[must_use]
-    pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>, clock: Arc<dyn Clock>) -> Self {
-        self.gate.ledger = Some(Ledger { recorder, clock });
-        self
-    }
-
-    /// Lets plaintext pass, marked as such in the extensions: how a check is rolled out. No response gets HSTS, over TLS
-    /// neither: browsers would keep to it long after the trial.
-    #[must_use]
-    pub fn report_only(mut self) -> Self {
-        self.gate.enforcement = Enforcement::ReportOnly;
-        self
-    }
 }
+
+settings!(transport TransportMiddleware);
 
 /// Screens the client's address in the request's extensions: 451 when embargoed, 403 for review, and an
 /// `Arc<`[`ServablePlace`]`>` in the extensions when servable.
@@ -150,14 +125,9 @@ impl EmbargoMiddleware {
     pub fn new(embargo: impl Screening + 'static, clock: Arc<dyn Clock>) -> Self {
         Self { gate: Gate::new(Check::Embargo(Arc::new(embargo), Arc::clone(&clock))), clock }
     }
-
-    /// Records what it decides, see [`integrations`](super#records).
-    #[must_use]
-    pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>) -> Self {
-        self.gate.ledger = Some(Ledger { recorder, clock: Arc::clone(&self.clock) });
-        self
-    }
 }
+
+settings!(embargo EmbargoMiddleware);
 
 impl fmt::Debug for EmbargoMiddleware {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -56,6 +56,48 @@ pub(crate) enum Check {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LetPass;
 
+/// What a layer can be told about its `gate`, whatever the framework.
+macro_rules! settings {
+    (client_ip $layer:ident) => {
+        settings!($layer, "Lets everybody pass, without a client address where there is none: how a check is rolled out.");
+    };
+    (transport $layer:ident) => {
+        settings!(
+            $layer,
+            "Lets plaintext pass, marked as such in the extensions: how a check is rolled out. No response gets HSTS, \
+             over TLS neither: browsers would keep to it long after the trial."
+        );
+    };
+    (embargo $layer:ident) => {
+        impl $layer {
+            /// Records what it decides, see [`integrations`](super#records).
+            #[must_use]
+            pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>) -> Self {
+                self.gate.ledger = Some(Ledger { recorder, clock: Arc::clone(&self.clock) });
+                self
+            }
+        }
+    };
+    ($layer:ident, $report_only:literal) => {
+        impl $layer {
+            /// Records what it decides, see [`integrations`](super#records).
+            #[must_use]
+            pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>, clock: Arc<dyn Clock>) -> Self {
+                self.gate.ledger = Some(Ledger { recorder, clock });
+                self
+            }
+
+            #[doc = $report_only]
+            #[must_use]
+            pub fn report_only(mut self) -> Self {
+                self.gate.enforcement = Enforcement::ReportOnly;
+                self
+            }
+        }
+    };
+}
+pub(super) use settings;
+
 /// What becomes of a request.
 #[derive(Debug)]
 pub(crate) enum Passage {

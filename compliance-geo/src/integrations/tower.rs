@@ -66,7 +66,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::Refusal;
-use super::gate::{Check, Exchange, Gate, Ledger, Passage, Pending};
+use super::gate::{Check, Exchange, Gate, Ledger, Passage, Pending, settings};
 use crate::client_ip::{ClientIp, Peer};
 use crate::embargo::Screening;
 use crate::transport::{Hsts, TransportRule};
@@ -90,21 +90,9 @@ impl ClientIpLayer {
     pub fn new(rule: ClientIp, peer: impl Fn(&Extensions) -> Option<Peer> + Send + Sync + 'static) -> Self {
         Self { gate: Gate::new(Check::ClientIp(rule)), peer: Arc::new(peer) }
     }
-
-    /// Records what it decides, see [`integrations`](super#records).
-    #[must_use]
-    pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>, clock: Arc<dyn Clock>) -> Self {
-        self.gate.ledger = Some(Ledger { recorder, clock });
-        self
-    }
-
-    /// Lets everybody pass, without a client address where there is none: how a check is rolled out.
-    #[must_use]
-    pub fn report_only(mut self) -> Self {
-        self.gate.enforcement = Enforcement::ReportOnly;
-        self
-    }
 }
+
+settings!(client_ip ClientIpLayer);
 
 impl fmt::Debug for ClientIpLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,22 +126,9 @@ impl TransportLayer {
     ) -> Self {
         Self { gate: Gate::new(Check::Transport(rule, connection)), peer: Arc::new(peer) }
     }
-
-    /// Records what it decides, see [`integrations`](super#records).
-    #[must_use]
-    pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>, clock: Arc<dyn Clock>) -> Self {
-        self.gate.ledger = Some(Ledger { recorder, clock });
-        self
-    }
-
-    /// Lets plaintext pass, marked as such in the extensions: how a check is rolled out. No response gets HSTS, over TLS
-    /// neither: browsers would keep to it long after the trial.
-    #[must_use]
-    pub fn report_only(mut self) -> Self {
-        self.gate.enforcement = Enforcement::ReportOnly;
-        self
-    }
 }
+
+settings!(transport TransportLayer);
 
 impl fmt::Debug for TransportLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,14 +161,9 @@ impl EmbargoLayer {
     pub fn new(embargo: impl Screening + 'static, clock: Arc<dyn Clock>) -> Self {
         Self { gate: Gate::new(Check::Embargo(Arc::new(embargo), Arc::clone(&clock))), clock }
     }
-
-    /// Records what it decides, see [`integrations`](super#records).
-    #[must_use]
-    pub fn recording(mut self, recorder: Arc<Recorder<Arc<dyn Sink>>>) -> Self {
-        self.gate.ledger = Some(Ledger { recorder, clock: Arc::clone(&self.clock) });
-        self
-    }
 }
+
+settings!(embargo EmbargoLayer);
 
 impl fmt::Debug for EmbargoLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
