@@ -11,15 +11,18 @@ use std::sync::{Arc, LazyLock};
 
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{Actor, Event, Recording, Sink};
-use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
+use compliance_core::seal::{KeyEncryptionKey, KeyRing};
 use compliance_log::audit::erasure::Erasures;
 use compliance_log::audit::record::Circumstances;
+use compliance_log::key_store::FileKeyStore;
 use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
 
 static DIR: LazyLock<PathBuf> = LazyLock::new(|| tempfile::tempdir().unwrap().keep());
-static KEYS: LazyLock<Arc<MemoryKeyStore>> =
-    LazyLock::new(|| Arc::new(MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap())));
+static KEYS: LazyLock<Arc<FileKeyStore>> = LazyLock::new(|| {
+    let ring = KeyRing::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    Arc::new(FileKeyStore::open(DIR.join("keys"), ring).unwrap())
+});
 
 /// A replay that destroys nothing records nothing.
 struct Nothing;
