@@ -16,8 +16,11 @@ const MAX_WAYS: usize = 20_000;
 /// letter to the last. `None` for what is too long or can be read in too many ways.
 pub(super) fn guesses_log10(password: &str, context: &PasswordContext) -> Option<f64> {
     let letters = plain(password);
+    if letters.is_empty() || letters.len() > MAX_LEN {
+        return None;
+    }
     let ways = letters.iter().map(|letter| 1 + letter.leet.iter().flatten().count()).product::<usize>();
-    if letters.is_empty() || letters.len() > MAX_LEN || ways > MAX_WAYS {
+    if ways > MAX_WAYS {
         return None;
     }
     Some(of(&letters, words()?, context))
