@@ -27,9 +27,9 @@ pub struct PasswordContext {
 
 impl PasswordContext {
     /// The most words kept. Further ones are ignored: give the important texts first.
-    pub const MAX_WORDS: usize = 64;
+    pub const MAX_WORDS: usize = 32;
     /// The most letters kept, of all words together. A word that does not fit any more is ignored.
-    pub const MAX_LETTERS: usize = 256;
+    pub const MAX_LETTERS: usize = 128;
     /// How much of one text is read, in bytes.
     pub const MAX_TEXT_LEN: usize = 512;
     /// The shortest word kept, in characters; two suffice outside ASCII (李娜).
