@@ -67,6 +67,13 @@ fn encodings_do_not_hide() {
     check("anna＠example.com", "[EMAIL]");
     check("an\u{200b}na@exam\u{200b}ple.com", "[EMAIL]");
     check("x-user: YW5uYUBleGFtcGxlLmNvbQ==", "x-user: [EMAIL]");
+    // Signs that join: of base64url, or of a path or name around it.
+    check("GET /customerList/YW5uYUBleGFtcGxlLmNvbQ/orders", "GET /customerList/[EMAIL]/orders");
+    check("key sessionCache_a-YW5uYUBleGFtcGxlLmNvbQ==", "key sessionCache_a-[EMAIL]");
+    check(
+        "/apiVersion2/customerList/tenantGroup/YW5uYUBleGFtcGxlLmNvbQ",
+        "/apiVersion2/customerList/tenantGroup/[EMAIL]",
+    );
     check("card ４１１１ １１１１ １１１１ １１１１", "card [CREDIT_CARD]");
     check("card ٤١١١١١١١١١١١١١١١", "card [CREDIT_CARD]");
     check("tel %2B49%2030%201234567", "tel [PHONE]");
@@ -297,6 +304,9 @@ fn bait_costs_linear_time() {
         "eyJ",
         "eyJ-",
         "eyJa.",
+        "Abcdefgh-",
+        "YW5uYUBl-",
+        "aGVsbG8gd29ybGQ_",
         "password=",
         "password=\"",
         "token='x ",

@@ -67,8 +67,14 @@ pub(crate) fn find_rest(
     hidden: Vec<(usize, usize)>,
     encoded: bool,
 ) -> Result<(), TooDeep> {
+    let mut read = 0..0;
     for (start, end) in hidden {
-        base64(text, (start, end), customs, depth, hits)?;
+        // What starts with one of its groups of four is a part of what was read.
+        let part =
+            read.contains(&start) && end <= read.end && start.wrapping_sub(read.start).is_multiple_of(4);
+        if !part && base64(text, (start, end), customs, depth, hits)? {
+            read = start..end;
+        }
     }
     if encoded && let Some(plain) = plain(text) {
         if depth == 0 {
@@ -84,19 +90,19 @@ pub(crate) fn find_rest(
     Ok(())
 }
 
-/// Looks into a run of base64; what hides a hit is a hit.
+/// Looks into a run of base64; what hides a hit is a hit. Tells whether it stands for text.
 fn base64(
     text: &str,
     (start, end): (usize, usize),
     customs: &Customs,
     depth: u8,
     hits: &mut Vec<Hit>,
-) -> Result<(), TooDeep> {
+) -> Result<bool, TooDeep> {
     let source = Text::new(text);
-    let Some(bytes) = secret::decode(source.slice(start, end)) else { return Ok(()) };
-    let Ok(inner) = String::from_utf8(bytes) else { return Ok(()) };
+    let Some(bytes) = secret::decode(source.slice(start, end)) else { return Ok(false) };
+    let Ok(inner) = String::from_utf8(bytes) else { return Ok(false) };
     if inner.bytes().any(|byte| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')) {
-        return Ok(());
+        return Ok(false);
     }
     if depth == 0 {
         return Err(TooDeep);
@@ -108,7 +114,7 @@ fn base64(
         let padding = padding.iter().take_while(|byte| **byte == b'=').count();
         hits.push(Hit { start, end: end.saturating_add(padding), ..*hit });
     }
-    Ok(())
+    Ok(true)
 }
 
 /// One pass over the bytes: detectors run at anchors. Tells whether anything may be encoded: a percent sign, backslash,
@@ -133,8 +139,7 @@ pub(crate) fn pass(
 struct Place {
     /// Something may be encoded.
     encoded: bool,
-    /// Up to here runs have been looked into.
-    looked: usize,
+    run: Run,
     /// Up to here anchors lie in a placeholder.
     passed: usize,
 }
@@ -150,8 +155,8 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
         if at < place.passed {
             continue;
         }
-        if anchors.runs & one != 0 && at >= place.looked {
-            place.looked = hides(scan.text, at, place.looked, hidden);
+        if anchors.runs & one != 0 {
+            place.run.look(scan.text, at, hidden);
         }
         let byte = scan.text.at(at);
         match byte {
@@ -327,18 +332,45 @@ fn encodes(text: Text<'_>, at: usize, byte: u8) -> bool {
     }
 }
 
-/// Notes the run of base64 around `at` if it may hide text; returns where the next may start.
-fn hides(text: Text<'_>, at: usize, looked: usize, hidden: &mut Vec<(usize, usize)>) -> usize {
-    let end = text.run_end(at, BASE64, usize::MAX);
-    if token::may_hide_text(text.slice(at, end)) {
-        hidden.push((at, end));
-        // A slash or dash before it may belong to it, or to a path.
-        let start = text.run_start(at, BASE64, at.saturating_sub(looked));
-        if start < at {
-            hidden.push((start, end));
+/// The run of base64 that is being looked into: letters and digits, and the signs that join them.
+#[derive(Default)]
+struct Run {
+    end: usize,
+    /// How often it was looked into up to its end.
+    wholes: u8,
+}
+
+impl Run {
+    /// So often a run is looked into up to its end, from any of its parts; a longer rest is not, or a line of a
+    /// million parts would take a million squared.
+    const WHOLES: u8 = 8;
+    /// So long a rest is always looked into.
+    const SHORT: usize = 256;
+
+    /// Notes what may hide text from `at` on, where letters and digits begin. A sign that joins them belongs to base64url,
+    /// or to a path or name around it: `/customers/YW5uYUBl…/orders`. So the part itself counts, and what goes on behind it.
+    fn look(&mut self, text: Text<'_>, at: usize, hidden: &mut Vec<(usize, usize)>) {
+        let mut note = |start: usize, end: usize| {
+            if token::may_hide_text(text.slice(start, end)) {
+                hidden.push((start, end));
+            }
+        };
+        if at >= self.end {
+            let start = text.run_start(at, BASE64, at.saturating_sub(self.end));
+            *self = Self { end: text.run_end(at, BASE64, usize::MAX), wholes: 0 };
+            if start < at {
+                note(start, self.end);
+            }
+        }
+        if self.wholes < Self::WHOLES || self.end.saturating_sub(at) <= Self::SHORT {
+            self.wholes = self.wholes.saturating_add(1);
+            note(at, self.end);
+        }
+        let part = text.run_end(at, UPPER | LOWER | DIGIT, usize::MAX);
+        if part < self.end {
+            note(at, part);
         }
     }
-    end
 }
 
 /// Sorts hits and joins those that share bytes, so that no byte of any hit survives; the detector that knows

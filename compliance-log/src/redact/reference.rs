@@ -23,7 +23,8 @@ fn window(text: Text<'_>, from: usize, start: usize) -> Anchors {
             anchors.numbers |= one;
         }
         let plain = UPPER | LOWER | DIGIT;
-        if text.is(at, plain) && !text.is_before(at, WORD) && text.run_end(at, plain, 8) - at == 8 {
+        let run = text.slice(at, text.run_end(at, plain, usize::MAX));
+        if !text.is_before(at, WORD) && run.len() >= 8 && run.iter().any(u8::is_ascii_uppercase) {
             anchors.runs |= one;
         }
         if !text.is(at, plain) {
