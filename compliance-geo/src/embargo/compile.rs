@@ -12,7 +12,7 @@ use compliance_core::finding::{Enforcement, PolicyVersion, RiskAcceptance};
 use compliance_core::snapshot::{Freshness, Snapshot, Staleness};
 
 use super::list::ProgrammeList;
-use super::map::{COMMON, Map};
+use super::map::{Code, Map, OTHER};
 use super::policy::Policy;
 use super::programme::Programme;
 use super::reason::{EmbargoReason, Reasons, of_opinions};
@@ -54,7 +54,7 @@ struct Window {
     from: i64,
     until: i64,
     // By the map's code.
-    common: [VerdictClass; COMMON],
+    groups: [VerdictClass; 1 << Code::BITS],
     // By value.
     classes: Vec<VerdictClass>,
 }
@@ -62,8 +62,6 @@ struct Window {
 /// A stretch of time in which no programme begins or ends.
 struct Span {
     from: Timestamp,
-    // By the map's code.
-    common: [Reasons; COMMON],
     // By value.
     reasons: Vec<Reasons>,
 }
@@ -130,7 +128,7 @@ impl Compiled {
             let in_force = programmes.iter().filter(|programme| programme.in_force(from));
             let of = |said: &Vec<_>| of_opinions(said, settings.quorum, &in_force, settings.review_conflicts);
             let reasons = opinions.iter().map(of).collect();
-            spans.push(Span { from, common: [Reasons::of(EmbargoReason::NoRecord); COMMON], reasons });
+            spans.push(Span { from, reasons });
         }
         drop(opinions);
         let table = match (&combined, databases.first()) {
@@ -138,7 +136,9 @@ impl Compiled {
             (None, Some(database)) => Arc::clone(database.table()),
             (None, None) => return Err(EmbargoErrorKind::NoCountries.into()),
         };
-        let map = map(&table.runs_v4(), &mut spans);
+        let runs = table.runs_v4();
+        let (codes, groups) = codes(&runs, &spans);
+        let map = Map::new(&runs, &table.runs_v6(), &codes);
         let mut compiled = Self {
             policy: policy_version(policies, &lists),
             enforcement: settings.enforcement,
@@ -157,13 +157,19 @@ impl Compiled {
             table,
             map,
             countries,
-            window: Window { from: 0, until: 0, common: [VerdictClass::Review; COMMON], classes: Vec::new() },
+            window: Window {
+                from: 0,
+                until: 0,
+                groups: [VerdictClass::Review; 1 << Code::BITS],
+                classes: Vec::new(),
+            },
         };
-        compiled.window = compiled.window();
+        compiled.window = compiled.window(&groups);
         Ok(compiled)
     }
 
-    fn window(&self) -> Window {
+    /// `groups` are values of which each stands for its group, by code.
+    fn window(&self, groups: &[u16]) -> Window {
         let (fresh_from, fresh_until) = self.fresh;
         let from = self.spans.last().map_or(fresh_from, |span| span.from.max(fresh_from));
         let accepted =
@@ -172,18 +178,16 @@ impl Compiled {
         let settled = |reasons: &Reasons| {
             self.settle(Judged { reasons: *reasons, value: 0, at_risk: false }, from).class()
         };
-        let mut common = [VerdictClass::Review; COMMON];
-        let mut classes = Vec::new();
-        if let Some(span) = self.spans.last() {
-            classes.extend(span.reasons.iter().map(settled));
-            for (class, reasons) in common.iter_mut().zip(&span.common) {
-                *class = settled(reasons);
-            }
+        let classes: Vec<VerdictClass> =
+            self.spans.last().map(|span| span.reasons.iter().map(settled).collect()).unwrap_or_default();
+        let mut by_code = [VerdictClass::Review; 1 << Code::BITS];
+        for (class, value) in by_code.iter_mut().zip(groups) {
+            *class = classes.get(usize::from(*value)).copied().unwrap_or(*class);
         }
         // Whole seconds inside the window: what is cut off at its ends is judged the long way.
         let first = from.as_unix_seconds();
         let first = if Timestamp::from_unix_seconds(first) < from { first.saturating_add(1) } else { first };
-        Window { from: first, until: until.as_unix_seconds(), common, classes }
+        Window { from: first, until: until.as_unix_seconds(), groups: by_code, classes }
     }
 
     /// What each database says under a value.
@@ -237,12 +241,17 @@ impl Compiled {
         let settled = self.window.from <= second && second < self.window.until;
         // The address is taken apart at once and put together again for the long way only: kept whole it would be
         // copied to the stack and read back across the copy's seam, which costs more than all the rest.
+        let group =
+            |code: Code| self.window.groups.get(usize::from(code)).copied().unwrap_or(VerdictClass::Review);
         let value = match ip {
-            IpAddr::V4(ip) if settled => match self.map.code(ip) {
-                Some(code) => return self.window.common.get(code).copied().unwrap_or(VerdictClass::Review),
+            IpAddr::V4(ip) if settled => match self.map.v4(ip) {
+                Some(code) => return group(code),
                 None => self.table.v4(ip),
             },
-            IpAddr::V6(ip) if settled && !may_carry_ipv4(ip) => self.table.v6(ip),
+            IpAddr::V6(ip) if settled && !may_carry_ipv4(ip) => match self.map.v6(ip) {
+                Some(code) => return group(code),
+                None => self.table.v6(ip),
+            },
             IpAddr::V4(ip) => return self.class_in_full(IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits())), now),
             IpAddr::V6(ip) => return self.class_in_full(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits())), now),
         };
@@ -423,41 +432,36 @@ fn begins(programmes: &[Programme]) -> Vec<Timestamp> {
     begins
 }
 
-/// Lays out the map, and tells each span what its codes mean.
-fn map(runs: &[(u32, u16)], spans: &mut [Span]) -> Map {
-    let group = |value: u16| -> Vec<Reasons> {
-        spans.iter().filter_map(|span| span.reasons.get(usize::from(value)).copied()).collect()
-    };
-    // By value: the group, numbered in order of appearance; by group: one of its values and how much it covers.
-    let mut numbers: HashMap<Vec<Reasons>, usize> = HashMap::new();
-    let mut by_value: HashMap<u16, usize> = HashMap::new();
-    let mut groups: Vec<(u16, u64)> = Vec::new();
+/// Groups values of which every programme says the same at all times: each value's code, and by code a value of the
+/// group. The groups with most of IPv4 come first.
+fn codes(runs: &[(u32, u16)], spans: &[Span]) -> (Vec<Code>, Vec<u16>) {
+    let mut covered: HashMap<u16, u64> = HashMap::new();
     let ends = runs.iter().skip(1).map(|(start, _)| *start).chain([u32::MAX]);
     for ((start, value), end) in runs.iter().zip(ends) {
-        let number = *by_value.entry(*value).or_insert_with(|| {
-            let next = numbers.len();
-            *numbers.entry(group(*value)).or_insert(next)
-        });
-        if number == groups.len() {
-            groups.push((*value, 0));
-        }
-        if let Some((_, covered)) = groups.get_mut(number) {
-            *covered = covered.saturating_add(u64::from(end.saturating_sub(*start)));
+        let sum = covered.entry(*value).or_default();
+        *sum = sum.saturating_add(u64::from(end.saturating_sub(*start)));
+    }
+    // A group's values and how much they cover.
+    let mut groups: HashMap<Vec<Reasons>, (Vec<u16>, u64)> = HashMap::new();
+    let values = spans.first().map_or(0, |span| span.reasons.len());
+    for value in (0..values).filter_map(|value| u16::try_from(value).ok()) {
+        let said = spans.iter().filter_map(|span| span.reasons.get(usize::from(value)).copied()).collect();
+        let (members, sum) = groups.entry(said).or_default();
+        members.push(value);
+        *sum = sum.saturating_add(covered.get(&value).copied().unwrap_or(0));
+    }
+    let mut ranked: Vec<(Vec<u16>, u64)> = groups.into_values().collect();
+    ranked.sort_unstable_by(|(a, covered_a), (b, covered_b)| covered_b.cmp(covered_a).then_with(|| a.cmp(b)));
+    let mut codes = vec![OTHER; values];
+    // What has no code left goes to the table.
+    for (code, (members, _)) in (0..OTHER).zip(&ranked) {
+        for value in members {
+            if let Some(cell) = codes.get_mut(usize::from(*value)) {
+                *cell = code;
+            }
         }
     }
-    let mut ranked: Vec<(usize, (u16, u64))> = groups.into_iter().enumerate().collect();
-    ranked.sort_unstable_by_key(|(_, (_, covered))| std::cmp::Reverse(*covered));
-    ranked.truncate(COMMON);
-    for span in spans {
-        for (common, (_, (value, _))) in span.common.iter_mut().zip(&ranked) {
-            *common = span.reasons.get(usize::from(*value)).copied().unwrap_or(*common);
-        }
-    }
-    Map::new(runs, |value| {
-        let number = by_value.get(&value)?;
-        let code = ranked.iter().position(|(ranked, _)| ranked == number)?;
-        u8::try_from(code).ok()
-    })
+    (codes, ranked.iter().filter_map(|(members, _)| members.first().copied()).collect())
 }
 
 /// What the edge said, as a database would say it.

@@ -1,16 +1,15 @@
 //! The fast path for IPv4: two bits for every /24.
 //!
-//! Places of which every programme says the same at all times form a group. The three groups that cover most of the
-//! address space have a code of their own; the fourth code sends the rest, and /24 networks that hold more than one
-//! group, to the table. Equal /16 blocks are kept once, so that the whole stays within a processor's cache.
+//! The first three codes have a form of their own; the fourth form sends the rest, and /24 networks that hold more than
+//! one group, to the table. Equal /16 blocks are kept once, so that the whole stays within a processor's cache.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
-/// How many groups have a code of their own.
-pub(super) const COMMON: usize = 3;
-/// Ask the table.
-const OTHER: u8 = 3;
+use super::Code;
+
+/// In two bits: ask the table.
+const REST: u8 = 3;
 
 /// Two bits for each /24 of a /16.
 type Block = [u64; 8];
@@ -19,18 +18,18 @@ const PER_WORD: u8 = 32;
 /// The code 1 for each /24 of a word.
 const EACH: u64 = 0x5555_5555_5555_5555;
 
-pub(super) struct Map {
+pub(super) struct MapV4 {
     // By the first two octets: which block.
     root: Vec<u16>,
     blocks: Vec<Block>,
 }
 
-impl Map {
-    /// Lays out runs of codes. `code` turns a run's value into a code below [`COMMON`], or none.
-    pub(super) fn new(runs: &[(u32, u16)], code: impl Fn(u16) -> Option<u8>) -> Self {
+impl MapV4 {
+    /// Lays out runs of codes.
+    pub(super) fn new(runs: &[(u32, u16)], code: impl Fn(u16) -> Code) -> Self {
         let mut coded: Vec<(u32, u8)> = Vec::with_capacity(runs.len());
         for (start, value) in runs {
-            let code = code(*value).unwrap_or(OTHER);
+            let code = code(*value).min(REST);
             if coded.last().is_none_or(|(_, last)| *last != code) {
                 coded.push((*start, code));
             }
@@ -41,7 +40,7 @@ impl Map {
             fill(&mut blocks, start >> 8, end >> 8, *code);
             // A /24 inside of which a run begins holds more than one; the run before it ends there too.
             if start & 0xff != 0 {
-                fill(&mut blocks, start >> 8, start >> 8, OTHER);
+                fill(&mut blocks, start >> 8, start >> 8, REST);
             }
         }
         let mut map = Self { root: Vec::with_capacity(blocks.len()), blocks: Vec::new() };
@@ -65,12 +64,12 @@ impl Map {
 
     /// The code of an address, if it has one.
     #[inline]
-    pub(super) fn code(&self, ip: Ipv4Addr) -> Option<usize> {
+    pub(super) fn code(&self, ip: Ipv4Addr) -> Option<Code> {
         let [a, b, c, _] = ip.octets();
         let number = self.root.get(usize::from(u16::from_be_bytes([a, b])))?;
         let word = self.blocks.get(usize::from(*number))?.get(usize::from(c / PER_WORD))?;
-        let code = word >> ((c % PER_WORD) << 1) & 3;
-        if code == u64::from(OTHER) { None } else { Some(usize::try_from(code).unwrap_or(0)) }
+        let [code, ..] = (word >> ((c % PER_WORD) << 1) & 3).to_le_bytes();
+        if code == REST { None } else { Some(code) }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -113,14 +112,14 @@ mod tests {
             probe in any::<u32>(),
         ) {
             let runs: Vec<(u32, u16)> = [(0, 4)].into_iter().chain(starts.into_iter().filter(|(start, _)| *start > 0)).collect();
-            let map = Map::new(&runs, |value| (value < 3).then_some(value.to_le_bytes()[0]));
+            let map = MapV4::new(&runs, |value| value.to_le_bytes()[0]);
             let edges = runs.iter().flat_map(|(start, _)| [start.wrapping_sub(1), *start, start | 0xff, *start & !0xff]);
             for address in edges.chain([probe]) {
                 let value = |address: u32| runs.iter().rev().find(|(start, _)| *start <= address).unwrap().1;
                 let whole = (address & !0xff..=address | 0xff).all(|other| value(other) == value(address));
                 let code = map.code(Ipv4Addr::from_bits(address));
                 if whole && value(address) < 3 {
-                    prop_assert_eq!(code, Some(usize::from(value(address))));
+                    prop_assert_eq!(code.map(u16::from), Some(value(address)));
                 } else {
                     prop_assert_eq!(code, None);
                 }
