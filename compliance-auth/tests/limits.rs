@@ -39,11 +39,9 @@ fn random(dice: &mut Dice) -> String {
 fn hostile(dice: &mut Dice) -> String {
     const WORDS: [&str; 8] = ["p4ssw0rd", "l0ve", "1!|7", "schokolade", "qwertz", "12.03.1991", "anna", "aa"];
     /// Walks to and fro, and what is three letters when folded.
-    // `1` alone is left out: it stands for three letters at every place, and takes up to 6 ms on the machine on which the
-    // slowest of these takes 2.7.
-    const CYCLES: [&str; 10] = ["qw", "12", "qwas", "Qw", "aA", "Ⅲ", "ﬀ", "!", "f*", "a."];
+    const CYCLES: [&str; 11] = ["1", "qw", "12", "qwas", "Qw", "aA", "Ⅲ", "ﬀ", "!", "f*", "a."];
     let len = 64 + dice.below(193);
-    match dice.below(12) {
+    match dice.below(13) {
         0 => dice.text(
             &[
                 '4', '@', '8', '(', '{', '[', '<', '3', '6', '9', '1', '!', '|', '7', '0', '$', '5', '+',
@@ -59,6 +57,10 @@ fn hostile(dice: &mut Dice) -> String {
         8 => CYCLES[dice.below(CYCLES.len())].chars().cycle().take(256).collect(),
         9 => dice.text(&['f', '*', 'm', 'e', '.'], len),
         10 => dice.text(&['q', 'w', 'Q', 'W', '1', '2'], len),
+        // Each stands for several letters; now and then one of another kind, so that nothing comes again soon.
+        11 => {
+            dice.text(&['1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '1', '|', '!'], len)
+        }
         4 => dice.text(&['q', 'w', 'e', 'r', 't', 'a', 's', 'd', 'f', 'g'], len),
         5 => dice.text(&['1', '2', '9', '.', '-', '/', '0'], len),
         6 => dice.text(&['e', 'n', 'i', 's', 'r', 'a', 't', '3', '5', '.'], len),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use compliance_auth::password::service::{Attempt, LogIn, PasswordServiceError, SetPassword};
 use compliance_auth::password::{
-    PasswordContext, PasswordHash, PasswordHasher, PasswordPolicy, PasswordProfile, PasswordService,
+    PasswordContext, PasswordHash, PasswordHasher, PasswordPolicy, PasswordProfile, PasswordService, Pepper,
 };
 use compliance_core::clock::{ManualClock, SystemClock};
 use compliance_core::event::{
@@ -90,6 +90,20 @@ async fn every_decision_is_recorded_and_no_password() {
     assert!(!shown.contains("velour") && !shown.contains("janedoe") && !shown.contains("203.0.113.7"));
     assert_eq!(events[0].subjects().len(), 1);
     assert!(events[0].client().is_some());
+}
+
+#[tokio::test]
+async fn a_missing_pepper_looks_like_a_wrong_password_to_all_but_the_trail() {
+    let pepper = Pepper::new("2026", &[7; 32]).unwrap();
+    let peppered = PasswordHasher::builder().pepper(pepper).build();
+    let stored = service(peppered).0.set(set(GOOD)).await.unwrap();
+    let migrating = PasswordHasher::builder().migrating_from(SMALL.parse().unwrap()).build();
+    for hasher in [PasswordHasher::builder().build(), migrating] {
+        let (service, sink) = service(hasher);
+        let error = service.log_in(log_in(Some(&stored), GOOD)).await.unwrap_err();
+        assert_eq!(error, PasswordServiceError::Rejected);
+        assert_eq!(sink.events()[0].reason(), Some("password.pepper"));
+    }
 }
 
 #[tokio::test]

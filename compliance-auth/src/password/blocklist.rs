@@ -24,6 +24,8 @@
 //! Words are read in any case, through the usual stand-ins (`p4ssw0rd`), without diacritics, and through separators
 //! inside them. A password that merely *contains* such pieces is accepted.
 
+use std::ops::Range;
+
 use compliance_core::snapshot::Snapshot;
 use zeroize::Zeroizing;
 
@@ -32,8 +34,8 @@ use super::fold::{Letter, folded, reversed};
 use super::policy::nfc;
 use super::strength::{Repeats, date_ends, sequences, walks, year_at};
 use super::words::{
-    Entry, Found, RESIDENT_BYTES, Reading, Steps, is_long_common, long_snapshot, snapshot as words_snapshot,
-    words,
+    Entry, Found, RESIDENT_BYTES, Reading, Steps, Words, is_long_common, long_snapshot,
+    snapshot as words_snapshot, words,
 };
 
 /// The shortest common password or first name that counts as a piece.
@@ -171,6 +173,26 @@ fn word_cost(entry: Entry, letters: usize) -> Option<(Kind, Cost)> {
     }
 }
 
+/// The piece that a word of the lists is, if it counts as one; its letters are added to `spelled`.
+fn word_piece(
+    letters: &[Letter],
+    range: Range<usize>,
+    found: &Found<'_>,
+    spelled: &mut Vec<Zeroizing<Vec<u8>>>,
+) -> Option<Piece> {
+    let typed = letters.get(range.clone()).unwrap_or_default();
+    let letters = found.word.iter().filter(|byte| !(0x80..0xc0).contains(*byte)).count();
+    // Any few digits spell some word through stand-ins; digits have a limit of their own.
+    let unspelled = typed.iter().filter(|letter| !letter.typed.is_alphabetic()).count();
+    if letters < MIN_UNSPELLED_LEN && unspelled > letters / 2 {
+        return None;
+    }
+    let (kind, cost) = word_cost(found.entry, letters)?;
+    let word = spelled.len();
+    spelled.push(Zeroizing::new(found.word.to_vec()));
+    Some(Piece { start: range.start, end: range.end, kind, cost, digits: 0, word })
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Context,
@@ -206,21 +228,6 @@ impl Pieces {
         self.push(start, end, Kind::Other, 0);
     }
 
-    fn push_word(&mut self, letters: &[Letter], start: usize, end: usize, found: &Found<'_>) {
-        let typed = letters.get(start..end).unwrap_or_default();
-        let letters = found.word.iter().filter(|byte| !(0x80..0xc0).contains(*byte)).count();
-        // Any few digits spell some word through stand-ins; digits have a limit of their own.
-        let unspelled = typed.iter().filter(|letter| !letter.typed.is_alphabetic()).count();
-        if letters < MIN_UNSPELLED_LEN && unspelled > letters / 2 {
-            return;
-        }
-        if let Some((kind, cost)) = word_cost(found.entry, letters) {
-            let word = self.words.len();
-            self.words.push(Zeroizing::new(found.word.to_vec()));
-            self.all.push(Piece { start, end, kind, cost, digits: 0, word });
-        }
-    }
-
     fn word(&self, piece: &Piece) -> Option<&[u8]> {
         self.words.get(piece.word).map(|word| word.as_slice())
     }
@@ -229,15 +236,8 @@ impl Pieces {
     fn find(&mut self, letters: &[Letter], context: &PasswordContext) -> bool {
         let Some(words) = words() else { return false };
         let mut steps = Steps::default();
-        let n = letters.len();
-        let reversed = reversed(letters);
-        for start in 0..n {
-            words.starting_at(letters, start, Reading::Folded, &mut steps, &mut |found: Found<'_>| {
-                self.push_word(letters, start, found.end, &found);
-            });
-            words.starting_at(&reversed, start, Reading::Plain, &mut steps, &mut |found: Found<'_>| {
-                self.push_word(letters, n.saturating_sub(found.end), n.saturating_sub(start), &found);
-            });
+        self.find_words(words, letters, &mut steps);
+        for start in 0..letters.len() {
             // Words may differ where the password does not: `1` is an `i` and an `l`.
             let before = self.all.len();
             for token in context.tokens() {
@@ -264,6 +264,30 @@ impl Pieces {
         self.find_repeats(letters);
         self.find_separators(letters);
         !steps.exhausted()
+    }
+
+    /// Forwards and backwards.
+    fn find_words(&mut self, words: &Words, letters: &[Letter], steps: &mut Steps) {
+        let Self { all, words: spelled } = self;
+        let n = letters.len();
+        let mut read = |all: &mut Vec<Piece>, start: usize, found: Found<'_>| {
+            all.extend(word_piece(letters, start..found.end, &found, spelled));
+        };
+        words.find((letters, Reading::Folded), steps, all, &mut read, &|piece, distance| Piece {
+            start: piece.start.saturating_add(distance),
+            end: piece.end.saturating_add(distance),
+            ..piece
+        });
+        let reversed = reversed(letters);
+        let mut read = |all: &mut Vec<Piece>, start: usize, found: Found<'_>| {
+            let typed = n.saturating_sub(found.end)..n.saturating_sub(start);
+            all.extend(word_piece(letters, typed, &found, spelled));
+        };
+        words.find((&reversed, Reading::Plain), steps, all, &mut read, &|piece, distance| Piece {
+            start: piece.start.saturating_sub(distance),
+            end: piece.end.saturating_sub(distance),
+            ..piece
+        });
     }
 
     fn find_runs(&mut self, letters: &[Letter]) {

@@ -435,8 +435,9 @@ impl From<VerifyError> for PasswordServiceError {
     fn from(error: VerifyError) -> Self {
         match error.kind() {
             VerifyErrorKind::Overloaded { retry_after } => Self::Overloaded { retry_after },
-            VerifyErrorKind::Rejected => Self::Rejected,
-            VerifyErrorKind::Internal | VerifyErrorKind::Pepper => Self::Internal,
+            // The trail says which of the two; an answer of its own would tell that there is a user.
+            VerifyErrorKind::Rejected | VerifyErrorKind::Pepper => Self::Rejected,
+            VerifyErrorKind::Internal => Self::Internal,
         }
     }
 }

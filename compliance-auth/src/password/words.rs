@@ -1,6 +1,7 @@
 //! The compiled-in words: common passwords, words and names of eight languages, with their ranks; and the
 //! common passwords of fifteen characters and more, as a filter.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use compliance_core::clock::Date;
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::breach::{Breach, BreachFilter};
 use super::fold::Letter;
+use super::strength::Repeats;
 
 static BYTES: &[u8] = include_bytes!("../../data/words.fst");
 /// Of the newest of the lists, see data/README.md.
@@ -111,16 +113,51 @@ impl Words {
         self.0.get(word).map(|output| Entry(output.value()))
     }
 
-    /// Calls `visit` for every word that starts at `start`. `steps` is the budget left, shared between calls
-    /// for one password.
-    pub(super) fn starting_at(
+    /// Finds the words of a text: `read` adds what it makes of one that starts at the position it is given. Where the same
+    /// letters stood before, they are not looked up again: what was found there is `moved` by so many letters.
+    ///
+    /// `steps` is the budget left, shared between all calls for one password.
+    pub(super) fn find<T: Copy>(
         &self,
-        letters: &[Letter],
+        (letters, reading): (&[Letter], Reading),
+        steps: &mut Steps,
+        all: &mut Vec<T>,
+        read: &mut dyn FnMut(&mut Vec<T>, usize, Found<'_>),
+        moved: &dyn Fn(T, usize) -> T,
+    ) {
+        let repeats = Repeats::within(letters, |letter| *letter, MAX_DISTANCE);
+        // By start: what was found there, and how many letters were looked at.
+        let mut known: Vec<(Range<usize>, usize)> = Vec::with_capacity(letters.len());
+        for start in 0..letters.len() {
+            let first = all.len();
+            let earlier =
+                known.iter().rev().zip(1..=MAX_DISTANCE).find_map(|((found, looked_at), distance)| {
+                    let same = repeats.run(distance, start.saturating_sub(distance)) >= *looked_at;
+                    same.then(|| (found.clone(), *looked_at, distance))
+                });
+            let looked_at = match earlier {
+                Some((found, looked_at, distance)) => {
+                    for index in found {
+                        all.extend(all.get(index).map(|found| moved(*found, distance)));
+                    }
+                    looked_at
+                }
+                None => {
+                    self.starting_at((letters, reading), start, steps, &mut |found| read(all, start, found))
+                }
+            };
+            known.push((first..all.len(), looked_at));
+        }
+    }
+
+    /// Calls `visit` for every word that starts at `start`. Answers how many letters were looked at.
+    fn starting_at(
+        &self,
+        (letters, reading): (&[Letter], Reading),
         start: usize,
-        reading: Reading,
         steps: &mut Steps,
         visit: &mut dyn FnMut(Found<'_>),
-    ) {
+    ) -> usize {
         let mut walk = Walk {
             words: &self.0,
             letters,
@@ -128,10 +165,15 @@ impl Words {
             steps,
             visit,
             word: Zeroizing::new(Vec::with_capacity(MAX_WORD_LEN)),
+            end: start,
         };
         walk.go(self.0.root().addr(), Output::zero(), start, true);
+        walk.end.saturating_sub(start)
     }
 }
+
+/// How far back the same letters are looked for.
+const MAX_DISTANCE: usize = 32;
 
 /// A budget of list nodes to visit.
 #[derive(Debug)]
@@ -168,16 +210,19 @@ struct Walk<'a> {
     visit: &'a mut dyn FnMut(Found<'_>),
     /// Allocated once in full, so that no half-grown copy stays behind.
     word: Zeroizing<Vec<u8>>,
+    /// One past the last letter that was looked at; past the text's end when that was.
+    end: usize,
 }
 
 impl Walk<'_> {
     /// Depth is bounded by the longest word and, where separators are skipped, by the longest text.
     fn go(&mut self, at: CompiledAddr, output: Output, position: usize, first: bool) {
+        let next = position.saturating_add(1);
+        self.end = self.end.max(next);
         let Some(letter) = self.letters.get(position) else { return };
         if !self.steps.take() {
             return;
         }
-        let next = position.saturating_add(1);
         let node = self.words.node(at);
         self.follow_char(node, output, letter.lower, next);
         if self.reading == Reading::Folded && letter.folded != letter.lower {
@@ -226,7 +271,9 @@ impl Walk<'_> {
 #[cfg(test)]
 mod tests {
     use fst::Streamer as _;
+    use proptest::prelude::*;
 
+    use super::super::fold::folded;
     use super::*;
 
     #[test]
@@ -247,5 +294,40 @@ mod tests {
         assert_eq!(long_snapshot().unwrap().entries(), 338_170);
         assert_eq!(is_long_common("correcthorsebatterystaple"), Some(true));
         assert_eq!(is_long_common("zq7-velour-antelope-91"), Some(false));
+    }
+
+    /// What [`Words::find`] finds, and what a look at each start by itself does.
+    fn both_ways(letters: &[Letter], reading: Reading) -> [Vec<(usize, usize, Entry)>; 2] {
+        let words = words().unwrap();
+        let (mut moved, mut each) = (Vec::new(), Vec::new());
+        words.find(
+            (letters, reading),
+            &mut Steps::default(),
+            &mut moved,
+            &mut |all, start, found| all.push((start, found.end, found.entry)),
+            &|(start, end, entry), distance| (start + distance, end + distance, entry),
+        );
+        for start in 0..letters.len() {
+            words.starting_at((letters, reading), start, &mut Steps::default(), &mut |found| {
+                each.push((start, found.end, found.entry));
+            });
+        }
+        [moved, each]
+    }
+
+    proptest! {
+        /// What stood there before is found as if it were looked up again.
+        #[test]
+        fn the_same_letters_have_the_same_words(
+            pieces in prop::collection::vec(prop_oneof!["[1!|il7ae*.]{1,3}", "pass|ﬀ|ß|1{5,40}|(f\\*){3}", "[a-e ]{4}"], 1..6),
+            times in 1_usize..9,
+        ) {
+            let text = pieces.concat().repeat(times);
+            let letters = folded(&text);
+            for reading in [Reading::Plain, Reading::Leet, Reading::Folded] {
+                let [moved, each] = both_ways(&letters, reading);
+                prop_assert_eq!(moved, each);
+            }
+        }
     }
 }

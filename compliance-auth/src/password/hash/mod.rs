@@ -255,13 +255,16 @@ impl PasswordHasher {
             forms.push(Zeroizing::new(received.to_owned()));
         }
         let caller = self.budget.caller(source);
-        let mut found = None;
+        let (mut found, mut lacks_pepper) = (None, false);
         for form in forms {
             let mut same = Choice::from(0);
             for (hash, real) in &work {
-                let matches =
-                    self.matches(hash, &form, caller).map_err(|failure| self.verify_error(failure))?;
-                same |= matches & *real;
+                match self.matches(hash, &form, caller) {
+                    Ok(matches) => same |= matches & *real,
+                    // The rest of the work is done all the same: the time does not tell that there is a user.
+                    Err(Failure::Pepper) => lacks_pepper = true,
+                    Err(failure) => return Err(self.verify_error(failure)),
+                }
             }
             for dummy in &missing {
                 self.legacy(dummy, &form, caller).map_err(|failure| self.verify_error(failure))?;
@@ -269,6 +272,9 @@ impl PasswordHasher {
             if bool::from(same) && found.is_none() {
                 found = Some(form);
             }
+        }
+        if lacks_pepper {
+            return Err(self.verify_error(Failure::Pepper));
         }
         let (secret, stored) = found.zip(stored).ok_or(rejected)?;
         let is_truncated = matches!(stored.kind(), Kind::Legacy(legacy) if legacy.truncates(&secret));
@@ -610,8 +616,9 @@ impl Reason for VerifyError {
 
     fn public_code(&self) -> ReasonCode {
         match self.kind {
-            VerifyErrorKind::Rejected => reason_code!("password.rejected"),
-            VerifyErrorKind::Internal | VerifyErrorKind::Overloaded { .. } | VerifyErrorKind::Pepper => {
+            // Only a user who exists has a pepper to be missed.
+            VerifyErrorKind::Pepper | VerifyErrorKind::Rejected => reason_code!("password.rejected"),
+            VerifyErrorKind::Internal | VerifyErrorKind::Overloaded { .. } => {
                 reason_code!("password.unavailable")
             }
         }
@@ -629,7 +636,8 @@ pub enum VerifyErrorKind {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The stored hash went through a pepper that the hasher does not have.
+    /// The stored hash went through a pepper that the hasher does not have: a fault of the operator's. Its public code is
+    /// that of a wrong password, as an unknown user has no pepper to be missed.
     Pepper,
     /// Wrong password or unknown user; nothing tells them apart.
     Rejected,

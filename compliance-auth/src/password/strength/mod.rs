@@ -160,26 +160,31 @@ impl Estimator<'_> {
     }
 
     fn dictionary(&self, letters: &[Letter], steps: &mut Steps, matches: &mut Vec<Match>) {
-        for start in 0..letters.len() {
-            self.words.starting_at(letters, start, Reading::Leet, steps, &mut |found: Found<'_>| {
-                let token = letters.get(start..found.end).unwrap_or_default();
-                let variations = uppercase_variations(token) + leet_variations(token, found.word);
-                let guesses_log10 = f64::from(found.entry.rank()).log10() + variations;
-                matches.push(Match { start, end: found.end, guesses_log10 });
-            });
-        }
+        let mut read = |matches: &mut Vec<Match>, start: usize, found: Found<'_>| {
+            let token = letters.get(start..found.end).unwrap_or_default();
+            let variations = uppercase_variations(token) + leet_variations(token, found.word);
+            let guesses_log10 = f64::from(found.entry.rank()).log10() + variations;
+            matches.push(Match { start, end: found.end, guesses_log10 });
+        };
+        self.words.find((letters, Reading::Leet), steps, matches, &mut read, &|found, distance| Match {
+            start: found.start.saturating_add(distance),
+            end: found.end.saturating_add(distance),
+            ..found
+        });
         let reversed = reversed(letters);
-        for start in 0..reversed.len() {
-            self.words.starting_at(&reversed, start, Reading::Plain, steps, &mut |found: Found<'_>| {
-                let token = reversed.get(start..found.end).unwrap_or_default();
-                let rank = f64::from(found.entry.rank()).log10();
-                let (start, end) =
-                    (letters.len().saturating_sub(found.end), letters.len().saturating_sub(start));
-                // Twice: each word forwards and backwards.
-                let guesses_log10 = rank + uppercase_variations(token) + 2_f64.log10();
-                matches.push(Match { start, end, guesses_log10 });
-            });
-        }
+        let mut read = |matches: &mut Vec<Match>, start: usize, found: Found<'_>| {
+            let token = reversed.get(start..found.end).unwrap_or_default();
+            let rank = f64::from(found.entry.rank()).log10();
+            let (start, end) = (letters.len().saturating_sub(found.end), letters.len().saturating_sub(start));
+            // Twice: each word forwards and backwards.
+            let guesses_log10 = rank + uppercase_variations(token) + 2_f64.log10();
+            matches.push(Match { start, end, guesses_log10 });
+        };
+        self.words.find((&reversed, Reading::Plain), steps, matches, &mut read, &|found, distance| Match {
+            start: found.start.saturating_sub(distance),
+            end: found.end.saturating_sub(distance),
+            ..found
+        });
     }
 
     /// Words of the context rank from 1 on, in the order they were given.

@@ -1,6 +1,6 @@
 //! Repeats, sequences, years and dates.
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::super::fold::Letter;
 use super::guess::Match;
@@ -36,10 +36,19 @@ pub(in super::super) struct Repeats {
 impl Repeats {
     /// Quadratic in the length, which is bounded.
     pub(in super::super) fn of(letters: &[Letter], key: fn(&Letter) -> char) -> Self {
+        Self::within(letters, key, letters.len() / 2)
+    }
+
+    /// Of periods up to `longest`.
+    pub(in super::super) fn within<K: PartialEq + Zeroize>(
+        letters: &[Letter],
+        key: fn(&Letter) -> K,
+        longest: usize,
+    ) -> Self {
         let n = letters.len();
         let mut keys = Zeroizing::new(Vec::with_capacity(n));
         keys.extend(letters.iter().map(key));
-        let mut runs = vec![0_u16; n.saturating_mul(n / 2)];
+        let mut runs = vec![0_u16; n.saturating_mul(longest.min(n))];
         for (period, runs) in (1..).zip(runs.chunks_exact_mut(n.max(1))) {
             let mut run = 0_u16;
             let later = keys.get(period..).unwrap_or_default();
