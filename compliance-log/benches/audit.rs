@@ -56,7 +56,7 @@ fn event(number: u64) -> Event {
 
 fn open(dir: &Path) -> AuditLog {
     let key = CheckpointKey::from_seed("bench.example/audit", [7; 32]).unwrap();
-    AuditLog::open(dir, AuditConfig::new(key), SystemClock).unwrap().0
+    AuditLog::open(dir, AuditConfig::new(key).on_any_storage(), SystemClock).unwrap().0
 }
 
 fn record(log: &AuditLog, event: Event) {

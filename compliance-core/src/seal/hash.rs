@@ -174,8 +174,8 @@ mod tests {
     fn an_independent_hkdf_agrees_whatever_the_length_of_the_label() {
         #[track_caller]
         fn check<const N: usize>() {
-            let key: [u8; 32] = Sha256::digest([N as u8]).into();
-            let (label, nonce, context) = ([0xA5; N], [N as u8; 12], [0x3C; 32]);
+            let key: [u8; 32] = Sha256::digest([N.to_le_bytes()[0]]).into();
+            let (label, nonce, context) = ([0xA5; N], [N.to_le_bytes()[0]; 12], [0x3C; 32]);
             let mut expected = [0; 32];
             let info = [&label[..], &nonce, &context].concat();
             Hkdf::<Sha256>::from_prk(&key).unwrap().expand(&info, &mut expected).unwrap();

@@ -92,6 +92,7 @@ pub struct AuditConfig {
     pub(super) quota: u64,
     pub(super) reserve_len: u64,
     pub(super) sealing: Option<Sealing>,
+    pub(super) is_any_storage: bool,
 }
 
 impl AuditConfig {
@@ -125,6 +126,7 @@ impl AuditConfig {
             quota: u64::MAX,
             reserve_len: 1024 * 1024,
             sealing: None,
+            is_any_storage: false,
         }
     }
 
@@ -228,6 +230,18 @@ impl AuditConfig {
     #[cfg(feature = "postgres")]
     pub(in crate::audit) fn without_best_effort(self) -> Self {
         Self { policies: Policies::default(), ..self }
+    }
+
+    /// Declares that the trail may go with the instance: it is opened in memory and in a container's own layer too, where
+    /// opening is refused otherwise (`audit.storage`). For tests and rehearsals, and for events at best effort beside a
+    /// [`DurableSink`](crate::audit::durable::DurableSink) without a lasting disk.
+    ///
+    /// # Security
+    /// A receipt says *on disk* all the same, and is worth what the storage is. Whatever must not act unrecorded takes a
+    /// `DurableSink`, which this does not open to such a trail.
+    pub fn on_any_storage(mut self) -> Self {
+        self.is_any_storage = true;
+        self
     }
 
     /// Verifies the whole trail on opening, not its last segment alone. Takes about a second and a half per
