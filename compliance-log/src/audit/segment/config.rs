@@ -18,10 +18,14 @@ pub enum RecordPolicy {
 
 /// The classes recorded at best effort, one bit each.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Policies(u32);
+pub(in crate::audit) struct Policies(u32);
 
 impl Policies {
-    pub(super) fn of(self, class: EventClass) -> RecordPolicy {
+    pub(in crate::audit) fn with_best_effort(self, class: EventClass) -> Self {
+        Self(self.0 | bit(class))
+    }
+
+    pub(in crate::audit) fn of(self, class: EventClass) -> RecordPolicy {
         if self.0 & bit(class) == 0 { RecordPolicy::MustRecord } else { RecordPolicy::BestEffort }
     }
 }
@@ -186,7 +190,7 @@ impl AuditConfig {
     /// Records events of this class at [best effort](RecordPolicy::BestEffort). Every class not named must be
     /// recorded.
     pub fn best_effort(mut self, class: EventClass) -> Self {
-        self.policies.0 |= bit(class);
+        self.policies = self.policies.with_best_effort(class);
         self
     }
 
