@@ -1,5 +1,8 @@
 //! What recording and verifying cost, beside the disk's and the hash's own speed in the same run:
 //! `cargo bench -p compliance-log --bench audit [-- [--quick] [append_1] [append_64] [cpu] [verify]]`.
+//!
+//! Only when named: `memory` writes and verifies ten million records, about 3 GB (with `--quick` two million). With
+//! `--features key-store,sqlite`, `index` makes an index and asks it, `keys` works on the key stores.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -8,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use compliance_core::class::{Internal, Public};
-use compliance_core::clock::{SystemClock, Timestamp};
+use compliance_core::clock::{Clock as _, SystemClock, Timestamp};
 use compliance_core::event::{Actor, Durability, Event, EventKind, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId, TenantId};
@@ -36,8 +39,17 @@ fn main() {
     if wants("verify") {
         verify_all(scale);
     }
-    if wants("memory") {
+    let names = |name: &str| named.iter().any(|named| *named == name);
+    if names("memory") {
         memory(scale);
+    }
+    #[cfg(feature = "sqlite")]
+    if names("index") {
+        index(scale);
+    }
+    #[cfg(all(feature = "key-store", feature = "sqlite"))]
+    if names("keys") {
+        keys(scale);
     }
 }
 
@@ -56,7 +68,7 @@ fn event(number: u64) -> Event {
 
 fn open(dir: &Path) -> AuditLog {
     let key = CheckpointKey::from_seed("bench.example/audit", [7; 32]).unwrap();
-    AuditLog::open(dir, AuditConfig::new(key), SystemClock).unwrap().0
+    AuditLog::open(dir, AuditConfig::new(key).on_any_storage(), SystemClock).unwrap().0
 }
 
 fn record(log: &AuditLog, event: Event) {
@@ -228,4 +240,80 @@ fn memory(scale: u64) {
     let most =
         status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("VmHWM: not told by this system");
     println!("memory: {count} records written and verified, {most} (must: 65536 kB)");
+}
+
+/// Making the index from the first record on, and asking it for one subject's records, beside reading the whole trail for
+/// them.
+#[cfg(feature = "sqlite")]
+fn index(scale: u64) {
+    use compliance_log::audit::index::TrailIndex;
+    use compliance_log::audit::query::Query;
+    use compliance_log::audit::record::Circumstances;
+
+    let (dir, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = open(dir.path());
+    let count = 20_000 * scale;
+    (0..count).for_each(|number| drop(log.record(event(number))));
+    drop(log.checkpoint().unwrap());
+
+    let index = TrailIndex::open(dir.path(), folder.path()).unwrap();
+    let start = Instant::now();
+    assert_eq!(index.rebuild().unwrap().added(), count);
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    let len = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+    println!("index: {rate:.0} records/s taken in, {} bytes each", len.sum::<u64>() / count);
+
+    let by = Circumstances::new(Actor::System, SystemClock.now());
+    let asked = |number: u64| {
+        let subject = SubjectId::new(format!("user-{number:012}")).unwrap();
+        Query::in_tenant(TenantId::new("acme").unwrap()).subject(subject)
+    };
+    let (mut ours, mut without) = (Latencies(Vec::new()), Latencies(Vec::new()));
+    for turn in 0..100 {
+        // Spread over the trail.
+        let number = turn * 7919 % count;
+        // The reading is recorded in the same trail, as a service does it.
+        ours.time(|| assert_eq!(asked(number).run(&index, &by, &log).unwrap().count(), 1));
+        if turn % 20 == 0 {
+            without.time(|| assert_eq!(asked(number).run(dir.path(), &by, &log).unwrap().count(), 1));
+        }
+    }
+    ours.print("index: one subject of the trail");
+    without.print("the same without an index");
+    println!();
+}
+
+/// Making, finding and destroying keys, in files and in SQLite, beside so many other living keys.
+#[cfg(all(feature = "key-store", feature = "sqlite"))]
+fn keys(scale: u64) {
+    use compliance_core::random::SystemRandom;
+    use compliance_core::seal::{KeyEncryptionKey, KeyOwner, KeyRing, KeyStore};
+    use compliance_log::key_store::{FileKeyStore, SqliteKeyStore};
+
+    let ring = || KeyRing::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let owner = |number: u64| KeyOwner::new("audit.subject", format!("user-{number:012}")).unwrap();
+    let living = 1000 * scale;
+    let run = |name: &str, store: &dyn KeyStore| {
+        let (mut made, mut found, mut destroyed) =
+            (Latencies(Vec::new()), Latencies(Vec::new()), Latencies(Vec::new()));
+        for number in 0..living {
+            made.time(|| drop(store.create(&owner(number), &SystemRandom).unwrap()));
+        }
+        for number in 0..living {
+            found.time(|| drop(store.obtain(&owner(number), &SystemRandom).unwrap()));
+        }
+        for number in 0..50 {
+            let key = store.find(&owner(number)).unwrap().unwrap();
+            destroyed.time(|| {
+                let _receipt = store.destroy(key, Timestamp::UNIX_EPOCH).unwrap();
+            });
+        }
+        made.print(&format!("{name}: key made"));
+        found.print(&format!("{name}: key found and unwrapped"));
+        destroyed.print(&format!("{name}: key destroyed, {living} living"));
+    };
+    let dir = tempfile::tempdir().unwrap();
+    run("files", &FileKeyStore::open(dir.path().join("files"), ring()).unwrap());
+    run("sqlite", &SqliteKeyStore::open(dir.path().join("keys.db"), ring()).unwrap());
+    println!();
 }

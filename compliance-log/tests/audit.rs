@@ -87,7 +87,7 @@ fn a_trail_is_continued_only_with_its_key() {
     let trail = Trail::new();
     trail.record(3);
     let other = CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
-    let opened = AuditLog::open(trail.path(), AuditConfig::new(other), SystemClock);
+    let opened = AuditLog::open(trail.path(), AuditConfig::new(other).on_any_storage(), SystemClock);
     assert_eq!(opened.unwrap_err().code(), "audit.other_key");
 }
 

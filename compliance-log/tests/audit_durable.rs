@@ -7,6 +7,7 @@ use std::path::Path;
 use compliance_core::event::{Durability, Sink as _};
 use compliance_core::finding::RiskAcceptance;
 use compliance_log::audit::durable::{DurableErrorKind, DurableSink, Storage};
+use compliance_log::audit::{AuditConfig, AuditErrorKind, AuditLog, CheckpointKey};
 use trail::{Trail, config, event};
 
 /// A machine with a disk, a RAM disk, a share, a container's layer, two volumes of a pod.
@@ -63,7 +64,7 @@ fn a_trail_in_memory_does_not_start_unless_somebody_accepts_it() {
     let dir = tempfile::tempdir_in(shm).unwrap();
     let open = || {
         let clock = compliance_core::clock::SystemClock;
-        compliance_log::audit::AuditLog::open(dir.path(), config(), clock).unwrap().0
+        AuditLog::open(dir.path(), config(), clock).unwrap().0
     };
     let refused = DurableSink::on_lasting_disk(open()).unwrap_err();
     assert_eq!(refused.kind(), DurableErrorKind::Storage { found: Storage::Volatile });
@@ -78,6 +79,37 @@ fn a_trail_in_memory_does_not_start_unless_somebody_accepts_it() {
     let first = compliance_log::audit::segment::records(dir.path()).unwrap().next().unwrap().unwrap();
     let fields: Vec<_> = first.event().fields().iter().map(|field| field.name()).collect();
     assert_eq!(fields, ["setting", "storage", "approver", "reason", "expires"]);
+}
+
+/// Whoever forgets what the directory is on does not start: before anything is made there.
+#[test]
+fn a_trail_in_memory_is_not_opened_unless_it_is_declared_that_it_may_go() {
+    let shm = Path::new("/dev/shm");
+    if Storage::of(shm) != Storage::Volatile {
+        println!("skipped: /dev/shm is no RAM disk here");
+        return;
+    }
+    let dir = tempfile::tempdir_in(shm).unwrap();
+    let trail = dir.path().join("not/there/yet");
+    let key = || CheckpointKey::from_seed("test.example/audit", [7; 32]).unwrap();
+    let clock = compliance_core::clock::SystemClock;
+    let refused = AuditLog::open(&trail, AuditConfig::new(key()), clock).unwrap_err();
+    assert_eq!(refused.code(), "audit.storage");
+    assert_eq!(refused.kind(), AuditErrorKind::Storage { found: Storage::Volatile });
+    assert!(!dir.path().join("not").exists());
+
+    // A link does not lead around it.
+    let disk = tempfile::tempdir().unwrap();
+    let link = disk.path().join("link");
+    std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+    let refused = AuditLog::open(link.join("trail"), AuditConfig::new(key()), clock).unwrap_err();
+    assert_eq!(refused.code(), "audit.storage");
+
+    let (log, report) = AuditLog::open(&trail, AuditConfig::new(key()).on_any_storage(), clock).unwrap();
+    assert_eq!(report.storage(), Storage::Volatile);
+    drop(log.record(event(1)).wait().unwrap());
+    // What must not be lost still finds no place in it.
+    assert_eq!(DurableSink::on_lasting_disk(log).unwrap_err().code(), "durable.storage");
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn segments_are_closed_by_time() {
 #[test]
 fn personal_data_comes_out_against_a_durable_record_of_exactly_that() {
     let trail = Trail::new();
-    let log = open(&trail, AuditConfig::new(key()));
+    let log = open(&trail, AuditConfig::new(key()).on_any_storage());
     let staff = Circumstances::new(Actor::Person(ActorId::new("staff-17").unwrap()), Timestamp::UNIX_EPOCH);
     let access = || {
         DataAccess::read(&staff, "customer", compliance_core::purpose!("support.ticket"))
@@ -154,7 +154,8 @@ fn a_signer_that_fails_holds_checkpoints_up_and_spoils_nothing() {
     use std::sync::atomic::Ordering::Relaxed;
     let trail = Trail::new();
     let remote = std::sync::Arc::new(Remote::default());
-    let config = AuditConfig::with_signer(Box::new(Kms(key(), remote.clone()))).checkpoint_every(4);
+    let config =
+        AuditConfig::with_signer(Box::new(Kms(key(), remote.clone()))).on_any_storage().checkpoint_every(4);
     let log = open(&trail, config);
     let mut numbers = 0..;
     let mut record = || log.record(event(numbers.next().unwrap())).wait().map(|receipt| receipt.sequence());
@@ -177,7 +178,7 @@ fn a_signer_that_fails_holds_checkpoints_up_and_spoils_nothing() {
 fn a_rotated_key_is_vouched_for_by_the_old_one_and_vouches_for_it() {
     let trail = Trail::new();
     let key = |seed| CheckpointKey::from_seed("test.example/audit", [seed; 32]).unwrap();
-    let base = |seed| AuditConfig::new(key(seed)).checkpoint_every(16);
+    let base = |seed| AuditConfig::new(key(seed)).on_any_storage().checkpoint_every(16);
     let record = |log: &AuditLog, numbers: std::ops::Range<u64>| {
         numbers.for_each(|number| drop(log.record(event(number)).wait().unwrap()));
     };
@@ -212,7 +213,7 @@ fn a_trail_does_not_go_on_under_a_key_it_did_not_name() {
     // Two trails of the same records; the second's later segments under another key.
     let (trail, forged) = (Trail::new(), Trail::new());
     let key = |seed| CheckpointKey::from_seed("test.example/audit", [seed; 32]).unwrap();
-    let config = |seed| AuditConfig::new(key(seed)).segment_len(4096).checkpoint_every(16);
+    let config = |seed| AuditConfig::new(key(seed)).on_any_storage().segment_len(4096).checkpoint_every(16);
     for (trail, seed) in [(&trail, 7), (&forged, 8)] {
         let log = open(trail, config(seed));
         (0..100).for_each(|number| drop(log.record(event(number)).wait().unwrap()));

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use compliance_core::clock::{Clock as _, ManualClock, SystemClock};
-use compliance_core::event::{Actor, Durability, Event, EventClass, EventKind, RecordErrorKind, Sink as _};
+use compliance_core::clock::{Clock as _, ManualClock, SystemClock, Timestamp};
+use compliance_core::event::{
+    Actor, Durability, Event, EventClass, EventKind, Field, FieldValueKind, RecordErrorKind, Sink as _, Value,
+};
 use compliance_core::finding::{Outcome, RiskAcceptance};
 use compliance_core::id::{SubjectId, TenantId};
 use compliance_core::purpose;
@@ -669,6 +671,100 @@ async fn a_server_that_is_gone_is_told_to_every_caller() {
     assert_eq!(error.kind(), RecordErrorKind::Unavailable);
     drop(sink);
     database.drop().await;
+}
+
+/// While the server does not answer, what is recorded at best effort gets half of the queue and no more; what must be
+/// recorded has the rest. Nothing is dropped without a record of how many.
+#[tokio::test(flavor = "multi_thread")]
+async fn best_effort_leaves_room_and_what_it_drops_is_counted_and_recorded() {
+    const QUEUE_LEN: usize = 64 * 1024;
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    drop(database.sink().await);
+    let proxy = Proxy::to(&database.server).await;
+    let through = pool(options(&proxy.server(&database.server), &database.schema)).await;
+    let patient = PostgresOptions::default()
+        .patience(Duration::from_secs(600))
+        .queue_len(QUEUE_LEN)
+        .best_effort(EventClass::Data);
+    let sink = PostgresSink::open(&through, patient).await.unwrap();
+    let must = |number: i64| {
+        let at = Timestamp::from_unix_seconds(number);
+        Event::builder(EventKind::SystemStarted, Outcome::Passed, Actor::System, at).build().unwrap()
+    };
+
+    proxy.cut("INSERT INTO", Cut::Before, 1);
+    let mut kept = Vec::new();
+    let mut dropped = 0;
+    for number in 0..1000 {
+        // Refused at once, or under way until the server answers.
+        match tokio::time::timeout(Duration::ZERO, sink.record(event(number))).await {
+            Ok(answer) => {
+                assert_eq!(answer.unwrap_err().kind(), RecordErrorKind::Unavailable);
+                dropped += 1;
+            }
+            Err(_) => kept.push(number),
+        }
+    }
+    assert!(kept.len() > 10 && dropped > 500, "{} kept, {dropped} dropped", kept.len());
+    let musts: Vec<_> = (0..20).map(|number| (must(number), sink.record(must(number)))).collect();
+    proxy.heal();
+    for (event, recording) in musts {
+        recording.await.unwrap().redeem(&event, Durability::Remote).unwrap();
+    }
+    // Writes what is left, the record of what was dropped before the rest.
+    drop(sink);
+    let trail = Trail::new();
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    drain_all(&mut sequencer).await;
+    drop(sequencer);
+    let written = events(&trail);
+    let of = |kind: EventKind| written.iter().filter(|event| event.kind() == kind).collect::<Vec<_>>();
+    assert_eq!(
+        of(EventKind::DataRead),
+        kept.iter().map(|number| event(*number)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
+    );
+    assert_eq!(of(EventKind::SystemStarted).len(), 20);
+    let counted: i64 = of(EventKind::SystemEventsDropped).into_iter().map(count).sum();
+    assert_eq!(counted, dropped);
+    println!("{} kept, {dropped} dropped, {counted} counted", kept.len());
+    database.drop().await;
+}
+
+/// What was given up because the server stayed away is counted, too, and recorded once it is back: also when nothing
+/// else is recorded any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_up_at_best_effort_is_recorded_when_the_server_is_back() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    drop(database.sink().await);
+    let proxy = Proxy::to(&database.server).await;
+    let through = pool(options(&proxy.server(&database.server), &database.schema)).await;
+    let impatient =
+        PostgresOptions::default().patience(Duration::from_millis(10)).best_effort(EventClass::Data);
+    let sink = PostgresSink::open(&through, impatient).await.unwrap();
+    // A new connection is refused for as long as its check does not pass: nothing was sent, for certain.
+    proxy.cut("full_page_writes", Cut::Before, 1);
+    let mut dropped = 0;
+    for number in 0..5 {
+        let error = sink.record(event(number)).await.unwrap_err();
+        assert_eq!(error.kind(), RecordErrorKind::Unavailable);
+        dropped += 1;
+    }
+    proxy.heal();
+    drop(sink);
+    assert_eq!(database.number("SELECT count(*) FROM audit_event").await, 1);
+    let body: Vec<u8> =
+        sqlx::query_scalar("SELECT body FROM audit_event").fetch_one(&database.pool).await.unwrap();
+    assert_eq!(count(&Event::decode(&body).unwrap()), dropped);
+    database.drop().await;
+}
+
+fn count(event: &Event) -> i64 {
+    match event.fields().first().map(Field::value) {
+        Some(FieldValueKind::Plain { value: Value::Integer(count), .. }) => *count,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -342,7 +342,8 @@ fn a_rewrite_with_another_key_shows_under_the_real_one() {
     let (trail, forged) = (Trail::new(), Trail::new());
     let anchor = trail.record(40);
     let other = CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
-    let (log, _) = AuditLog::open(forged.path(), AuditConfig::new(other), SystemClock).unwrap();
+    let (log, _) =
+        AuditLog::open(forged.path(), AuditConfig::new(other).on_any_storage(), SystemClock).unwrap();
     (0..40).for_each(|number| drop(log.record(event(number + 1))));
     drop(log);
 

@@ -43,10 +43,11 @@ pub(crate) struct ClosedTrail(TempDir);
 impl Service {
     pub(crate) async fn start(config: ServiceConfig) -> Result<Self, Failure> {
         let ServiceConfig { clock, listen, report_only } = config;
-        // A real service keeps folder and key; here both go with the program.
+        // A real service keeps folder and key, and declares no storage; here both go with the program.
         let folder = TempDir::new()?;
         let key = CheckpointKey::from_seed("geo.example/audit", [7; 32])?;
-        let (trail, _) = AuditLog::open(folder.path(), AuditConfig::new(key), Arc::clone(&clock))?;
+        let (trail, _) =
+            AuditLog::open(folder.path(), AuditConfig::new(key).on_any_storage(), Arc::clone(&clock))?;
         let recorder = Recorder::new(Arc::new(trail) as Arc<dyn Sink>, PassPolicy::default());
         let recorder = Arc::new(recorder);
 

@@ -101,7 +101,9 @@ impl Service {
         // What happened, on disk before anybody is told that it did.
         let seed = keys::load_or_create(&data.join("trail.key"))?;
         let key = CheckpointKey::from_seed("lantern.example/audit", seed)?;
-        let (trail, _) = AuditLog::open(data.join("trail"), AuditConfig::new(key), Arc::clone(&clock))?;
+        // A demonstration: its trail may go with the container it runs in.
+        let config = AuditConfig::new(key).on_any_storage();
+        let (trail, _) = AuditLog::open(data.join("trail"), config, Arc::clone(&clock))?;
         let trail = Arc::new(trail);
         let sink: Arc<dyn Sink> = Arc::<AuditLog>::clone(&trail);
         let recorder = Arc::new(Recorder::new(Arc::clone(&sink), PassPolicy::default()));

@@ -171,7 +171,7 @@ fn sealed_trail(dir: &std::path::Path) -> String {
     let ring = KeyRing::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
     let keys = Arc::new(FileKeyStore::open(dir.join("keys"), ring).unwrap());
     let key = CheckpointKey::from_seed("toolbox.example/audit", [8; 32]).unwrap();
-    let config = AuditConfig::new(key).seal_people(keys, Arc::new(SystemRandom));
+    let config = AuditConfig::new(key).on_any_storage().seal_people(keys, Arc::new(SystemRandom));
     let (log, _) = AuditLog::open(dir.join("trail"), config, SystemClock).unwrap();
     for number in 0..3 {
         let at = "2026-11-21T12:00:00Z".parse().unwrap();

@@ -110,42 +110,42 @@ impl Event {
     /// Appends the canonical form to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.push(CANONICAL_VERSION);
-        put(out, tag::KIND, &[self.kind.code().as_bytes()]);
-        put(out, tag::OUTCOME, &[&[outcome_byte(self.outcome)]]);
-        put(out, tag::AT, &[&self.at.as_unix_nanos().to_be_bytes()]);
+        put(out, tag::KIND, [self.kind.code().as_bytes()]);
+        put(out, tag::OUTCOME, [&[outcome_byte(self.outcome)]]);
+        put(out, tag::AT, [&self.at.as_unix_nanos().to_be_bytes()]);
         put_actor(out, tag::ACTOR, &self.actor);
         if let Some(actor) = &self.on_behalf_of {
             put_actor(out, tag::ON_BEHALF_OF, actor);
         }
         if let Some(tenant) = &self.tenant {
-            put(out, tag::TENANT, &[tenant.as_str().as_bytes()]);
+            put(out, tag::TENANT, [tenant.as_str().as_bytes()]);
         }
         for subject in &self.subjects {
-            put(out, tag::SUBJECT, &[subject.as_str().as_bytes()]);
+            put(out, tag::SUBJECT, [subject.as_str().as_bytes()]);
         }
         match self.client.map(|client| client.prefix()) {
-            Some(IpAddr::V4(v4)) => put(out, tag::CLIENT, &[&v4.octets()]),
-            Some(IpAddr::V6(v6)) => put(out, tag::CLIENT, &[&v6.octets()]),
+            Some(IpAddr::V4(v4)) => put(out, tag::CLIENT, [&v4.octets()]),
+            Some(IpAddr::V6(v6)) => put(out, tag::CLIENT, [&v6.octets()]),
             None => {}
         }
         if let Some(purpose) = &self.purpose {
-            put(out, tag::PURPOSE, &[purpose.as_str().as_bytes()]);
+            put(out, tag::PURPOSE, [purpose.as_str().as_bytes()]);
         }
         if let Some(correlation) = &self.correlation {
-            put(out, tag::CORRELATION, &[correlation.id().as_bytes()]);
+            put(out, tag::CORRELATION, [correlation.id().as_bytes()]);
             if let Some(parent) = correlation.parent() {
-                put(out, tag::PARENT, &[parent.to_string().as_bytes()]);
+                put(out, tag::PARENT, [parent.to_string().as_bytes()]);
             }
         }
         if let Some(reason) = &self.reason {
-            put(out, tag::REASON, &[reason.as_bytes()]);
+            put(out, tag::REASON, [reason.as_bytes()]);
         }
         if let Some(policy) = &self.policy {
             let name = policy.name().as_bytes();
-            put(out, tag::POLICY, &[&length(name), name, policy.version().as_bytes()]);
+            put(out, tag::POLICY, [&length(name), name, policy.version().as_bytes()]);
         }
         if self.enforcement == Enforcement::ReportOnly {
-            put(out, tag::ENFORCEMENT, &[&[1]]);
+            put(out, tag::ENFORCEMENT, [&[1]]);
         }
         for snapshot in &self.snapshots {
             let source = snapshot.source().as_bytes();
@@ -157,13 +157,13 @@ impl Event {
                 &snapshot.entries().to_be_bytes(),
                 as_of.as_bytes(),
             ];
-            put(out, tag::SNAPSHOT, &parts);
+            put(out, tag::SNAPSHOT, parts);
         }
         for field in &self.fields {
             let name = field.name().as_bytes();
             let name_length = length(name);
             let put_field = |out: &mut Vec<u8>, type_byte: u8, value: &[u8]| {
-                put(out, tag::FIELD, &[&name_length, name, &[type_byte], value]);
+                put(out, tag::FIELD, [&name_length, name, &[type_byte], value]);
             };
             match field.value() {
                 FieldValueKind::Plain { class, value } => {
@@ -181,11 +181,15 @@ impl Event {
                 FieldValueKind::Pseudonym(pseudonym) => {
                     put_field(out, PSEUDONYM, pseudonym.to_string().as_bytes())
                 }
-                FieldValueKind::Sealed(sealed) => put_field(out, SEALED, &sealed.to_bytes()),
+                FieldValueKind::Sealed(sealed) => {
+                    let (head, ciphertext) = sealed.parts();
+                    put(out, tag::FIELD, [&name_length[..], name, &[SEALED], &head, ciphertext]);
+                }
             }
         }
         for subject in &self.sealed_subjects {
-            put(out, tag::SEALED_SUBJECT, &[&subject.to_bytes()]);
+            let (head, ciphertext) = subject.parts();
+            put(out, tag::SEALED_SUBJECT, [&head[..], ciphertext]);
         }
     }
 
@@ -227,6 +231,8 @@ impl Event {
     }
 }
 
+/// What stands before each value.
+const TAG_AND_LENGTH: usize = 1 + 4;
 const INTERNAL_BIT: u8 = 0x80;
 const PSEUDONYM: u8 = 0x10;
 const SEALED: u8 = 0x11;
@@ -244,22 +250,28 @@ fn length(bytes: &[u8]) -> [u8; 4] {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-fn put(out: &mut Vec<u8>, tag: u8, value: &[&[u8]]) {
+/// An array, so that the number of pieces is known where this is compiled.
+#[inline]
+fn put<const N: usize>(out: &mut Vec<u8>, tag: u8, value: [&[u8]; N]) {
     let total: usize = value.iter().map(|part| part.len()).sum();
-    out.push(tag);
-    out.extend_from_slice(&u32::try_from(total).unwrap_or(u32::MAX).to_be_bytes());
+    let [a, b, c, d] = u32::try_from(total).unwrap_or(u32::MAX).to_be_bytes();
+    out.reserve(total.saturating_add(TAG_AND_LENGTH));
+    out.extend_from_slice(&[tag, a, b, c, d]);
     value.iter().for_each(|part| out.extend_from_slice(part));
 }
 
 fn put_actor(out: &mut Vec<u8>, tag: u8, actor: &Actor) {
     let (kind, id) = match actor {
-        Actor::SealedPerson(sealed) => return put(out, tag, &[&[4], &sealed.to_bytes()]),
+        Actor::SealedPerson(sealed) => {
+            let (head, ciphertext) = sealed.parts();
+            return put(out, tag, [&[4][..], &head, ciphertext]);
+        }
         Actor::Anonymous => (0, ""),
         Actor::Person(id) => (1, id.as_str()),
         Actor::Program(id) => (2, id.as_str()),
         Actor::System => (3, ""),
     };
-    put(out, tag, &[&[kind], id.as_bytes()]);
+    put(out, tag, [&[kind], id.as_bytes()]);
 }
 
 fn split_part(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), DecodeError> {

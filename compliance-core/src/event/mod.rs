@@ -59,6 +59,8 @@ use crate::request::{ClientAddress, ClientNetwork, Correlation, Principal};
 use crate::seal::Sealed;
 use crate::snapshot::Snapshot;
 
+const USUAL_FIELDS: usize = 6;
+
 /// Who acted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -357,6 +359,10 @@ impl EventBuilder {
         let field = Field::new(name, value);
         if !field.fits() {
             return self.fail(EventErrorKind::FieldTooLong { name: field.into_name() });
+        }
+        if self.event.fields.capacity() == 0 {
+            // Most events have a handful: one allocation serves them.
+            self.event.fields.reserve(USUAL_FIELDS);
         }
         self.event.fields.push(field);
         self

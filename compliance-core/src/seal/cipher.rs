@@ -13,20 +13,24 @@
 
 use std::fmt;
 
+use aes::Aes256Enc;
 use aes_gcm_siv::aead::{AeadInOut, KeyInit};
-use aes_gcm_siv::{Aes256GcmSiv, Nonce, Tag};
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
-use zeroize::{Zeroize, Zeroizing};
+use aes_gcm_siv::{AesGcmSiv, Nonce, Tag};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
+use super::hash::{Keyed, Message};
 use super::{KeyId, Sealed};
 use crate::id::TenantId;
 use crate::kdf;
 use crate::random::{RandomError, SecureRandom};
 
-const CONTEXT: &[u8] = b"compliance/seal/v1/context";
-const ENCRYPT: &[u8] = b"compliance/seal/v1/encrypt";
-const COMMIT: &[u8] = b"compliance/seal/v1/commit";
+/// GCM-SIV encrypts blocks and never decrypts one (RFC 8452 §4): round keys for the one direction are enough.
+type Aes256GcmSiv = AesGcmSiv<Aes256Enc>;
+
+const CONTEXT: &[u8; 26] = b"compliance/seal/v1/context";
+const ENCRYPT: &[u8; 26] = b"compliance/seal/v1/encrypt";
+const COMMIT: &[u8; 25] = b"compliance/seal/v1/commit";
 
 /// What a sealed value is and where it stands. It opens in the same context only, so it cannot be moved to
 /// another tenant, field or record.
@@ -60,15 +64,16 @@ impl<'a> SealContext<'a> {
 
     fn digest(&self, key: KeyId) -> [u8; 32] {
         let tenant = self.tenant.unwrap_or_default().as_bytes();
-        let mut hash = Sha256::new_with_prefix(CONTEXT);
-        hash.update([Sealed::VERSION]);
-        hash.update(key.0);
-        hash.update([u8::from(self.tenant.is_some())]);
+        let mut message = Message::new();
+        message.put(CONTEXT);
+        message.put(&[Sealed::VERSION]);
+        message.put(&key.0);
+        message.put(&[u8::from(self.tenant.is_some())]);
         for part in [tenant, self.kind.as_bytes(), self.record] {
-            hash.update(kdf::length(part));
-            hash.update(part);
+            message.put(&kdf::length(part));
+            message.put(part);
         }
-        hash.finalize().into()
+        message.digest()
     }
 }
 
@@ -79,7 +84,7 @@ impl<'a> SealContext<'a> {
 pub struct DataKey {
     id: KeyId,
     key: kdf::Key,
-    mac: Hmac<Sha256>,
+    keyed: Keyed,
 }
 
 impl DataKey {
@@ -93,8 +98,8 @@ impl DataKey {
     }
 
     pub(super) fn from_parts(id: KeyId, key: kdf::Key) -> Self {
-        let mac = kdf::keyed(&*key);
-        Self { id, key, mac }
+        let keyed = Keyed::new(&key);
+        Self { id, key, keyed }
     }
 
     pub(super) fn key(&self) -> &[u8; 32] {
@@ -125,13 +130,14 @@ impl DataKey {
         random.fill(&mut nonce).map_err(|_| SealErrorKind::Random)?;
 
         let digest = context.digest(self.id);
-        let mut buffer = value.to_vec();
-        let message_key = kdf::finish(kdf::expansion(&self.mac, &[ENCRYPT, &nonce, &digest]));
+        let mut buffer = Vec::with_capacity(value.len().saturating_add(Sealed::TAG_LEN));
+        buffer.extend_from_slice(value);
+        let message_key = self.keyed.expand(ENCRYPT, &nonce, &digest);
         // INVARIANT: `value` and `digest` are far below the 2³⁶ bytes past which the cipher refuses.
-        let tag = encrypt(&message_key, &nonce, &digest, &mut buffer)
+        let tag = encrypt(message_key.as_bytes(), &nonce, &digest, &mut buffer)
             .ok_or(SealErrorKind::TooLong { found: value.len() })?;
         buffer.extend_from_slice(&tag);
-        let commitment = *kdf::finish(kdf::expansion(&self.mac, &[COMMIT, &nonce, &digest]));
+        let commitment = *self.keyed.expand(COMMIT, &nonce, &digest).as_bytes();
         Ok(Sealed { key: self.id, nonce, commitment, ciphertext: buffer.into() })
     }
 
@@ -142,14 +148,15 @@ impl DataKey {
     pub fn open(&self, context: SealContext<'_>, sealed: &Sealed) -> Result<Opened, OpenError> {
         let failed = OpenErrorKind::Failed;
         let digest = context.digest(self.id);
-        let commitment = kdf::expansion(&self.mac, &[COMMIT, &sealed.nonce, &digest]);
-        if sealed.key != self.id || commitment.verify_slice(&sealed.commitment).is_err() {
+        let commitment = self.keyed.expand(COMMIT, &sealed.nonce, &digest);
+        let is_committed = bool::from(commitment.as_bytes().ct_eq(&sealed.commitment));
+        if sealed.key != self.id || !is_committed {
             return Err(failed.into());
         }
         let (ciphertext, tag) = sealed.ciphertext.split_last_chunk().ok_or(failed)?;
         let mut buffer = Zeroizing::new(ciphertext.to_vec());
-        let message_key = kdf::finish(kdf::expansion(&self.mac, &[ENCRYPT, &sealed.nonce, &digest]));
-        decrypt(&message_key, &sealed.nonce, &digest, &mut buffer, tag).ok_or(failed)?;
+        let message_key = self.keyed.expand(ENCRYPT, &sealed.nonce, &digest);
+        decrypt(message_key.as_bytes(), &sealed.nonce, &digest, &mut buffer, tag).ok_or(failed)?;
         Ok(Opened(buffer))
     }
 }
@@ -166,9 +173,7 @@ fn encrypt(
     associated: &[u8],
     buffer: &mut [u8],
 ) -> Option<[u8; Sealed::TAG_LEN]> {
-    let mut key = aes_gcm_siv::Key::<Aes256GcmSiv>::from(*key);
-    let cipher = Aes256GcmSiv::new(&key);
-    key.as_mut_slice().zeroize();
+    let cipher = Aes256GcmSiv::new(key.into());
     let tag = cipher.encrypt_inout_detached(&Nonce::from(*nonce), associated, buffer.into()).ok()?;
     Some(tag.into())
 }
@@ -180,9 +185,7 @@ fn decrypt(
     buffer: &mut [u8],
     tag: &[u8; Sealed::TAG_LEN],
 ) -> Option<()> {
-    let mut key = aes_gcm_siv::Key::<Aes256GcmSiv>::from(*key);
-    let cipher = Aes256GcmSiv::new(&key);
-    key.as_mut_slice().zeroize();
+    let cipher = Aes256GcmSiv::new(key.into());
     let (nonce, tag) = (Nonce::from(*nonce), Tag::from(*tag));
     cipher.decrypt_inout_detached(&nonce, associated, buffer.into(), &tag).ok()
 }

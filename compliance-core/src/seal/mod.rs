@@ -36,6 +36,8 @@
 #[cfg(feature = "seal")]
 mod cipher;
 #[cfg(feature = "seal")]
+mod hash;
+#[cfg(feature = "seal")]
 mod memory;
 #[cfg(feature = "seal")]
 mod store;
@@ -126,6 +128,8 @@ impl Sealed {
     const NONCE_LEN: usize = 12;
     const COMMITMENT_LEN: usize = 32;
     const TAG_LEN: usize = 16;
+    /// What stands before the ciphertext.
+    const HEAD_LEN: usize = Self::OVERHEAD - Self::TAG_LEN;
     const VERSION: u8 = 1;
 
     /// Which data key opens it.
@@ -137,15 +141,30 @@ impl Sealed {
     /// The encoded form.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let length = u32::try_from(self.ciphertext.len()).unwrap_or(u32::MAX);
-        let mut bytes = Vec::with_capacity(self.ciphertext.len().saturating_add(Self::OVERHEAD));
-        bytes.push(Self::VERSION);
-        bytes.extend_from_slice(&self.key.0);
-        bytes.extend_from_slice(&self.nonce);
-        bytes.extend_from_slice(&self.commitment);
-        bytes.extend_from_slice(&length.to_be_bytes());
+        let head = self.head();
+        let mut bytes = Vec::with_capacity(head.len().saturating_add(self.ciphertext.len()));
+        bytes.extend_from_slice(&head);
         bytes.extend_from_slice(&self.ciphertext);
         bytes
+    }
+
+    /// The encoded form in two pieces: what stands before the ciphertext, and the ciphertext.
+    pub(crate) fn parts(&self) -> ([u8; Self::HEAD_LEN], &[u8]) {
+        (self.head(), &self.ciphertext)
+    }
+
+    fn head(&self) -> [u8; Self::HEAD_LEN] {
+        let length = u32::try_from(self.ciphertext.len()).unwrap_or(u32::MAX);
+        let mut head = [Self::VERSION; Self::HEAD_LEN];
+        let (_, rest) = head.split_at_mut(1);
+        let (key, rest) = rest.split_at_mut(KeyId::LEN);
+        let (nonce, rest) = rest.split_at_mut(Self::NONCE_LEN);
+        let (commitment, rest) = rest.split_at_mut(Self::COMMITMENT_LEN);
+        key.copy_from_slice(&self.key.0);
+        nonce.copy_from_slice(&self.nonce);
+        commitment.copy_from_slice(&self.commitment);
+        rest.copy_from_slice(&length.to_be_bytes());
+        head
     }
 
     /// Reads the encoded form. Says nothing of whether it will open.

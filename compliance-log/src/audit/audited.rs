@@ -23,7 +23,9 @@ use super::record::DataAccess;
 ///
 /// # let dir = tempfile::tempdir()?;
 /// # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-/// let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// let config = AuditConfig::new(key);
+/// # let config = config.on_any_storage();
+/// let (log, _) = AuditLog::open(dir.path(), config, SystemClock)?;
 /// let staff = Circumstances::new(Actor::Person(ActorId::new("staff-17")?), "2026-11-21T12:00:00Z".parse()?);
 /// let read = DataAccess::read(&staff, "customer", purpose!("support.ticket"))
 ///     .subject(SubjectId::new("user-4711")?)

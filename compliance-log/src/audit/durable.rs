@@ -61,6 +61,12 @@ impl Storage {
         }
     }
 
+    /// The same for a directory that may not be there yet: what the one it would be made in is on.
+    pub(in crate::audit) fn of_new(dir: &Path) -> Self {
+        let Ok(dir) = std::path::absolute(dir) else { return Self::Unknown };
+        dir.ancestors().find(|dir| dir.exists()).map_or(Self::Unknown, Self::of)
+    }
+
     /// What a list of mounts in the form of Linux' `/proc/self/mountinfo` (proc(5)) says of an absolute path without
     /// links in it. The deepest mount above the path counts, of several in one place the last.
     pub fn in_mounts(mounts: &str, path: &Path) -> Self {
@@ -130,7 +136,9 @@ fn unescape(point: &str) -> Option<String> {
 ///
 /// # let dir = tempfile::tempdir()?;
 /// # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-/// let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// let config = AuditConfig::new(key);
+/// # let config = config.on_any_storage();
+/// let (log, _) = AuditLog::open(dir.path(), config, SystemClock)?;
 /// match (Storage::of(dir.path()), DurableSink::on_lasting_disk(log)) {
 ///     (Storage::Lasting, Ok(sink)) => drop(sink),
 ///     (_, Err(error)) => assert_eq!(error.code(), "durable.storage"), // The service does not start.
@@ -158,7 +166,8 @@ impl DurableSink {
     }
 
     /// A trail in a directory that may not last, or not be told to: somebody accepts that, for a time, and it is
-    /// recorded with who and why. Blocks on the disk.
+    /// recorded with who and why. In memory, the trail itself is opened only
+    /// [on any storage](super::AuditConfig::on_any_storage). Blocks on the disk.
     ///
     /// # Errors
     /// `risk.expired`; the recording's codes.

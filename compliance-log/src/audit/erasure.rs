@@ -32,6 +32,7 @@
 //! let keys = Arc::new(FileKeyStore::open(dir.path().join("keys"), ring)?);
 //! let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
 //! let config = AuditConfig::new(key).seal_people(keys.clone(), Arc::new(SystemRandom));
+//! # let config = config.on_any_storage();
 //! let (log, _) = AuditLog::open(dir.path().join("trail"), config, SystemClock)?;
 //!
 //! let anna = SubjectId::new("user-4711")?;

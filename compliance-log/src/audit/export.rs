@@ -86,7 +86,7 @@ impl ExportFormat {
 ///
 /// # let dir = tempfile::tempdir()?;
 /// # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key).on_any_storage(), SystemClock)?;
 /// # let by = Circumstances::new(Actor::Anonymous, SystemClock.now());
 /// # log.record(Authentication::login(&by, Outcome::Refused).build()?).wait()?;
 /// let mut out = Vec::new();

@@ -14,7 +14,7 @@
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-//! # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+//! # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key).on_any_storage(), SystemClock)?;
 //! # let event = Event::builder(EventKind::SystemStarted, Outcome::Passed, Actor::System, SystemClock.now());
 //! # log.record(event.build()?).wait()?;
 //! # let key = log.verifying_key().clone();

@@ -16,7 +16,7 @@
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-//! # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+//! # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key).on_any_storage(), SystemClock)?;
 //! let retention = Retention::new(PCI_DSS_10_5_1.period()).class(EventClass::Check, OFAC_501_601.period());
 //! let by = Circumstances::new(Actor::System, SystemClock.now());
 //! let report = retention.retire(&log, &by, SystemClock.now())?;

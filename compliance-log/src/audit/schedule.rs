@@ -32,7 +32,7 @@ use compliance_core::finding::Outcome;
 ///
 /// # let dir = tempfile::tempdir()?;
 /// # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key).on_any_storage(), SystemClock)?;
 /// let options = VerifyOptions::new().key(log.verifying_key().clone());
 /// let mut schedule = VerifySchedule::new(log.dir(), options).all_every(24);
 /// assert_eq!(schedule.seconds_since_verified(SystemClock.now()), None);
@@ -136,7 +136,7 @@ impl VerifySchedule {
 ///
 /// # let dir = tempfile::tempdir()?;
 /// # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key).on_any_storage(), SystemClock)?;
 /// let log = Arc::new(log);
 /// let schedule = VerifySchedule::new(log.dir(), VerifyOptions::new().key(log.verifying_key().clone()));
 /// let verifying = Verifying::start(schedule, log.clone(), Actor::System, SystemClock, Duration::from_secs(3600))?;

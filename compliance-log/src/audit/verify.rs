@@ -201,7 +201,9 @@ impl VerifyReport {
 ///
 /// let dir = tempfile::tempdir()?;
 /// let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-/// let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// let config = AuditConfig::new(key);
+/// # let config = config.on_any_storage();
+/// let (log, _) = AuditLog::open(dir.path(), config, SystemClock)?;
 /// // Both leave the machine.
 /// let key = log.verifying_key().clone();
 /// let anchor = log.close()?.to_string();

@@ -23,6 +23,7 @@ pub(crate) fn key() -> CheckpointKey {
 
 pub(crate) fn config() -> AuditConfig {
     AuditConfig::new(key())
+        .on_any_storage()
         .segment_len(4096)
         .checkpoint_every(16)
         .checkpoint_interval(Duration::from_secs(3600))

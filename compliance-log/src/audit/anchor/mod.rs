@@ -76,7 +76,7 @@ impl From<io::Error> for AnchorError {
 ///
 /// # let (dir, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
 /// # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key).on_any_storage(), SystemClock)?;
 /// # let key = log.verifying_key().clone();
 /// let anchor = FileAnchor::open(elsewhere.path())?;
 /// anchor.publish(&log.checkpoint()?)?;

@@ -21,7 +21,7 @@
 //!
 //! # let (dir, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
 //! # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-//! # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+//! # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key).on_any_storage(), SystemClock)?;
 //! # let (acme, anna) = (TenantId::new("acme")?, SubjectId::new("user-4711")?);
 //! # let staff = Circumstances::new(Actor::Person(ActorId::new("staff-17")?), SystemClock.now()).tenant(acme.clone());
 //! # let read = DataAccess::read(&staff, "customer", purpose!("support.ticket")).subject(anna.clone());

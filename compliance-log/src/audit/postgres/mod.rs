@@ -63,7 +63,8 @@ use std::time::Duration;
 
 use compliance_core::clock::{Clock, SystemClock};
 use compliance_core::event::{
-    AuditReceipt, Durability, Event, EventDigest, EventKind, RecordError, RecordErrorKind, Recording, Sink,
+    AuditReceipt, Durability, Event, EventClass, EventDigest, EventKind, RecordError, RecordErrorKind,
+    Recording, Sink,
 };
 use compliance_core::finding::RiskAcceptance;
 use compliance_core::random::{SecureRandom, SystemRandom};
@@ -76,6 +77,7 @@ pub use self::sequencer::{Sequencer, SequencerError, SequencerErrorKind};
 use self::error::database_error;
 use self::writer::Writer;
 use super::record::MAX_EVENT_LEN;
+use super::segment::Policies;
 #[cfg(feature = "key-store")]
 use super::segment::Sealing;
 
@@ -90,13 +92,15 @@ pub struct PostgresOptions {
     random: Arc<dyn SecureRandom>,
     queue_len: usize,
     patience: Duration,
+    policies: Policies,
     plaintext: Option<Arc<RiskAcceptance>>,
     #[cfg(feature = "key-store")]
     sealing: Option<Sealing>,
 }
 
 impl Default for PostgresOptions {
-    /// Tables `audit_…`, the system's clock and random source, a queue of 8 MiB, ten seconds of patience.
+    /// Tables `audit_…`, the system's clock and random source, a queue of 8 MiB, ten seconds of patience; every class must
+    /// be recorded.
     fn default() -> Self {
         Self {
             prefix: TablePrefix::default(),
@@ -104,6 +108,7 @@ impl Default for PostgresOptions {
             random: Arc::new(SystemRandom),
             queue_len: 8 * 1024 * 1024,
             patience: Duration::from_secs(10),
+            policies: Policies::default(),
             plaintext: None,
             #[cfg(feature = "key-store")]
             sealing: None,
@@ -131,6 +136,15 @@ impl PostgresOptions {
     /// [`Unavailable`](RecordErrorKind::Unavailable). Into an empty queue everything fits.
     pub fn queue_len(self, bytes: usize) -> Self {
         Self { queue_len: bytes, ..self }
+    }
+
+    /// Records events of this class that come outside a transaction at
+    /// [best effort](super::segment::RecordPolicy::BestEffort): refused at once when half of the queue is taken. How many
+    /// were refused, or given up after [`patience`](Self::patience), is itself recorded as soon as the server answers
+    /// again, as [`SystemEventsDropped`](EventKind::SystemEventsDropped). Every class not named must be recorded, and has
+    /// the other half of the queue to itself.
+    pub fn best_effort(self, class: EventClass) -> Self {
+        Self { policies: self.policies.with_best_effort(class), ..self }
     }
 
     /// How long an event recorded outside a transaction is tried again while the server does not answer. After that
@@ -410,7 +424,8 @@ impl PostgresSink {
 impl Sink for PostgresSink {
     fn record(&self, event: Event) -> Recording {
         let row = self.options.row(&event).map_err(PostgresError::record_error);
-        row.and_then(|row| self.writer.submit(row))
+        let policy = self.options.policies.of(event.kind().class());
+        row.and_then(|row| self.writer.submit(row, policy))
             .unwrap_or_else(|error: RecordError| Recording::ready(Err(error)))
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::error::{PostgresError, PostgresErrorKind, database_error};
 use super::{PostgresOptions, Row, TOKEN_LEN};
+use crate::audit::segment::{RecordPolicy, dropped_event};
 
 /// The most rows in one insert.
 const MAX_ROWS: usize = 1024;
@@ -54,13 +55,31 @@ struct State {
     /// Bytes handed over and not answered yet.
     bytes: usize,
     is_closed: bool,
+    /// Best-effort events that were refused or given up, and are not yet recorded as dropped.
+    dropped: u64,
+    /// A record of such whose fate is not known: sent again as it is, under its token, it is not kept twice.
+    unsure: Option<Pending>,
+}
+
+impl State {
+    fn has_dropped(&self) -> bool {
+        self.dropped > 0 || self.unsure.is_some()
+    }
 }
 
 struct Pending {
     token: [u8; TOKEN_LEN],
     body: Vec<u8>,
     digest: EventDigest,
+    policy: RecordPolicy,
     completion: Completion,
+}
+
+/// A record of what was dropped, on its way.
+struct Dropped {
+    row: Pending,
+    /// How many; `None` for one whose fate was not known before.
+    count: Option<u64>,
 }
 
 impl Pending {
@@ -82,12 +101,20 @@ impl Writer {
         Self { server, options, insert, state: Mutex::default(), work: Notify::new() }
     }
 
-    pub(super) fn submit(&self, row: Row) -> Result<Recording, RecordError> {
+    pub(super) fn submit(&self, row: Row, policy: RecordPolicy) -> Result<Recording, RecordError> {
         let (completion, recording) = Recording::pending();
-        let pending = Pending { token: row.token, body: row.body, digest: row.digest, completion };
+        let Row { token, body, digest } = row;
+        let pending = Pending { token, body, digest, policy, completion };
         let mut state = self.lock();
         let after = state.bytes.saturating_add(pending.len());
-        if state.is_closed || (state.bytes > 0 && after > self.options.queue_len) {
+        let has_room = match policy {
+            RecordPolicy::MustRecord => state.bytes == 0 || after <= self.options.queue_len,
+            RecordPolicy::BestEffort => after <= self.options.queue_len / 2,
+        };
+        if state.is_closed || !has_room {
+            if policy == RecordPolicy::BestEffort {
+                state.dropped = state.dropped.saturating_add(1);
+            }
             return Err(RecordError::new(RecordErrorKind::Unavailable));
         }
         state.bytes = after;
@@ -115,15 +142,41 @@ impl Writer {
     async fn work(&self) {
         let mut connection = None;
         loop {
-            let Some(batch) = self.take() else {
-                if self.lock().is_closed {
-                    return;
-                }
-                self.work.notified().await;
+            if let Some(batch) = self.take() {
+                self.write(&mut connection, batch).await;
                 continue;
+            }
+            let (is_closed, has_dropped) = {
+                let state = self.lock();
+                (state.is_closed, state.has_dropped())
             };
-            self.write(&mut connection, batch).await;
+            match (is_closed, has_dropped) {
+                (true, true) if self.write(&mut connection, Vec::new()).await => {}
+                (true, _) => return,
+                (false, false) => self.work.notified().await,
+                (false, true) => {
+                    if timeout(ATTEMPT, self.work.notified()).await.is_err() {
+                        // Nothing else came that they could go with.
+                        self.write(&mut connection, Vec::new()).await;
+                    }
+                }
+            }
         }
+    }
+
+    /// The record of what was dropped, to be written before all else.
+    fn take_dropped(&self) -> Option<Dropped> {
+        let mut state = self.lock();
+        if let Some(row) = state.unsure.take() {
+            return Some(Dropped { row, count: None });
+        }
+        let event = dropped_event(state.dropped, self.options.clock.now())?;
+        // When the random source fails they stay counted.
+        let Row { token, body, digest } = self.options.row(&event).ok()?;
+        let count = Some(std::mem::take(&mut state.dropped));
+        let (completion, _unheard) = Recording::pending();
+        let row = Pending { token, body, digest, policy: RecordPolicy::MustRecord, completion };
+        Some(Dropped { row, count })
     }
 
     /// The first rows that wait; `None` when none do.
@@ -139,9 +192,16 @@ impl Writer {
         (count > 0).then(|| state.queue.drain(..count).collect())
     }
 
-    /// Writes one batch, however often it takes, and answers.
-    async fn write(&self, connection: &mut Option<PgConnection>, batch: Vec<Pending>) {
+    /// Writes one batch, however often it takes, and answers; before it, what was dropped. Whether something was written.
+    async fn write(&self, connection: &mut Option<PgConnection>, mut batch: Vec<Pending>) -> bool {
         let len = batch.iter().map(Pending::len).sum();
+        let own = self.take_dropped();
+        let own_count = own.as_ref().map(|own| own.count);
+        // Before the others, as they came before them.
+        batch.splice(..0, own.map(|own| own.row));
+        if batch.is_empty() {
+            return false;
+        }
         let deadline = Instant::now().checked_add(self.options.patience);
         let mut is_ambiguous = false;
         let answer = loop {
@@ -165,7 +225,20 @@ impl Writer {
         // Room first: who is answered may hand over the next event at once.
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_sub(len);
+        let own = own_count.map(|count| (count, batch.remove(0)));
+        if let Err(error) = &answer {
+            let is_unsure = error.kind() == RecordErrorKind::Abandoned;
+            match own {
+                Some((Some(count), _)) if !is_unsure => state.dropped = state.dropped.saturating_add(count),
+                own => state.unsure = own.map(|(_, row)| row),
+            }
+            if !is_unsure {
+                let lost = batch.iter().filter(|pending| pending.policy == RecordPolicy::BestEffort).count();
+                state.dropped = state.dropped.saturating_add(lost as u64);
+            }
+        }
         drop(state);
+        let is_written = answer.is_ok();
         for pending in batch {
             let number = answer.as_ref().map(|ids| ids.get(&pending.token).copied());
             pending.completion.complete(match number {
@@ -174,6 +247,7 @@ impl Writer {
                 Err(error) => Err(*error),
             });
         }
+        is_written
     }
 
     async fn insert(

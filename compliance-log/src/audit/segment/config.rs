@@ -18,10 +18,14 @@ pub enum RecordPolicy {
 
 /// The classes recorded at best effort, one bit each.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Policies(u32);
+pub(in crate::audit) struct Policies(u32);
 
 impl Policies {
-    pub(super) fn of(self, class: EventClass) -> RecordPolicy {
+    pub(in crate::audit) fn with_best_effort(self, class: EventClass) -> Self {
+        Self(self.0 | bit(class))
+    }
+
+    pub(in crate::audit) fn of(self, class: EventClass) -> RecordPolicy {
         if self.0 & bit(class) == 0 { RecordPolicy::MustRecord } else { RecordPolicy::BestEffort }
     }
 }
@@ -92,6 +96,7 @@ pub struct AuditConfig {
     pub(super) quota: u64,
     pub(super) reserve_len: u64,
     pub(super) sealing: Option<Sealing>,
+    pub(super) is_any_storage: bool,
 }
 
 impl AuditConfig {
@@ -125,6 +130,7 @@ impl AuditConfig {
             quota: u64::MAX,
             reserve_len: 1024 * 1024,
             sealing: None,
+            is_any_storage: false,
         }
     }
 
@@ -184,7 +190,7 @@ impl AuditConfig {
     /// Records events of this class at [best effort](RecordPolicy::BestEffort). Every class not named must be
     /// recorded.
     pub fn best_effort(mut self, class: EventClass) -> Self {
-        self.policies.0 |= bit(class);
+        self.policies = self.policies.with_best_effort(class);
         self
     }
 
@@ -228,6 +234,18 @@ impl AuditConfig {
     #[cfg(feature = "postgres")]
     pub(in crate::audit) fn without_best_effort(self) -> Self {
         Self { policies: Policies::default(), ..self }
+    }
+
+    /// Declares that the trail may go with the instance: it is opened in memory and in a container's own layer too, where
+    /// opening is refused otherwise (`audit.storage`). For tests and rehearsals, and for events at best effort beside a
+    /// [`DurableSink`](crate::audit::durable::DurableSink) without a lasting disk.
+    ///
+    /// # Security
+    /// A receipt says *on disk* all the same, and is worth what the storage is. Whatever must not act unrecorded takes a
+    /// `DurableSink`, which this does not open to such a trail.
+    pub fn on_any_storage(mut self) -> Self {
+        self.is_any_storage = true;
+        self
     }
 
     /// Verifies the whole trail on opening, not its last segment alone. Takes about a second and a half per

@@ -1,6 +1,7 @@
 use std::io;
 
 use crate::audit::checkpoint::CheckpointError;
+use crate::audit::durable::Storage;
 use crate::audit::fault::Fault;
 
 /// A trail was not opened or read.
@@ -29,6 +30,12 @@ pub enum AuditErrorKind {
     /// Another writer has the trail open.
     #[error("another writer has the trail open")]
     Locked,
+    /// The directory is in memory or in a container's own layer, and nobody declared that the trail may go with it.
+    #[error("the directory's storage is `{found}`: take a disk or a database, or declare any storage")]
+    Storage {
+        /// What it is.
+        found: Storage,
+    },
     /// There is no trail, and no checkpoint says there was one.
     #[error("there is no trail in the directory")]
     NoTrail,
@@ -59,6 +66,10 @@ impl AuditError {
         Self(AuditErrorKind::Locked)
     }
 
+    pub(super) fn storage(found: Storage) -> Self {
+        Self(AuditErrorKind::Storage { found })
+    }
+
     pub(super) fn truncated(found: u64, expected: u64) -> Self {
         Self(AuditErrorKind::Truncated { found, expected })
     }
@@ -69,7 +80,8 @@ impl AuditError {
         self.0
     }
 
-    /// `audit.anchor`, `audit.io`, `audit.locked`, `audit.no_trail`, `audit.truncated`, or the code of the fault.
+    /// `audit.anchor`, `audit.io`, `audit.locked`, `audit.no_trail`, `audit.storage`, `audit.truncated`, or the
+    /// code of the fault.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.0 {
@@ -78,6 +90,7 @@ impl AuditError {
             AuditErrorKind::Anchor(_) => "audit.anchor",
             AuditErrorKind::NoTrail => "audit.no_trail",
             AuditErrorKind::Locked => "audit.locked",
+            AuditErrorKind::Storage { .. } => "audit.storage",
             AuditErrorKind::Truncated { .. } => "audit.truncated",
         }
     }

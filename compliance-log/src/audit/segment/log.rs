@@ -14,6 +14,7 @@ use super::file;
 use super::recover::recover;
 use super::writer::Writer;
 use crate::audit::checkpoint::{SignedCheckpoint, VerifyingKey};
+use crate::audit::durable::Storage;
 use crate::audit::fault::FaultKind;
 use crate::audit::verify::{VerifyOptions, verify};
 
@@ -34,7 +35,9 @@ use crate::audit::verify::{VerifyOptions, verify};
 ///
 /// let dir = tempfile::tempdir()?;
 /// let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-/// let (log, report) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// let config = AuditConfig::new(key);
+/// # let config = config.on_any_storage();
+/// let (log, report) = AuditLog::open(dir.path(), config, SystemClock)?;
 /// assert_eq!(report.records(), 0);
 ///
 /// let sink: Arc<dyn Sink> = Arc::new(log);
@@ -59,9 +62,15 @@ pub struct OpenReport {
     torn_bytes: u64,
     uncovered: u64,
     checkpoint: Option<SignedCheckpoint>,
+    storage: Storage,
 }
 
 impl OpenReport {
+    /// What the directory is on, as far as can be told.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
     /// Records in the trail.
     #[must_use]
     pub fn records(&self) -> u64 {
@@ -106,7 +115,8 @@ impl AuditLog {
     /// `clock` tells when records and checkpoints are made.
     ///
     /// # Errors
-    /// [`AuditError`]: `audit.locked` when another writer has it open; `audit.truncated` when records are gone
+    /// [`AuditError`]: `audit.locked` when another writer has it open; `audit.storage` when the directory would be gone
+    /// with the instance and that was not [declared](AuditConfig::on_any_storage); `audit.truncated` when records are gone
     /// that the checkpoint beside the segments covers; the code of a fault when the trail is not what was
     /// written, is another key's (`audit.other_key`) or another version's; `audit.io` when the operating
     /// system refuses.
@@ -116,6 +126,10 @@ impl AuditLog {
         clock: impl Clock + 'static,
     ) -> Result<(Self, OpenReport), AuditError> {
         let dir = dir.as_ref().to_owned();
+        let storage = Storage::of_new(&dir);
+        if storage == Storage::Volatile && !config.is_any_storage {
+            return Err(AuditError::storage(storage));
+        }
         let lock = file::lock(&dir).map_err(|error| AuditError::io("lock the directory", &error))?;
         let lock = lock.ok_or(AuditError::locked())?;
         file::remove_unfinished(&dir)
@@ -135,12 +149,13 @@ impl AuditLog {
             report.fault().map_or(Ok(()), |fault| Err(AuditError::from(*fault)))?;
         }
         let report = recovered.as_ref().map_or(
-            OpenReport { records: 0, torn_bytes: 0, uncovered: 0, checkpoint: None },
+            OpenReport { records: 0, torn_bytes: 0, uncovered: 0, checkpoint: None, storage },
             |recovered| OpenReport {
                 records: recovered.chain.tree().size(),
                 torn_bytes: recovered.torn_bytes,
                 uncovered: recovered.chain.uncovered(),
                 checkpoint: Some(recovered.chain.last().clone()),
+                storage,
             },
         );
         let limits = Limits::of(&config);

@@ -35,6 +35,8 @@ pub use self::log::{AuditLog, OpenReport};
 pub use self::records::{Records, records};
 
 pub(super) use self::chain::Chain;
+#[cfg(feature = "postgres")]
+pub(super) use self::config::Policies;
 #[cfg(all(feature = "key-store", feature = "postgres"))]
 pub(super) use self::config::Sealing;
 pub(super) use self::file::segments;
@@ -44,6 +46,8 @@ pub(super) use self::records::Place;
 #[cfg(feature = "postgres")]
 pub(super) use self::records::records_from;
 pub(super) use self::recover::head;
+#[cfg(feature = "postgres")]
+pub(super) use self::writer::dropped_event;
 
 /// The most written in one group commit, in bytes, before its last frame.
 const MAX_BATCH_LEN: usize = 4 * 1024 * 1024;

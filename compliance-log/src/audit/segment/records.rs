@@ -21,7 +21,7 @@ use crate::audit::tree::TreeHash;
 ///
 /// # let dir = tempfile::tempdir()?;
 /// # let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
-/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key), SystemClock)?;
+/// # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key).on_any_storage(), SystemClock)?;
 /// for record in records(dir.path())? {
 ///     let record = record?;
 ///     println!("{} {} {}", record.sequence(), record.recorded_at(), record.event().kind());

@@ -341,7 +341,9 @@ impl Writer {
         let now = self.clock.now();
         self.buffer.clear();
         if let Some(event) = dropped_event(dropped, now) {
-            self.put_record(&event, now)?;
+            let mut bytes = Vec::new();
+            event.encode(&mut bytes);
+            self.put_record(&bytes, now)?;
         }
         let first = self.edge.tree.size();
         for (pending, bytes) in batch.events() {
@@ -488,12 +490,10 @@ impl Writer {
 }
 
 /// The record of events that were dropped; `None` when there were none.
-fn dropped_event(count: u64, at: Timestamp) -> Option<Vec<u8>> {
+pub(in crate::audit) fn dropped_event(count: u64, at: Timestamp) -> Option<Event> {
     let shown = i64::try_from(count).unwrap_or(i64::MAX);
     let event = Event::builder(EventKind::SystemEventsDropped, EventOutcome::Refused, Actor::System, at)
         .field("count", Internal(shown))
         .build();
-    let mut bytes = Vec::new();
-    event.ok().filter(|_| count > 0)?.encode(&mut bytes);
-    Some(bytes)
+    event.ok().filter(|_| count > 0)
 }
