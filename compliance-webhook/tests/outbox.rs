@@ -195,6 +195,9 @@ async fn the_published_statement_enqueues() {
     assert!(enqueue("msg_1", "acme").await.unwrap().is_some());
     assert!(enqueue("msg_1", "acme").await.unwrap().is_none(), "the same id once");
     assert!(enqueue("msg_2", "other").await.unwrap().is_none(), "another tenant's endpoint");
+    for id in ["", "msg.2", "msg 2", "msg\u{7f}", "msg_\u{e9}"] {
+        assert!(enqueue(id, "acme").await.unwrap().is_none(), "{id:?}");
+    }
     let leased = house.want("a", 10).await;
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].id.as_str(), "msg_1");

@@ -171,7 +171,7 @@ impl SqliteOutbox {
         schema::migrate(&mut connection, options.prefix).await?;
         let prefix = options.prefix;
         let statements = Statements {
-            enqueue: prefix.fill(schema::ENQUEUE).into(),
+            enqueue: schema::enqueue_typed(prefix).into(),
             known: prefix
                 .fill(
                     "SELECT m.id, (m.payload = ?4 OR (m.sealed = 1 AND ?6 = 1)) AND m.content_type = ?5 \
