@@ -205,15 +205,17 @@ impl TransportRule {
         let mut tls = false;
         let mut first = true;
         for element in lines.flat_map(forwarded::elements) {
-            let (encrypted, ours) = match element {
+            let (encrypted, is_stranger) = match element {
                 Ok(element) => {
-                    let ours = matches!(element.node, Some(Node::Address(ip)) if self.proxies.contains(ip));
-                    (element.proto == Some(Proto::Https), ours)
+                    let stranger =
+                        matches!(element.node, Some(Node::Address(ip)) if !self.proxies.contains(ip));
+                    (element.proto == Some(Proto::Https), stranger)
                 }
                 Err(forwarded::Malformed) => (false, false),
             };
-            // What stands left of an element that names a stranger is the stranger's own text.
-            tls = encrypted && (tls || first || !ours);
+            // What stands left of an element that names a stranger is the stranger's own text. One that names nobody may be
+            // about another proxy of ours.
+            tls = encrypted && (tls || first || is_stranger);
             first = false;
         }
         tls

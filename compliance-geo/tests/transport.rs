@@ -44,6 +44,11 @@ fn forwarded_counts_from_the_client_edge_inwards() {
     check("for=1.1.1.1;proto=https, for=10.0.0.2;proto=https", Transport::Tls);
     check("for=1.1.1.1;proto=https, for=10.0.0.2;proto=http", Transport::Plaintext);
     check("for=1.1.1.1;proto=http, for=10.0.0.2;proto=https", Transport::Plaintext);
+    // Nobody named: what stands left of it may be a proxy's word.
+    check("for=1.1.1.1;proto=http, proto=https", Transport::Plaintext);
+    check("for=1.1.1.1;proto=http, for=_hidden;proto=https", Transport::Plaintext);
+    check("for=1.1.1.1;proto=http, for=unknown;proto=https", Transport::Plaintext);
+    check("for=1.1.1.1;proto=https, for=_hidden;proto=https", Transport::Tls);
     check("broken=, for=10.0.0.2;proto=https", Transport::Plaintext);
     check("broken=, for=1.1.1.1;proto=https", Transport::Tls);
     check("", Transport::Plaintext);

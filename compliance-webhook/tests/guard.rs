@@ -1,6 +1,7 @@
 //! Which answers may be dialled.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
 use compliance_core::finding::{Enforcement, Outcome, Reason, RiskAcceptance};
@@ -244,6 +245,8 @@ fn a_guarded_address_is_dialled_within_seconds_or_not_at_all() {
     let dial = Guard::new().check_answers(&endpoint(), &ips(&["93.184.216.34"]), now()).unwrap();
     assert_eq!(dial[0].socket_addr(now()).unwrap(), "93.184.216.34:443".parse().unwrap());
     assert!(dial[0].socket_addr(dial[0].valid_until()).is_err());
+    // A clock that was turned back.
+    assert!(dial[0].socket_addr(now().saturating_sub(Duration::from_nanos(1))).is_err());
     let late = now().saturating_add(GUARDED_ADDR_LIFETIME);
     assert_eq!(dial[0].socket_addr(late).unwrap_err().code(), "guard.expired");
 }

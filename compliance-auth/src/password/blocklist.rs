@@ -13,11 +13,14 @@
 //! - a repeat of what stands before it, or a pattern of up to [`MAX_PATTERN_LEN`] letters repeated;
 //! - a sequence (`abc`, `321`) or a walk over neighbouring keys of a dozen layouts;
 //! - a year, a date, or up to [`MAX_DIGITS`] other digits;
-//! - separators: runs of up to three, of up to three kinds, or one of them repeated;
+//! - a word of one or two letters that joins others (`to`, `my`, `zu`, `de`);
+//! - separators;
 //!
 //! *and* its different words, years and dates are within reach of somebody who tries the popular ones first: fewer than
 //! 10¹² combinations. A common password counts with its rank, a dictionary word as one of 50,000 however frequent it is,
-//! a year as one of a hundred, a date as one of three million. So two dictionary words or three common passwords,
+//! a year as one of a hundred, a date as one of three million, a joining word as one of five hundred. Separators are free in
+//! runs of up to three, of up to three kinds, or one of them repeated; around words of the context others count as one of
+//! thirty each. So two dictionary words or three common passwords,
 //! decorated in whatever way, are derived. Four words drawn at random are not, though each may be on a list: of passphrases of four words from the EFF's long
 //! list one in 8,000 is refused, by the ranks of its words.
 //!
@@ -53,7 +56,7 @@ const _: () = assert!(RESIDENT_LEN <= 4 << 20, "the lists stay within four mebib
 
 /// The shortest word that counts as a piece when less than half of its letters are typed: `123456`, `p4$$`.
 const MIN_UNSPELLED_LEN: usize = 6;
-/// How many kinds of separators, and how many in a row, still separate.
+/// How many kinds of separators, and how many in a row, are usual.
 const MAX_SEPARATORS: usize = 3;
 
 /// Logarithms of counts, in thousandths of decades.
@@ -65,10 +68,24 @@ const MAX_COST: Cost = 12_000;
 const DICTIONARY_WORD: Cost = 4_700;
 /// One of about a hundred.
 const YEAR: Cost = 2_100;
+/// One of [`JOINING`], in one of a few places: between two dictionary words it makes a phrase.
+const JOINING_WORD: Cost = 2_700;
+/// One of some thirty, where separators are more than usual.
+const SEPARATOR: Cost = 1_500;
 /// One of 36,500 days in one of some ninety notations. Two of them are no longer expected.
 const DATE: Cost = 6_500;
 /// The shortest date that is one: `1191` is four digits.
 const MIN_DATE_LEN: usize = 6;
+
+/// Words of one and two letters that join others, in the eight languages; sorted.
+const JOINING: [&str; 96] = [
+    "a", "ab", "ai", "al", "am", "an", "ao", "as", "at", "au", "be", "by", "ce", "ci", "co", "da", "de",
+    "di", "do", "du", "e", "el", "em", "en", "er", "es", "et", "eu", "go", "ha", "he", "ho", "i", "if", "ik",
+    "il", "im", "in", "io", "is", "it", "ja", "je", "la", "le", "li", "lo", "ma", "me", "mi", "my", "na",
+    "ne", "ni", "no", "nu", "o", "ob", "od", "of", "oh", "ok", "om", "on", "op", "or", "os", "ou", "po",
+    "sa", "se", "si", "so", "su", "ta", "te", "ti", "to", "tu", "ty", "u", "um", "un", "up", "us", "uw",
+    "va", "we", "wo", "y", "ya", "yo", "za", "ze", "zo", "zu",
+];
 
 /// The compiled-in words: from where, of which day.
 #[must_use]
@@ -249,6 +266,7 @@ impl Pieces {
                     }
                 }
             }
+            self.find_joining(letters, start);
             if year_at(letters, start).is_some() {
                 self.push(start, start.saturating_add(4), Kind::Other, YEAR);
             }
@@ -288,6 +306,20 @@ impl Pieces {
             end: piece.end.saturating_sub(distance),
             ..piece
         });
+    }
+
+    /// As typed: through stand-ins any two digits would be one. Two letters are eight bytes at most.
+    fn find_joining(&mut self, letters: &[Letter], start: usize) {
+        let mut word = Zeroizing::new(String::with_capacity(8));
+        for (letter, end) in letters.iter().skip(start).zip(start.saturating_add(1)..).take(2) {
+            if !letter.typed.is_alphabetic() {
+                return;
+            }
+            word.push(letter.folded);
+            if JOINING.binary_search(&word.as_str()).is_ok() {
+                self.push(start, end, Kind::Other, JOINING_WORD);
+            }
+        }
     }
 
     fn find_runs(&mut self, letters: &[Letter]) {
@@ -338,14 +370,21 @@ impl Pieces {
         kinds.sort_unstable();
         kinds.dedup();
         let few_kinds = kinds.len() <= MAX_SEPARATORS;
+        // Without a word of the context, unusual ones are the password itself.
+        let has_context = self.all.iter().any(|piece| piece.kind == Kind::Context);
         let mut start = 0_usize;
         for run in letters.chunk_by(|a, b| a.is_separator() == b.is_separator()) {
             let end = start.saturating_add(run.len());
             let one_kind = run.windows(2).all(|pair| matches!(pair, [a, b] if a.typed == b.typed));
-            let separates = run.first().is_some_and(|letter| letter.is_separator());
-            if separates && (one_kind || (few_kinds && run.len() <= MAX_SEPARATORS)) {
-                for position in start..end {
-                    self.free(position, position.saturating_add(1));
+            if run.first().is_some_and(|letter| letter.is_separator()) {
+                let is_usual = one_kind || (few_kinds && run.len() <= MAX_SEPARATORS);
+                for position in (start..end).filter(|_| is_usual || has_context) {
+                    self.push(
+                        position,
+                        position.saturating_add(1),
+                        Kind::Other,
+                        if is_usual { 0 } else { SEPARATOR },
+                    );
                 }
             }
             start = end;
@@ -408,6 +447,20 @@ mod tests {
     #[track_caller]
     fn check(password: &str, expected_as: Option<Expected>) {
         assert_eq!(expected(password, &context()), expected_as, "{password}");
+    }
+
+    #[test]
+    fn joining_words_are_sorted() {
+        assert!(JOINING.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn joining_words_and_unusual_separators_hide_nothing() {
+        check("welcometoacme2026", Some(Expected::Context));
+        check("jane!doe?acme#$&", Some(Expected::Context));
+        check("passwordzuacme12", Some(Expected::Context));
+        // More signs than somebody tries.
+        check("acme~;?(=&:%/|{,", None);
     }
 
     #[test]

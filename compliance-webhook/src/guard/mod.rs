@@ -234,7 +234,7 @@ impl Guard {
         let guarded = |address: &IpAddr| {
             let (ip, grant) = self.check_address(endpoint, *address, discovered, now)?;
             let addr = SocketAddr::new(ip, endpoint.port());
-            Ok(GuardedAddr { addr, endpoint: endpoint.clone(), valid_until, grant })
+            Ok(GuardedAddr { addr, endpoint: endpoint.clone(), checked_at: now, valid_until, grant })
         };
         answers.iter().map(guarded).collect()
     }
@@ -365,6 +365,7 @@ enum Grant {
 pub struct GuardedAddr {
     addr: SocketAddr,
     endpoint: WebhookEndpoint,
+    checked_at: Timestamp,
     valid_until: Timestamp,
     grant: Grant,
 }
@@ -373,9 +374,11 @@ impl GuardedAddr {
     /// The address, to dial now.
     ///
     /// # Errors
-    /// `guard.expired` from [`valid_until`](Self::valid_until) on: resolve and check again.
+    /// `guard.expired` from [`valid_until`](Self::valid_until) on, and before the time of the check, which a clock that was
+    /// turned back shows: resolve and check again.
     pub fn socket_addr(&self, now: Timestamp) -> Result<SocketAddr, GuardError> {
-        if now < self.valid_until { Ok(self.addr) } else { Err(GuardReason::Expired.into()) }
+        let is_moments_ago = self.checked_at <= now && now < self.valid_until;
+        if is_moments_ago { Ok(self.addr) } else { Err(GuardReason::Expired.into()) }
     }
 
     /// Whether a connected socket's peer is this address. The last line of defence: a transparent proxy or a
