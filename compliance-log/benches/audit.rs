@@ -291,7 +291,7 @@ fn keys(scale: u64) {
     use compliance_log::key_store::{FileKeyStore, SqliteKeyStore};
 
     let ring = || KeyRing::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
-    let owner = |number: u64| KeyOwner::new("audit.subject", format!("user-{number:012}")).unwrap();
+    let owner = |number: u64| KeyOwner::new("audit.subject", &format!("user-{number:012}")).unwrap();
     let living = 1000 * scale;
     let run = |name: &str, store: &dyn KeyStore| {
         let (mut made, mut found, mut destroyed) =

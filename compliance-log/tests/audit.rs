@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use compliance_core::class::Internal;
 use compliance_core::clock::{Clock, ManualClock, SystemClock, Timestamp};
-use compliance_core::event::{Actor, Durability, Event, EventKind, Recording, Sink};
+use compliance_core::event::{Actor, Durability, Event, EventKind, RecordErrorKind, Recording, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::testing::SinkConformance;
 use compliance_log::audit::segment::records;
@@ -166,6 +166,30 @@ fn a_sealed_value_of_the_largest_size_comes_back() {
     let found = records(trail.path()).unwrap().next().unwrap().unwrap();
     assert_eq!(found.event(), &event);
     assert_eq!(trail.verify().verdict(), Verdict::TamperDetecting);
+}
+
+/// More than a trail takes is told with both sizes, before anything is written, and the trail goes on.
+#[cfg(feature = "key-store")]
+#[test]
+fn an_event_beyond_the_limit_is_refused_and_the_trail_goes_on() {
+    let trail = Trail::new();
+    let log = trail.open();
+    let mut kept = 0;
+    for fields in [15, 16, 18, 1] {
+        match log.record(trail::sealed_fields(fields)).wait() {
+            Ok(receipt) => {
+                assert_eq!(receipt.sequence(), kept);
+                kept += 1;
+            }
+            Err(error) => match error.kind() {
+                RecordErrorKind::TooLarge { found, max } => assert!(found > max && max == 1024 * 1024),
+                other => panic!("{other}"),
+            },
+        }
+    }
+    assert_eq!(kept, 2, "15 fields of 64 KiB fit into 1 MiB, 16 do not");
+    log.close().unwrap();
+    assert_eq!(trail.verify().records(), kept);
 }
 
 #[test]

@@ -229,3 +229,63 @@ fn traced(test: &str, dir: &Path, call: &str, fault: &str) -> Said {
     said.listen(BufReader::new(&output.stdout[..]), usize::MAX);
     said
 }
+
+/// Stands between a program and the C library: writes of files come out short, by half each time.
+#[cfg(target_os = "linux")]
+const SHORT_WRITES: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static unsigned long shortened;
+
+ssize_t write(int fd, const void *bytes, size_t count) {
+    ssize_t (*next)(int, const void *, size_t) = (ssize_t (*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+    struct stat file;
+    if (count > 1 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode)) {
+        __atomic_add_fetch(&shortened, 1, __ATOMIC_RELAXED);
+        count /= 2;
+    }
+    return next(fd, bytes, count);
+}
+
+__attribute__((destructor)) static void tell(void) { fprintf(stderr, "\nshortened %lu\n", shortened); }
+"#;
+
+/// A write that takes only a part of what it is given is gone on with: every record, checkpoint and space ahead.
+#[cfg(target_os = "linux")]
+#[test]
+fn short_writes_are_gone_on_with() {
+    const NAME: &str = "short_writes_are_gone_on_with";
+    if let Some(dir) = std::env::var_os(VICTIM) {
+        return record_a_few(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (source, shim) = (dir.path().join("short.c"), dir.path().join("short.so"));
+    std::fs::write(&source, SHORT_WRITES).unwrap();
+    let compiled =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).arg("-ldl").status();
+    if !compiled.is_ok_and(|status| status.success()) {
+        println!("skipped: there is no C compiler");
+        return;
+    }
+    let trail = dir.path().join("trail");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", NAME, "--nocapture", "--test-threads=1"])
+        .env(VICTIM, &trail)
+        .env("LD_PRELOAD", &shim)
+        .output()
+        .unwrap();
+    let mut said = Said::default();
+    said.listen(BufReader::new(&output.stdout[..]), usize::MAX);
+    let told = String::from_utf8(output.stderr).unwrap();
+    let shortened = told.lines().find_map(|line| line.strip_prefix("shortened ")?.parse::<u64>().ok());
+    let shortened = shortened.unwrap_or_else(|| panic!("nothing was shortened: {told}"));
+    assert_eq!((said.acknowledged.len() as u64, said.refused.len()), (TRIES, 0));
+    assert!(shortened > TRIES, "{shortened}");
+    let (kept, torn_bytes) = said.all_found(&trail);
+    assert_eq!(torn_bytes, 0);
+    println!("{shortened} short writes, {} acknowledged, {kept} kept, 0 lost", said.acknowledged.len());
+}

@@ -782,6 +782,11 @@ async fn what_only_the_trail_writes_and_what_is_too_large_is_refused_before_it_i
     drop(sink.record_in(&mut transaction, &event(0)).await.unwrap());
     transaction.commit().await.unwrap();
     assert_eq!(sink.record(word).await.unwrap_err().kind(), RecordErrorKind::Reserved);
+    #[cfg(feature = "key-store")]
+    for fields in [16, 18] {
+        let error = sink.record(trail::sealed_fields(fields)).await.unwrap_err();
+        assert_eq!(error.code(), "record.too_large");
+    }
     assert_eq!(database.number("SELECT count(*) FROM audit_event").await, 1);
     drop(sink);
     database.drop().await;

@@ -1,8 +1,8 @@
 //! SHA-256 (FIPS 180-4) and HKDF-Expand (RFC 5869 §2.3) for messages of a few blocks.
 //!
 //! What a sealed value needs hashed is two blocks long at a time. Feeding that through an incremental hasher, and wiping
-//! the hasher after each, costs more than the hashing: here a message is laid out with its padding and compressed at
-//! once, and only what is secret is wiped.
+//! the hasher byte by byte after each, costs more than the hashing: here a message is laid out with its padding and
+//! compressed at once, and what is wiped is wiped as a whole.
 
 use sha2::block_api::compress256;
 
@@ -36,7 +36,8 @@ impl Drop for Secret {
     }
 }
 
-/// A message on its way through the compression function. Its bytes are not secret and are not wiped.
+/// A message on its way through the compression function. Wiped when dropped: on the keyed side its state is as secret
+/// as the key, and its end is the derived key.
 pub(super) struct Message {
     state: State,
     blocks: [Block; BLOCKS],
@@ -74,7 +75,8 @@ impl Message {
         }
     }
 
-    pub(super) fn digest(mut self) -> [u8; 32] {
+    /// Ends the message. By reference, so that no copy of it is left behind.
+    pub(super) fn digest(&mut self) -> [u8; 32] {
         let bits = self.compressed.saturating_add(self.filled as u64).saturating_mul(8);
         self.put(&[0x80]);
         if self.filled > ROOM - (CLOSING_LEN - 1) {
@@ -90,6 +92,13 @@ impl Message {
         }
         compress256(&mut self.state, blocks);
         bytes(self.state)
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        (self.state, self.blocks) = ([0; 8], [[0; BLOCK_LEN]; BLOCKS]);
+        zeroize::optimization_barrier(self);
     }
 }
 

@@ -41,6 +41,25 @@ pub(crate) fn event(number: u64) -> Event {
         .unwrap()
 }
 
+/// An event with so many sealed fields of the largest size.
+#[cfg(feature = "key-store")]
+pub(crate) fn sealed_fields(count: usize) -> Event {
+    use compliance_core::random::SystemRandom;
+    use compliance_core::seal::{
+        KeyEncryptionKey, KeyOwner, KeyStore as _, MemoryKeyStore, SealContext, Sealed,
+    };
+
+    const NAMES: [&str; 18] =
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r"];
+    let keys = MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let owner = KeyOwner::new("subject", "user-1").unwrap();
+    let value = vec![0; Sealed::MAX_VALUE_LEN];
+    let longest = keys.seal(&owner, SealContext::new("audit.field"), &value, &SystemRandom).unwrap();
+    let builder = Event::builder(EventKind::DataRead, Outcome::Passed, Actor::System, Timestamp::UNIX_EPOCH);
+    let fields = NAMES[..count].iter();
+    fields.fold(builder, |builder, name| builder.field(name, longest.clone())).build().unwrap()
+}
+
 pub(crate) struct Trail {
     dir: TempDir,
 }
