@@ -75,6 +75,10 @@ where
                     continue;
                 }
             };
+            if !lane.may_start(self.dispatcher.deliver.pace(&open.endpoint)) {
+                // Comes back, too.
+                continue;
+            }
             let outdated = lane.outdated(open.revision);
             let is_empty = lane.queue.is_empty();
             self.give_back(outdated);
