@@ -22,11 +22,12 @@ use super::pool::{Connection, Pool};
 use super::tls::Protocols;
 use super::tls::problem_under;
 use super::{
-    Answer, Attempt, BodyEnd, ClientCertificate, Deliver, DeliverReason, Outcome, TlsRoots, TlsVersions,
+    Answer, Attempt, BodyEnd, ClientCertificate, Deliver, DeliverReason, Outcome, Pace, TlsRoots, TlsVersions,
 };
 use crate::endpoint::WebhookEndpoint;
 use crate::guard::{Dialer, DialerBuilder, Guard, GuardedAddr, Resolve, SystemResolver};
 use crate::handshake::{AllowedRate, CONSENT_LIFETIME, Challenge, Handshake, HandshakeError, OwnedEndpoint};
+use crate::schedule::Rate;
 use crate::sign::{MessageId, Signer, SigningKey};
 
 /// How many endpoints' consents are remembered; past that, some are asked again.
@@ -313,7 +314,7 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
 
 impl<R: Resolve> HttpsTransport<R> {
     /// How often an endpoint wants to be sent to, if this transport has a [handshake](crate::handshake) and the endpoint's
-    /// consent: for whoever schedules attempts.
+    /// consent. A dispatcher keeps to it.
     #[must_use]
     pub fn allowed_rate(&self, endpoint: &WebhookEndpoint) -> Option<AllowedRate> {
         self.inner.consent(endpoint).map(|consent| consent.rate)
@@ -358,6 +359,17 @@ impl<R: Resolve> Deliver for HttpsTransport<R> {
         match self.inner.attempt(attempt, self.inner.limits.excerpt_len).await {
             Ok(answer) => Outcome::Answered(answer),
             Err(reason) => Outcome::Unanswered(reason.into()),
+        }
+    }
+
+    fn pace(&self, endpoint: &WebhookEndpoint) -> Pace {
+        if self.inner.handshake.is_none() {
+            return Pace::Free;
+        }
+        match self.allowed_rate(endpoint) {
+            None => Pace::Unasked,
+            Some(AllowedRate::PerMinute(count)) => Pace::AtMost(Rate::per_minute(count)),
+            Some(AllowedRate::Unlimited) => Pace::Free,
         }
     }
 }

@@ -39,23 +39,31 @@ async fn a_body_that_drips_is_read_to_the_deadline() {
 
 #[tokio::test]
 async fn a_gzip_bomb_is_as_large_as_it_comes() {
-    // One member that unpacks to a gibibyte of zeros.
+    // Eight mebibytes of zeros, which fit the cap as they come, and 128 times those one after the other (RFC 1952, 2.2):
+    // a gibibyte, were it unpacked.
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     let zeros = vec![0; 1 << 20];
     for _ in 0..8 {
         packed.write_all(&zeros).unwrap();
     }
-    let bomb = packed.finish().unwrap();
-    assert!(bomb.len() < HttpsTransport::DEFAULT_MAX_BODY_LEN, "{}", bomb.len());
-    let head = format!(
-        "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n",
-        bomb.len()
-    );
-    let authority = Authority::new();
-    let receiver = start(&authority, Script::answer(&[head.as_bytes(), &bomb].concat())).await;
-    let outcome = deliver(transport(&authority).with_excerpt(1 << 24), &endpoint(receiver.port(), "/")).await;
-    let Outcome::Answered(answer) = outcome else { panic!("{outcome:?}") };
-    assert_eq!((answer.excerpt(), answer.body_end()), (Some(&bomb[..]), BodyEnd::Complete));
+    let member = packed.finish().unwrap();
+    assert!(member.len() < HttpsTransport::DEFAULT_MAX_BODY_LEN, "{}", member.len());
+    for (members, end) in [(1, BodyEnd::Complete), (128, BodyEnd::Capped)] {
+        let bomb = member.repeat(members);
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n",
+            bomb.len()
+        );
+        let authority = Authority::new();
+        let receiver = start(&authority, Script::answer(&[head.as_bytes(), &bomb].concat())).await;
+        let transport = transport(&authority).with_excerpt(1 << 24);
+        let outcome = deliver(transport, &endpoint(receiver.port(), "/")).await;
+        let Outcome::Answered(answer) = outcome else { panic!("{outcome:?}") };
+        let read = answer.excerpt().unwrap();
+        assert_eq!((answer.body_end(), bomb.starts_with(read)), (end, true), "{members}");
+        // One piece past the cap, and pieces are small.
+        assert!(read.len() == bomb.len() || read.len() < 1 << 17, "{} of {}", read.len(), bomb.len());
+    }
 }
 
 #[tokio::test]

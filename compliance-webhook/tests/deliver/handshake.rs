@@ -6,9 +6,12 @@ use std::time::Duration;
 use compliance_core::clock::ManualClock;
 use compliance_core::random::SystemRandom;
 use compliance_webhook::SigningKey;
-use compliance_webhook::deliver::{Attempt, Deliver as _, HttpsTransport, HttpsTransportBuilder, TlsRoots};
+use compliance_webhook::deliver::{
+    Attempt, Deliver as _, HttpsTransport, HttpsTransportBuilder, Pace, TlsRoots,
+};
 use compliance_webhook::guard::TableResolver;
 use compliance_webhook::handshake::{AllowedRate, CONSENT_LIFETIME, Challenge, Handshake};
+use compliance_webhook::schedule::Rate;
 use compliance_webhook::sign::MessageId;
 use compliance_webhook::verify::Verifier;
 
@@ -42,12 +45,13 @@ async fn consent_comes_before_the_first_message_and_is_asked_for_once_a_day() {
     let transport = transport(&authority, clock.clone()).build().unwrap();
     let endpoint = endpoint(receiver.port(), "/in?team=7");
     let (id, signer) = (MessageId::parse("msg_1").unwrap(), signer());
-    assert_eq!(transport.allowed_rate(&endpoint), None);
+    assert_eq!((transport.allowed_rate(&endpoint), transport.pace(&endpoint)), (None, Pace::Unasked));
     let attempt = Attempt::new(&endpoint, &id, PAYLOAD, &signer);
     for _ in 0..2 {
         check(&transport.deliver(attempt).await, "deliver.delivered");
     }
     assert_eq!(transport.allowed_rate(&endpoint), Some(AllowedRate::PerMinute(120.try_into().unwrap())));
+    assert_eq!(transport.pace(&endpoint), Pace::AtMost(Rate::per_minute(120.try_into().unwrap())));
     clock.advance(CONSENT_LIFETIME - Duration::from_secs(1));
     check(&transport.deliver(attempt).await, "deliver.delivered");
     clock.advance(Duration::from_secs(1));

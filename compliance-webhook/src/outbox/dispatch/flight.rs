@@ -8,13 +8,14 @@ use compliance_core::event::{Event, EventError, Recording};
 use compliance_core::finding::ReasonCode;
 use compliance_core::reason_code;
 use tokio::task::{self, JoinError};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::courier::{Errand, Returned};
 use super::judge::{Ended, damaged_event, dead_event, disabled_event};
 use super::lane::Door;
 use super::run::{Attempted, Done, Flight, Recorded, Run, Then};
 use super::telemetry;
-use crate::deliver::{Attempt, Deliver};
+use crate::deliver::Deliver;
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
     Damaged, EndpointBookError, EndpointId, EndpointNote, EndpointRecord, Leased, Lesson, Outbox,
@@ -74,6 +75,10 @@ where
                     continue;
                 }
             };
+            if !lane.may_start(self.dispatcher.deliver.pace(&open.endpoint)) {
+                // Comes back, too.
+                continue;
+            }
             let outdated = lane.outdated(open.revision);
             let is_empty = lane.queue.is_empty();
             self.give_back(outdated);
@@ -121,26 +126,9 @@ where
         self.in_flight = self.in_flight.saturating_add(1);
         self.report.attempts = self.report.attempts.saturating_add(1);
         let (leased, revision, host) = (Arc::new(leased), open.revision, host_key(&open.endpoint));
-        let (dispatcher, message) = (Arc::clone(&self.dispatcher), Arc::clone(&leased));
-        let tenant = lane.tenant.clone();
-        let task = self.tasks.spawn(async move {
-            let opened = match message.is_sealed {
-                true => match dispatcher.book.open_payload(&tenant, &message).await {
-                    Ok(opened) => Some(opened),
-                    Err(error) => return Done::Attempted(Ended::Unopened(error)),
-                },
-                false => None,
-            };
-            let payload = opened.as_ref().map_or(&*message.payload, |opened| opened.as_slice());
-            let attempt = Attempt::new(&open.endpoint, &message.id, payload, &open.signer)
-                .with_content_type(&message.content_type);
-            let attempt = telemetry::in_span(&message, dispatcher.deliver.deliver(attempt));
-            match timeout(dispatcher.limits.attempt_timeout, attempt).await {
-                Ok(outcome) => Done::Attempted(Ended::Outcome(outcome)),
-                Err(_) => Done::Attempted(Ended::TimedOut),
-            }
-        });
-        self.flights.insert(task.id(), Flight::Attempt(Attempted { leased, revision, host, slot, begun }));
+        let errand = Errand { tenant: lane.tenant.clone(), message: Arc::clone(&leased), open };
+        let courier = self.couriers.send(errand, &self.dispatcher, &mut self.tasks);
+        self.flights.insert(courier, Flight::Attempt(Attempted { leased, revision, host, slot, begun }));
     }
 
     /// Puts lines whose time has come back in turn.
@@ -180,19 +168,23 @@ where
         self.flights.insert(task.id(), Flight::Opening(endpoint));
     }
 
+    /// A courier has come back.
+    pub(super) fn returned(&mut self, (courier, ended): Returned) {
+        let flight = self.flights.remove(&courier.id());
+        self.couriers.rest(courier);
+        if let Some(Flight::Attempt(attempt)) = flight {
+            self.attempt_landed(attempt, &ended);
+        }
+    }
+
     pub(super) fn landed(&mut self, landed: Result<(task::Id, Done), JoinError>) {
         let (id, done) = match landed {
             Ok((id, done)) => (id, Some(done)),
             Err(error) => (error.id(), None),
         };
         match (self.flights.remove(&id), done) {
-            (Some(Flight::Attempt(attempt)), done) => {
-                let ended = match done {
-                    Some(Done::Attempted(ended)) => ended,
-                    _ => Ended::Panicked,
-                };
-                self.attempt_landed(attempt, &ended);
-            }
+            // A courier that comes back says so itself.
+            (Some(Flight::Attempt(attempt)), _) => self.attempt_landed(attempt, &Ended::Panicked),
             (Some(Flight::Opening(endpoint)), Some(Done::Opened(revision, opened))) => {
                 self.opened(&endpoint, revision, opened);
             }

@@ -8,6 +8,7 @@ use compliance_core::clock::Timestamp;
 use compliance_core::id::TenantId;
 use tokio::time::Instant;
 
+use crate::deliver::Pace;
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{Disclosure, EndpointId, Leased, Ready};
 use crate::schedule::{Breaker, Rate, RateLimit};
@@ -26,6 +27,10 @@ pub(super) struct Lane {
     pub(super) breaker: Breaker,
     pub(super) failing_since: Option<Timestamp>,
     rate: Option<RateLimit>,
+    /// By the endpoint's owner, or for all endpoints.
+    set: Option<Rate>,
+    /// By whoever receives.
+    granted: Option<Rate>,
     pause: Option<Pause>,
     /// How many messages are held ready, in multiples of what may be under way.
     ahead: usize,
@@ -70,6 +75,8 @@ impl Lane {
             breaker: Breaker::default(),
             failing_since: None,
             rate: None,
+            set: None,
+            granted: None,
             pause: None,
             ahead: 1,
         }
@@ -91,8 +98,29 @@ impl Lane {
         }
     }
 
-    /// Keeps to this rate from now on.
-    pub(super) fn keep_to(&mut self, rate: Option<Rate>) {
+    /// Keeps to this rate from now on, and to what the endpoint grants.
+    pub(super) fn keep_to(&mut self, set: Option<Rate>) {
+        self.set = set;
+        self.keep_to_both();
+    }
+
+    /// Takes note of what the endpoint grants. `false` when it has to be asked, and an attempt is on its way to do so.
+    pub(super) fn may_start(&mut self, pace: Pace) -> bool {
+        let granted = match pace {
+            Pace::AtMost(rate) => Some(rate),
+            Pace::Free => None,
+            // What it said the last time still counts.
+            Pace::Unasked => return self.in_flight == 0,
+        };
+        if self.granted != granted {
+            self.granted = granted;
+            self.keep_to_both();
+        }
+        true
+    }
+
+    fn keep_to_both(&mut self) {
+        let rate = self.set.into_iter().chain(self.granted).min();
         if self.rate.as_ref().map(RateLimit::rate) != rate {
             self.rate = rate.map(RateLimit::new);
         }

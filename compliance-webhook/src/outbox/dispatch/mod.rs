@@ -1,6 +1,7 @@
 //! Joins store, schedule and transport: claims what is due, delivers it, settles it.
 
 mod claims;
+mod courier;
 mod flight;
 mod holdings;
 mod judge;

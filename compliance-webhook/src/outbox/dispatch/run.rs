@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::courier::{Couriers, Returned};
 use super::holdings::{Holdings, Parked};
-use super::judge::Ended;
 use super::lane::Lanes;
 use super::telemetry;
 use super::turns::Turns;
@@ -56,6 +56,7 @@ pub(super) struct Run<O, D> {
     pub(super) round: Round,
     pub(super) round_since: Option<Instant>,
     pub(super) tasks: JoinSet<Done>,
+    pub(super) couriers: Couriers,
     pub(super) flights: HashMap<task::Id, Flight>,
     pub(super) look: bool,
     pub(super) next_look: Instant,
@@ -84,7 +85,8 @@ pub(super) struct Lease {
 
 /// What a task answers.
 pub(super) enum Done {
-    Attempted(Ended),
+    /// A courier was let go.
+    Dismissed,
     /// With the revision that was opened, if it came to that.
     Opened(Option<i64>, Result<(OpenEndpoint, EndpointRecord), EndpointBookError>),
     Recorded(Recorded),
@@ -136,6 +138,7 @@ enum Woken {
     Stop,
     Store(StoreAnswer),
     Task(Result<(task::Id, Done), JoinError>),
+    Returned(Returned),
     Enqueued,
     Time,
 }
@@ -169,6 +172,7 @@ where
             round: Round::default(),
             round_since: None,
             tasks: JoinSet::new(),
+            couriers: Couriers::default(),
             flights: HashMap::new(),
             look: true,
             next_look: now,
@@ -208,6 +212,7 @@ where
                 biased;
                 _ = stop.changed(), if deadline.is_none() => Woken::Stop,
                 answer = wait_for(&mut call), if call.is_some() => Woken::Store(answer),
+                returned = self.couriers.returned() => Woken::Returned(returned),
                 Some(done) = self.tasks.join_next_with_id() => Woken::Task(done),
                 () = outbox.enqueued(), if deadline.is_none() => Woken::Enqueued,
                 () = sleep_until(wake) => Woken::Time,
@@ -228,6 +233,12 @@ where
                         self.landed(done);
                     }
                 }
+                Woken::Returned(returned) => {
+                    self.returned(returned);
+                    while let Some(returned) = self.couriers.try_returned() {
+                        self.returned(returned);
+                    }
+                }
                 Woken::Enqueued => self.look = true,
                 Woken::Time => {}
             }
@@ -237,6 +248,9 @@ where
 
     /// Hands back what is still under way and leaves.
     async fn end(mut self, call: Option<StoreCall>) -> DispatchReport {
+        while let Some(returned) = self.couriers.try_returned() {
+            self.returned(returned);
+        }
         while let Some(done) = self.tasks.try_join_next_with_id() {
             self.landed(done);
         }

@@ -25,11 +25,13 @@ pub(super) struct ClaimStatements {
 }
 
 /// What may be claimed of endpoint ?1 at time ?2: at most ?3 messages tried before, ?4 in all, of ?5 bytes.
+///
+/// `| 0`: with a parameter alone as the limit, SQLite prepares the statement anew each time it is bound.
 const DUE: &str = "WITH open (seq, revision, classes, purpose) AS (SELECT seq, revision, classes, purpose FROM {p}endpoint \
        WHERE id = ?1 AND disabled_code IS NULL AND hold_until <= ?2), \
      again AS MATERIALIZED (SELECT seq, fence, attempts, next_at, size, ordering_key FROM {p}delivery AS d \
        WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 AND {is_first} \
-       ORDER BY next_at, seq LIMIT ?3), \
+       ORDER BY next_at, seq LIMIT ?3 | 0), \
      fresh AS MATERIALIZED (SELECT seq, fence, attempts, next_at, size, ordering_key FROM {p}delivery AS d \
        WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 AND {is_first} \
        ORDER BY seq LIMIT ?4 - (SELECT count(*) FROM again)), \
@@ -58,7 +60,7 @@ impl ClaimStatements {
                  WHERE e.disabled_code IS NULL AND e.hold_until <= ?1 \
                  AND EXISTS (SELECT 1 FROM {p}delivery AS d \
                              WHERE d.state = 0 AND d.endpoint = e.seq AND d.next_at <= ?1) \
-                 LIMIT ?2",
+                 LIMIT ?2 | 0",
             ),
             // A left join: a delivery without its message has to be seen, too.
             due: fill(&format!(

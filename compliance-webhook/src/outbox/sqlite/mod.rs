@@ -18,8 +18,8 @@ use compliance_core::class::Purpose;
 use compliance_core::clock::{Clock, SystemClock};
 use compliance_core::random::{SecureRandom, SystemRandom};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, SqlitePool, Transaction};
-use tokio::sync::Notify;
+use sqlx::{AssertSqlSafe, Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use tokio::sync::{Mutex, Notify};
 
 pub use self::schema::{enqueue_statement, migrations};
 
@@ -123,6 +123,9 @@ pub struct SqliteOutbox {
 #[derive(Debug)]
 struct Shared {
     pool: SqlitePool,
+    /// The connection for rounds, beside the pool's: a pool hands out one after the other, and SQLite forgets every page
+    /// it has read when another connection has written.
+    rounds: Mutex<Option<SqliteConnection>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
     enqueued: Notify,
@@ -145,7 +148,8 @@ struct Statements {
 impl SqliteOutbox {
     /// Opens the outbox in the pool's database and brings its tables up to date.
     ///
-    /// The dispatcher and [`confirm`](Self::confirm) take connections from this pool, so it needs at least two.
+    /// The dispatcher and [`confirm`](Self::confirm) take connections from this pool, so it needs at least two. While a
+    /// dispatcher works, it has one more connection, made as the pool makes them, for itself.
     ///
     /// # Errors
     /// `outbox.not_durable` when the pool's connections have no write-ahead log or a `synchronous` below
@@ -186,6 +190,7 @@ impl SqliteOutbox {
         };
         let shared = Shared {
             pool: pool.clone(),
+            rounds: Mutex::default(),
             clock: options.clock,
             random: options.random,
             enqueued: Notify::new(),
@@ -290,15 +295,33 @@ impl SqliteOutbox {
         round: &Round,
         unreadable: &HashSet<i64>,
     ) -> Result<RoundResult, OutboxError> {
+        let mut kept = self.shared.rounds.lock().await;
+        // Kept again when it has served: one that failed may fail for good.
+        let mut connection = match kept.take() {
+            Some(connection) if !self.shared.pool.is_closed() => connection,
+            _ => self.acquire().await?.detach(),
+        };
+        let result = self.round_in(&mut connection, worker, round, unreadable).await?;
+        *kept = Some(connection);
+        Ok(result)
+    }
+
+    async fn round_in(
+        &self,
+        connection: &mut SqliteConnection,
+        worker: &Worker,
+        round: &Round,
+        unreadable: &HashSet<i64>,
+    ) -> Result<RoundResult, OutboxError> {
         let mut result = RoundResult::default();
-        let mut transaction = self.begin().await?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database_error)?;
         let settlements = &round.settlements;
         if self.settle_delivered_in(&mut transaction, settlements).await? {
             let others = |settlement: &&Settlement| !matches!(settlement.verdict, Verdict::Delivered { .. });
             result.fenced = self.settle_in(&mut transaction, settlements.iter().filter(others)).await?;
         } else {
             transaction.rollback().await.map_err(database_error)?;
-            transaction = self.begin().await?;
+            transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database_error)?;
             result.fenced = self.settle_in(&mut transaction, settlements.iter()).await?;
         }
         self.excerpts_in(&mut transaction, &round.excerpts).await?;
@@ -364,7 +387,9 @@ impl Outbox for SqliteOutbox {
     async fn leave(&self, worker: &Worker) -> Result<(), OutboxError> {
         let mut transaction = self.begin().await?;
         self.leave_in(&mut transaction, worker).await?;
-        transaction.commit().await.map_err(database_error)
+        transaction.commit().await.map_err(database_error)?;
+        *self.shared.rounds.lock().await = None;
+        Ok(())
     }
 
     async fn recover(&self, worker: &Worker) -> Result<u64, OutboxError> {
