@@ -595,6 +595,12 @@ mod with_files {
             .with("1.0.8.0/24", &place("RU", "MOW"))
             .with("1.0.9.0/24", &country("RU"))
             .with("1.0.10.0/24", &country("UA"))
+            .with("1.0.14.0/24", &place("RU", "CR"))
+            .with("1.0.15.0/24", &place("RU", "SEV"))
+            .with("1.0.16.0/24", &place("UA", "KR"))
+            .with("1.0.17.0/24", &place("UA", "11"))
+            .with("1.0.18.0/24", &place("UA", "46"))
+            .with("1.0.19.0/24", &place("DE", "XX"))
             .with("1.0.11.0/24", &base(("registered_country", "IR")))
             .with("1.0.12.0/24", &base(("represented_country", "IR")))
             .with("1.0.13.0/24", &base(("represented_country", "US")));
@@ -616,6 +622,11 @@ mod with_files {
             ("1.0.6.1", Servable, Review, "embargo.part_of_region"),
             ("1.0.9.1", Review, Review, "embargo.region_unknown"),
             ("1.0.10.1", Review, Review, "embargo.region_unknown"),
+            // Codes that ISO 3166-2 does not have: each may mean Crimea.
+            ("1.0.14.1", Review, Review, "embargo.region_unknown"),
+            ("1.0.15.1", Review, Review, "embargo.region_unknown"),
+            ("1.0.16.1", Review, Review, "embargo.region_unknown"),
+            ("1.0.17.1", Review, Review, "embargo.region_unknown"),
         ] {
             let code_us = if in_us == Servable { "embargo.servable" } else { code };
             check_at(&us, text, NOW, in_us, code_us);
@@ -623,8 +634,8 @@ mod with_files {
             check_at(&uk, text, NOW, in_eu, code);
             check_at(&un, text, NOW, Servable, "embargo.servable");
         }
-        // Kyiv, Moscow.
-        for text in ["1.0.7.1", "1.0.8.1"] {
+        // Kyiv, Moscow, Lviv; a country that no programme divides.
+        for text in ["1.0.7.1", "1.0.8.1", "1.0.18.1", "1.0.19.1"] {
             check_at(&us, text, NOW, Servable, "embargo.servable");
             check_at(&eu, text, NOW, Servable, "embargo.servable");
         }

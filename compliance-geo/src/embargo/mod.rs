@@ -36,6 +36,7 @@ mod map;
 mod policy;
 mod programme;
 mod reason;
+mod region;
 #[cfg(feature = "reload")]
 pub mod reload;
 mod verdict;

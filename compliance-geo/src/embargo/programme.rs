@@ -4,6 +4,7 @@ use compliance_core::clock::{Date, Timestamp};
 use compliance_core::country::{CountryCode, SubdivisionCode};
 use serde::Deserialize;
 
+use super::region;
 use crate::database::Place;
 
 /// Who runs a programme.
@@ -109,6 +110,10 @@ pub struct Programme {
 }
 
 impl Programme {
+    /// The day of the lists, from ISO 3166-2, by which a part of Ukraine or Russia counts as known. Any other code is as good
+    /// as none: it may stand for an occupied region. Of other countries any code counts as known.
+    pub const REGIONS_AS_OF: &'static str = region::AS_OF;
+
     /// The id, such as `ofac.cuba`.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -197,12 +202,13 @@ impl Programme {
             let touch = match (scope.subdivision, place.subdivision()) {
                 (None, _) => Touch::Country(scope.extent),
                 (Some(covered), Some(found)) if covered == found => Touch::Region(scope.extent),
-                (Some(_), Some(_)) => continue,
-                (Some(_), None) => Touch::RegionUnknown,
+                (Some(_), Some(found)) if region::is_known(found) => continue,
+                (Some(_), _) => Touch::RegionUnknown,
             };
             strictest = strictest.max(Some(touch));
         }
-        let registered = place.subdivision().is_none() && self.registered_in.contains(&country);
+        let region_known = place.subdivision().is_some_and(region::is_known);
+        let registered = !region_known && self.registered_in.contains(&country);
         strictest.max(registered.then_some(Touch::RegionUnknown))
     }
 
