@@ -228,7 +228,8 @@ pub(crate) fn placeholder_len(text: &[u8]) -> Option<usize> {
     if !rest.first().is_some_and(u8::is_ascii_uppercase) {
         return None;
     }
-    let end = rest.iter().take(17).position(|byte| *byte == b']')?;
+    let rest = rest.get(..17).unwrap_or(rest);
+    let end = rest.iter().position(|byte| *byte == b']')?;
     let name = rest.get(..end)?;
     NAMES.has_exactly(name).then(|| name.len().saturating_add(2))
 }

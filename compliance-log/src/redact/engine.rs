@@ -28,16 +28,15 @@ pub(crate) fn find(
     depth: u8,
     hits: &mut Vec<Hit>,
 ) -> Result<(), TooDeep> {
-    let mut windows = windows(text, field);
-    find_from(text, field, customs, depth, hits, &mut windows)
+    find_from(text, field, customs, depth, hits, windows(text, field).as_mut())
 }
 
-/// The windows of a text.
+/// The windows of a text; nothing when there is no place in it where a value may be.
 #[inline(always)]
-pub(crate) fn windows<'t>(text: &'t str, field: &[Cue]) -> Windows<'t> {
+pub(crate) fn windows<'t>(text: &'t str, field: &[Cue]) -> Option<Windows<'t>> {
     let source = Text::new(text);
     let from = if field.is_empty() { timestamp_end(source) } else { 0 };
-    Windows::new(source, from, lexicon())
+    Windows::new(source, from, lexicon(), !field.is_empty())
 }
 
 /// As [`find`], in the windows of a text.
@@ -47,9 +46,10 @@ pub(crate) fn find_from(
     customs: &Customs,
     depth: u8,
     hits: &mut Vec<Hit>,
-    windows: &mut Windows<'_>,
+    windows: Option<&mut Windows<'_>>,
 ) -> Result<(), TooDeep> {
     customs.find(text, hits);
+    let Some(windows) = windows else { return Ok(()) };
     let Some(first) = windows.next(!field.is_empty()) else { return Ok(()) };
     let mut hidden = Vec::new();
     let mut scan = Scan::new(text, field, hits);

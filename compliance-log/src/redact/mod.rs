@@ -277,13 +277,12 @@ impl Redactor {
 
     #[inline(always)]
     fn rewrite<'t>(&self, text: &'t str, field: &Field<'_>, spans: Option<&mut Vec<Span>>) -> Cow<'t, str> {
+        if text.len() > Self::MAX_LEN {
+            return self.rewrite_from(text, field, &mut None, spans);
+        }
         let mut windows = engine::windows(text, &field.cues);
         // Most texts end here: there is no place in them where a value may be.
-        if text.len() <= Self::MAX_LEN
-            && !windows.seek(!field.cues.is_empty())
-            && !field.keyed
-            && self.rules.customs.is_empty()
-        {
+        if windows.is_none() && !field.keyed && self.rules.customs.is_empty() {
             return Cow::Borrowed(text);
         }
         self.rewrite_from(text, field, &mut windows, spans)
@@ -295,7 +294,7 @@ impl Redactor {
         &self,
         text: &'t str,
         field: &Field<'_>,
-        first: &mut Windows<'t>,
+        first: &mut Option<Windows<'t>>,
         spans: Option<&mut Vec<Span>>,
     ) -> Cow<'t, str> {
         let mut current = Cow::Borrowed(text);
@@ -308,10 +307,10 @@ impl Redactor {
                 break;
             }
             let found = if round == 0 {
-                field.find(text, first, &self.rules.customs, &mut hits)
+                field.find(text, first.as_mut(), &self.rules.customs, &mut hits)
             } else {
                 let mut windows = engine::windows(&current, &field.cues);
-                field.find(&current, &mut windows, &self.rules.customs, &mut hits)
+                field.find(&current, windows.as_mut(), &self.rules.customs, &mut hits)
             };
             if found.is_err() {
                 break;
@@ -392,7 +391,7 @@ impl<'n> Field<'n> {
     fn find(
         &self,
         value: &str,
-        windows: &mut Windows<'_>,
+        windows: Option<&mut Windows<'_>>,
         customs: &Customs,
         hits: &mut Vec<Hit>,
     ) -> Result<(), engine::TooDeep> {

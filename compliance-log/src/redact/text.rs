@@ -78,6 +78,18 @@ pub(crate) fn is(byte: u8, classes: u8) -> bool {
     class(byte) & classes != 0
 }
 
+/// The top bit of each of eight bytes.
+pub(crate) const TOP: u64 = u64::from_le_bytes([0x80; 8]);
+
+/// Of eight bytes the top bit of each that lies between `first` and `last`, both in ASCII.
+#[inline]
+pub(crate) fn between(eight: u64, first: u8, last: u8) -> u64 {
+    let low = eight & !TOP;
+    let from = u64::from_le_bytes([0x80_u8.wrapping_sub(first); 8]);
+    let behind = u64::from_le_bytes([0x7f_u8.wrapping_sub(last); 8]);
+    low.wrapping_add(from) & !low.wrapping_add(behind) & !eight & TOP
+}
+
 /// The text under inspection. A read outside of it yields 0, which is of class [`SPACE`]: a boundary.
 #[derive(Clone, Copy)]
 pub(crate) struct Text<'t>(&'t str);
@@ -156,6 +168,28 @@ impl<'t> Text<'t> {
         let run = self.bytes().get(at..).unwrap_or(&[]);
         let run = run.get(..limit).unwrap_or(run);
         at.saturating_add(run.iter().position(|byte| !is(*byte, classes)).unwrap_or(run.len()))
+    }
+
+    /// The end of the run of hexadecimal digits and dashes that starts at `at`, at most `limit` bytes on, give or take
+    /// seven.
+    pub(crate) fn dashed_hex_end(self, at: usize, limit: usize) -> usize {
+        let mut end = at;
+        while end.wrapping_sub(at) < limit {
+            let Some(eight) = self.bytes().get(end..).and_then(<[u8]>::first_chunk::<8>) else {
+                while self.is(end, HEX) || self.at(end) == b'-' {
+                    end = end.wrapping_add(1);
+                }
+                return end;
+            };
+            let eight = u64::from_le_bytes(*eight);
+            let letter = between(eight | u64::from_le_bytes([0x20; 8]), b'a', b'f');
+            let others = !(between(eight, b'0', b'9') | letter | between(eight, b'-', b'-'));
+            if others & TOP != 0 {
+                return end.wrapping_add((others & TOP).trailing_zeros() as usize / 8);
+            }
+            end = end.wrapping_add(8);
+        }
+        end
     }
 
     /// The start of the run of `classes` that ends at `at`, at most `limit` bytes back.

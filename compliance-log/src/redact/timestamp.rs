@@ -6,6 +6,27 @@ use super::text::{DIGIT, Text};
 /// 5.6 in UTC, up to nine digits of fraction, and a space behind it.
 #[inline(always)]
 pub(crate) fn timestamp_end(text: Text<'_>) -> usize {
+    let Some(usual) = text.bytes().first_chunk::<28>() else { return any_timestamp_end(text) };
+    if !is_shaped(part(usual, 0), *b"0000-00-") {
+        return 0;
+    }
+    // With six digits, as a rule.
+    let ends = [(8, *b"00T00:00"), (12, *b"0:00:00."), (20, *b"000000Z ")];
+    if ends.iter().all(|(at, shape)| is_shaped(part(usual, *at), *shape)) {
+        return 27;
+    }
+    any_timestamp_end(text)
+}
+
+/// Eight bytes of a line's start.
+#[inline(always)]
+fn part(line: &[u8; 28], at: usize) -> [u8; 8] {
+    line.get(at..).and_then(<[u8]>::first_chunk::<8>).copied().unwrap_or_default()
+}
+
+/// As [`timestamp_end`], in any form.
+#[inline(never)]
+fn any_timestamp_end(text: Text<'_>) -> usize {
     let bytes = text.bytes();
     let [Some(date), Some(day), Some(seconds)] =
         [0, 8, 12].map(|at| bytes.get(at..).and_then(<[u8]>::first_chunk::<8>).copied())
@@ -21,10 +42,7 @@ pub(crate) fn timestamp_end(text: Text<'_>) -> usize {
     if !is_shaped(date, *b"0000-00-") || !is_shaped(day, *b"00T00:00") || !is_shaped(seconds, *b"0:00:00.") {
         return 0;
     }
-    // Six digits as a rule, else up to nine.
-    let six =
-        text.at(26) == b'Z' && bytes.get(20..26).is_some_and(|digits| digits.iter().all(u8::is_ascii_digit));
-    let end = if six { 26 } else { text.run_end(20, DIGIT, 9) };
+    let end = text.run_end(20, DIGIT, 9);
     if end == 20 || text.at(end) != b'Z' || text.at(end.wrapping_add(1)) != b' ' {
         return 0;
     }

@@ -11,8 +11,8 @@ pub(super) const LANES: usize = 4;
 /// One bit per byte, one number per window.
 pub(super) type Lanes = [u64; LANES];
 
-/// How many classes of bytes there are: eight and four of [`HIGH_NIBBLE`], and bytes outside ASCII.
-const CLASSES: usize = 13;
+/// How many classes of bytes there are: ten of [`ALL`], and of rare signs and of bytes outside ASCII one each.
+const CLASSES: usize = 12;
 
 /// One bit per byte of each window, by class; two halves per window.
 pub(super) struct Masks([[u32; 2 * LANES]; CLASSES]);
@@ -48,9 +48,9 @@ impl Masks {
 type Class = (&'static [u8], &'static [u8]);
 
 /// The classes in the order of [`Masks`]: digits; letters in two parts, with others for the case; letters that are
-/// hexadecimal digits; `:`; `=`; `-`; `.`; what stands between groups of digits (space, dash, point, slash); rare signs in
-/// two parts, letters among the second: `%` to `+`; `@`, `[`, `\`.
-const ALL: [Class; 12] = [
+/// hexadecimal digits; `:`; `=`; `-`; `.`; what stands between groups of digits (space, dash, point, slash); and rare signs
+/// in three parts that become one: `%` to `+`, `@`, `[` and `\`.
+const ALL: [Class; 13] = [
     (&[3], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
     (&[4, 6], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
     (&[5, 7], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
@@ -62,7 +62,8 @@ const ALL: [Class; 12] = [
     (&[2], &[14]),
     (&[2], &[0, 13, 14, 15]),
     (&[2], &[5, 6, 7, 8, 9, 10, 11]),
-    (&[4, 5], &[0, 11, 12]),
+    (&[4], &[0]),
+    (&[5], &[11, 12]),
 ];
 
 /// By nibble, the first eight classes and the others: the highest bit is the first.
@@ -105,7 +106,8 @@ fn classes<S: Simd>(simd: S, bytes: &[u8; 32]) -> [u32; CLASSES] {
     let [first_high, second_high] = &HIGH_NIBBLE;
     let [first_low, second_low] = &LOW_NIBBLE;
     let mut first = (look(first_high, high) & look(first_low, low)).bitcast();
-    let mut second = (look(second_high, high) & look(second_low, low)).bitcast();
+    let second_bits = look(second_high, high) & look(second_low, low);
+    let mut second = second_bits.bitcast();
     let mut masks = [0; CLASSES];
     let (head, tail) = masks.split_at_mut(8);
     // Bits that a byte gets from its neighbour never come to its top in eight steps.
@@ -114,10 +116,12 @@ fn classes<S: Simd>(simd: S, bytes: &[u8; 32]) -> [u32; CLASSES] {
         *bits <<= 1;
     };
     head.iter_mut().for_each(|cell| top(&mut first, cell));
-    let (tail, last) = tail.split_at_mut(4);
-    tail.iter_mut().for_each(|cell| top(&mut second, cell));
-    let mut bytes = bytes.bitcast();
-    last.iter_mut().for_each(|cell| top(&mut bytes, cell));
+    let [dot, gap, rare, high] = tail else { return masks };
+    let signs = (second_bits & 0x38).simd_gt(0);
+    *rare = signs.to_bitmask() as u32;
+    top(&mut second, dot);
+    top(&mut second, gap);
+    *high = bytes.simd_ge(0x80).to_bitmask() as u32;
     masks
 }
 
@@ -126,9 +130,11 @@ fn classes<S: Simd>(simd: S, bytes: &[u8; 32]) -> [u32; CLASSES] {
 pub(super) struct Places {
     /// Here a detector is called, whatever else stands there.
     pub(super) sure: Lanes,
-    /// Not nought where any of `sure`, `camel`, `long`, `cased`, `equals` and `signs` is.
+    /// Not nought where any of `sure`, `lettered`, `camel`, `long`, `cased`, `equals` and `signs` is.
     pub(super) other: Lanes,
-    /// Letters that go over into digits.
+    /// Starts of what may be the one prefix in small letters that others follow, `dapi`.
+    pub(super) small: Lanes,
+    /// Letters that may go over into the digits of an identifier.
     pub(super) lettered: Lanes,
     /// Starts of words, as `firstName` has two.
     pub(super) starts: Lanes,
@@ -164,7 +170,7 @@ pub(super) struct Places {
 #[expect(clippy::arithmetic_side_effects, reason = "lanes wrap; vectors have no other addition")]
 pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     // What goes through memory stays what it is: the compiler would otherwise take vectors apart bit by bit.
-    let Masks([digit, first, second, case, hex, colon, equals, dash, dot, gap, rare, signs, high]) =
+    let Masks([digit, first, second, case, hex, colon, equals, dash, dot, gap, rare, high]) =
         std::hint::black_box(masks);
     let taken: u64x4<S> = (*taken).simd_into(simd);
     let row = |row| Masks::row(simd, row);
@@ -172,7 +178,7 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     let (colon, dash, dot, equals) = (row(colon), row(dash), row(dot), row(equals));
     let letter = row(first) | row(second);
     let upper = letter & row(case);
-    let rare = row(rare) | (row(signs) & !letter);
+    let rare = row(rare);
     // A window whose last bit is not taken has more text behind it: all bits, else none.
     let behind = (taken >> 63) - 1;
 
@@ -207,7 +213,7 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     let pairs = digit & (digit >> 1);
     let fours = pairs & (pairs >> 2);
     let eight = fours & (fours >> 4);
-    let lettered = all_starts & identifiers(any_letter, digit, pairs, fours, gap);
+    let lettered = begins & identifiers(any_letter, digit, pairs, fours, gap);
     // What lies behind the window may be a digit.
     let eleven = eight & ((fours >> 7) | (behind << 54));
     let nine = eight & (digit >> 8);
@@ -238,17 +244,20 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     let dashes = dash & (dash >> 3) & (dash >> 6);
     let nibbles = (hex | digit) & ((hex | digit) >> 1);
     let points = dot & (dot >> 5) & (nibbles >> 1) & (nibbles >> 3);
-    let sure = lettered | shaped | ((chain | dashes | points) & taken);
+    // `dapi0123…`: all but the third and fourth byte are hexadecimal digits.
+    let prefix = run & nibbles & (nibbles >> 4) & (nibbles >> 6) & !((nibbles >> 2) | (nibbles >> 3));
+    let sure = shaped | ((chain | dashes | points) & taken);
 
     // What stands before the window may be a letter.
     let two = letter & ((letter << 1) | 1);
     let six = (two << 1) & ((two << 3) | 0b111) & ((two << 5) | 0b1_1111);
     let equals = equals & taken & six;
     let signs = (high | rare) & taken;
-    let other = sure | camel | long | cased | equals | signs;
+    let other = sure | lettered | camel | long | cased | equals | signs;
     Places {
         other: *other,
         sure: *sure,
+        small: *prefix,
         lettered: *lettered,
         starts: *starts,
         outer: *outer,

@@ -9,7 +9,7 @@ mod masks;
 use fearless_simd::{Simd, dispatch};
 
 use self::masks::{LANES, Lanes, Masks, Places, WINDOW, places};
-use super::detect::secret;
+use super::detect::{identity, secret};
 use super::lexicon::{Hashes, Lexicon};
 use super::text::{DIGIT, LOWER, Text, UPPER, is};
 
@@ -34,53 +34,77 @@ pub(crate) struct Anchors {
     pub(crate) numbers: u64,
 }
 
-/// Walks the windows of a text.
+/// Walks the windows of a text that have anchors.
 pub(crate) struct Windows<'t> {
-    text: Text<'t>,
-    lexicon: &'static Lexicon,
-    /// Where the first window starts.
-    first: usize,
-    /// Up to here bytes are taken.
-    start: usize,
-    /// The windows of the block at hand, how many there are, and how many are done.
-    block: [Anchors; LANES],
-    len: usize,
+    cursor: Cursor<'t>,
+    block: Block,
+    /// How many windows of the block are done.
     done: usize,
 }
 
+/// How far a text was read.
+struct Cursor<'t> {
+    text: Text<'t>,
+    lexicon: &'static Lexicon,
+    /// Where the next window starts; at the end of the text there is none.
+    start: usize,
+    /// How many of its bytes were taken already: all but the first window start with one, since what stands before a value
+    /// matters.
+    seen: u32,
+}
+
+/// Windows that were read at once, one of which has anchors at least.
+struct Block {
+    windows: [Anchors; LANES],
+    len: usize,
+}
+
 impl<'t> Windows<'t> {
-    /// The windows from `start` on, where no word and no number is under way.
+    /// The windows from `start` on, where no word and no number is under way; nothing for a text without anchors. Once a
+    /// word has announced something, numbers count.
     #[inline(always)]
-    pub(crate) fn new(text: Text<'t>, start: usize, lexicon: &'static Lexicon) -> Self {
-        Self { text, lexicon, first: start, start, block: [Anchors::default(); LANES], len: 0, done: 0 }
+    pub(crate) fn new(
+        text: Text<'t>,
+        start: usize,
+        lexicon: &'static Lexicon,
+        announced: bool,
+    ) -> Option<Self> {
+        let mut cursor = Cursor { text, lexicon, start, seen: 0 };
+        let block = cursor.seek(announced)?;
+        Some(Self { cursor, block, done: 0 })
     }
 
-    /// The anchors of the next window that has any. Once a word has announced something, numbers count.
+    /// The anchors of the next window that has any.
     #[inline]
     pub(crate) fn next(&mut self, announced: bool) -> Option<Anchors> {
         loop {
-            while self.done < self.len {
-                let anchors = self.block.get(self.done).copied().unwrap_or_default();
+            while self.done < self.block.len {
+                let anchors = self.block.windows.get(self.done).copied().unwrap_or_default();
                 self.done = self.done.wrapping_add(1);
                 if anchors.all != 0 || (announced && anchors.numbers != 0) {
                     return Some(anchors);
                 }
             }
-            if !self.seek(announced) {
-                return None;
-            }
+            (self.block, self.done) = (self.cursor.seek(announced)?, 0);
         }
     }
+}
 
-    /// Goes on to the next block with anchors; false at the end of the text.
-    #[inline]
-    pub(crate) fn seek(&mut self, announced: bool) -> bool {
-        self.start < self.text.len() && dispatch!(self.lexicon.level, simd => self.blocks(simd, announced))
+impl Cursor<'_> {
+    /// The next block with anchors; nothing at the end of the text.
+    #[inline(always)]
+    fn seek(&mut self, announced: bool) -> Option<Block> {
+        if self.start >= self.text.len() {
+            return None;
+        }
+        dispatch!(self.lexicon.level, simd => self.blocks(simd, announced))
     }
 
     #[inline(always)]
-    fn blocks<S: Simd>(&mut self, simd: S, announced: bool) -> bool {
-        let bytes = self.text.bytes();
+    fn blocks<S: Simd>(&mut self, simd: S, announced: bool) -> Option<Block> {
+        let text = self.text;
+        let bytes = text.bytes();
+        let known = &self.lexicon.words;
         let wanted = if announced { u64::MAX } else { 0 };
         while self.start < bytes.len() {
             let mut masks = Masks::new();
@@ -94,54 +118,64 @@ impl<'t> Windows<'t> {
                 lanes = lane.wrapping_add(1);
             }
             let places = places(simd, &masks, &taken);
-            let words = &self.lexicon.words;
+            let (mut all, mut words, mut runs) = (places.small, places.small, [0; LANES]);
             let mut found = 0;
-            for (lane, anchors) in self.block.iter_mut().enumerate().take(lanes) {
-                let of = |lanes: &Lanes| lanes.get(lane & (LANES - 1)).copied().unwrap_or_default();
-                let start = of_usize(&from, lane);
+            for lane in 0..lanes {
+                let start = at(&from, lane);
                 let rest = bytes.get(start..).unwrap_or(&[]);
-                let mut named = words_at(words, rest, of(&places.starts), of(&places.outer));
-                let other = of(&places.other);
+                let mut named = at(&words, lane)
+                    | words_at(known, rest, at(&places.starts, lane), at(&places.outer, lane));
+                let other = at(&places.other, lane);
+                let mut any = 0;
                 if other | named != 0 {
-                    let window = Window { text: self.text, rest, start };
+                    let window = Window { text, rest, start };
                     named = window.confirmed(named);
-                    if other == 0 {
-                        (anchors.all, anchors.runs) = (named, 0);
-                    } else {
-                        (anchors.all, anchors.runs) = window.others(&places, lane, &mut named, words);
+                    any = named;
+                    if other != 0 {
+                        let run;
+                        (any, run) = window.others(&places, lane, &mut named, known);
+                        put(&mut runs, lane, run);
                     }
-                } else {
-                    (anchors.all, anchors.runs) = (0, 0);
+                    put(&mut words, lane, named);
                 }
-                (anchors.start, anchors.words) = (start, named);
-                (anchors.lettered, anchors.numbers) = (of(&places.lettered), of(&places.numbers));
-                found |= anchors.all | (anchors.numbers & wanted);
+                put(&mut all, lane, any);
+                found |= any | (at(&places.numbers, lane) & wanted);
             }
             if found != 0 {
-                (self.len, self.done) = (lanes, 0);
-                return true;
+                let mut block = Block { windows: [Anchors::default(); LANES], len: lanes };
+                for (lane, anchors) in block.windows.iter_mut().enumerate().take(lanes) {
+                    *anchors = Anchors {
+                        start: at(&from, lane),
+                        all: at(&all, lane),
+                        words: at(&words, lane),
+                        lettered: at(&places.lettered, lane),
+                        runs: at(&runs, lane),
+                        numbers: at(&places.numbers, lane),
+                    };
+                }
+                return Some(block);
             }
         }
-        false
+        None
     }
 
     /// Classifies the next window: where it starts, and which of its bytes were not taken before.
     #[inline(always)]
     fn classify<S: Simd>(&mut self, simd: S, lane: usize, masks: &mut Masks) -> (usize, u64) {
         let bytes = self.text.bytes();
-        // All but the first start with a byte that is taken: what stands before a value matters.
-        let seen = usize::from(self.start != self.first);
-        let start = self.start.wrapping_sub(seen);
-        if let Some(window) = bytes.get(start..).and_then(<[u8]>::first_chunk::<WINDOW>)
-            && bytes.len().wrapping_sub(start) > WINDOW
+        let rest = bytes.get(self.start..).unwrap_or(&[]);
+        if rest.len() > WINDOW
+            && let Some(window) = rest.first_chunk::<WINDOW>()
         {
             masks.classify(simd, lane, window);
-            self.start = start.wrapping_add(STEP);
-            return (start, TAKEN.unbounded_shl(shift(seen)) & TAKEN);
+            let found = (self.start, TAKEN & u64::MAX.wrapping_shl(self.seen));
+            self.start = self.start.wrapping_add(STEP - 1);
+            self.seen = 1;
+            return found;
         }
         // The last window ends with the text, and begins with bytes that are taken.
         let start = bytes.len().saturating_sub(WINDOW);
-        let taken = u64::MAX.unbounded_shl(shift(self.start.wrapping_sub(start)));
+        let taken = u64::MAX.unbounded_shl(shift(self.start.wrapping_sub(start)).wrapping_add(self.seen));
         self.start = bytes.len();
         if let Some(window) = bytes.last_chunk::<WINDOW>() {
             masks.classify(simd, lane, window);
@@ -154,9 +188,17 @@ impl<'t> Windows<'t> {
     }
 }
 
+/// What a block has for one of its windows.
 #[inline(always)]
-fn of_usize(lanes: &[usize; LANES], lane: usize) -> usize {
+fn at<T: Copy + Default>(lanes: &[T; LANES], lane: usize) -> T {
     lanes.get(lane & (LANES - 1)).copied().unwrap_or_default()
+}
+
+#[inline(always)]
+fn put(lanes: &mut Lanes, lane: usize, value: u64) {
+    if let Some(cell) = lanes.get_mut(lane & (LANES - 1)) {
+        *cell = value;
+    }
 }
 
 /// The starts at which a word of the table may stand.
@@ -166,10 +208,9 @@ fn words_at(known: &Hashes, rest: &[u8], starts: u64, outer: u64) -> u64 {
     let mut left = starts;
     while left != 0 {
         let bit = left.trailing_zeros();
-        // Eight letters are told apart.
-        let more = (outer.wrapping_shr(bit) | 0x80).trailing_zeros();
-        let found = known.may_start(rest, bit as usize, more);
-        words |= u64::from(found).wrapping_shl(bit);
+        if known.may_start(rest, bit as usize, outer.wrapping_shr(bit).trailing_zeros()) {
+            words |= left & left.wrapping_neg();
+        }
         left &= left.wrapping_sub(1);
     }
     words
@@ -214,7 +255,7 @@ impl Window<'_> {
     /// All anchors but short numbers, and runs among them.
     #[inline(always)]
     fn others(&self, places: &Places, lane: usize, words: &mut u64, known: &Hashes) -> (u64, u64) {
-        let of = |lanes: &Lanes| lanes.get(lane & (LANES - 1)).copied().unwrap_or_default();
+        let of = |lanes: &Lanes| at(lanes, lane);
         if of(&places.camel) != 0 {
             // `firstName`, `IdNr`: written as one word as well.
             *words |= words_at(known, self.rest, of(&places.whole), of(&places.outer_whole));
@@ -222,6 +263,9 @@ impl Window<'_> {
             *words |= prefixes_at(known, self.rest, of(&places.camel));
         }
         let mut all = *words | of(&places.sure);
+        if of(&places.lettered) != 0 {
+            all |= self.identifiers(of(&places.lettered));
+        }
         let mut runs = 0;
         if of(&places.cased) != 0 {
             runs = self.runs(of(&places.runs), of(&places.plain), of(&places.upper));
@@ -238,6 +282,21 @@ impl Window<'_> {
             all |= self.signs(of(&places.signs));
         }
         (all, runs)
+    }
+
+    /// Of the letters that go over into digits those that may start an account or identifier: most are hexadecimal.
+    #[inline(always)]
+    fn identifiers(&self, starts: u64) -> u64 {
+        let mut kept = 0;
+        let mut left = starts;
+        while left != 0 {
+            let one = left & left.wrapping_neg();
+            left ^= one;
+            if identity::may_start(self.text, self.start.wrapping_add(one.trailing_zeros() as usize)) {
+                kept |= one;
+            }
+        }
+        kept
     }
 
     /// Of the long runs those that have a capital in them, here or behind the window.
@@ -326,8 +385,14 @@ impl Window<'_> {
             let one = left & left.wrapping_neg();
             left ^= one;
             let at = self.start.wrapping_add(one.trailing_zeros() as usize);
-            let ending = [self.text.at(at.wrapping_sub(2)) | 0x20, self.text.before(at) | 0x20];
-            if matches!(&ending, b"rd" | b"wd" | b"rt" | b"et" | b"ey" | b"en") {
+            let [before, last] = [self.text.at(at.wrapping_sub(2)) | 0x20, self.text.before(at) | 0x20];
+            let ends = match last {
+                b'd' => matches!(before, b'r' | b'w'),
+                b't' => matches!(before, b'r' | b'e'),
+                b'y' | b'n' => before == b'e',
+                _ => false,
+            };
+            if ends {
                 suffixed |= one;
             }
         }

@@ -4,7 +4,18 @@ use super::super::detector::Detector;
 use super::super::lexicon::Cue;
 use super::super::text::{DIGIT, HIGH, LETTER, LOWER, Text, UPPER, is};
 use super::digits::mod_11_10;
-use super::{Announced, Scan};
+use super::{Announced, Scan, payment};
+
+/// The quick no of [`lettered`] and of account numbers, where letters go over into digits at `start`.
+pub(crate) fn may_start(text: Text<'_>, start: usize) -> bool {
+    let (first, second) = (text.at(start), text.at(start.wrapping_add(1)));
+    if !is(second, LETTER) {
+        return matches!(first | 0x20, b'x'..=b'z');
+    }
+    text.is(start.wrapping_add(2), LETTER)
+        || payment::iban_length(first, second) != 0
+        || three_pairs(text, start).is_some()
+}
 
 /// A word of capitals with digits behind: tax codes, insurance numbers, VAT numbers.
 pub(crate) fn lettered(scan: &mut Scan<'_, '_>, start: usize) {
@@ -114,6 +125,19 @@ fn german_pension(scan: &mut Scan<'_, '_>, start: usize, letter: usize) {
     }
 }
 
+/// Where three pairs of digits end that follow two letters.
+fn three_pairs(text: Text<'_>, start: usize) -> Option<usize> {
+    let mut at = start.wrapping_add(2);
+    for _ in 0..3 {
+        at = at.wrapping_add(usize::from(matches!(text.at(at), b' ' | b'-')));
+        if !text.is(at, DIGIT) || !text.is(at.wrapping_add(1), DIGIT) {
+            return None;
+        }
+        at = at.wrapping_add(2);
+    }
+    Some(at)
+}
+
 /// Two letters, six digits, a letter A to D; with the prefixes HMRC never issues left out.
 fn uk_nino(scan: &mut Scan<'_, '_>, start: usize) {
     let text = scan.text;
@@ -123,14 +147,7 @@ fn uk_nino(scan: &mut Scan<'_, '_>, start: usize) {
     if prefix != upper && !announced {
         return;
     }
-    let mut at = start.wrapping_add(2);
-    for _ in 0..3 {
-        at = at.wrapping_add(usize::from(matches!(text.at(at), b' ' | b'-')));
-        if !text.is(at, DIGIT) || !text.is(at.wrapping_add(1), DIGIT) {
-            return;
-        }
-        at = at.wrapping_add(2);
-    }
+    let Some(at) = three_pairs(text, start) else { return };
     let suffix = at.wrapping_add(usize::from(matches!(text.at(at), b' ' | b'-')));
     let end = suffix.wrapping_add(1);
     let [first, second] = upper;

@@ -195,7 +195,7 @@ const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
 ];
 
 /// The same by the places of both letters in the alphabet, 0 for none.
-const IBAN_LENGTH: [[u8; 32]; 32] = iban_length();
+static IBAN_LENGTH: [[u8; 32]; 32] = by_letters();
 
 #[expect(
     clippy::indexing_slicing,
@@ -203,7 +203,7 @@ const IBAN_LENGTH: [[u8; 32]; 32] = iban_length();
     clippy::cast_possible_truncation,
     reason = "const code has neither `get` nor iterators, and fails when it is compiled"
 )]
-const fn iban_length() -> [[u8; 32]; 32] {
+const fn by_letters() -> [[u8; 32]; 32] {
     let mut table = [[0; 32]; 32];
     let mut at = 0;
     while at < IBAN_LENGTHS.len() {
@@ -212,6 +212,13 @@ const fn iban_length() -> [[u8; 32]; 32] {
         at += 1;
     }
     table
+}
+
+/// How long the account numbers are of the country with these letters, in whatever case; 0 for none.
+#[inline]
+pub(crate) fn iban_length(first: u8, second: u8) -> u8 {
+    let row = IBAN_LENGTH.get(usize::from(first & 31));
+    row.and_then(|row| row.get(usize::from(second & 31))).copied().unwrap_or(0)
 }
 
 /// An IBAN whose country code stands at `start`, in one run or in groups.
@@ -224,8 +231,7 @@ pub(crate) fn iban(scan: &mut Scan<'_, '_>, start: usize) {
     if !text.is(start, UPPER | LOWER) || !text.is(second, UPPER | LOWER) {
         return;
     }
-    let letter = |at| usize::from(text.at(at) & 31);
-    let length = IBAN_LENGTH.get(letter(start)).and_then(|row| row.get(letter(second))).copied().unwrap_or(0);
+    let length = iban_length(text.at(start), text.at(second));
     if length == 0 {
         return;
     }

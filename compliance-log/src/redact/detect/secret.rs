@@ -435,17 +435,14 @@ pub(crate) fn is_idle(text: Text<'_>, start: usize) -> bool {
     is_plain(text, value) && !guards(previous_segment(text, start))
 }
 
-/// Whether what stands at `at` up to the next space is short, or hexadecimal with dashes at most: nothing that any key keeps.
+/// Whether what stands at `at` up to the next space is a short word, or one in small letters, or hexadecimal with dashes at
+/// most: nothing that any key keeps.
 fn is_plain(text: Text<'_>, at: usize) -> bool {
-    let mut end = text.run_end(at, HEX, LIMIT);
-    while text.at(end) == b'-' && end.wrapping_sub(at) < LIMIT {
-        end = text.run_end(end.wrapping_add(1), HEX, LIMIT);
-    }
-    if end.wrapping_sub(at) < 8 && text.is(end, LOWER) {
-        end = text.run_end(at, LETTER, 8);
-    }
-    let length = end.wrapping_sub(at);
-    length > 0 && length < LIMIT && text.is(end, SPACE)
+    let ends = |end: usize| end > at && end.wrapping_sub(at) < LIMIT && text.is(end, SPACE);
+    let end = text.dashed_hex_end(at, LIMIT);
+    ends(end)
+        || (text.is(end, LOWER)
+            && (ends(text.run_end(at, LETTER, 8)) || ends(text.run_end(at, LOWER, LIMIT))))
 }
 
 /// Whether a value is hexadecimal with dashes at most: a digest or a UUID, the key of a cache.

@@ -1,9 +1,5 @@
 //! The fast no: whether a word may be in the table at all, told by its first eight letters.
 
-/// The one prefix in small letters that letters follow without a mark between: the table has the word it starts in no
-/// other way. Those with a capital are found as runs.
-const SMALL: u64 = u64::from_le_bytes(*b"dapi\0\0\0\0");
-
 /// Cells in the table of hashes.
 const CELLS: usize = 1 << 10;
 
@@ -28,14 +24,14 @@ impl Hashes {
         }
     }
 
-    /// Whether a word of the table may stand at `at` in a text, where one of one letter and `more` starts; seven stands for
-    /// any more. The fast no of the scan.
+    /// Whether a word of the table may stand at `at` in a text, where one of one letter and `more` starts. The fast no of
+    /// the scan.
     #[inline(always)]
     pub(crate) fn may_start(&self, text: &[u8], at: usize, more: u32) -> bool {
         let eight = head(text, at);
         let hash = start(eight, more).wrapping_mul(FACTOR);
         let found = self.first.get(cell(hash)).is_some_and(|cell| cell.wrapping_shr(bit(hash)) & 1 != 0);
-        (found && self.has_second(hash)) || start(eight, 3) == SMALL
+        found && self.has_second(hash)
     }
 
     #[cold]
@@ -47,7 +43,7 @@ impl Hashes {
 }
 
 /// Spreads a word over all bits: 2^64 by the golden ratio.
-const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(super) const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[inline(always)]
 fn cell(hash: u64) -> usize {
@@ -62,11 +58,16 @@ fn bit(hash: u64) -> u32 {
 /// The eight bytes at `at`. Only the first one's case counts: a title starts with a capital.
 #[inline(always)]
 pub(super) fn head(text: &[u8], at: usize) -> u64 {
-    let eight = match text.get(at..at.wrapping_add(8)).and_then(<[u8]>::first_chunk::<8>) {
+    eight(text, at) | 0x2020_2020_2020_2000
+}
+
+/// The eight bytes at `at`, and noughts behind the text.
+#[inline(always)]
+pub(super) fn eight(text: &[u8], at: usize) -> u64 {
+    match text.get(at..at.wrapping_add(8)).and_then(<[u8]>::first_chunk::<8>) {
         Some(eight) => u64::from_le_bytes(*eight),
         None => tail(text, at),
-    };
-    eight | 0x2020_2020_2020_2000
+    }
 }
 
 /// The last bytes of a text from `at` on.
@@ -79,15 +80,20 @@ fn tail(bytes: &[u8], at: usize) -> u64 {
 /// The first byte of eight, and so many more, up to seven.
 #[inline(always)]
 pub(super) fn start(eight: u64, more: u32) -> u64 {
-    const KEPT: [u64; 8] = [
-        0xff,
-        0xffff,
-        0xff_ffff,
-        0xffff_ffff,
-        0xff_ffff_ffff,
-        0xffff_ffff_ffff,
-        0xff_ffff_ffff_ffff,
-        u64::MAX,
-    ];
-    eight & KEPT.get((more & 7) as usize).copied().unwrap_or(u64::MAX)
+    eight & KEPT.get(more as usize).copied().unwrap_or(u64::MAX)
 }
+
+/// By the number of further bytes, as far as a mask of 64 bits counts them.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
+)]
+const KEPT: [u64; 65] = {
+    let mut kept = [u64::MAX; 65];
+    let mut more = 0;
+    while more < 7 {
+        kept[more] = u64::MAX >> (56 - 8 * more);
+        more += 1;
+    }
+    kept
+};

@@ -14,10 +14,10 @@ pub(crate) use self::announcing::secret_suffix;
 use self::announcing::{CUES, KEYS, NAMINGS};
 pub(crate) use self::between::{is_filler, is_reference};
 pub(crate) use self::hashes::Hashes;
-use self::hashes::{head, start};
+use self::hashes::{FACTOR, eight, head, start};
 use super::detect::secret::Key;
 use super::detect::token::{PREFIXES, Prefix};
-use super::text::{LETTER, LOWER, Text, UPPER, class, is};
+use super::text::{LETTER, LOWER, TOP, Text, UPPER, between, is};
 
 /// What a word announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,19 @@ pub(crate) enum Lead {
 struct Entry {
     word: &'static str,
     lead: Lead,
+    /// The word's first letters, see [`folded`].
+    head: u64,
+}
+
+impl Entry {
+    fn new(word: &'static str, lead: Lead) -> Self {
+        Self { word, lead, head: folded(word.as_bytes()) }
+    }
+}
+
+/// The first eight bytes of a word, ASCII letters in small; fewer are filled up with noughts.
+fn folded(word: &[u8]) -> u64 {
+    word.iter().take(8).rev().fold(0, |head, byte| (head << 8) | u64::from(byte | 0x20))
 }
 
 /// The table of words, built once per process.
@@ -130,6 +143,12 @@ const PLACES: usize = 1024;
 #[inline]
 fn prefix_place(first: u8, second: u8) -> usize {
     usize::from(first).wrapping_mul(31).wrapping_add(usize::from(second)) & (PLACES - 1)
+}
+
+/// Where a word stands: its first letters decide.
+#[inline]
+fn word_place(head: u64) -> usize {
+    (head.wrapping_mul(FACTOR) >> 54) as usize
 }
 
 /// Entries by place.
@@ -186,18 +205,18 @@ impl Lexicon {
     fn build() -> Self {
         let mut entries = Vec::new();
         for (cue, words) in CUES {
-            entries.extend(words.split_whitespace().map(|word| Entry { word, lead: Lead::Cue(*cue) }));
+            entries.extend(words.split_whitespace().map(|word| Entry::new(word, Lead::Cue(*cue))));
         }
         for (naming, words) in NAMINGS {
-            entries.extend(words.split_whitespace().map(|word| Entry { word, lead: Lead::Name(*naming) }));
+            entries.extend(words.split_whitespace().map(|word| Entry::new(word, Lead::Name(*naming))));
         }
         for (key, words) in KEYS {
-            entries.extend(words.split_whitespace().map(|word| Entry { word, lead: Lead::Key(*key) }));
+            entries.extend(words.split_whitespace().map(|word| Entry::new(word, Lead::Key(*key))));
         }
-        entries.push(Entry { word: "bearer", lead: Lead::Bearer });
-        entries.push(Entry { word: "basic", lead: Lead::Basic });
-        entries.push(Entry { word: "curl", lead: Lead::Command });
-        entries.extend(PREFIXES.iter().map(|prefix| Entry { word: prefix.text, lead: Lead::Prefix(prefix) }));
+        entries.push(Entry::new("bearer", Lead::Bearer));
+        entries.push(Entry::new("basic", Lead::Basic));
+        entries.push(Entry::new("curl", Lead::Command));
+        entries.extend(PREFIXES.iter().map(|prefix| Entry::new(prefix.text, Lead::Prefix(prefix))));
         let mut words = Hashes::new();
         for entry in &entries {
             for spelling in spellings(entry) {
@@ -218,12 +237,7 @@ impl Lexicon {
         Self {
             level: Level::new(),
             words,
-            names: Places::new(
-                names
-                    .into_iter()
-                    .map(|entry| (Word::place(entry.word.bytes().fold(0, Word::add)), entry))
-                    .collect(),
-            ),
+            names: Places::new(names.into_iter().map(|entry| (word_place(entry.head), entry)).collect()),
             heads: Places::new(heads.into_iter().map(|entry| (two(entry.word), entry)).collect()),
         }
     }
@@ -245,18 +259,20 @@ impl Lexicon {
 
     /// The entries for a word that starts at `at`, in whatever case.
     fn named(&self, text: Text<'_>, at: usize, word: Word, visit: &mut impl FnMut(Found)) {
-        let Word { end, high, place } = word;
-        if high {
-            let lower = text.str(at, end).to_lowercase();
-            let place = lower.bytes().fold(0, Word::add);
-            return self.entries(lower.as_bytes(), place, end, visit);
-        }
-        self.entries(text.slice(at, end), place, end, visit);
-    }
-
-    fn entries(&self, word: &[u8], place: usize, end: usize, visit: &mut impl FnMut(Found)) {
-        for entry in self.names.at(Word::place(place)) {
-            if entry.word.as_bytes().eq_ignore_ascii_case(word) {
+        let Word { end, high, head } = word;
+        let lower;
+        let (word, head) = if high {
+            lower = text.str(at, end).to_lowercase();
+            (lower.as_bytes(), folded(lower.as_bytes()))
+        } else {
+            (text.slice(at, end), head)
+        };
+        for entry in self.names.at(word_place(head)) {
+            // Of a short word in ASCII the head is the whole.
+            if entry.head == head
+                && entry.word.len() == word.len()
+                && ((word.len() <= 8 && !high) || entry.word.as_bytes().eq_ignore_ascii_case(word))
+            {
                 visit(Found { lead: entry.lead, end });
             }
         }
@@ -283,53 +299,73 @@ pub(crate) fn starts_word(text: Text<'_>, at: usize) -> bool {
 /// The longest word looked up, in bytes.
 const MAX_WORD: usize = 32;
 
-/// A word of the text: where it ends, whether it has letters outside ASCII, and what of its letters tells its place.
+/// A word of the text: where it ends, whether it has letters outside ASCII, and its first letters, see [`folded`].
 struct Word {
     end: usize,
     high: bool,
-    place: usize,
+    head: u64,
 }
 
 impl Word {
     /// The word at `at`: it ends where the letters end, or where a capital follows a small letter.
+    #[inline]
     fn read(text: Text<'_>, at: usize) -> Self {
-        let mut word = Self { end: at, high: false, place: 0 };
-        let mut before = 0;
-        for byte in text.bytes().get(at..).unwrap_or(&[]).iter().take(MAX_WORD) {
-            let class = class(*byte);
-            if class & LETTER == 0 || (class & UPPER != 0 && before & LOWER != 0) {
+        let first = eight(text.bytes(), at);
+        let mut word = Self { end: at, high: false, head: first | SMALL };
+        let mut bytes = first;
+        let mut after_small = 0;
+        while word.end.wrapping_sub(at) < MAX_WORD {
+            let (ends, small) = word_ends(bytes, after_small);
+            if ends != 0 {
+                let length = ends.trailing_zeros() & !7;
+                let inside = !u64::MAX.wrapping_shl(length);
+                word.high |= bytes & inside & TOP != 0;
+                if word.end == at {
+                    word.head &= inside;
+                }
+                word.end = word.end.wrapping_add(length as usize / 8);
                 break;
             }
-            before = class;
-            word.next(*byte);
+            word.high |= bytes & TOP != 0;
+            word.end = word.end.wrapping_add(8);
+            after_small = small >> 56;
+            bytes = eight(text.bytes(), word.end);
         }
         word
     }
 
     /// All letters from `at` to `end`.
     fn all(text: Text<'_>, at: usize, end: usize) -> Self {
-        let mut word = Self { end: at, high: false, place: 0 };
-        text.slice(at, end).iter().for_each(|byte| word.next(*byte));
-        word
+        Self::of(text, at, end, !text.slice(at, end).is_ascii())
     }
 
     #[inline]
-    fn next(&mut self, byte: u8) {
-        self.high |= byte >= 0x80;
-        self.place = Self::add(self.place, byte);
-        self.end = self.end.wrapping_add(1);
+    fn of(text: Text<'_>, at: usize, end: usize, high: bool) -> Self {
+        let head = match end.wrapping_sub(at) {
+            0 => 0,
+            length => start(head(text.bytes(), at) | 0x20, shift(length.wrapping_sub(1))),
+        };
+        Self { end, high, head }
     }
+}
 
-    #[inline]
-    fn add(place: usize, byte: u8) -> usize {
-        place.rotate_left(5) ^ usize::from(byte | 0x20).wrapping_mul(0x2f1)
-    }
+/// The bit that ASCII letters have in small.
+const SMALL: u64 = u64::from_le_bytes([0x20; 8]);
 
-    /// The place in the table, whatever the case of ASCII letters.
-    #[inline]
-    fn place(hash: usize) -> usize {
-        (hash ^ (hash >> 10) ^ (hash >> 20)) & (PLACES - 1)
-    }
+/// Of eight bytes of a word the top bit of each at which it ends, and of each that is a small letter: a word ends with the
+/// letters, or at a capital behind a small letter. `after_small` is 0x80 where the bytes follow one.
+#[inline]
+fn word_ends(eight: u64, after_small: u64) -> (u64, u64) {
+    let letters = between(eight | SMALL, b'a', b'z');
+    let small = letters & (eight << 2);
+    let capital = letters & !small;
+    ((!(letters | eight) | (capital & ((small << 8) | after_small))) & TOP, small)
+}
+
+/// The length of a word as the number of its letters.
+#[expect(clippy::cast_possible_truncation, reason = "a word has 32 letters at most")]
+fn shift(length: usize) -> u32 {
+    length as u32
 }
 
 /// Whether a word announces a value: it ends a name that stands before it.
