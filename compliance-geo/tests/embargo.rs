@@ -677,6 +677,42 @@ mod with_files {
         }
     }
 
+    /// Nor does an embargoed state's tunnel become somebody else's by whom it carries.
+    #[test]
+    fn what_the_outer_end_of_a_tunnel_gives_reason_for_counts() {
+        let theirs = |name: &'static str| map([(name, map([("iso_code", "IR".into())]))]);
+        let part = |code: &str| {
+            map([
+                ("country", map([("iso_code", "UA".into())])),
+                ("subdivisions", Value::List(vec![map([("iso_code", code.into())])])),
+            ])
+        };
+        let file = File::built_at(1_781_654_400)
+            .with("8.8.8.0/24", &country("DE"))
+            .with("8.8.9.0/24", &part("46"))
+            .with("2002::/16", &theirs("registered_country"))
+            .with("2002:808:900::/40", &part("14"))
+            .with("2001:0:4136:e378::/64", &theirs("represented_country"));
+        let database = Database::from_mmdb(file.bytes(), "tunnels").unwrap();
+        let us = Embargo::builder().policy(Policy::Us).database(database).build().unwrap();
+        check_at(&us, "8.8.8.8", NOW, VerdictClass::Servable, "embargo.servable");
+        check_at(&us, "8.8.9.8", NOW, VerdictClass::Servable, "embargo.servable");
+        for (text, at_edge, code) in [
+            ("2002:808:808::1", "DE", "embargo.registered_country"),
+            ("2002:808:908::1", "UA", "embargo.part_of_region"),
+            ("2001:0:4136:e378:8000:63bf:f7f7:f7f7", "DE", "embargo.represented_country"),
+        ] {
+            check_at(&us, text, NOW, VerdictClass::Review, code);
+            let edge = EdgeCountry::Country(CountryCode::parse(at_edge).unwrap());
+            let with_edge = us.screen_with_edge(ip(text), edge, at(NOW));
+            let reasons: Vec<&str> = match &with_edge {
+                Verdict::Review(place) => place.reasons().map(|reason| reason.code().as_str()).collect(),
+                Verdict::Servable(_) | Verdict::Embargoed(_) => Vec::new(),
+            };
+            assert!(reasons.contains(&code), "{text} at the edge: {with_edge:?}");
+        }
+    }
+
     #[test]
     fn networks_of_an_embargoed_state_elsewhere_are_reviewed() {
         let database = regions(1_781_654_400);

@@ -70,6 +70,8 @@ struct Span {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Judged {
     pub(super) reasons: Reasons,
+    // Among them those of a network around the address that decided.
+    outer: Reasons,
     // The value that decided: the address's own or that of one it carries.
     pub(super) value: u16,
     // Servable only because somebody accepted the risk.
@@ -176,7 +178,8 @@ impl Compiled {
             self.unknown_regions.as_ref().map(RiskAcceptance::expires).filter(|expires| *expires > from);
         let until = accepted.map_or(fresh_until, |expires| expires.min(fresh_until));
         let settled = |reasons: &Reasons| {
-            self.settle(Judged { reasons: *reasons, value: 0, at_risk: false }, from).class()
+            self.settle(Judged { reasons: *reasons, outer: Reasons::NONE, value: 0, at_risk: false }, from)
+                .class()
         };
         let classes: Vec<VerdictClass> =
             self.spans.last().map(|span| span.reasons.iter().map(settled).collect()).unwrap_or_default();
@@ -214,7 +217,7 @@ impl Compiled {
         let together = of_opinions(&said, self.quorum, &in_force, self.review_conflicts);
         // Of the address itself, not of its place.
         let own = NOT_PUBLIC.and(Reasons::of(EmbargoReason::TunnelDisagrees)).and(HIDES);
-        let own = judged.reasons.within(own);
+        let own = judged.reasons.within(own).and(judged.outer);
         let reasons = if together.embargoed() { together } else { together.and(own) };
         self.settle(Judged { reasons, ..judged }, now)
     }
@@ -277,7 +280,7 @@ impl Compiled {
     fn judged(&self, value: u16, span: Option<&Span>) -> Judged {
         let reasons = span.and_then(|span| span.reasons.get(usize::from(value)));
         let reasons = reasons.copied().unwrap_or(Reasons::of(EmbargoReason::NoRecord));
-        Judged { reasons, value, at_risk: false }
+        Judged { reasons, outer: Reasons::NONE, value, at_risk: false }
     }
 
     /// Judges an address by itself and by every IPv4 address it carries.
@@ -310,8 +313,11 @@ impl Compiled {
             return outer;
         }
         let judged = client.unwrap_or(outer);
-        // A network that hides its users hides those behind a tunnel, too.
-        let judged = Judged { reasons: judged.reasons.and(outer.reasons.within(HIDES)), ..judged };
+        // Who hides its users, is an embargoed state's or in doubt is so for those behind its tunnel, too. That the
+        // tunnel's own address is in no database, or not public, is as it should be.
+        let around = outer.reasons.without(EmbargoReason::NoRecord).without(EmbargoReason::NotPublic);
+        let around = if client.is_some() { around } else { Reasons::NONE };
+        let judged = Judged { reasons: judged.reasons.and(around), outer: around, ..judged };
         if disagrees {
             let reasons = judged.reasons.and(Reasons::of(EmbargoReason::TunnelDisagrees));
             return Judged { reasons, ..judged };
