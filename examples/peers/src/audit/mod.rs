@@ -187,7 +187,7 @@ fn builder() -> Result<EventBuilder, Failure> {
 fn open(dir: &Path) -> Result<AuditLog, Failure> {
     let key = CheckpointKey::from_seed("peers.example/audit", [7; CheckpointKey::SEED_LEN])?;
     // Nobody gives up while the disk is busy.
-    let config = AuditConfig::new(key).queue_wait(Duration::from_secs(60));
+    let config = AuditConfig::new(key).on_any_storage().queue_wait(Duration::from_secs(60));
     Ok(AuditLog::open(dir, config, SystemClock)?.0)
 }
 
