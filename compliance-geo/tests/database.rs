@@ -457,6 +457,39 @@ mod mmdb {
     }
 
     #[test]
+    fn countries_are_read_alike_wherever_they_stand() {
+        let fields = ["country", "registered_country", "represented_country"];
+        let read = |field: &'static str, code: &str| {
+            let base = ("country_code", "DE".into());
+            let value = map([base, (field, map([("iso_code", code.into())]))]);
+            written("8.8.0.0/16", &value).map(|database| match database.locate(ip("8.8.8.8")) {
+                Located::Place(place) => {
+                    let read = [place.country(), place.registered_country(), place.represented_country()];
+                    let index = fields.iter().position(|name| *name == field).unwrap();
+                    read[index].map(|country| country.to_string())
+                }
+                Located::NoRecord | Located::NotPublic => None,
+            })
+        };
+        for field in fields {
+            for code in ["IR", "ir", "Ir"] {
+                assert_eq!(read(field, code), Ok(Some("IR".to_owned())), "{field} {code}");
+            }
+            for code in ["IRN", " IR", "I", "Iran", "98", "\u{456}r"] {
+                assert_eq!(read(field, code), Err("database.schema"), "{field} {code}");
+            }
+        }
+        for code in ["EU", "ZZ", "zz", "", "-"] {
+            assert_eq!(read("registered_country", code), Ok(None), "{code}");
+            // A file that knows no other country is one of nothing.
+            assert_eq!(read("country", code), Err("database.schema"), "{code}");
+        }
+        let flat = |code: &str| written("8.8.0.0/16", &map([("country_code", code.into())]));
+        assert_eq!(flat("ir").unwrap().country(ip("8.8.8.8")).unwrap().as_str(), "IR");
+        assert_eq!(flat("IRN").unwrap_err(), "database.schema");
+    }
+
+    #[test]
     fn fields_of_the_wrong_type_are_refused() {
         let check = |value: Value| assert_eq!(written("8.8.0.0/16", &value).unwrap_err(), "database.schema");
         check(map([("country", true.into())]));

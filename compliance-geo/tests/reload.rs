@@ -79,6 +79,50 @@ fn canaries_are_where_they_are_known_to_be() {
     assert!(!embargo.replace(&source, Ok(embedded), now()).unwrap().is_new());
 }
 
+/// The networks of the canaries in IPv6, with what the first is said to be in.
+fn with_ipv6(file: File, first: &str) -> File {
+    file.with("2001:4188::/48", &country(first))
+        .with("2a06:db80::/29", &country("IR"))
+        .with("2001:1340::/32", &country("CU"))
+        .with("2001:1358::/32", &country("CU"))
+        .with("2a14:6540::/31", &country("SY"))
+        .with("2003::/19", &country("DE"))
+}
+
+/// A file without IPv6 serves no IPv6 client, and none is asked of it; one with IPv6 has to place the canaries, and stays.
+#[test]
+fn ipv6_is_guarded_where_a_file_has_it() {
+    let reloadable = |file| {
+        let builder = Embargo::builder().policy(Policy::Us).database(load(file).unwrap());
+        ReloadableEmbargo::new(builder, Canaries::embedded())
+    };
+    assert!(!load(file(JUNE_17, "IR")).unwrap().knows_ipv6());
+    assert!(Database::embedded().unwrap().knows_ipv6());
+    // What carries IPv4 only is no IPv6 network.
+    let carried = file(JUNE_17, "IR").with("2002::/16", &country("DE")).with("2001::/32", &country("DE"));
+    assert!(!load(carried).unwrap().knows_ipv6());
+
+    let embargo = reloadable(file(JUNE_17, "IR")).unwrap();
+    assert_eq!(class(&embargo, "2003::1"), VerdictClass::Review);
+    refuse(&embargo, load(with_ipv6(file(JUNE_17 + DAY, "IR"), "DE")), "reload.canary");
+    // Nor does a file help that has some IPv6 and none of these.
+    let other = file(JUNE_17 + DAY, "IR").with("2003::/19", &country("DE"));
+    refuse(&embargo, load(other), "reload.canary");
+    let next = load(with_ipv6(file(JUNE_17 + DAY, "IR"), "IR"));
+    assert!(embargo.replace(SOURCE, next, now()).unwrap().is_new());
+    assert_eq!(class(&embargo, "2003::1"), VerdictClass::Servable);
+    assert_eq!(class(&embargo, "2001:4188::1"), VerdictClass::Embargoed);
+    let without = (10..30).fold(file(JUNE_17 + 2 * DAY, "IR"), |file, third| {
+        file.with(&format!("217.0.{third}.0/24"), &country("DE"))
+    });
+    refuse(&embargo, load(without), "reload.coverage");
+    // Who guards a country by IPv6 networks alone has no guard in a file without any.
+    let only_ipv6 = ["CU", "IR", "KP", "SY"].map(|code| (ip("2003::1"), CountryCode::parse(code).unwrap()));
+    let builder = Embargo::builder().policy(Policy::Us).database(load(file(JUNE_17, "IR")).unwrap());
+    let error = ReloadableEmbargo::new(builder, Canaries::new(only_ipv6)).unwrap_err();
+    assert_eq!(error.code(), "reload.no_canary");
+}
+
 #[test]
 fn a_sound_successor_takes_over_at_once() {
     let embargo = reloadable();

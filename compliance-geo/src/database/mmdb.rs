@@ -29,8 +29,9 @@ impl Database {
     ///
     /// Opening is not validation: the search tree is walked to every end and every record decoded before
     /// anything is answered, so that a damaged file is refused here instead of failing, or lying, later. Time and
-    /// memory are bounded by the file's size. Codes that are no country of ISO 3166-1 (`EU`, `AP`, `ZZ`) count
-    /// as no record.
+    /// memory are bounded by the file's size. Countries, also those of registration and representation, are two letters in
+    /// either case; those that are no country of ISO 3166-1 (`EU`, `AP`, `ZZ`), an empty text and `-` count as none. Any
+    /// other text is `database.schema`: three letters may be a country that would be missed.
     ///
     /// ```no_run
     /// use compliance_geo::database::Database;
@@ -266,12 +267,11 @@ impl Value<'_> {
             Some(map @ Value::Map(_)) => text(map.field("iso_code")),
             Some(other) => text(Some(other)),
         };
-        let country_of = |code: Option<String>| code.and_then(|code| CountryCode::parse(&code).ok());
         let country = match code("country")? {
             Some(code) => Some(code),
             None => text(self.field("country_code"))?,
         };
-        let country = country_of(country);
+        let country = country_of(country)?;
         let largest = match self.field("subdivisions") {
             None => None,
             Some(Value::List(list)) => match list.first() {
@@ -284,9 +284,9 @@ impl Value<'_> {
         let subdivision =
             country.zip(largest).and_then(|(country, part)| SubdivisionCode::from_parts(country, &part).ok());
         let registered_country =
-            country_of(code("registered_country")?).filter(|code| country != Some(*code));
+            country_of(code("registered_country")?)?.filter(|code| country != Some(*code));
         let represented_country =
-            country_of(code("represented_country")?).filter(|code| country != Some(*code));
+            country_of(code("represented_country")?)?.filter(|code| country != Some(*code));
         let anonymity = self.anonymity()?;
         Ok(Place { country, subdivision, registered_country, represented_country, anonymity })
     }
@@ -319,6 +319,16 @@ impl Value<'_> {
             vpn: flag("is_anonymous_vpn")?,
         })
     }
+}
+
+/// A country by its code: none for a text that says nothing, or for two letters that are no country's. Anything else may
+/// be a country that we do not see.
+fn country_of(code: Option<String>) -> Result<Option<CountryCode>, DatabaseError> {
+    let Some(code) = code.filter(|code| !matches!(code.as_str(), "" | "-")) else { return Ok(None) };
+    if code.len() != 2 || !code.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        return Err(DatabaseErrorKind::Schema.into());
+    }
+    Ok(CountryCode::parse(&code.to_ascii_uppercase()).ok())
 }
 
 impl<'de> Deserialize<'de> for Value<'de> {

@@ -30,6 +30,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use compliance_core::address::embedded_ipv4;
 use compliance_core::country::CountryCode;
 use compliance_core::snapshot::Snapshot;
 
@@ -67,6 +68,7 @@ struct Coverage {
     countries: bool,
     subdivisions: bool,
     anonymity: bool,
+    ipv6: bool,
 }
 
 impl Coverage {
@@ -75,6 +77,7 @@ impl Coverage {
             countries: seen.countries || place.country.is_some(),
             subdivisions: seen.subdivisions || place.subdivision.is_some(),
             anonymity: seen.anonymity || place.anonymity != Anonymity::default(),
+            ipv6: false,
         })
     }
 
@@ -144,6 +147,12 @@ impl Database {
         self.inner.coverage.anonymity
     }
 
+    /// Whether it says of any IPv6 network in which country it is. Networks that only carry IPv4 (6to4, Teredo) do not count.
+    #[must_use]
+    pub fn knows_ipv6(&self) -> bool {
+        self.inner.coverage.ipv6
+    }
+
     /// Resident size of the table in bytes, holes and all places included.
     #[must_use]
     pub fn table_bytes(&self) -> usize {
@@ -173,7 +182,12 @@ impl Database {
         let present = (FIRST_PLACE..)
             .zip(&places.list)
             .filter(|(value, _)| u16::try_from(*value).is_ok_and(|value| values.contains(&value)));
-        let coverage = Coverage::of(present.map(|(_, place)| place));
+        let in_country = |value: u16| {
+            let place = usize::from(value).checked_sub(FIRST_PLACE).and_then(|index| places.list.get(index));
+            place.is_some_and(|place| place.country.is_some())
+        };
+        let ipv6 = v6.iter().any(|(start, value)| is_ipv6_client(*start) && in_country(*value));
+        let coverage = Coverage { ipv6, ..Coverage::of(present.map(|(_, place)| place)) };
         if !coverage.says_anything() {
             return Err(DatabaseErrorKind::Empty.into());
         }
@@ -207,6 +221,11 @@ impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Database({})", self.inner.snapshot)
     }
+}
+
+/// In global unicast space, and not a form of an IPv4 address.
+fn is_ipv6_client(bits: u128) -> bool {
+    bits >> 125 == 1 && embedded_ipv4(bits.into()).next().is_none()
 }
 
 /// The value of the first place.

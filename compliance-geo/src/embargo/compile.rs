@@ -44,11 +44,12 @@ pub(super) struct Compiled {
     countries: Vec<Option<CountryCode>>,
     // Servable answers hold from the first to before the second.
     fresh: (Timestamp, Timestamp),
-    window: Window,
+    // In order, and apart from each other.
+    windows: Vec<Window>,
 }
 
-/// The time for which everything that depends on time is settled already: the last span, while the data is fresh
-/// and the accepted risk stands.
+/// A time for which everything that depends on time is settled already: within one span, while the data is fresh, up to
+/// the end of the accepted risk or from there on.
 struct Window {
     // In seconds since the Unix epoch: from the first to before the second.
     from: i64,
@@ -57,6 +58,18 @@ struct Window {
     groups: [VerdictClass; 1 << Code::BITS],
     // By value.
     classes: Vec<VerdictClass>,
+}
+
+impl Window {
+    #[inline]
+    fn of_code(&self, code: Code) -> VerdictClass {
+        self.groups.get(usize::from(code)).copied().unwrap_or(VerdictClass::Review)
+    }
+
+    #[inline]
+    fn of_value(&self, value: u16) -> VerdictClass {
+        self.classes.get(usize::from(value)).copied().unwrap_or(VerdictClass::Review)
+    }
 }
 
 /// A stretch of time in which no programme begins or ends.
@@ -159,30 +172,32 @@ impl Compiled {
             table,
             map,
             countries,
-            window: Window {
-                from: 0,
-                until: 0,
-                groups: [VerdictClass::Review; 1 << Code::BITS],
-                classes: Vec::new(),
-            },
+            windows: Vec::new(),
         };
-        compiled.window = compiled.window(&groups);
+        compiled.windows = compiled.windows(&groups);
         Ok(compiled)
     }
 
     /// `groups` are values of which each stands for its group, by code.
-    fn window(&self, groups: &[u16]) -> Window {
+    fn windows(&self, groups: &[u16]) -> Vec<Window> {
         let (fresh_from, fresh_until) = self.fresh;
-        let from = self.spans.last().map_or(fresh_from, |span| span.from.max(fresh_from));
-        let accepted =
-            self.unknown_regions.as_ref().map(RiskAcceptance::expires).filter(|expires| *expires > from);
-        let until = accepted.map_or(fresh_until, |expires| expires.min(fresh_until));
+        let accepted = self.unknown_regions.as_ref().map(RiskAcceptance::expires);
+        let changes = self.spans.iter().map(|span| span.from).chain(accepted);
+        let mut edges: Vec<Timestamp> =
+            changes.filter(|change| fresh_from < *change && *change < fresh_until).collect();
+        edges.push(fresh_from);
+        edges.sort_unstable();
+        edges.dedup();
+        let ends = edges.iter().skip(1).copied().chain([fresh_until]);
+        edges.iter().zip(ends).filter_map(|(from, until)| self.window(*from, until, groups)).collect()
+    }
+
+    fn window(&self, from: Timestamp, until: Timestamp, groups: &[u16]) -> Option<Window> {
         let settled = |reasons: &Reasons| {
             self.settle(Judged { reasons: *reasons, outer: Reasons::NONE, value: 0, at_risk: false }, from)
                 .class()
         };
-        let classes: Vec<VerdictClass> =
-            self.spans.last().map(|span| span.reasons.iter().map(settled).collect()).unwrap_or_default();
+        let classes: Vec<VerdictClass> = self.span(from)?.reasons.iter().map(settled).collect();
         let mut by_code = [VerdictClass::Review; 1 << Code::BITS];
         for (class, value) in by_code.iter_mut().zip(groups) {
             *class = classes.get(usize::from(*value)).copied().unwrap_or(*class);
@@ -190,7 +205,8 @@ impl Compiled {
         // Whole seconds inside the window: what is cut off at its ends is judged the long way.
         let first = from.as_unix_seconds();
         let first = if Timestamp::from_unix_seconds(first) < from { first.saturating_add(1) } else { first };
-        Window { from: first, until: until.as_unix_seconds(), groups: by_code, classes }
+        let until = until.as_unix_seconds();
+        (first < until).then_some(Window { from: first, until, groups: by_code, classes })
     }
 
     /// What each database says under a value.
@@ -241,24 +257,26 @@ impl Compiled {
     #[inline]
     pub(super) fn class(&self, ip: IpAddr, now: Timestamp) -> VerdictClass {
         let second = now.as_unix_seconds();
-        let settled = self.window.from <= second && second < self.window.until;
+        // There is more than one only while a programme that begins or ends later is known.
+        let window = self.windows.iter().find(|window| window.from <= second && second < window.until);
         // The address is taken apart at once and put together again for the long way only: kept whole it would be
         // copied to the stack and read back across the copy's seam, which costs more than all the rest.
-        let group =
-            |code: Code| self.window.groups.get(usize::from(code)).copied().unwrap_or(VerdictClass::Review);
-        let value = match ip {
-            IpAddr::V4(ip) if settled => match self.map.v4(ip) {
-                Some(code) => return group(code),
-                None => self.table.v4(ip),
+        match ip {
+            IpAddr::V4(ip) => match window {
+                Some(window) => match self.map.v4(ip) {
+                    Some(code) => window.of_code(code),
+                    None => window.of_value(self.table.v4(ip)),
+                },
+                None => self.class_in_full(IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits())), now),
             },
-            IpAddr::V6(ip) if settled && !may_carry_ipv4(ip) => match self.map.v6(ip) {
-                Some(code) => return group(code),
-                None => self.table.v6(ip),
+            IpAddr::V6(ip) => match window {
+                Some(window) if !may_carry_ipv4(ip) => match self.map.v6(ip) {
+                    Some(code) => window.of_code(code),
+                    None => window.of_value(self.table.v6(ip)),
+                },
+                _ => self.class_in_full(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits())), now),
             },
-            IpAddr::V4(ip) => return self.class_in_full(IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits())), now),
-            IpAddr::V6(ip) => return self.class_in_full(IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits())), now),
-        };
-        self.window.classes.get(usize::from(value)).copied().unwrap_or(VerdictClass::Review)
+        }
     }
 
     #[cold]
@@ -407,8 +425,11 @@ impl Compiled {
         let tables = self.databases.iter().map(Database::table_bytes);
         let combined = self.combined.as_ref().map_or(0, |combined| combined.bytes());
         let spans = self.spans.iter().map(|span| size_of_val(span.reasons.as_slice()));
-        let by_value = [size_of_val(self.countries.as_slice()), size_of_val(self.window.classes.as_slice())];
-        tables.chain(spans).chain([combined, self.map.bytes()]).chain(by_value).sum()
+        let windows = self.windows.iter();
+        let windows =
+            windows.map(|window| size_of_val(window).saturating_add(size_of_val(window.classes.as_slice())));
+        let countries = size_of_val(self.countries.as_slice());
+        tables.chain(spans).chain(windows).chain([combined, self.map.bytes(), countries]).sum()
     }
 }
 
@@ -560,4 +581,58 @@ fn expires(snapshot: &Snapshot, staleness: Staleness) -> Timestamp {
         if expired(middle) { found = middle } else { fresh = middle }
     }
     after(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// What begins or ends later, programmes and accepted risks, does not send the time before it the long way.
+    #[test]
+    fn windows_cover_all_of_the_time_in_which_the_data_is_fresh() {
+        const LATER: &str = r#"
+            version = "2026-06-01"
+            [[programme]]
+            id = "own.rule"
+            authority = "own"
+            title = "t"
+            legal_basis = "l"
+            kind = "comprehensive"
+            effect = "embargo"
+            effective_from = "2027-01-01"
+            effective_to = "2027-03-01"
+            scope = [{ country = "US" }]
+        "#;
+        let (list, _) = ProgrammeList::embedded().unwrap().with(ProgrammeList::parse(LATER).unwrap());
+        let accepted = RiskAcceptance::new("ops", "text only", at("2026-12-01T00:00:00.5Z")).unwrap();
+        let embargo = Embargo::builder().policy(Policy::Us).programmes(list);
+        let embargo = embargo.dangerous(accepted).serve_unknown_regions().build().unwrap();
+        let windows = &embargo.compiled.windows;
+        let (fresh_from, fresh_until) = embargo.compiled.fresh;
+        let begins: Vec<i64> = windows.iter().map(|window| window.from).collect();
+        let starts =
+            [fresh_from, at("2026-12-01T00:00:01Z"), at("2027-01-01T00:00:00Z"), at("2027-03-01T00:00:00Z")];
+        assert_eq!(begins, starts.map(Timestamp::as_unix_seconds));
+        // Nothing lies between but the second in which the acceptance expires.
+        let gaps: Vec<i64> =
+            windows.iter().zip(&begins[1..]).map(|(window, next)| next - window.until).collect();
+        assert_eq!(gaps, [1, 0, 0]);
+        assert_eq!(windows.last().map(|window| window.until), Some(fresh_until.as_unix_seconds()));
+        let edges = begins.iter().chain([&fresh_until.as_unix_seconds()]).copied().collect::<Vec<_>>();
+        for text in ["8.8.8.8", "194.0.200.1", "5.22.4.4", "2001:4860:4860::8888", "6.0.0.0"] {
+            let ip: IpAddr = text.parse().unwrap();
+            for second in edges.iter().flat_map(|edge| [edge - 2, edge - 1, *edge, edge + 1]) {
+                let now = Timestamp::from_unix_seconds(second);
+                assert_eq!(embargo.class(ip, now), embargo.screen(ip, now).class(), "{text} at {now}");
+            }
+        }
+        let class = |now: &str| embargo.class("8.8.8.8".parse().unwrap(), at(now));
+        assert_eq!(class("2026-12-31T23:59:59Z"), VerdictClass::Servable);
+        assert_eq!(class("2027-01-01T00:00:00Z"), VerdictClass::Embargoed);
+        assert_eq!(class("2027-03-01T00:00:00Z"), VerdictClass::Servable);
+    }
 }

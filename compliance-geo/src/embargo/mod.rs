@@ -1,7 +1,8 @@
 //! Whether a client may be served from where it is, under an explicitly chosen policy.
 //!
-//! Policies are dated data ([`ProgrammeList`]); policy and databases are compiled into one immutable table, so that
-//! a verdict costs a couple of cache lines. Three answers are possible, and only the first carries a proof:
+//! Policies are dated data ([`ProgrammeList`]); policy and databases are compiled into a table of places and two maps of
+//! classes, for IPv4 and for IPv6, none of which ever changes. [`Embargo::screen`] reads the table, since a verdict says where
+//! and why; [`Embargo::class`] reads a map, and the table only where the map is too coarse. Three answers are possible, and only the first carries a proof:
 //!
 //! - [`Verdict::Servable`] with a [`ServablePlace`], the proof that later steps demand;
 //! - [`Verdict::Embargoed`], in the scope of a programme;

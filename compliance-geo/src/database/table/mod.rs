@@ -3,6 +3,8 @@
 //! A trie with a 16-bit root and 256-way nodes. A node holds a bit per child that begins a new run and the
 //! rank of the first one, so that equal neighbours share one value. What is finer than a node can tell apart
 //! (IPv4 below /24, IPv6 below /32) stands in short sorted lists.
+//!
+//! Who needs the class of an address only, not its place, goes by the smaller maps of `embargo/map`, made from this table.
 
 mod lists;
 mod node;

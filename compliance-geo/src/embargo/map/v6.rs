@@ -52,7 +52,7 @@ impl MapV6 {
             let first = u64::from(segment) << 32;
             let entry = match holding(&networks, first, 32) {
                 [(_, code)] => u32::from(*code),
-                _ => map.push_block(&networks, first),
+                _ => map.push_block(&networks, first).unwrap_or(u32::from(OTHER)),
             };
             map.root.push(entry);
         }
@@ -62,36 +62,40 @@ impl MapV6 {
         map
     }
 
-    fn push_block(&mut self, networks: &[Network], first: u64) -> u32 {
-        let position = tagged(BLOCK, self.blocks.len());
+    // What follows answers none where a position does not fit; the entry then sends to the table.
+
+    fn push_block(&mut self, networks: &[Network], first: u64) -> Option<u32> {
+        let position = BLOCK | fitting(self.blocks.len())?;
         for octet in 0..=0xff {
             let first = first | octet << 24;
             let entry = match holding(networks, first, 24) {
                 [(_, code)] => u32::from(*code),
-                held if held.len() <= SHORT => self.push_list(held, first),
-                held => self.push_index(held, first),
+                held if held.len() <= SHORT => self.push_list(held, first).unwrap_or(u32::from(OTHER)),
+                held => self.push_index(held, first).unwrap_or(u32::from(OTHER)),
             };
             self.blocks.push(entry);
         }
-        position
+        Some(position)
     }
 
-    fn push_list(&mut self, held: &[Network], first: u64) -> u32 {
-        let position = tagged(LIST, self.lists.len());
-        self.lists.extend(u32::try_from(held.len()));
+    fn push_list(&mut self, held: &[Network], first: u64) -> Option<u32> {
+        let position = LIST | fitting(self.lists.len())?;
+        self.lists.push(fitting(held.len())?);
         self.lists.extend(held.iter().map(|network| piece(*network, first)));
-        position
+        Some(position)
     }
 
-    fn push_index(&mut self, held: &[Network], first: u64) -> u32 {
-        let position = tagged(INDEX, self.indexes.len());
-        for bits in 0..=1 << INDEXED {
+    fn push_index(&mut self, held: &[Network], first: u64) -> Option<u32> {
+        let position = INDEX | fitting(self.indexes.len())?;
+        let starts = (0..=1 << INDEXED).map(|bits| {
             let network = first.wrapping_add(bits << (24 - INDEXED));
             let before = held.partition_point(|(start, _)| *start <= network).saturating_sub(1);
-            self.indexes.push(tagged(0, self.pieces.len().saturating_add(before)));
-        }
+            fitting(self.pieces.len().saturating_add(before))
+        });
+        let starts: Vec<u32> = starts.collect::<Option<_>>()?;
+        self.indexes.extend(starts);
         self.pieces.extend(held.iter().map(|network| piece(*network, first)));
-        position
+        Some(position)
     }
 
     /// The code of an address, if it has one; none has outside of 2000::/3.
@@ -144,12 +148,9 @@ fn position(entry: u32) -> usize {
     (entry & POSITION) as usize
 }
 
-/// A position with its tag. One that does not fit gives the code that sends an address to the table.
-fn tagged(tag: u32, position: usize) -> u32 {
-    u32::try_from(position)
-        .ok()
-        .filter(|position| *position <= POSITION)
-        .map_or(u32::from(OTHER), |position| tag | position)
+/// A position, or a length, if the bits beside the tags hold it.
+fn fitting(position: usize) -> Option<u32> {
+    u32::try_from(position).ok().filter(|position| *position <= POSITION)
 }
 
 /// The start within the 24 bits behind `first`, and the code.
@@ -195,6 +196,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_position_that_would_run_into_a_tag_is_none() {
+        let largest = usize::try_from(POSITION).unwrap();
+        for (position, expected) in
+            [(0, Some(0)), (largest, Some(POSITION)), (largest + 1, None), (usize::MAX, None)]
+        {
+            assert_eq!(fitting(position), expected, "{position}");
+        }
+    }
 
     /// Starts that share their high bits, so that there are codes, lists, indexes and networks cut inside.
     fn start() -> impl Strategy<Value = u128> {

@@ -11,7 +11,9 @@ use crate::embargo::{Effect, Extent, Programme};
 /// Networks that every database must place where they are known to be: a file that misplaces one was built, or
 /// changed, wrongly.
 ///
-/// A database that knows no countries is not asked; one that knows no subdivisions is not asked for regions.
+/// A database that knows no countries is not asked; one that knows no subdivisions is not asked for regions, and one that
+/// knows no IPv6 networks ([`Database::knows_ipv6`]) not for those: it reviews every IPv6 client. A successor may not lose
+/// any of the three.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canaries {
     known: Vec<Canary>,
@@ -27,18 +29,32 @@ struct Canary {
 
 /// Addresses of state and incumbent operators, unmoved for years; see `tests/reload.rs` for the check against the
 /// embedded table.
-const KNOWN: [(&str, [&str; 2]); 4] = [
-    ("CU", ["152.206.0.1", "200.55.128.1"]),
-    ("IR", ["2.144.0.1", "5.22.4.4"]),
-    ("KP", ["175.45.176.1", "175.45.178.2"]),
-    ("SY", ["5.0.0.1", "82.137.192.1"]),
+const KNOWN: [(&str, &[&str]); 7] = [
+    ("CU", &["152.206.0.1", "200.55.128.1"]),
+    ("IR", &["2.144.0.1", "5.22.4.4"]),
+    ("KP", &["175.45.176.1", "175.45.178.2"]),
+    ("SY", &["5.0.0.1", "82.137.192.1"]),
+    // Two /32 of LACNIC's 2001:1200::/23.
+    ("CU", &["2001:1340::1", "2001:1358::1"]),
+    // Of RIPE NCC's 2001:4000::/23, its second block, and a /29 of its 2a00::/12, as it allocates today.
+    ("IR", &["2001:4188::1", "2a06:db80::1"]),
+    // The one Syrian allocation that is announced: of RIPE NCC's 2a10::/12. North Korea has none.
+    ("SY", &["2a14:6540::1"]),
 ];
 
+impl Canary {
+    /// Whether a database speaks of networks of this kind at all.
+    fn asks(&self, database: &Database) -> bool {
+        self.ip.to_canonical().is_ipv4() || database.knows_ipv6()
+    }
+}
+
 impl Canaries {
-    /// Two networks each of Cuba, Iran, North Korea and Syria, of their state or incumbent operators.
+    /// Two IPv4 networks each of Cuba, Iran, North Korea and Syria, of their state or incumbent operators; two IPv6 networks
+    /// each of Cuba and Iran, one of Syria.
     #[must_use]
     pub fn embedded() -> Self {
-        let known = KNOWN.into_iter().flat_map(|(country, ips)| ips.map(|ip| (ip, country)));
+        let known = KNOWN.into_iter().flat_map(|(country, ips)| ips.iter().map(move |ip| (ip, country)));
         // The list is constant; `tests/reload.rs` says that no entry is lost here.
         Self::new(
             known.filter_map(|(ip, country)| Some((ip.parse().ok()?, CountryCode::parse(country).ok()?))),
@@ -81,7 +97,7 @@ impl Canaries {
         if !database.knows_countries() {
             return Ok(());
         }
-        for canary in &self.known {
+        for canary in self.known.iter().filter(|canary| canary.asks(database)) {
             let place = match database.locate(canary.ip) {
                 Located::Place(place) => Some(place),
                 Located::NoRecord | Located::NotPublic => None,
@@ -110,6 +126,8 @@ impl Canaries {
             let asked = region.is_none() || regions;
             let is_canary =
                 |canary: &Canary| canary.country == country && (region.is_none() || canary.region == region);
+            let is_canary =
+                |canary: &Canary| is_canary(canary) && databases.iter().any(|database| canary.asks(database));
             if asked && !self.known.iter().any(is_canary) {
                 return Err(ReloadErrorKind::NoCanary { country, region });
             }

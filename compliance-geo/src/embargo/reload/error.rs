@@ -28,8 +28,10 @@ pub enum ReloadErrorKind {
         /// Where the network is known to be.
         country: CountryCode,
     },
-    /// The one in use knows countries, subdivisions or anonymisers; the successor does not.
-    #[error("it no longer knows countries, subdivisions or anonymisers, which the one in use does")]
+    /// The one in use knows countries, subdivisions, anonymisers or IPv6 networks; the successor does not.
+    #[error(
+        "it no longer knows countries, subdivisions, anonymisers or IPv6 networks, which the one in use does"
+    )]
     Coverage,
     /// The file was refused.
     #[error(transparent)]

@@ -255,6 +255,7 @@ impl ReloadableEmbargo {
         if lost(Database::knows_countries)
             || lost(Database::knows_subdivisions)
             || lost(Database::knows_anonymity)
+            || lost(Database::knows_ipv6)
         {
             return Err(ReloadErrorKind::Coverage);
         }
