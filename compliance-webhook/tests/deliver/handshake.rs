@@ -147,3 +147,46 @@ async fn an_endpoint_that_does_not_answer_is_nobodys() {
         transport.challenge(&endpoint(receiver.port(), "/"), &key, &SystemRandom).await.unwrap_err();
     assert_eq!(refused.code(), "handshake.unreachable");
 }
+
+#[cfg(feature = "outbox")]
+#[tokio::test]
+async fn a_book_that_demands_ownership_takes_an_answer_of_the_last_hour_once() {
+    use compliance_core::id::TenantId;
+    use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
+    use compliance_webhook::outbox::{EndpointBook, MemoryOutbox};
+
+    let authority = Authority::new();
+    let script = Script::Reply(Arc::new(|request| {
+        let body = answer(request, &SigningKey::parse(SECRET).unwrap());
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    }));
+    let receiver = Receiver::start(authority.issue(&Certificate::for_name(NAME)), script).await;
+    let transport = super::transport(&authority).build().unwrap();
+    let (endpoint, key) = (endpoint(receiver.port(), "/in"), SigningKey::parse(SECRET).unwrap());
+    let clock = Arc::new(ManualClock::at(now()));
+    let keys = MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let policy = super::policy(receiver.port());
+    let book = EndpointBook::new(policy, Arc::new(keys)).with_clock(clock.clone());
+    let (outbox, acme) =
+        (MemoryOutbox::new(clock.clone(), Arc::new(SystemRandom)), TenantId::new("acme").unwrap());
+    let unproven = book.register(&outbox, &acme, &endpoint, &key).await.unwrap();
+
+    let book = book.demanding_ownership();
+    let prove = async || transport.challenge(&endpoint, &key, &SystemRandom).await.unwrap();
+    let refused = book.register(&outbox, &acme, &endpoint, &key).await.unwrap_err();
+    assert_eq!(refused.code(), "endpoint_book.not_owned");
+    let refused = book.move_to(&outbox, &acme, &unproven, &endpoint).await.unwrap_err();
+    assert_eq!(refused.code(), "endpoint_book.not_owned");
+    let id = book.register_owned(&outbox, &acme, prove().await, &key).await.unwrap();
+    book.move_to_owned(&outbox, &acme, &id, prove().await).await.unwrap();
+
+    let (in_time, late, early) = (prove().await, prove().await, prove().await);
+    clock.advance(EndpointBook::OWNERSHIP_LIFETIME);
+    book.register_owned(&outbox, &acme, in_time, &key).await.unwrap();
+    clock.advance(Duration::from_millis(1));
+    let refused = book.register_owned(&outbox, &acme, late, &key).await.unwrap_err();
+    assert_eq!(refused.code(), "endpoint_book.not_owned");
+    clock.set("2026-11-21T11:59:59Z".parse().unwrap());
+    let refused = book.register_owned(&outbox, &acme, early, &key).await.unwrap_err();
+    assert_eq!(refused.code(), "endpoint_book.not_owned", "an answer of the future");
+}

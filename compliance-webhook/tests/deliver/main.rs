@@ -44,10 +44,13 @@ fn ip(text: &str) -> IpAddr {
 
 /// An endpoint that may be on 127.0.0.1, and nowhere else inside.
 fn endpoint(port: u16, path: &str) -> WebhookEndpoint {
+    policy(port).check_at(&format!("https://{NAME}:{port}{path}"), now()).unwrap()
+}
+
+fn policy(port: u16) -> EndpointPolicy {
     let risk = RiskAcceptance::new("test", "the receiver is a test", Timestamp::MAX).unwrap();
     let policy = EndpointPolicy::new().with_ports(&[port]).unwrap().dangerous(risk);
-    let policy = policy.allow_receiver(NAME, ip("127.0.0.1"), 32).unwrap().build();
-    policy.check_at(&format!("https://{NAME}:{port}{path}"), now()).unwrap()
+    policy.allow_receiver(NAME, ip("127.0.0.1"), 32).unwrap().build()
 }
 
 fn table() -> TableResolver {

@@ -5,6 +5,7 @@ mod seal;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use compliance_core::class::Internal;
 use compliance_core::clock::{Clock, SystemClock};
@@ -20,6 +21,7 @@ use super::{
     EndpointId, EndpointRecord, EndpointState, Instruction, Outbox, OutboxError, OutboxErrorKind, Replay,
 };
 use crate::endpoint::{EndpointError, EndpointPolicy, EndpointReason, WebhookEndpoint};
+use crate::handshake::OwnedEndpoint;
 use crate::schedule::Rate;
 use crate::sign::{SenderKey, Signer};
 
@@ -62,6 +64,7 @@ pub struct EndpointBook {
     random: Arc<dyn SecureRandom>,
     sink: Option<Arc<dyn Sink>>,
     actor: Actor,
+    demands_ownership: bool,
 }
 
 impl fmt::Debug for EndpointBook {
@@ -86,13 +89,23 @@ impl EndpointBook {
     #[must_use]
     pub fn new(policy: EndpointPolicy, keys: Arc<dyn KeyStore>) -> Self {
         let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
-        Self { policy, keys, clock, random, sink: None, actor: Actor::System }
+        Self { policy, keys, clock, random, sink: None, actor: Actor::System, demands_ownership: false }
     }
 
     /// Records what happens to endpoints, before it happens; what the sink does not take does not happen.
     #[must_use]
     pub fn with_sink(mut self, sink: Arc<dyn Sink>) -> Self {
         self.sink = Some(sink);
+        self
+    }
+
+    /// Takes only endpoints whose receiver has answered a challenge: [`register_owned`](Self::register_owned) and
+    /// [`move_to_owned`](Self::move_to_owned) remain, and what nobody has shown to be theirs gets nothing.
+    ///
+    /// Not so unless told, since a receiver has to be built to answer. Endpoints registered before stay.
+    #[must_use]
+    pub fn demanding_ownership(mut self) -> Self {
+        self.demands_ownership = true;
         self
     }
 
@@ -117,6 +130,9 @@ impl EndpointBook {
         self
     }
 
+    /// How long an answer to a challenge counts: an hour. Whoever has the name by then may be somebody else.
+    pub const OWNERSHIP_LIFETIME: Duration = Duration::from_secs(3600);
+
     /// The policy.
     #[must_use]
     pub fn policy(&self) -> &EndpointPolicy {
@@ -126,8 +142,9 @@ impl EndpointBook {
     /// Stores an endpoint with its signing key. Inside an async runtime of tokio: the key store may block.
     ///
     /// # Errors
-    /// [`EndpointBookError`]: the code of the policy's refusal when this book's policy does not accept the
-    /// endpoint, `endpoint_book.seal` when the key cannot be sealed, the store's code when it fails.
+    /// [`EndpointBookError`]: `endpoint_book.not_owned` when this book [demands](Self::demanding_ownership) a proof, the
+    /// code of the policy's refusal when this book's policy does not accept the endpoint, `endpoint_book.seal` when the key
+    /// cannot be sealed, the store's code when it fails.
     pub async fn register(
         &self,
         outbox: &impl Outbox,
@@ -135,11 +152,47 @@ impl EndpointBook {
         endpoint: &WebhookEndpoint,
         key: impl Into<SenderKey>,
     ) -> Result<EndpointId, EndpointBookError> {
+        self.may_be_unproven()?;
+        self.store(outbox, tenant, endpoint, key.into()).await
+    }
+
+    /// Stores an endpoint whose receiver has answered a challenge under `key` in the last
+    /// [hour](Self::OWNERSHIP_LIFETIME). One answer is for one registration.
+    ///
+    /// # Errors
+    /// As [`register`](Self::register); `endpoint_book.not_owned` when the answer is older, or not of the past.
+    pub async fn register_owned(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        owned: OwnedEndpoint,
+        key: impl Into<SenderKey>,
+    ) -> Result<EndpointId, EndpointBookError> {
+        self.store(outbox, tenant, self.proven(&owned)?, key.into()).await
+    }
+
+    fn may_be_unproven(&self) -> Result<(), EndpointBookError> {
+        if self.demands_ownership { Err(EndpointBookErrorKind::NotOwned.into()) } else { Ok(()) }
+    }
+
+    fn proven<'o>(&self, owned: &'o OwnedEndpoint) -> Result<&'o WebhookEndpoint, EndpointBookError> {
+        let (now, answered) = (self.clock.now(), owned.answered());
+        let counts = answered <= now && now.saturating_since(answered) <= Self::OWNERSHIP_LIFETIME;
+        if counts { Ok(owned.endpoint()) } else { Err(EndpointBookErrorKind::NotOwned.into()) }
+    }
+
+    async fn store(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        endpoint: &WebhookEndpoint,
+        key: SenderKey,
+    ) -> Result<EndpointId, EndpointBookError> {
         self.policy.check_at(endpoint.as_str(), self.clock.now())?;
         let id = EndpointId::generate(&self.random)
             .map_err(|_| EndpointBookErrorKind::Outbox(OutboxErrorKind::Random))?;
         let record = EndpointRecord {
-            sealed_keys: self.seal(tenant, &id, &[&key.into()]).await?,
+            sealed_keys: self.seal(tenant, &id, &[&key]).await?,
             id: id.clone(),
             tenant: tenant.clone(),
             url: endpoint.as_str().into(),
@@ -161,6 +214,31 @@ impl EndpointBook {
     /// As [`register`](Self::register); `outbox.endpoint_unknown` when there is no such endpoint of the tenant,
     /// or it was changed at the same time.
     pub async fn move_to(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+        endpoint: &WebhookEndpoint,
+    ) -> Result<(), EndpointBookError> {
+        self.may_be_unproven()?;
+        self.change_url(outbox, tenant, id, endpoint).await
+    }
+
+    /// Changes the URL to one whose receiver has answered a challenge. See [`move_to`](Self::move_to).
+    ///
+    /// # Errors
+    /// As [`register_owned`](Self::register_owned) and [`move_to`](Self::move_to).
+    pub async fn move_to_owned(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+        owned: OwnedEndpoint,
+    ) -> Result<(), EndpointBookError> {
+        self.change_url(outbox, tenant, id, self.proven(&owned)?).await
+    }
+
+    async fn change_url(
         &self,
         outbox: &impl Outbox,
         tenant: &TenantId,
@@ -342,6 +420,9 @@ pub enum EndpointBookErrorKind {
     /// The key store does not answer.
     #[error("the key store is not available")]
     KeyStoreUnavailable,
+    /// Nobody has shown that it is theirs.
+    #[error("the endpoint has answered no challenge in the last hour")]
+    NotOwned,
     /// The outbox failed.
     #[error("outbox: {0}")]
     Outbox(OutboxErrorKind),
@@ -366,7 +447,7 @@ impl EndpointBookError {
         self.kind
     }
 
-    /// The stable code: `endpoint.…`, `outbox.…`, `endpoint_book.key_store_unavailable`,
+    /// The stable code: `endpoint.…`, `outbox.…`, `endpoint_book.key_store_unavailable`, `endpoint_book.not_owned`,
     /// `endpoint_book.payload_length`, `endpoint_book.seal` or `endpoint_book.unrecorded`.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -383,6 +464,7 @@ impl EndpointBookError {
         match self.kind {
             EndpointBookErrorKind::Endpoint(reason) => reason.code(),
             EndpointBookErrorKind::KeyStoreUnavailable => reason_code!("endpoint_book.key_store_unavailable"),
+            EndpointBookErrorKind::NotOwned => reason_code!("endpoint_book.not_owned"),
             EndpointBookErrorKind::Outbox(_) => reason_code!("endpoint_book.outbox"),
             EndpointBookErrorKind::PayloadLength { .. } => reason_code!("endpoint_book.payload_length"),
             EndpointBookErrorKind::Seal => reason_code!("endpoint_book.seal"),

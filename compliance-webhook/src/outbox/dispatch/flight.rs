@@ -13,13 +13,13 @@ use tokio::time::Instant;
 use super::courier::{Errand, Returned};
 use super::judge::{Ended, damaged_event, dead_event, disabled_event};
 use super::lane::Door;
-use super::run::{Attempted, Done, Flight, Recorded, Run, Then};
+use super::run::{Attempted, Done, Flight, Opened, Recorded, Run, Then};
 use super::telemetry;
 use crate::deliver::Deliver;
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
-    Damaged, EndpointBookError, EndpointId, EndpointNote, EndpointRecord, Leased, Lesson, Outbox,
-    OutboxError, OutboxErrorKind, Settlement, Verdict,
+    Damaged, EndpointBookError, EndpointId, EndpointNote, Leased, Lesson, Outbox, OutboxError,
+    OutboxErrorKind, Settlement, Verdict,
 };
 use crate::schedule::{HostSlot, host_key};
 
@@ -163,7 +163,7 @@ where
                 Err(error) => return Done::Opened(None, Err(error.into())),
             };
             let opened = dispatcher.book.open(&record).await;
-            Done::Opened(Some(record.revision()), opened.map(|open| (open, record)))
+            Done::Opened(Some(record.revision()), opened.map(|open| Box::new((open, record))))
         });
         self.flights.insert(task.id(), Flight::Opening(endpoint));
     }
@@ -239,12 +239,7 @@ where
         }
     }
 
-    fn opened(
-        &mut self,
-        endpoint: &EndpointId,
-        revision: Option<i64>,
-        opened: Result<(OpenEndpoint, EndpointRecord), EndpointBookError>,
-    ) {
+    fn opened(&mut self, endpoint: &EndpointId, revision: Option<i64>, opened: Opened) {
         let now = self.now();
         let Some(lane) = self.lanes.get(endpoint) else { return };
         if revision.is_some_and(|revision| revision < lane.revision) {
@@ -253,7 +248,8 @@ where
             return self.queue_turn(endpoint);
         }
         match opened {
-            Ok((open, record)) => {
+            Ok(opened) => {
+                let (open, record) = *opened;
                 lane.renew(record.revision());
                 lane.failing_since = record.failing_since();
                 lane.keep_to(record.rate().into_iter().chain(self.dispatcher.limits.rate).min());

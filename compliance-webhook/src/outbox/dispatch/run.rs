@@ -88,9 +88,12 @@ pub(super) enum Done {
     /// A courier was let go.
     Dismissed,
     /// With the revision that was opened, if it came to that.
-    Opened(Option<i64>, Result<(OpenEndpoint, EndpointRecord), EndpointBookError>),
+    Opened(Option<i64>, Opened),
     Recorded(Recorded),
 }
+
+/// An endpoint, or why it cannot be used.
+pub(super) type Opened = Result<Box<(OpenEndpoint, EndpointRecord)>, EndpointBookError>;
 
 /// What a task is about.
 pub(super) enum Flight {
