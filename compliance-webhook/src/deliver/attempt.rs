@@ -146,6 +146,9 @@ impl ContentType {
     /// [`ContentTypeError`] when it is empty, longer than [`MAX_LEN`](Self::MAX_LEN) bytes, has no `/` or has a
     /// character no header may carry.
     pub fn parse(text: &str) -> Result<Self, ContentTypeError> {
+        if text == Self::JSON.as_str() {
+            return Ok(Self::JSON);
+        }
         let shape = text.len() <= Self::MAX_LEN
             && text.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty())
             && text

@@ -11,7 +11,7 @@ use compliance_core::event::{Recorder, Sink};
 use compliance_core::random::SecureRandom;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::request::Builder;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use subtle::ConstantTimeEq as _;
@@ -502,29 +502,37 @@ impl<R: Resolve> Inner<R> {
         let now = self.dialer.clock().now();
         let signed = attempt.signer().sign(attempt.id(), now, attempt.payload());
         let signed = signed.map_err(|_| DeliverReason::Request)?;
-        let mut request = self
-            .address(Request::post(target(endpoint, http2)), endpoint, http2)
-            .header(CONTENT_TYPE, attempt.content_type().as_str());
-        for (name, value) in signed.pairs() {
-            request = request.header(name, value);
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|_| DeliverReason::Request);
+        // Into a map of that size at once: a builder moves all it has with each header.
+        let mut headers = HeaderMap::with_capacity(8);
+        if !http2 {
+            headers.insert(HOST, value(endpoint.authority())?);
+        }
+        headers.insert(USER_AGENT, self.user_agent.clone());
+        headers.insert(CONTENT_TYPE, value(attempt.content_type().as_str())?);
+        for (name, text) in signed.pairs() {
+            headers.insert(HeaderName::from_static(name), value(text)?);
         }
         if let Some(handshake) = &self.handshake {
-            request = request.header("webhook-request-origin", handshake.origin());
+            headers.insert("webhook-request-origin", value(handshake.origin())?);
         }
         #[cfg(feature = "cloud-events")]
-        for (name, value) in attempt.binary_event().into_iter().flat_map(|event| event.headers()) {
-            request = request.header(name, value);
+        for (name, text) in attempt.binary_event().into_iter().flat_map(|event| event.headers()) {
+            headers.append(header_name(name)?, value(text)?);
         }
         #[cfg(feature = "http-signatures")]
         if let Some(signer) = attempt.http_signer() {
             let (id, content_type) = (attempt.id(), attempt.content_type());
             let signed = signer.sign(endpoint, id, content_type, now, attempt.payload());
-            for (name, value) in signed.map_err(|_| DeliverReason::Request)?.pairs() {
-                request = request.header(name, value);
+            for (name, text) in signed.map_err(|_| DeliverReason::Request)?.pairs() {
+                headers.append(header_name(name)?, value(text)?);
             }
         }
         let body = Full::new(Bytes::copy_from_slice(attempt.payload()));
-        request.body(body).map_err(|_| DeliverReason::Request)
+        let request = Request::post(target(endpoint, http2)).body(body);
+        let mut request = request.map_err(|_| DeliverReason::Request)?;
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 
     async fn read(
@@ -562,6 +570,11 @@ impl<R: Resolve> Inner<R> {
 /// HTTP/2 has scheme and authority in it, HTTP/1.1 its path and query only.
 fn target(endpoint: &WebhookEndpoint, http2: bool) -> &str {
     if http2 { endpoint.as_str() } else { endpoint.path_and_query() }
+}
+
+#[cfg(any(feature = "cloud-events", feature = "http-signatures"))]
+fn header_name(name: &str) -> Result<HeaderName, DeliverReason> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|_| DeliverReason::Request)
 }
 
 /// Why an exchange brought no answer.

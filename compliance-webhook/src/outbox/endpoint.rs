@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,7 +26,7 @@ use crate::schedule::Rate;
 /// # Ok::<(), compliance_core::random::RandomError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EndpointId(Box<str>);
+pub struct EndpointId(Arc<str>);
 
 impl EndpointId {
     /// The longest id, in bytes.
