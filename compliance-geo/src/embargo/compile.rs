@@ -44,8 +44,36 @@ pub(super) struct Compiled {
     countries: Vec<Option<CountryCode>>,
     // Servable answers hold from the first to before the second.
     fresh: (Timestamp, Timestamp),
-    // In order, and apart from each other.
-    windows: Vec<Window>,
+    windows: Windows,
+}
+
+/// In order, and apart from each other.
+struct Windows {
+    // Nearly always the only one, so not behind a pointer.
+    first: Window,
+    // While a programme that begins or ends later is known.
+    later: Vec<Window>,
+}
+
+impl Windows {
+    fn new(windows: impl IntoIterator<Item = Window>) -> Self {
+        let mut windows = windows.into_iter();
+        Self { first: windows.next().unwrap_or(Window::NONE), later: windows.collect() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Window> {
+        std::iter::once(&self.first).chain(&self.later)
+    }
+
+    #[inline]
+    fn at(&self, second: i64) -> Option<&Window> {
+        if self.first.holds(second) { Some(&self.first) } else { self.later_at(second) }
+    }
+
+    #[cold]
+    fn later_at(&self, second: i64) -> Option<&Window> {
+        self.later.iter().find(|window| window.holds(second))
+    }
 }
 
 /// A time for which everything that depends on time is settled already: within one span, while the data is fresh, up to
@@ -61,6 +89,15 @@ struct Window {
 }
 
 impl Window {
+    /// At no time.
+    const NONE: Self =
+        Self { from: 0, until: 0, groups: [VerdictClass::Review; 1 << Code::BITS], classes: Vec::new() };
+
+    #[inline]
+    fn holds(&self, second: i64) -> bool {
+        self.from <= second && second < self.until
+    }
+
     #[inline]
     fn of_code(&self, code: Code) -> VerdictClass {
         self.groups.get(usize::from(code)).copied().unwrap_or(VerdictClass::Review)
@@ -172,14 +209,14 @@ impl Compiled {
             table,
             map,
             countries,
-            windows: Vec::new(),
+            windows: Windows::new(None),
         };
-        compiled.windows = compiled.windows(&groups);
+        compiled.windows = Windows::new(compiled.settled_windows(&groups));
         Ok(compiled)
     }
 
     /// `groups` are values of which each stands for its group, by code.
-    fn windows(&self, groups: &[u16]) -> Vec<Window> {
+    fn settled_windows(&self, groups: &[u16]) -> Vec<Window> {
         let (fresh_from, fresh_until) = self.fresh;
         let accepted = self.unknown_regions.as_ref().map(RiskAcceptance::expires);
         let changes = self.spans.iter().map(|span| span.from).chain(accepted);
@@ -257,8 +294,7 @@ impl Compiled {
     #[inline]
     pub(super) fn class(&self, ip: IpAddr, now: Timestamp) -> VerdictClass {
         let second = now.as_unix_seconds();
-        // There is more than one only while a programme that begins or ends later is known.
-        let window = self.windows.iter().find(|window| window.from <= second && second < window.until);
+        let window = self.windows.at(second);
         // The address is taken apart at once and put together again for the long way only: kept whole it would be
         // copied to the stack and read back across the copy's seam, which costs more than all the rest.
         match ip {
@@ -425,7 +461,7 @@ impl Compiled {
         let tables = self.databases.iter().map(Database::table_bytes);
         let combined = self.combined.as_ref().map_or(0, |combined| combined.bytes());
         let spans = self.spans.iter().map(|span| size_of_val(span.reasons.as_slice()));
-        let windows = self.windows.iter();
+        let windows = self.windows.all();
         let windows =
             windows.map(|window| size_of_val(window).saturating_add(size_of_val(window.classes.as_slice())));
         let countries = size_of_val(self.countries.as_slice());
@@ -611,7 +647,7 @@ mod tests {
         let accepted = RiskAcceptance::new("ops", "text only", at("2026-12-01T00:00:00.5Z")).unwrap();
         let embargo = Embargo::builder().policy(Policy::Us).programmes(list);
         let embargo = embargo.dangerous(accepted).serve_unknown_regions().build().unwrap();
-        let windows = &embargo.compiled.windows;
+        let windows: Vec<&Window> = embargo.compiled.windows.all().collect();
         let (fresh_from, fresh_until) = embargo.compiled.fresh;
         let begins: Vec<i64> = windows.iter().map(|window| window.from).collect();
         let starts =
