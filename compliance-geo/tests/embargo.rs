@@ -16,8 +16,7 @@ use compliance_core::snapshot::Staleness;
 use compliance_geo::client_ip::EdgeCountry;
 use compliance_geo::database::{Database, Quorum};
 use compliance_geo::embargo::{
-    Authority, Chosen, Effect, Embargo, EmbargoBuilder, EmbargoReason, Extent, Policy, ProgrammeList,
-    Verdict, VerdictClass,
+    Authority, Effect, Embargo, EmbargoReason, Extent, Policy, ProgrammeList, Verdict, VerdictClass,
 };
 use proptest::prelude::*;
 
@@ -337,47 +336,6 @@ fn reasons_come_strictest_first() {
     let Verdict::Review(place) = US.screen(ip(UKRAINE), at("2030-01-01T00:00:00Z")) else { panic!() };
     let codes: Vec<&str> = place.reasons().map(|reason| reason.code().as_str()).collect();
     assert_eq!(codes, ["embargo.region_unknown", "embargo.stale"]);
-}
-
-#[test]
-fn own_lists_override_by_id_and_say_so() {
-    let own = r#"
-        version = "2026-10-01"
-        [[programme]]
-        id = "ear.syria"
-        authority = "bis"
-        title = "EAR: Syria, as our counsel reads it"
-        legal_basis = "15 CFR 746.1"
-        kind = "export"
-        effect = "embargo"
-        effective_from = "2004-05-14"
-        scope = [{ country = "SY" }]
-    "#;
-    let (list, overridden) = ProgrammeList::embedded().unwrap().with(ProgrammeList::parse(own).unwrap());
-    assert_eq!(overridden, ["ear.syria".into()]);
-    let embargo = Embargo::builder().policy(Policy::Us).programmes(list).build().unwrap();
-    check_at(&embargo, SYRIA, NOW, VerdictClass::Embargoed, "embargo.country");
-    assert_eq!(embargo.snapshots().count(), 3);
-}
-
-#[test]
-fn a_check_that_would_let_everybody_pass_is_not_built() {
-    let only_own = "version = \"2026-01-01\"\n[[programme]]\nid = \"eu.x\"\nauthority = \"eu\"\ntitle = \"t\"\nlegal_basis = \"l\"\nkind = \"export\"\n\
-                    effect = \"review\"\neffective_from = \"2026-01-01\"\nscope = [{ country = \"FR\" }]";
-    let list = ProgrammeList::parse(only_own).unwrap();
-    let refused = |builder: EmbargoBuilder<Chosen>| builder.build().unwrap_err().code();
-    let us = || Embargo::builder().policy(Policy::Us);
-    assert_eq!(refused(us().programmes(list.clone())), "embargo.no_programmes");
-    // One policy's programmes do not stand in for another's.
-    assert_eq!(refused(us().policy(Policy::Eu).programmes(list)), "embargo.no_programmes");
-    // Nor do the operator's own.
-    let own = only_own.replace("\"eu", "\"own");
-    let own = || ProgrammeList::parse(&own).unwrap();
-    assert_eq!(refused(us().programmes(own())), "embargo.no_programmes");
-    let (both, _) = ProgrammeList::embedded().unwrap().with(own());
-    let embargo = us().programmes(both).build().unwrap();
-    assert_eq!(embargo.class(ip(IRAN), at(NOW)), VerdictClass::Embargoed);
-    assert_eq!("gb".parse::<Policy>().unwrap_err().code(), "embargo.unknown_policy");
 }
 
 #[test]

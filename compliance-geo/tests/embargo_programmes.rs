@@ -1,6 +1,8 @@
 //! Lists of programmes: the embedded one, and what is said of those that are not well-formed.
 
-use compliance_geo::embargo::{Effect, ProgrammeList};
+use compliance_geo::embargo::{Chosen, Effect, Embargo, EmbargoBuilder, Policy, ProgrammeList, VerdictClass};
+
+const NOW: &str = "2026-07-01T00:00:00Z";
 
 #[test]
 fn embedded_programmes_are_well_formed() {
@@ -93,4 +95,46 @@ fn errors_of_a_list_name_line_programme_and_field() {
     // Values may be long; what is said of them is not.
     let long = good.replace("kind = \"export\"", &format!("kind = \"{}\"", "x".repeat(10_000)));
     assert!(ProgrammeList::parse(&long).unwrap_err().to_string().len() < 300);
+}
+
+#[test]
+fn own_lists_override_by_id_and_say_so() {
+    let own = r#"
+        version = "2026-10-01"
+        [[programme]]
+        id = "ear.syria"
+        authority = "bis"
+        title = "EAR: Syria, as our counsel reads it"
+        legal_basis = "15 CFR 746.1"
+        kind = "export"
+        effect = "embargo"
+        effective_from = "2004-05-14"
+        scope = [{ country = "SY" }]
+    "#;
+    let (list, overridden) = ProgrammeList::embedded().unwrap().with(ProgrammeList::parse(own).unwrap());
+    assert_eq!(overridden, ["ear.syria".into()]);
+    let embargo = Embargo::builder().policy(Policy::Us).programmes(list).build().unwrap();
+    let verdict = embargo.screen("5.0.0.1".parse().unwrap(), NOW.parse().unwrap());
+    assert_eq!((verdict.class(), verdict.code().as_str()), (VerdictClass::Embargoed, "embargo.country"));
+    assert_eq!(embargo.snapshots().count(), 3);
+}
+
+#[test]
+fn a_check_that_would_let_everybody_pass_is_not_built() {
+    let only_own = "version = \"2026-01-01\"\n[[programme]]\nid = \"eu.x\"\nauthority = \"eu\"\ntitle = \"t\"\nlegal_basis = \"l\"\nkind = \"export\"\n\
+                    effect = \"review\"\neffective_from = \"2026-01-01\"\nscope = [{ country = \"FR\" }]";
+    let list = ProgrammeList::parse(only_own).unwrap();
+    let refused = |builder: EmbargoBuilder<Chosen>| builder.build().unwrap_err().code();
+    let us = || Embargo::builder().policy(Policy::Us);
+    assert_eq!(refused(us().programmes(list.clone())), "embargo.no_programmes");
+    // One policy's programmes do not stand in for another's.
+    assert_eq!(refused(us().policy(Policy::Eu).programmes(list)), "embargo.no_programmes");
+    // Nor do the operator's own.
+    let own = only_own.replace("\"eu", "\"own");
+    let own = || ProgrammeList::parse(&own).unwrap();
+    assert_eq!(refused(us().programmes(own())), "embargo.no_programmes");
+    let (both, _) = ProgrammeList::embedded().unwrap().with(own());
+    let embargo = us().programmes(both).build().unwrap();
+    assert_eq!(embargo.class("5.22.4.4".parse().unwrap(), NOW.parse().unwrap()), VerdictClass::Embargoed);
+    assert_eq!("gb".parse::<Policy>().unwrap_err().code(), "embargo.unknown_policy");
 }
