@@ -4,8 +4,11 @@
 //! request's extensions as a [`Correlation`] and answers with the id in `x-request-id`. What the caller sends as
 //! `x-request-id` is not looked at: a caller who chooses the id can mix their actions into somebody else's trail.
 //!
-//! The service inside runs in a `tracing` span `request` with the fields `correlation_id` and `traceparent`, so every span and
-//! event inside has the id. Audit events take it from the request's extensions: `EventBuilder::correlation`.
+//! The service inside is called, polled and dropped in a `tracing` span `request` with the fields `correlation_id` and
+//! `traceparent`, so every span and event of its has the id, that of a request which was cancelled included. The span is of
+//! level `ERROR`: a filter that lets any event pass lets its id pass. Two things happen outside: an answer's body that is
+//! polled later, and tasks that the service spawns (`tracing::Instrument` takes the span along). Audit events take the id
+//! from the request's extensions: `EventBuilder::correlation`.
 //!
 //! ```
 //! use compliance_core::random::SystemRandom;
@@ -117,12 +120,12 @@ where
         let Ok(id) = CorrelationId::generate(&self.random) else { return CorrelationFuture { state: None } };
         let correlation = Correlation::new(id, parent(request.headers()));
         request.extensions_mut().insert(correlation);
-        let span = tracing::info_span!("request", correlation_id = %id, traceparent = tracing::field::Empty);
+        let span = tracing::error_span!("request", correlation_id = %id, traceparent = tracing::field::Empty);
         if let Some(parent) = correlation.parent() {
             span.record("traceparent", tracing::field::display(parent));
         }
         let future = span.in_scope(|| Box::pin(self.inner.call(request)));
-        CorrelationFuture { state: Some(Traced { future, id, span }) }
+        CorrelationFuture { state: Some(Traced { future: Some(future), id, span }) }
     }
 }
 
@@ -140,9 +143,17 @@ pub struct CorrelationFuture<F> {
 
 /// A future on its way, its id and its span.
 struct Traced<F> {
-    future: Pin<Box<F>>,
+    /// There until it is dropped.
+    future: Option<Pin<Box<F>>>,
     id: CorrelationId,
     span: Span,
+}
+
+impl<F> Drop for Traced<F> {
+    fn drop(&mut self) {
+        // What a cancelled request logs on its way out has its id as well.
+        self.span.in_scope(|| drop(self.future.take()));
+    }
 }
 
 impl<F> fmt::Debug for CorrelationFuture<F> {
@@ -159,7 +170,7 @@ where
     type Output = Result<Response<Answer>, E>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(Traced { future, id, span }) = &mut self.state else {
+        let Some(Traced { future: Some(future), id, span }) = &mut self.state else {
             let mut refused = Response::new(Answer::default());
             *refused.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             return Poll::Ready(Ok(refused));

@@ -7,8 +7,11 @@ mod blocking;
 #[cfg(feature = "tower")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "tower")))]
 pub mod correlation;
-#[cfg(any(feature = "postgres", feature = "sqlite", feature = "tower"))]
-#[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite", feature = "tower"))))]
+#[cfg(any(feature = "opentelemetry", feature = "postgres", feature = "sqlite", feature = "tower"))]
+#[cfg_attr(
+    compliance_docsrs,
+    doc(cfg(any(feature = "opentelemetry", feature = "postgres", feature = "sqlite", feature = "tower")))
+)]
 pub mod integrations;
 #[cfg(feature = "key-store")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "key-store")))]

@@ -1,5 +1,8 @@
-//! The trail in a service: what calls of its API, and changes of its tables, become in it.
+//! Frameworks: what calls of an API and changes of tables become in the trail, and what leaves with a trace.
 
+#[cfg(feature = "opentelemetry")]
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "opentelemetry")))]
+pub mod opentelemetry;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 #[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite"))))]
 pub mod sqlx;

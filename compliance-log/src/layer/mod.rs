@@ -29,13 +29,16 @@
 //! |---|---|
 //! | text, `Display`, `Debug`, the message | the redacted text, control characters and line breaks escaped |
 //! | an error | an error of ours with the same chain of redacted texts; its own type is gone |
-//! | numbers and booleans | themselves, unless the field's name makes them a hit: `ssn = 219099999_u64` |
+//! | numbers and booleans | themselves, unless they are a hit: `ssn = 219099999_u64` by its name, a card's number by its check |
 //! | bytes | themselves if they are clean UTF-8; redacted text if they hold a hit; `[DROPPED]` if they are no text |
 //! | names of fields, spans and targets | themselves: they are literals of the program |
 //!
 //! # Security
 //! What does not pass through `tracing` is not seen: `println!`, the default panic hook (install
-//! [`install_panic_hook`]), a crash dump. Filters on field values see the redacted values as well.
+//! [`install_panic_hook`]), a crash dump; the names of threads, which some layers print; what is set on an exporter's own
+//! span or scope (`OpenTelemetrySpanExt`: see `integrations::opentelemetry`; `sentry::configure_scope`). Bytes that a value's
+//! `Debug` prints as a list of numbers, as `Vec<u8>` does, are numbers to us too. Who finds a layer inside by downcasting can
+//! hand it values of their own. Filters on field values see the redacted values as well.
 
 mod panic;
 mod values;
