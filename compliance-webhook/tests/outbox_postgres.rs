@@ -8,16 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use compliance_core::class::DataClass;
 use compliance_core::clock::{Clock, ManualClock, SystemClock};
+use compliance_core::finding::Enforcement;
 use compliance_core::id::TenantId;
+use compliance_core::purpose;
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::MemorySink;
 use compliance_webhook::deliver::{Answer, Attempt, Deliver, Outcome};
 use compliance_webhook::outbox::postgres::{CALL_TIMEOUT, OutboxOptions, enqueue_statement, migrations};
 use compliance_webhook::outbox::{
-    Dispatcher, EndpointBook, EndpointId, EndpointNote, Leased, Lesson, NewMessage, Outbox, PostgresOutbox,
-    Round, Settlement, TablePrefix, Verdict, Want, Worker,
+    DataClasses, Disclosure, Dispatcher, EndpointBook, EndpointId, EndpointNote, Leased, Lesson, NewMessage,
+    Outbox, PostgresOutbox, Round, Settlement, TablePrefix, Verdict, Want, Worker,
 };
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey};
 use sqlx::postgres::PgPoolOptions;
@@ -145,7 +148,7 @@ async fn one_key_is_one_message_also_for_two_transactions_at_once() {
 async fn the_published_statement_enqueues() {
     let Some(house) = House::new("statement").await else { return };
     let enqueue = |id: &'static str, tenant: &'static str| {
-        sqlx::query(AssertSqlSafe(enqueue_statement(TablePrefix::default())))
+        sqlx::query(AssertSqlSafe(enqueue_statement(TablePrefix::default(), Enforcement::Enforce)))
             .bind(id)
             .bind(house.to.as_str().to_owned())
             .bind(tenant)
@@ -166,6 +169,25 @@ async fn the_published_statement_enqueues() {
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].id.as_str(), "msg_1");
     assert!(enqueue("no id", "acme").await.is_err(), "what nobody could read is not taken");
+}
+
+#[tokio::test]
+async fn report_only_what_no_instruction_covers_is_taken_and_told_apart() {
+    let Some(house) = House::new("report_only").await else { return };
+    let trial = OutboxOptions::default().with_clock(house.clock.clone()).without_server_time();
+    let trial = trial.with_enforcement(Enforcement::ReportOnly);
+    let trial = PostgresOutbox::open(&house.pool, trial).await.unwrap();
+    let personal = house.message().with_classes(&[DataClass::Personal], purpose!("crm.sync")).unwrap();
+    assert_eq!(house.outbox.enqueue(&personal).await.unwrap_err().code(), "outbox.not_instructed");
+    let keyed = personal.with_idempotency_key("once").unwrap();
+    let id = trial.enqueue(&keyed).await.unwrap();
+    assert_eq!(trial.enqueue(&keyed).await.unwrap(), id);
+    let worker = trial.join("trial", LEASE).await.unwrap();
+    let leased = trial.round(&worker, &house.want(10)).await.unwrap().leased;
+    let classes = DataClasses::of(&[DataClass::Personal]);
+    assert_eq!(leased[0].disclosure, Disclosure::ReportOnly { classes });
+    trial.leave(&worker).await.unwrap();
+    assert_eq!(house.claim("enforces", 10).await[0].disclosure, Disclosure::Refused);
 }
 
 #[tokio::test]

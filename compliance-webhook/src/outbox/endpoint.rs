@@ -7,6 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use compliance_core::clock::Timestamp;
+use compliance_core::finding::Enforcement;
 use compliance_core::id::TenantId;
 use compliance_core::random::{RandomError, SecureRandom};
 
@@ -170,9 +171,13 @@ impl EndpointRecord {
     }
 
     /// Whether the message may be enqueued.
-    pub(super) fn check_instruction(&self, message: &NewMessage) -> Result<(), OutboxError> {
-        match Disclosure::under(self.instruction(), message.classes(), message.purpose()) {
-            Disclosure::Free | Disclosure::Instructed => Ok(()),
+    pub(super) fn check_instruction(
+        &self,
+        message: &NewMessage,
+        enforcement: Enforcement,
+    ) -> Result<(), OutboxError> {
+        match Disclosure::under(self.instruction(), message.classes(), message.purpose(), enforcement) {
+            Disclosure::Free | Disclosure::Instructed | Disclosure::ReportOnly { .. } => Ok(()),
             Disclosure::Refused => Err(OutboxErrorKind::NotInstructed.into()),
         }
     }

@@ -80,7 +80,7 @@ use crate::sign::MessageId;
 ///    switched off with `outbox.corrupt`.
 /// 7. Of messages of one endpoint with one ordering key, only the first that is not settled is claimed.
 /// 8. A message with classes is taken only under an instruction of its endpoint that covers them, and comes out of a
-///    claim with what the endpoint's instruction then says.
+///    claim with what the endpoint's instruction then says. A report-only store takes it without one, and says so.
 /// 9. Nothing here calls out, and no transaction stays open between two calls.
 pub trait Outbox: Send + Sync + fmt::Debug {
     /// Stores an endpoint, or a change of one: `revision` must be one more than what is stored, 1 for a new

@@ -6,6 +6,7 @@ use std::time::Duration;
 use compliance_core::class::Purpose;
 use compliance_core::clock::Timestamp;
 use compliance_core::country::CountryCode;
+use compliance_core::finding::Enforcement;
 use compliance_core::id::{ActorId, TenantId};
 
 use super::{
@@ -87,16 +88,32 @@ pub(super) struct Claimed {
     pub(super) disclosure: Disclosure,
 }
 
-/// [`Disclosure`] of message `m` to endpoint `e` as a number, for [`disclosure`].
+/// [`Disclosure`] of message `m` to endpoint `e` as a number, for [`disclosure`]: 8 and the classes that no instruction
+/// covers.
 pub(super) const DISCLOSURE: &str = "CASE WHEN coalesce(m.classes, 0) = 0 THEN 0 \
-     WHEN e.classes & m.classes = m.classes AND e.purpose = m.purpose THEN 1 ELSE 2 END";
+     WHEN e.classes & m.classes = m.classes AND e.purpose = m.purpose THEN 1 ELSE 8 | m.classes END";
 
 /// Anything else that may stand there lets nothing out.
-pub(super) fn disclosure(number: i64) -> Disclosure {
+pub(super) fn disclosure(number: i64, enforcement: Enforcement) -> Disclosure {
     match number {
         0 => Disclosure::Free,
         1 => Disclosure::Instructed,
-        _ => Disclosure::Refused,
+        _ => {
+            let classes = number.checked_sub(8).and_then(|bits| u8::try_from(bits).ok());
+            let classes = classes.and_then(DataClasses::from_bits).filter(|classes| !classes.is_none());
+            classes.map_or(Disclosure::Refused, |classes| Disclosure::uncovered(classes, enforcement))
+        }
+    }
+}
+
+/// Whether an endpoint's instruction covers the classes in parameter 9 for the purpose in parameter 10. `sign` is what
+/// the database's parameters begin with.
+pub(super) fn instructed(enforcement: Enforcement, sign: char) -> String {
+    match enforcement {
+        Enforcement::Enforce => {
+            format!("(CAST({sign}9 AS BIGINT) = 0 OR (classes & {sign}9 = {sign}9 AND purpose = {sign}10))")
+        }
+        Enforcement::ReportOnly => format!("CAST({sign}9 AS BIGINT) BETWEEN 0 AND 7"),
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use compliance_core::class::Internal;
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{Actor, Event, EventError, EventKind};
-use compliance_core::finding::{Outcome as Ending, ReasonCode};
+use compliance_core::finding::{Enforcement, Finding, Outcome as Ending, PolicyVersion, ReasonCode};
 use compliance_core::id::TenantId;
 use compliance_core::reason_code;
 
 use crate::deliver::Outcome;
-use crate::outbox::{Damaged, EndpointBookError, EndpointId, Leased, Verdict};
+use crate::outbox::{Damaged, DataClasses, EndpointBookError, EndpointId, Leased, Verdict};
 use crate::schedule::{RetryAfter, StatusAction};
 
 use super::Dispatcher;
@@ -130,6 +130,27 @@ pub(super) fn dead_event(
         event = event.field("status", Internal(status));
     }
     event.build()
+}
+
+/// No instruction covers a message's classes.
+pub(super) const NOT_INSTRUCTED: ReasonCode = reason_code!("dispatch.not_instructed");
+
+/// A message leaves that would be given up, were the outbox not report-only.
+pub(super) fn undisclosed_event(
+    tenant: &TenantId,
+    leased: &Leased,
+    classes: DataClasses,
+    now: Timestamp,
+) -> Result<Event, EventError> {
+    let policy = PolicyVersion::new("webhook-disclosure", "1");
+    let finding = Finding::refused(NOT_INSTRUCTED, NOT_INSTRUCTED, policy);
+    Event::builder(EventKind::CheckDecided, Ending::Refused, Actor::System, now)
+        .finding(&finding.with_enforcement(Enforcement::ReportOnly))
+        .tenant(tenant.clone())
+        .field("endpoint", Internal(leased.endpoint.as_str()))
+        .field("message", Internal(leased.id.as_str()))
+        .field("classes", Internal(classes.to_string()))
+        .build()
 }
 
 /// A message that cannot be read is about to be given up.

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use compliance_core::class::Purpose;
 use compliance_core::clock::{Clock, SystemClock, Timestamp};
+use compliance_core::finding::Enforcement;
 use compliance_core::random::{SecureRandom, SystemRandom};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
@@ -57,13 +58,15 @@ pub struct OutboxOptions {
     prefix: TablePrefix,
     time: Time,
     random: Arc<dyn SecureRandom>,
+    enforcement: Enforcement,
 }
 
 impl Default for OutboxOptions {
     /// Tables `webhook_…`, the server's time, the system's random source.
     fn default() -> Self {
         let time = Time { is_servers: true, clock: Arc::new(SystemClock) };
-        Self { prefix: TablePrefix::default(), time, random: Arc::new(SystemRandom) }
+        let enforcement = Enforcement::Enforce;
+        Self { prefix: TablePrefix::default(), time, random: Arc::new(SystemRandom), enforcement }
     }
 }
 
@@ -87,6 +90,15 @@ impl OutboxOptions {
     #[must_use]
     pub fn without_server_time(mut self) -> Self {
         self.time.is_servers = false;
+        self
+    }
+
+    /// Report-only for a roll-out: takes, and has sent, data that no instruction of the client covers, and has the
+    /// dispatcher record each such message. Processes that enqueue and processes that dispatch say so each for
+    /// themselves. Default: [`Enforcement::Enforce`].
+    #[must_use]
+    pub fn with_enforcement(mut self, enforcement: Enforcement) -> Self {
+        self.enforcement = enforcement;
         self
     }
 
@@ -151,6 +163,7 @@ struct Shared {
     pool: PgPool,
     time: Time,
     random: Arc<dyn SecureRandom>,
+    enforcement: Enforcement,
     enqueued: Notify,
     statements: Statements,
 }
@@ -179,7 +192,7 @@ impl PostgresOutbox {
         let prefix = options.prefix;
         let filled = |statement: &str| Arc::from(schema::fill(prefix, statement));
         let statements = Statements {
-            enqueue: schema::enqueue(prefix).into(),
+            enqueue: schema::enqueue(prefix, options.enforcement).into(),
             known: filled(
                 "SELECT m.id, (m.payload = $4 OR (m.sealed = 1 AND $6 = 1)) AND m.content_type = $5 \
                  FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
@@ -194,6 +207,7 @@ impl PostgresOutbox {
             pool: pool.clone(),
             time: options.time,
             random: options.random,
+            enforcement: options.enforcement,
             enqueued: Notify::new(),
             statements,
         };
@@ -287,7 +301,7 @@ impl PostgresOutbox {
         let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
         };
-        endpoint.check_instruction(message)?;
+        endpoint.check_instruction(message, self.shared.enforcement)?;
         let known: Option<(String, bool)> =
             sqlx::query_as(AssertSqlSafe(Arc::clone(&self.shared.statements.known)))
                 .bind(message.endpoint().as_str())
