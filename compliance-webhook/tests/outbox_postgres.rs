@@ -19,9 +19,11 @@ use compliance_core::testing::MemorySink;
 use compliance_webhook::deliver::{Answer, Attempt, Deliver, Outcome};
 use compliance_webhook::outbox::postgres::{CALL_TIMEOUT, OutboxOptions, enqueue_statement, migrations};
 use compliance_webhook::outbox::{
-    DataClasses, Disclosure, Dispatcher, EndpointBook, EndpointId, EndpointNote, Leased, Lesson, NewMessage,
-    Outbox, PostgresOutbox, Round, Settlement, TablePrefix, Verdict, Want, Worker,
+    CloudEventsMode, DataClasses, DeliveryProfile, Disclosure, Dispatcher, EndpointBook, EndpointId,
+    EndpointNote, EndpointRecord, Leased, Lesson, NewMessage, Outbox, PostgresOutbox, Round, Settlement,
+    SignatureProfile, TablePrefix, Verdict, Want, Worker,
 };
+use compliance_webhook::sign::KeyId;
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -188,6 +190,30 @@ async fn report_only_what_no_instruction_covers_is_taken_and_told_apart() {
     assert_eq!(leased[0].disclosure, Disclosure::ReportOnly { classes });
     trial.leave(&worker).await.unwrap();
     assert_eq!(house.claim("enforces", 10).await[0].disclosure, Disclosure::Refused);
+}
+
+#[tokio::test]
+async fn how_an_endpoint_is_delivered_to_is_stored_with_it() {
+    let Some(house) = House::new("profile").await else { return };
+    let stored = async || house.outbox.endpoint(&house.to).await.unwrap().unwrap();
+    assert_eq!(*stored().await.profile(), DeliveryProfile::default());
+    for events in [CloudEventsMode::Structured, CloudEventsMode::Binary, CloudEventsMode::None] {
+        let mut profile = DeliveryProfile::default();
+        profile.events = events;
+        profile.signatures = SignatureProfile::HttpSignature { key_id: KeyId::parse("billing").unwrap() };
+        let record = stored().await;
+        let next = EndpointRecord::from_stored(
+            record.id().clone(),
+            acme(),
+            record.url().into(),
+            record.sealed_keys().into(),
+            record.state().clone(),
+            record.revision() + 1,
+            None,
+        );
+        house.outbox.save_endpoint(&next.with_profile(profile.clone())).await.unwrap();
+        assert_eq!(*stored().await.profile(), profile);
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use compliance_core::finding::Enforcement;
 use compliance_core::id::TenantId;
 use compliance_core::random::{RandomError, SecureRandom};
 
-use super::{Disclosure, Instruction, NewMessage, OutboxError, OutboxErrorKind};
+use super::{DeliveryProfile, Disclosure, Instruction, NewMessage, OutboxError, OutboxErrorKind};
 use crate::schedule::Rate;
 
 /// The name of a registered endpoint: what the service keeps with its customer.
@@ -129,6 +129,7 @@ pub struct EndpointRecord {
     pub(super) failing_since: Option<Timestamp>,
     pub(super) rate: Option<Rate>,
     pub(super) instruction: Option<Instruction>,
+    pub(super) profile: DeliveryProfile,
 }
 
 impl EndpointRecord {
@@ -143,7 +144,8 @@ impl EndpointRecord {
         revision: i64,
         failing_since: Option<Timestamp>,
     ) -> Self {
-        Self { id, tenant, url, sealed_keys, state, revision, failing_since, rate: None, instruction: None }
+        let (rate, instruction, profile) = (None, None, DeliveryProfile::default());
+        Self { id, tenant, url, sealed_keys, state, revision, failing_since, rate, instruction, profile }
     }
 
     /// For implementations of [`Outbox`](super::Outbox): with the rate that was stored.
@@ -158,6 +160,12 @@ impl EndpointRecord {
         Self { instruction, ..self }
     }
 
+    /// For implementations of [`Outbox`](super::Outbox): with the profile that was stored.
+    #[must_use]
+    pub fn with_profile(self, profile: DeliveryProfile) -> Self {
+        Self { profile, ..self }
+    }
+
     /// Its name.
     #[must_use]
     pub fn id(&self) -> &EndpointId {
@@ -168,6 +176,12 @@ impl EndpointRecord {
     #[must_use]
     pub fn instruction(&self) -> Option<&Instruction> {
         self.instruction.as_ref()
+    }
+
+    /// How its messages are signed and written.
+    #[must_use]
+    pub fn profile(&self) -> &DeliveryProfile {
+        &self.profile
     }
 
     /// Whether the message may be enqueued.

@@ -10,12 +10,13 @@ use compliance_core::finding::Enforcement;
 use compliance_core::id::{ActorId, TenantId};
 
 use super::{
-    Counts, Damaged, DataClasses, DeliveryState, DeliveryStatus, Disclosure, EndpointId, EndpointRecord,
-    EndpointState, Instruction, LeaseToken, Leased, OutboxError, OutboxErrorKind, Want,
+    CloudEventsMode, Counts, Damaged, DataClasses, DeliveryProfile, DeliveryState, DeliveryStatus,
+    Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction, LeaseToken, Leased, OutboxError,
+    OutboxErrorKind, SignatureProfile, Want,
 };
 use crate::deliver::ContentType;
 use crate::schedule::Rate;
-use crate::sign::MessageId;
+use crate::sign::{KeyId, MessageId};
 
 /// What the names of the outbox's tables start with, `webhook_` unless said otherwise.
 ///
@@ -154,7 +155,7 @@ impl Claimed {
 }
 
 pub(super) const ENDPOINT_COLUMNS: &str = "tenant, url, sealed_keys, disabled_code, revision, failing_since, rate, \
-     classes, purpose, recipient, instructed_by, instructed_at";
+     classes, purpose, recipient, instructed_by, instructed_at, signature_key_id, events";
 
 /// [`ENDPOINT_COLUMNS`].
 pub(super) type EndpointRow = (
@@ -170,6 +171,8 @@ pub(super) type EndpointRow = (
     Option<String>,
     Option<String>,
     Option<i64>,
+    Option<String>,
+    i64,
 );
 
 pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<EndpointRecord, OutboxError> {
@@ -186,6 +189,8 @@ pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<Endpo
         recipient,
         by,
         at,
+        key_id,
+        events,
     ) = row;
     // All of it or nothing: half an instruction is none anybody gave.
     let instruction = purpose.map(|purpose| {
@@ -205,7 +210,34 @@ pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<Endpo
         failing_since: failing_since.map(Timestamp::from_unix_millis),
         rate: rate.map(|rate| rate.ok_or(corrupt("endpoint.rate"))).transpose()?.map(Rate::per_minute),
         instruction: instruction.map(|it| it.ok_or(corrupt("endpoint.purpose"))).transpose()?,
+        profile: DeliveryProfile { signatures: signature_profile(key_id)?, events: events_mode(events)? },
     })
+}
+
+fn signature_profile(key_id: Option<String>) -> Result<SignatureProfile, OutboxError> {
+    let Some(key_id) = key_id else { return Ok(SignatureProfile::StandardWebhooks) };
+    let key_id = KeyId::parse(&key_id).map_err(|_| corrupt("endpoint.signature_key_id"))?;
+    Ok(SignatureProfile::HttpSignature { key_id })
+}
+
+fn events_mode(number: i64) -> Result<CloudEventsMode, OutboxError> {
+    let modes = [CloudEventsMode::None, CloudEventsMode::Structured, CloudEventsMode::Binary];
+    modes.into_iter().find(|mode| stored_events(*mode) == number).ok_or(corrupt("endpoint.events"))
+}
+
+pub(super) fn stored_key_id(record: &EndpointRecord) -> Option<&str> {
+    match &record.profile().signatures {
+        SignatureProfile::StandardWebhooks => None,
+        SignatureProfile::HttpSignature { key_id } => Some(key_id.as_str()),
+    }
+}
+
+pub(super) fn stored_events(mode: CloudEventsMode) -> i64 {
+    match mode {
+        CloudEventsMode::None => 0,
+        CloudEventsMode::Structured => 1,
+        CloudEventsMode::Binary => 2,
+    }
 }
 
 type StoredInstruction<'r> = (i64, Option<&'r str>, Option<&'r str>, Option<&'r str>, Option<i64>);

@@ -17,12 +17,19 @@ use compliance_core::reason_code;
 use compliance_core::seal::{KeyStore, Sealed};
 use secrecy::ExposeSecret as _;
 
+#[cfg(feature = "cloud-events")]
+use super::CloudEventsMode;
+#[cfg(feature = "http-signatures")]
+use super::SignatureProfile;
 use super::{
-    EndpointId, EndpointRecord, EndpointState, Instruction, Outbox, OutboxError, OutboxErrorKind, Replay,
+    DeliveryProfile, EndpointId, EndpointRecord, EndpointState, Instruction, Outbox, OutboxError,
+    OutboxErrorKind, Replay,
 };
 use crate::endpoint::{EndpointError, EndpointPolicy, EndpointReason, WebhookEndpoint};
 use crate::handshake::OwnedEndpoint;
 use crate::schedule::Rate;
+#[cfg(feature = "http-signatures")]
+use crate::sign::HttpSigner;
 use crate::sign::{SenderKey, Signer};
 
 pub use self::seal::PAYLOAD_KEY;
@@ -81,6 +88,10 @@ impl fmt::Debug for EndpointBook {
 pub(super) struct OpenEndpoint {
     pub(super) endpoint: WebhookEndpoint,
     pub(super) signer: Signer,
+    #[cfg(feature = "http-signatures")]
+    pub(super) http_signer: Option<HttpSigner>,
+    #[cfg(feature = "cloud-events")]
+    pub(super) events: CloudEventsMode,
     pub(super) revision: i64,
 }
 
@@ -201,6 +212,7 @@ impl EndpointBook {
             failing_since: None,
             rate: None,
             instruction: None,
+            profile: DeliveryProfile::default(),
         };
         self.record(EventKind::WebhookEndpointCreated, &record, |event| event).await?;
         outbox.save_endpoint(&record).await?;
@@ -321,6 +333,27 @@ impl EndpointBook {
         Ok(outbox.save_endpoint(&record).await?)
     }
 
+    /// Signs and writes messages so from now on.
+    ///
+    /// # Errors
+    /// As [`move_to`](Self::move_to); `endpoint_book.profile` when this build lacks the feature the profile takes. A
+    /// dispatcher without it delivers nothing to the endpoint, with the same code.
+    pub async fn deliver_as(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+        profile: DeliveryProfile,
+    ) -> Result<(), EndpointBookError> {
+        if !profile.is_supported() {
+            return Err(EndpointBookErrorKind::Profile.into());
+        }
+        let mut record = self.next_revision(outbox, tenant, id).await?;
+        record.profile = profile;
+        self.changed(&record, "profile").await?;
+        Ok(outbox.save_endpoint(&record).await?)
+    }
+
     /// Has data of these classes sent to the endpoint from now on, for this purpose. Replaces an earlier instruction.
     ///
     /// # Errors
@@ -382,12 +415,28 @@ impl EndpointBook {
     /// Turns a record into something that can be dialled, as of now.
     pub(super) async fn open(&self, record: &EndpointRecord) -> Result<OpenEndpoint, EndpointBookError> {
         let endpoint = self.policy.check_at(&record.url, self.clock.now())?;
+        if !record.profile.is_supported() {
+            return Err(EndpointBookErrorKind::Profile.into());
+        }
         let mut keys = self.unseal(record).await?.into_iter();
         let first = keys.next().ok_or(EndpointBookErrorKind::Seal)?;
+        #[cfg(feature = "http-signatures")]
+        let http_signer = match &record.profile.signatures {
+            SignatureProfile::StandardWebhooks => None,
+            SignatureProfile::HttpSignature { key_id } => Some(HttpSigner::new(key_id.clone(), &first)),
+        };
         let signer = keys
             .try_fold(Signer::new(first), Signer::with_previous)
             .map_err(|_| EndpointBookErrorKind::Seal)?;
-        Ok(OpenEndpoint { endpoint, signer, revision: record.revision })
+        Ok(OpenEndpoint {
+            endpoint,
+            signer,
+            #[cfg(feature = "http-signatures")]
+            http_signer,
+            #[cfg(feature = "cloud-events")]
+            events: record.profile.events,
+            revision: record.revision,
+        })
     }
 
     async fn next_revision(
@@ -432,6 +481,9 @@ pub enum EndpointBookErrorKind {
         /// Its length in bytes.
         found: usize,
     },
+    /// This build lacks a feature.
+    #[error("the endpoint is delivered to in a way this build has no feature for")]
+    Profile,
     /// Signing keys or payload could not be sealed or opened.
     #[error("the signing keys or the payload cannot be sealed or opened")]
     Seal,
@@ -448,7 +500,7 @@ impl EndpointBookError {
     }
 
     /// The stable code: `endpoint.…`, `outbox.…`, `endpoint_book.key_store_unavailable`, `endpoint_book.not_owned`,
-    /// `endpoint_book.payload_length`, `endpoint_book.seal` or `endpoint_book.unrecorded`.
+    /// `endpoint_book.payload_length`, `endpoint_book.profile`, `endpoint_book.seal` or `endpoint_book.unrecorded`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.kind {
@@ -467,6 +519,7 @@ impl EndpointBookError {
             EndpointBookErrorKind::NotOwned => reason_code!("endpoint_book.not_owned"),
             EndpointBookErrorKind::Outbox(_) => reason_code!("endpoint_book.outbox"),
             EndpointBookErrorKind::PayloadLength { .. } => reason_code!("endpoint_book.payload_length"),
+            EndpointBookErrorKind::Profile => reason_code!("endpoint_book.profile"),
             EndpointBookErrorKind::Seal => reason_code!("endpoint_book.seal"),
             EndpointBookErrorKind::Unrecorded => reason_code!("endpoint_book.unrecorded"),
         }

@@ -26,6 +26,9 @@ pub(super) enum Ended {
     TimedOut,
     /// The transport panicked.
     Panicked,
+    /// It did not start: the payload is no CloudEvent, and the endpoint takes nothing else.
+    #[cfg(feature = "cloud-events")]
+    NoEvent,
     /// It did not start: the payload could not be opened.
     Unopened(EndpointBookError),
 }
@@ -37,6 +40,8 @@ impl Ended {
             Self::Refused(code) => *code,
             Self::TimedOut => reason_code!("dispatch.attempt_timeout"),
             Self::Panicked => reason_code!("dispatch.panicked"),
+            #[cfg(feature = "cloud-events")]
+            Self::NoEvent => reason_code!("dispatch.no_event"),
             Self::Unopened(error) => error.reason_code(),
         }
     }

@@ -15,7 +15,11 @@ CREATE TABLE {p}endpoint (
     purpose       TEXT,
     recipient     TEXT,
     instructed_by TEXT,
-    instructed_at BIGINT
+    instructed_at BIGINT,
+    -- Under which id requests are signed as RFC 9421 has it, if they are.
+    signature_key_id TEXT,
+    -- CloudEvents: 0 as enqueued, 1 structured, 2 binary.
+    events        BIGINT NOT NULL DEFAULT 0
 );
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.

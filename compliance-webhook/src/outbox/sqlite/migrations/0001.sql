@@ -15,7 +15,11 @@ CREATE TABLE {p}endpoint (
     purpose       TEXT,
     recipient     TEXT,
     instructed_by TEXT,
-    instructed_at INTEGER
+    instructed_at INTEGER,
+    -- Under which id requests are signed as RFC 9421 has it, if they are.
+    signature_key_id TEXT,
+    -- CloudEvents: 0 as enqueued, 1 structured, 2 binary.
+    events        INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
