@@ -247,7 +247,8 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
     }
 
     /// Sends nothing to an endpoint that does not consent: each is asked once a day, before its first message. Without
-    /// consent an attempt ends with `deliver.no_consent`.
+    /// consent an attempt ends with `deliver.no_consent`. With
+    /// [callbacks](Handshake::with_callbacks), a consent that came later counts from the next attempt on.
     pub fn with_handshake(mut self, handshake: Handshake) -> Self {
         self.handshake = Some(handshake);
         self
@@ -467,11 +468,24 @@ impl<R: Resolve> Inner<R> {
         endpoint: &WebhookEndpoint,
         guarded: &[GuardedAddr],
     ) -> Result<(), DeliverReason> {
+        let now = self.dialer.clock().now();
+        if let Some(callbacks) = handshake.callbacks()
+            && let Some(grant) = callbacks.granted(endpoint).await
+        {
+            // Looked up again after a day: it may have been taken back.
+            let until = grant.until().min(now.saturating_add(CONSENT_LIFETIME));
+            self.remember(endpoint, Consent { rate: grant.rate(), until }, now);
+            return Ok(());
+        }
+        let callback = handshake.callbacks().map(|callbacks| callbacks.url_for(endpoint));
         let request = |http2| {
             let request = self.address(Request::options(target(endpoint, http2)), endpoint, http2);
             let mut request = request.header("webhook-request-origin", handshake.origin());
             if let Some(rate) = handshake.rate() {
                 request = request.header("webhook-request-rate", rate.get());
+            }
+            if let Some(callback) = &callback {
+                request = request.header("webhook-request-callback", callback);
             }
             request.body(Full::default()).map_err(|_| DeliverReason::Request)
         };
@@ -479,7 +493,11 @@ impl<R: Resolve> Inner<R> {
         let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let rate = handshake.read(answer.status(), fields).map_err(|_| DeliverReason::NoConsent)?;
         let now = self.dialer.clock().now();
-        let consent = Consent { rate, until: now.saturating_add(CONSENT_LIFETIME) };
+        self.remember(endpoint, Consent { rate, until: now.saturating_add(CONSENT_LIFETIME) }, now);
+        Ok(())
+    }
+
+    fn remember(&self, endpoint: &WebhookEndpoint, consent: Consent, now: Timestamp) {
         let mut consents = self.consents.lock().unwrap_or_else(PoisonError::into_inner);
         if consents.len() >= MAX_CONSENTS {
             consents.retain(|_, consent| now < consent.until);
@@ -488,7 +506,6 @@ impl<R: Resolve> Inner<R> {
             consents.clear();
         }
         consents.insert(endpoint.as_str().into(), consent);
-        Ok(())
     }
 
     fn address(&self, request: Builder, endpoint: &WebhookEndpoint, http2: bool) -> Builder {

@@ -1,6 +1,8 @@
 //! Attempts over real sockets and TLS, on loopback.
 #![cfg(feature = "deliver")]
 
+#[cfg(feature = "axum")]
+mod callback;
 mod client_certificate;
 #[cfg(feature = "connector")]
 mod connector;

@@ -29,15 +29,18 @@ use compliance_core::random::{SecureRandom, SystemRandom};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 pub use self::schema::{enqueue_statement, migrations};
 
 use super::sql::corrupt;
+use super::sql::{Consents, Engine};
 use super::{
     Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
     Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, TablePrefix,
     Uncommitted, Worker,
 };
+use crate::handshake::{ConsentGrant, ConsentStore, ConsentStoreError, Consenting, EndpointDigest};
 use crate::sign::MessageId;
 
 /// How long one call may take, locks and network included, before it is given up as `outbox.busy`.
@@ -177,6 +180,7 @@ struct Statements {
     read: read::ReadStatements,
     claim: claim::ClaimStatements,
     settle: settle::SettleStatements,
+    consents: Consents<Postgres>,
 }
 
 impl PostgresOutbox {
@@ -202,6 +206,7 @@ impl PostgresOutbox {
             read: read::ReadStatements::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
+            consents: Consents::new(prefix),
         };
         let shared = Shared {
             pool: pool.clone(),
@@ -499,7 +504,26 @@ impl Outbox for PostgresOutbox {
 
 /// A server that does not answer must not hold up the dispatcher for as long as its network waits.
 async fn bounded<T>(call: impl Future<Output = Result<T, OutboxError>>) -> Result<T, OutboxError> {
-    tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or(Err(OutboxErrorKind::Busy.into()))
+    timeout(CALL_TIMEOUT, call).await.unwrap_or(Err(OutboxErrorKind::Busy.into()))
+}
+
+impl Engine for Postgres {
+    fn affected(done: &sqlx::postgres::PgQueryResult) -> u64 {
+        done.rows_affected()
+    }
+}
+
+/// Seen by every process on the database.
+impl ConsentStore for PostgresOutbox {
+    fn grant<'a>(&'a self, grant: &'a ConsentGrant) -> Consenting<'a, bool> {
+        let call = self.shared.statements.consents.grant(&self.shared.pool, grant);
+        Box::pin(async { timeout(CALL_TIMEOUT, call).await.unwrap_or(Err(ConsentStoreError::new())) })
+    }
+
+    fn granted<'a>(&'a self, endpoint: &'a EndpointDigest) -> Consenting<'a, Option<ConsentGrant>> {
+        let call = self.shared.statements.consents.granted(&self.shared.pool, *endpoint);
+        Box::pin(async { timeout(CALL_TIMEOUT, call).await.unwrap_or(Err(ConsentStoreError::new())) })
+    }
 }
 
 type Query<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments>;

@@ -24,11 +24,13 @@ use tokio::sync::{Mutex, Notify};
 
 pub use self::schema::{enqueue_statement, migrations};
 
+use super::sql::{Consents, Engine};
 use super::{
     Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
     Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement,
     TablePrefix, Uncommitted, Verdict, Worker,
 };
+use crate::handshake::{ConsentGrant, ConsentStore, Consenting, EndpointDigest};
 use crate::sign::MessageId;
 
 /// How long a connection waits for a lock before it gives up.
@@ -160,6 +162,7 @@ struct Statements {
     read: read::ReadStatements,
     claim: claim::ClaimStatements,
     settle: settle::SettleStatements,
+    consents: Consents<Sqlite>,
 }
 
 impl SqliteOutbox {
@@ -204,6 +207,7 @@ impl SqliteOutbox {
             read: read::ReadStatements::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
+            consents: Consents::new(prefix),
         };
         let shared = Shared {
             pool: pool.clone(),
@@ -483,6 +487,23 @@ impl Outbox for SqliteOutbox {
     async fn counts(&self) -> Result<Counts, OutboxError> {
         let mut connection = self.acquire().await?;
         self.counts_in(&mut connection).await
+    }
+}
+
+impl Engine for Sqlite {
+    fn affected(done: &sqlx::sqlite::SqliteQueryResult) -> u64 {
+        done.rows_affected()
+    }
+}
+
+/// Seen by every process on the database.
+impl ConsentStore for SqliteOutbox {
+    fn grant<'a>(&'a self, grant: &'a ConsentGrant) -> Consenting<'a, bool> {
+        Box::pin(self.shared.statements.consents.grant(&self.shared.pool, grant))
+    }
+
+    fn granted<'a>(&'a self, endpoint: &'a EndpointDigest) -> Consenting<'a, Option<ConsentGrant>> {
+        Box::pin(self.shared.statements.consents.granted(&self.shared.pool, *endpoint))
     }
 }
 

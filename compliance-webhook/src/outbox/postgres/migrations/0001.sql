@@ -75,3 +75,13 @@ CREATE TABLE {p}worker (
     lease_ms BIGINT NOT NULL,
     until    BIGINT NOT NULL
 );
+
+-- Consents that came by callback, by the SHA-256 of the endpoint's URL.
+CREATE TABLE {p}consent (
+    endpoint BYTEA   PRIMARY KEY,
+    -- Requests a minute; null for any number.
+    rate     BIGINT,
+    -- Until when the callback that was called could be: each is good once.
+    callback BIGINT NOT NULL,
+    until    BIGINT NOT NULL
+);

@@ -77,3 +77,13 @@ CREATE TABLE {p}worker (
     lease_ms INTEGER NOT NULL,
     until    INTEGER NOT NULL
 ) STRICT;
+
+-- Consents that came by callback, by the SHA-256 of the endpoint's URL.
+CREATE TABLE {p}consent (
+    endpoint BLOB    PRIMARY KEY,
+    -- Requests a minute; null for any number.
+    rate     INTEGER,
+    -- Until when the callback that was called could be: each is good once.
+    callback INTEGER NOT NULL,
+    until    INTEGER NOT NULL
+) STRICT;
