@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use compliance_core::class::DataClass;
-use compliance_core::clock::{Clock, ManualClock, SystemClock};
+use compliance_core::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use compliance_core::finding::Enforcement;
 use compliance_core::id::TenantId;
 use compliance_core::purpose;
@@ -17,6 +17,7 @@ use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::MemorySink;
 use compliance_webhook::deliver::{Answer, Attempt, Deliver, Outcome};
+use compliance_webhook::handshake::Ownership;
 use compliance_webhook::outbox::postgres::{CALL_TIMEOUT, OutboxOptions, enqueue_statement, migrations};
 use compliance_webhook::outbox::{
     CloudEventsMode, DataClasses, DeliveryProfile, Disclosure, Dispatcher, EndpointBook, EndpointId,
@@ -211,8 +212,10 @@ async fn how_an_endpoint_is_delivered_to_is_stored_with_it() {
             record.revision() + 1,
             None,
         );
-        house.outbox.save_endpoint(&next.with_profile(profile.clone())).await.unwrap();
-        assert_eq!(*stored().await.profile(), profile);
+        let ownership = Some(Ownership::from_stored(Timestamp::from_unix_millis(17), "v1,AAAA".into()));
+        let next = next.with_profile(profile.clone()).with_ownership(ownership.clone());
+        house.outbox.save_endpoint(&next).await.unwrap();
+        assert_eq!((stored().await.profile(), stored().await.ownership()), (&profile, ownership.as_ref()));
     }
 }
 

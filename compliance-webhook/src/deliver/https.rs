@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use compliance_core::clock::{Clock, SystemClock, Timestamp};
 use compliance_core::event::{Recorder, Sink};
+use compliance_core::id::TenantId;
 use compliance_core::random::SecureRandom;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::request::Builder;
@@ -323,13 +324,14 @@ impl<R: Resolve> HttpsTransport<R> {
 
     /// Asks whoever runs `endpoint` to show that they have its secret: sends a signed random token, and takes nothing
     /// but its [answer](Challenge::answer), with a status of 2xx and nothing else in the body. Do so before the first
-    /// message.
+    /// message. What comes back is for this tenant, URL and key.
     ///
     /// # Errors
     /// `handshake.challenge` when the answer is another, `handshake.no_consent` when this transport needs a consent and
     /// has none, `handshake.unreachable` without an answer, `handshake.random` without random bytes.
     pub async fn challenge(
         &self,
+        tenant: &TenantId,
         endpoint: &WebhookEndpoint,
         key: &SigningKey,
         random: &dyn SecureRandom,
@@ -348,7 +350,7 @@ impl<R: Resolve> HttpsTransport<R> {
         let found = answer.excerpt().unwrap_or_default();
         let is_theirs = bool::from(expected.as_bytes().ct_eq(found));
         if answer.is_success() && answer.body_end() == BodyEnd::Complete && is_theirs {
-            Ok(OwnedEndpoint { endpoint: endpoint.clone(), answered: self.inner.dialer.clock().now() })
+            Ok(OwnedEndpoint::new(endpoint, tenant, key, self.inner.dialer.clock().now()))
         } else {
             Err(HandshakeError::Challenge)
         }

@@ -11,6 +11,7 @@
 
 mod callback;
 mod consent;
+mod ownership;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -18,15 +19,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use compliance_core::clock::Timestamp;
 use compliance_core::random::{RandomError, SecureRandom};
 
 pub use self::callback::{CALLBACK_LIFETIME, CallbackError, CallbackReason, ConsentCallbacks};
 pub use self::consent::{
     ConsentGrant, ConsentStore, ConsentStoreError, Consenting, EndpointDigest, MemoryConsents,
 };
+pub use self::ownership::{OwnedEndpoint, Ownership};
 
-use crate::endpoint::WebhookEndpoint;
 use crate::sign::SigningKey;
 use crate::verify::{Message, Verified};
 
@@ -231,27 +231,6 @@ impl Challenge {
 impl fmt::Debug for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Challenge([redacted])")
-    }
-}
-
-/// An endpoint whose receiver has shown that it knows the secret: from `HttpsTransport::challenge`.
-#[derive(Debug)]
-pub struct OwnedEndpoint {
-    pub(crate) endpoint: WebhookEndpoint,
-    pub(crate) answered: Timestamp,
-}
-
-impl OwnedEndpoint {
-    /// The endpoint.
-    #[must_use]
-    pub fn endpoint(&self) -> &WebhookEndpoint {
-        &self.endpoint
-    }
-
-    /// When it answered.
-    #[must_use]
-    pub fn answered(&self) -> Timestamp {
-        self.answered
     }
 }
 

@@ -12,6 +12,7 @@ use compliance_core::id::TenantId;
 use compliance_core::random::{RandomError, SecureRandom};
 
 use super::{DeliveryProfile, Disclosure, Instruction, NewMessage, OutboxError, OutboxErrorKind};
+use crate::handshake::Ownership;
 use crate::schedule::Rate;
 
 /// The name of a registered endpoint: what the service keeps with its customer.
@@ -130,6 +131,7 @@ pub struct EndpointRecord {
     pub(super) rate: Option<Rate>,
     pub(super) instruction: Option<Instruction>,
     pub(super) profile: DeliveryProfile,
+    pub(super) ownership: Option<Ownership>,
 }
 
 impl EndpointRecord {
@@ -144,8 +146,19 @@ impl EndpointRecord {
         revision: i64,
         failing_since: Option<Timestamp>,
     ) -> Self {
-        let (rate, instruction, profile) = (None, None, DeliveryProfile::default());
-        Self { id, tenant, url, sealed_keys, state, revision, failing_since, rate, instruction, profile }
+        Self {
+            id,
+            tenant,
+            url,
+            sealed_keys,
+            state,
+            revision,
+            failing_since,
+            rate: None,
+            instruction: None,
+            profile: DeliveryProfile::default(),
+            ownership: None,
+        }
     }
 
     /// For implementations of [`Outbox`](super::Outbox): with the rate that was stored.
@@ -166,6 +179,12 @@ impl EndpointRecord {
         Self { profile, ..self }
     }
 
+    /// For implementations of [`Outbox`](super::Outbox): with the proof of ownership that was stored.
+    #[must_use]
+    pub fn with_ownership(self, ownership: Option<Ownership>) -> Self {
+        Self { ownership, ..self }
+    }
+
     /// Its name.
     #[must_use]
     pub fn id(&self) -> &EndpointId {
@@ -176,6 +195,13 @@ impl EndpointRecord {
     #[must_use]
     pub fn instruction(&self) -> Option<&Instruction> {
         self.instruction.as_ref()
+    }
+
+    /// When its receiver has shown that it is theirs, if it has. Whether that still holds for this URL and key, an
+    /// [`EndpointBook`](super::EndpointBook) says.
+    #[must_use]
+    pub fn ownership(&self) -> Option<&Ownership> {
+        self.ownership.as_ref()
     }
 
     /// How its messages are signed and written.

@@ -13,6 +13,8 @@ mod handshake;
 mod hickory;
 #[cfg(feature = "http2")]
 mod http2;
+#[cfg(feature = "outbox")]
+mod ownership;
 mod receiver;
 mod redirects;
 

@@ -26,7 +26,7 @@ use super::{
     OutboxErrorKind, Replay,
 };
 use crate::endpoint::{EndpointError, EndpointPolicy, EndpointReason, WebhookEndpoint};
-use crate::handshake::OwnedEndpoint;
+use crate::handshake::{OwnedEndpoint, Ownership};
 use crate::schedule::Rate;
 #[cfg(feature = "http-signatures")]
 use crate::sign::HttpSigner;
@@ -111,9 +111,12 @@ impl EndpointBook {
     }
 
     /// Takes only endpoints whose receiver has answered a challenge: [`register_owned`](Self::register_owned) and
-    /// [`move_to_owned`](Self::move_to_owned) remain, and what nobody has shown to be theirs gets nothing.
+    /// [`move_to_owned`](Self::move_to_owned) remain. What nobody has shown to be theirs gets nothing: the proof is stored
+    /// with the endpoint and looked at when a dispatcher opens it, and holds for the tenant, the URL and the key it was
+    /// made for. An endpoint from before is proven with [`move_to_owned`](Self::move_to_owned) to the URL it has;
+    /// [`EndpointRecord::ownership`] tells which are.
     ///
-    /// Not so unless told, since a receiver has to be built to answer. Endpoints registered before stay.
+    /// Not so unless told, since a receiver has to be built to answer.
     #[must_use]
     pub fn demanding_ownership(mut self) -> Self {
         self.demands_ownership = true;
@@ -164,14 +167,15 @@ impl EndpointBook {
         key: impl Into<SenderKey>,
     ) -> Result<EndpointId, EndpointBookError> {
         self.may_be_unproven()?;
-        self.store(outbox, tenant, endpoint, key.into()).await
+        self.store(outbox, tenant, endpoint, key.into(), None).await
     }
 
     /// Stores an endpoint whose receiver has answered a challenge under `key` in the last
     /// [hour](Self::OWNERSHIP_LIFETIME). One answer is for one registration.
     ///
     /// # Errors
-    /// As [`register`](Self::register); `endpoint_book.not_owned` when the answer is older, or not of the past.
+    /// As [`register`](Self::register); `endpoint_book.not_owned` when the answer is older, not of the past, or was for
+    /// another tenant or key.
     pub async fn register_owned(
         &self,
         outbox: &impl Outbox,
@@ -179,17 +183,29 @@ impl EndpointBook {
         owned: OwnedEndpoint,
         key: impl Into<SenderKey>,
     ) -> Result<EndpointId, EndpointBookError> {
-        self.store(outbox, tenant, self.proven(&owned)?, key.into()).await
+        let key = key.into();
+        let ownership = self.proven(&owned, tenant, &key)?;
+        self.store(outbox, tenant, owned.endpoint(), key, Some(ownership)).await
     }
 
     fn may_be_unproven(&self) -> Result<(), EndpointBookError> {
         if self.demands_ownership { Err(EndpointBookErrorKind::NotOwned.into()) } else { Ok(()) }
     }
 
-    fn proven<'o>(&self, owned: &'o OwnedEndpoint) -> Result<&'o WebhookEndpoint, EndpointBookError> {
-        let (now, answered) = (self.clock.now(), owned.answered());
-        let counts = answered <= now && now.saturating_since(answered) <= Self::OWNERSHIP_LIFETIME;
-        if counts { Ok(owned.endpoint()) } else { Err(EndpointBookErrorKind::NotOwned.into()) }
+    fn proven(
+        &self,
+        owned: &OwnedEndpoint,
+        tenant: &TenantId,
+        key: &SenderKey,
+    ) -> Result<Ownership, EndpointBookError> {
+        let (now, ownership) = (self.clock.now(), owned.ownership());
+        let answered = owned.answered();
+        let is_fresh = answered <= now && now.saturating_since(answered) <= Self::OWNERSHIP_LIFETIME;
+        if is_fresh && owned.tenant() == tenant && ownership.holds(key, tenant, owned.endpoint().as_str()) {
+            Ok(ownership.clone())
+        } else {
+            Err(EndpointBookErrorKind::NotOwned.into())
+        }
     }
 
     async fn store(
@@ -198,6 +214,7 @@ impl EndpointBook {
         tenant: &TenantId,
         endpoint: &WebhookEndpoint,
         key: SenderKey,
+        ownership: Option<Ownership>,
     ) -> Result<EndpointId, EndpointBookError> {
         self.policy.check_at(endpoint.as_str(), self.clock.now())?;
         let id = EndpointId::generate(&self.random)
@@ -213,6 +230,7 @@ impl EndpointBook {
             rate: None,
             instruction: None,
             profile: DeliveryProfile::default(),
+            ownership,
         };
         self.record(EventKind::WebhookEndpointCreated, &record, |event| event).await?;
         outbox.save_endpoint(&record).await?;
@@ -233,13 +251,16 @@ impl EndpointBook {
         endpoint: &WebhookEndpoint,
     ) -> Result<(), EndpointBookError> {
         self.may_be_unproven()?;
-        self.change_url(outbox, tenant, id, endpoint).await
+        let record = self.next_revision(outbox, tenant, id).await?;
+        self.change_url(outbox, record, endpoint, None).await
     }
 
-    /// Changes the URL to one whose receiver has answered a challenge. See [`move_to`](Self::move_to).
+    /// Changes the URL to one whose receiver has answered a challenge under the endpoint's current key; the proof is stored
+    /// with it. See [`move_to`](Self::move_to). It may be the URL the endpoint has.
     ///
     /// # Errors
-    /// As [`register_owned`](Self::register_owned) and [`move_to`](Self::move_to).
+    /// As [`register_owned`](Self::register_owned) and [`move_to`](Self::move_to); `endpoint_book.seal` when the stored
+    /// keys cannot be opened.
     pub async fn move_to_owned(
         &self,
         outbox: &impl Outbox,
@@ -247,26 +268,32 @@ impl EndpointBook {
         id: &EndpointId,
         owned: OwnedEndpoint,
     ) -> Result<(), EndpointBookError> {
-        self.change_url(outbox, tenant, id, self.proven(&owned)?).await
+        let record = self.next_revision(outbox, tenant, id).await?;
+        let keys = self.unseal(&record).await?;
+        let key = keys.first().ok_or(EndpointBookErrorKind::Seal)?;
+        let ownership = self.proven(&owned, tenant, key)?;
+        self.change_url(outbox, record, owned.endpoint(), Some(ownership)).await
     }
 
     async fn change_url(
         &self,
         outbox: &impl Outbox,
-        tenant: &TenantId,
-        id: &EndpointId,
+        mut record: EndpointRecord,
         endpoint: &WebhookEndpoint,
+        ownership: Option<Ownership>,
     ) -> Result<(), EndpointBookError> {
         self.policy.check_at(endpoint.as_str(), self.clock.now())?;
-        let mut record = self.next_revision(outbox, tenant, id).await?;
         record.url = endpoint.as_str().into();
+        // What was proven was proven of the other URL.
+        record.ownership = ownership;
         record.failing_since = None;
         self.changed(&record, "url").await?;
         Ok(outbox.save_endpoint(&record).await?)
     }
 
     /// Signs with `key` from now on, and with the previous key beside it, so that the receiver can change over
-    /// without an outage. Rotating again, or rotating to the same key, drops the older one.
+    /// without an outage. Rotating again, or rotating to the same key, drops the older one. A proof of ownership that
+    /// holds under the key so far is carried over: the URL stays.
     ///
     /// # Errors
     /// As [`move_to`](Self::move_to), and `endpoint_book.seal` when the stored keys cannot be opened.
@@ -285,6 +312,10 @@ impl EndpointBook {
             stored.to_secret().expose_secret() != key.to_secret().expose_secret()
         });
         let keys: Vec<&SenderKey> = std::iter::once(&key).chain(previous).collect();
+        record.ownership = record
+            .ownership
+            .filter(|it| stored.first().is_some_and(|stored| it.holds(stored, tenant, &record.url)))
+            .map(|it| Ownership::prove(&key, tenant, &record.url, it.answered()));
         record.sealed_keys = self.seal(tenant, id, &keys).await?;
         self.record(EventKind::WebhookSecretRotated, &record, |event| event).await?;
         Ok(outbox.save_endpoint(&record).await?)
@@ -420,6 +451,10 @@ impl EndpointBook {
         }
         let mut keys = self.unseal(record).await?.into_iter();
         let first = keys.next().ok_or(EndpointBookErrorKind::Seal)?;
+        let is_owned = |it: &Ownership| it.holds(&first, &record.tenant, &record.url);
+        if self.demands_ownership && !record.ownership().is_some_and(is_owned) {
+            return Err(EndpointBookErrorKind::NotOwned.into());
+        }
         #[cfg(feature = "http-signatures")]
         let http_signer = match &record.profile.signatures {
             SignatureProfile::StandardWebhooks => None,
@@ -470,7 +505,7 @@ pub enum EndpointBookErrorKind {
     #[error("the key store is not available")]
     KeyStoreUnavailable,
     /// Nobody has shown that it is theirs.
-    #[error("the endpoint has answered no challenge in the last hour")]
+    #[error("no challenge was answered in time for this tenant, url and key")]
     NotOwned,
     /// The outbox failed.
     #[error("outbox: {0}")]

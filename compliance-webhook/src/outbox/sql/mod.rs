@@ -19,6 +19,7 @@ use super::{
     OutboxErrorKind, SignatureProfile, Want,
 };
 use crate::deliver::ContentType;
+use crate::handshake::Ownership;
 use crate::schedule::Rate;
 use crate::sign::{KeyId, MessageId};
 
@@ -169,7 +170,7 @@ impl Claimed {
 }
 
 pub(in crate::outbox) const ENDPOINT_COLUMNS: &str = "tenant, url, sealed_keys, disabled_code, revision, failing_since, rate, \
-     classes, purpose, recipient, instructed_by, instructed_at, signature_key_id, events";
+     classes, purpose, recipient, instructed_by, instructed_at, signature_key_id, events, owned_at, owned_proof";
 
 /// [`ENDPOINT_COLUMNS`].
 pub(in crate::outbox) type EndpointRow = (
@@ -187,6 +188,8 @@ pub(in crate::outbox) type EndpointRow = (
     Option<i64>,
     Option<String>,
     i64,
+    Option<i64>,
+    Option<String>,
 );
 
 pub(in crate::outbox) fn endpoint_record(
@@ -208,6 +211,8 @@ pub(in crate::outbox) fn endpoint_record(
         at,
         key_id,
         events,
+        owned_at,
+        owned_proof,
     ) = row;
     // All of it or nothing: half an instruction is none anybody gave.
     let instruction = purpose.map(|purpose| {
@@ -228,6 +233,10 @@ pub(in crate::outbox) fn endpoint_record(
         rate: rate.map(|rate| rate.ok_or(corrupt("endpoint.rate"))).transpose()?.map(Rate::per_minute),
         instruction: instruction.map(|it| it.ok_or(corrupt("endpoint.purpose"))).transpose()?,
         profile: DeliveryProfile { signatures: signature_profile(key_id)?, events: events_mode(events)? },
+        // Half of a proof is none.
+        ownership: owned_at.zip(owned_proof).map(|(answered, proof)| {
+            Ownership::from_stored(Timestamp::from_unix_millis(answered), proof.into())
+        }),
     })
 }
 

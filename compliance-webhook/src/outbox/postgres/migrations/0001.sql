@@ -19,7 +19,10 @@ CREATE TABLE {p}endpoint (
     -- Under which id requests are signed as RFC 9421 has it, if they are.
     signature_key_id TEXT,
     -- CloudEvents: 0 as enqueued, 1 structured, 2 binary.
-    events        BIGINT NOT NULL DEFAULT 0
+    events        BIGINT NOT NULL DEFAULT 0,
+    -- When its receiver answered a challenge, and the proof for tenant, URL and key.
+    owned_at      BIGINT,
+    owned_proof   TEXT
 );
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
