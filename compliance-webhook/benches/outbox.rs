@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use compliance_core::finding::Enforcement;
 use compliance_core::id::TenantId;
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
@@ -98,7 +99,7 @@ fn enqueue_100_in_a_transaction(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 30, sample_size = 1)]
 fn bare_inserts_100_in_a_transaction(bencher: Bencher<'_, '_>) {
     let house = House::new(1);
-    let statement: Arc<str> = enqueue_statement(TablePrefix::default()).into();
+    let statement: Arc<str> = enqueue_statement(TablePrefix::default(), Enforcement::Enforce).into();
     let payload = vec![b'x'; 1024];
     bencher.counter(ItemsCount::new(BATCH)).bench(|| {
         house.runtime.block_on(async {

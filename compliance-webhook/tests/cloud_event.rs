@@ -117,3 +117,103 @@ proptest! {
         prop_assert_eq!(binary.data(), &data[..]);
     }
 }
+
+fn read(body: &str) -> Result<CloudEvent, &'static str> {
+    CloudEvent::parse(body.as_bytes()).map_err(|error| error.code())
+}
+
+#[test]
+fn an_event_of_another_system_is_read() {
+    let body = r#" { "id" : "a.1", "specversion":"1.0","source":"urn:x","type":"t","time":"2026-11-21T12:00:00Z",
+        "sequence":7,"sampled":true,"none":null,"datacontenttype":"application/vnd.x+json; v=1","data":{ "n":1e2 }}"#;
+    let event = read(body).unwrap();
+    let binary = event.binary();
+    let headers: Vec<_> = binary.headers().collect();
+    assert_eq!(
+        headers,
+        [
+            ("ce-id", "a.1"),
+            ("ce-specversion", "1.0"),
+            ("ce-source", "urn:x"),
+            ("ce-type", "t"),
+            ("ce-time", "2026-11-21T12:00:00Z"),
+            ("ce-sequence", "7"),
+            ("ce-sampled", "true"),
+        ]
+    );
+    assert_eq!(binary.content_type().as_str(), "application/vnd.x+json; v=1");
+    assert_eq!(binary.data(), br#"{ "n":1e2 }"#, "data stay as they were");
+
+    let with = |rest: &str| {
+        let event = read(&format!(r#"{{"id":"1","specversion":"1.0","source":"/s","type":"t"{rest}}}"#));
+        event.map(|event| (event.binary().content_type().as_str().to_owned(), event.binary().data().to_vec()))
+    };
+    assert_eq!(with(""), Ok(("application/octet-stream".to_owned(), Vec::new())));
+    assert_eq!(with(r#","data":null"#), Ok(("application/json".to_owned(), b"null".to_vec())));
+    let text = r#","datacontenttype":"text/plain","data":"\u00fc""#;
+    assert_eq!(with(text), Ok(("text/plain".to_owned(), "ü".as_bytes().to_vec())));
+    let bytes = r#","datacontenttype":"image/png","data_base64":"/wA=""#;
+    assert_eq!(with(bytes), Ok(("image/png".to_owned(), vec![255, 0])));
+}
+
+#[test]
+fn what_is_no_event_is_not_read() {
+    for body in ["", "{", "[]", "1", "null", "{} {}", "\u{feff}{}", r#"{"id":"1","id":"1"}"#] {
+        assert_eq!(read(body), Err("cloud_event.body"), "{body}");
+    }
+    assert_eq!(CloudEvent::parse(b"{\"id\":\"\xff\"}").unwrap_err().code(), "cloud_event.body");
+    let many: String = (0..65).map(|at| format!("\"a{at}\":null,")).collect();
+    assert_eq!(read(&format!("{{{}}}", many.trim_end_matches(','))), Err("cloud_event.body"));
+
+    let with = |rest: &str| {
+        read(&format!(r#"{{"id":"1","specversion":"1.0","source":"/s","type":"t",{rest}}}"#)).map(drop)
+    };
+    for (rest, code) in [
+        (r#""data":1,"data_base64":"""#, "cloud_event.data"),
+        (r#""data_base64":"&""#, "cloud_event.data"),
+        (r#""data_base64":1"#, "cloud_event.data"),
+        (r#""datacontenttype":"text/plain","data":{}"#, "cloud_event.data"),
+        (r#""datacontenttype":"json","data":{}"#, "cloud_event.attribute"),
+        (r#""a":1.5"#, "cloud_event.attribute"),
+        (r#""a":2147483648"#, "cloud_event.attribute"),
+        (r#""a":{}"#, "cloud_event.attribute"),
+        (r#""a":"""#, "cloud_event.attribute"),
+        (r#""a":"\r\nx: y""#, "cloud_event.attribute"),
+        (r#""A":"v""#, "cloud_event.name"),
+        (r#""with-dash":"v""#, "cloud_event.name"),
+    ] {
+        assert_eq!(with(rest), Err(code), "{rest}");
+    }
+    let extensions: String = (0..17).map(|at| format!("\"a{at}\":1,")).collect();
+    assert_eq!(with(extensions.trim_end_matches(',')), Err("cloud_event.extensions"));
+    for incomplete in [
+        r#"{"specversion":"1.0","source":"/s","type":"t"}"#,
+        r#"{"id":"1","source":"/s","type":"t"}"#,
+        r#"{"id":"1","specversion":"0.3","source":"/s","type":"t"}"#,
+        r#"{"id":"1","specversion":"1.0","source":"/ü","type":"t"}"#,
+        r#"{"id":"1","specversion":"1.0","source":"/s","type":null}"#,
+    ] {
+        assert_eq!(read(incomplete), Err("cloud_event.attribute"), "{incomplete}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(
+        subject in "\\PC{1,64}",
+        extension in "[a-z0-9]{1,9}x",
+        value in "\\PC{1,64}",
+        data in any::<Vec<u8>>(),
+        number in any::<i64>(),
+        kind in 0..4,
+    ) {
+        let event = event().with_subject(&subject).unwrap().with_extension(&extension, &value).unwrap();
+        let event = match kind {
+            0 => event,
+            1 => event.with_json(format!("[{number} , {}]", Value::from(&*subject)).as_bytes()).unwrap(),
+            2 => event.with_data(ContentType::JSON, &data),
+            _ => event.with_data(ContentType::parse("text/plain").unwrap(), &data),
+        };
+        prop_assert_eq!(CloudEvent::parse(&event.structured()), Ok(event));
+    }
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use compliance_core::clock::{Clock, ManualClock, SystemClock};
 use compliance_core::event::EventKind;
+use compliance_core::finding::Enforcement;
 use compliance_core::id::TenantId;
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
@@ -178,7 +179,7 @@ async fn two_outboxes_live_in_one_database_under_their_prefixes() {
 async fn the_published_statement_enqueues() {
     let house = House::new().await;
     let enqueue = |id: &'static str, tenant: &'static str| {
-        sqlx::query(AssertSqlSafe(enqueue_statement(TablePrefix::default())))
+        sqlx::query(AssertSqlSafe(enqueue_statement(TablePrefix::default(), Enforcement::Enforce)))
             .bind(id)
             .bind(house.to.as_str().to_owned())
             .bind(tenant)

@@ -8,6 +8,7 @@ use compliance_core::class::{Confidential, DataClass, Internal, Personal, Public
 use compliance_core::clock::{Clock as _, SystemClock, Timestamp};
 use compliance_core::country::CountryCode;
 use compliance_core::event::{Actor, EventKind, RecordErrorKind};
+use compliance_core::finding::Enforcement;
 use compliance_core::id::{ActorId, TenantId};
 use compliance_core::purpose;
 use compliance_core::random::SystemRandom;
@@ -16,8 +17,9 @@ use compliance_core::testing::MemorySink;
 use compliance_webhook::deliver::{Answer, Attempt, Deliver, Outcome};
 use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options};
 use compliance_webhook::outbox::{
-    Counts, DataClasses, DispatchLimits, Dispatcher, EndpointBook, EndpointId, EndpointState, EventPayload,
-    Instruction, NewMessage, Outbox, PAYLOAD_KEY, Replay, Running, SqliteOutbox,
+    Counts, DataClasses, Disclosure, DispatchLimits, Dispatcher, EndpointBook, EndpointId, EndpointState,
+    EventPayload, Instruction, MemoryOutbox, NewMessage, Outbox, PAYLOAD_KEY, Replay, Round, Running,
+    SqliteOutbox, Want,
 };
 use compliance_webhook::{EndpointPolicy, SigningKey};
 use tokio::sync::Semaphore;
@@ -50,9 +52,7 @@ struct House {
 impl House {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let options = durable_options(&directory.path().join("a.db"));
-        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-        let outbox = SqliteOutbox::open(&pool, OutboxOptions::default()).await.unwrap();
+        let outbox = open(&directory, Enforcement::Enforce).await;
         let keys = Arc::new(MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap()));
         let sink = Arc::new(MemorySink::default());
         let book = EndpointBook::new(EndpointPolicy::new(), keys.clone()).with_sink(sink.clone());
@@ -92,6 +92,12 @@ impl House {
         let payloads = self.transport.payloads.lock().unwrap();
         payloads.iter().map(|payload| String::from_utf8(payload.clone()).unwrap()).collect()
     }
+}
+
+async fn open(directory: &tempfile::TempDir, enforcement: Enforcement) -> SqliteOutbox {
+    let options = durable_options(&directory.path().join("a.db"));
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    SqliteOutbox::open(&pool, OutboxOptions::default().with_enforcement(enforcement)).await.unwrap()
 }
 
 fn instruction(classes: &[DataClass]) -> Instruction {
@@ -155,6 +161,88 @@ async fn a_revoked_instruction_stops_delivery() {
     let dead = events.iter().filter(|event| event.reason() == Some("dispatch.not_instructed"));
     assert_eq!(dead.count(), 4);
     running.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn report_only_everything_leaves_and_what_would_be_refused_is_recorded() {
+    let mut house = House::new().await;
+    let enforcing = house.outbox.clone();
+    house.outbox = open(&house.directory, Enforcement::ReportOnly).await;
+    house.transport.gate.add_permits(100);
+    let id = house.outbox.enqueue(&house.personal()).await.unwrap();
+    let free = NewMessage::new(&acme(), &house.to, b"{}".to_vec()).unwrap();
+    house.outbox.enqueue(&free).await.unwrap();
+    let running = house.start();
+    house.until("both are sent", |counts| counts.delivered == 2).await;
+    house.instruct(&[DataClass::Personal]).await;
+    house.outbox.enqueue(&house.personal()).await.unwrap();
+    house.until("sent on instruction", |counts| counts.delivered == 3).await;
+    assert_eq!(running.shutdown().await.unwrap().reported, 1);
+
+    let events = house.sink.events();
+    let reported: Vec<_> = events.iter().filter(|event| event.kind() == EventKind::CheckDecided).collect();
+    let [event] = reported[..] else { panic!("one message was not covered: {reported:?}") };
+    assert_eq!(event.enforcement(), Enforcement::ReportOnly);
+    assert_eq!((event.reason(), event.tenant()), (Some("dispatch.not_instructed"), Some(&acme())));
+    assert_eq!(event.policy().unwrap().to_string(), "webhook-disclosure/1");
+    let fields: Vec<String> =
+        event.fields().iter().map(|field| format!("{}={:?}", field.name(), field.value())).collect();
+    let said = |what: &str| fields.iter().any(|field| field.contains(what));
+    assert!(said(id.as_str()) && said("personal") && said(house.to.as_str()), "{fields:?}");
+
+    // What was taken on trial does not leave once the outbox enforces.
+    house.book.revoke_instruction(&house.outbox, &acme(), &house.to).await.unwrap();
+    house.outbox.enqueue(&house.personal()).await.unwrap();
+    house.outbox = enforcing;
+    let running = house.start();
+    house.until("given up", |counts| counts.dead == 1).await;
+    assert_eq!(running.shutdown().await.unwrap().reported, 0);
+    assert_eq!(house.payloads().len(), 3);
+}
+
+/// What a store says of two messages, one of them with personal data, and which an enforcing one refuses.
+async fn disclosures(outbox: &impl Outbox, to: &EndpointId) -> Vec<Disclosure> {
+    let personal = NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap();
+    let personal = personal.with_classes(&[DataClass::Personal], purpose!("crm.sync")).unwrap();
+    outbox.enqueue(&NewMessage::new(&acme(), to, b"[]".to_vec()).unwrap()).await.unwrap();
+    let keyed = personal.with_idempotency_key("once").unwrap();
+    let id = outbox.enqueue(&keyed).await.unwrap();
+    assert_eq!(outbox.enqueue(&keyed).await.unwrap(), id, "known before");
+    let worker = outbox.join("a", Duration::from_secs(10)).await.unwrap();
+    let want = Want { endpoint: to.clone(), limit: 10, max_bytes: 1 << 20 };
+    let mut round = Round::default();
+    round.wants.push(want);
+    let leased = outbox.round(&worker, &round).await.unwrap().leased;
+    leased.iter().map(|leased| leased.disclosure).collect()
+}
+
+#[tokio::test]
+async fn a_report_only_store_says_which_classes_nobody_instructed() {
+    let expected =
+        [Disclosure::Free, Disclosure::ReportOnly { classes: DataClasses::of(&[DataClass::Personal]) }];
+    let house = House::new().await;
+    let sqlite = open(&house.directory, Enforcement::ReportOnly).await;
+    assert_eq!(disclosures(&sqlite, &house.to).await, expected);
+
+    let memory = MemoryOutbox::new(Arc::new(SystemClock), Arc::new(SystemRandom))
+        .with_enforcement(Enforcement::ReportOnly);
+    let endpoint = house.book.policy().check("https://hooks.example.com/in").unwrap();
+    let key = SigningKey::generate(&SystemRandom).unwrap();
+    let to = house.book.register(&memory, &acme(), &endpoint, &key).await.unwrap();
+    assert_eq!(disclosures(&memory, &to).await, expected);
+}
+
+#[tokio::test]
+async fn a_payload_on_trial_keeps_every_field_and_only_an_outbox_on_trial_takes_it() {
+    let house = House::new().await;
+    let event = EventPayload::new("user.created", Timestamp::UNIX_EPOCH, purpose!("crm.sync")).unwrap();
+    let event = event.field("email", &Personal::new("anna@example.com"));
+    let record = house.outbox.endpoint(&house.to).await.unwrap().unwrap();
+    assert!(event.message(&acme(), &record).unwrap().classes().is_none());
+    let full = event.with_enforcement(Enforcement::ReportOnly).message(&acme(), &record).unwrap();
+    assert!(String::from_utf8_lossy(full.payload()).contains("anna@example.com"));
+    assert_eq!(house.outbox.enqueue(&full).await.unwrap_err().code(), "outbox.not_instructed");
+    open(&house.directory, Enforcement::ReportOnly).await.enqueue(&full).await.unwrap();
 }
 
 #[tokio::test]

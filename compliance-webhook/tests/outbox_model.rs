@@ -404,8 +404,8 @@ fn postgres_agrees_with_the_model() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let Some(pool) = runtime.block_on(services::postgres("model")) else { return };
     // Each case has tables of its own; the worst of a case is that it is cut short, which leaves them to the next run.
-    let tables =
-        ["endpoint", "message", "delivery", "worker", "schema"].map(|table| format!("webhook_{table}"));
+    let tables = ["endpoint", "message", "delivery", "worker", "consent", "schema"]
+        .map(|table| format!("webhook_{table}"));
     let drop_tables = format!("DROP TABLE IF EXISTS {}", tables.join(", "));
     let cases = 16;
     let mut runner = TestRunner::new(Config { cases, source_file: Some(file!()), ..Config::default() });

@@ -8,17 +8,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use compliance_core::clock::{Clock, ManualClock, SystemClock};
+use compliance_core::class::DataClass;
+use compliance_core::clock::{Clock, ManualClock, SystemClock, Timestamp};
+use compliance_core::finding::Enforcement;
 use compliance_core::id::TenantId;
+use compliance_core::purpose;
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::MemorySink;
 use compliance_webhook::deliver::{Answer, Attempt, Deliver, Outcome};
+use compliance_webhook::handshake::Ownership;
 use compliance_webhook::outbox::postgres::{CALL_TIMEOUT, OutboxOptions, enqueue_statement, migrations};
 use compliance_webhook::outbox::{
-    Dispatcher, EndpointBook, EndpointId, EndpointNote, Leased, Lesson, NewMessage, Outbox, PostgresOutbox,
-    Round, Settlement, TablePrefix, Verdict, Want, Worker,
+    CloudEventsMode, DataClasses, DeliveryProfile, Disclosure, Dispatcher, EndpointBook, EndpointId,
+    EndpointNote, EndpointRecord, Leased, Lesson, NewMessage, Outbox, PostgresOutbox, Round, Settlement,
+    SignatureProfile, TablePrefix, Verdict, Want, Worker,
 };
+use compliance_webhook::sign::KeyId;
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -145,7 +151,7 @@ async fn one_key_is_one_message_also_for_two_transactions_at_once() {
 async fn the_published_statement_enqueues() {
     let Some(house) = House::new("statement").await else { return };
     let enqueue = |id: &'static str, tenant: &'static str| {
-        sqlx::query(AssertSqlSafe(enqueue_statement(TablePrefix::default())))
+        sqlx::query(AssertSqlSafe(enqueue_statement(TablePrefix::default(), Enforcement::Enforce)))
             .bind(id)
             .bind(house.to.as_str().to_owned())
             .bind(tenant)
@@ -166,6 +172,51 @@ async fn the_published_statement_enqueues() {
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].id.as_str(), "msg_1");
     assert!(enqueue("no id", "acme").await.is_err(), "what nobody could read is not taken");
+}
+
+#[tokio::test]
+async fn report_only_what_no_instruction_covers_is_taken_and_told_apart() {
+    let Some(house) = House::new("report_only").await else { return };
+    let trial = OutboxOptions::default().with_clock(house.clock.clone()).without_server_time();
+    let trial = trial.with_enforcement(Enforcement::ReportOnly);
+    let trial = PostgresOutbox::open(&house.pool, trial).await.unwrap();
+    let personal = house.message().with_classes(&[DataClass::Personal], purpose!("crm.sync")).unwrap();
+    assert_eq!(house.outbox.enqueue(&personal).await.unwrap_err().code(), "outbox.not_instructed");
+    let keyed = personal.with_idempotency_key("once").unwrap();
+    let id = trial.enqueue(&keyed).await.unwrap();
+    assert_eq!(trial.enqueue(&keyed).await.unwrap(), id);
+    let worker = trial.join("trial", LEASE).await.unwrap();
+    let leased = trial.round(&worker, &house.want(10)).await.unwrap().leased;
+    let classes = DataClasses::of(&[DataClass::Personal]);
+    assert_eq!(leased[0].disclosure, Disclosure::ReportOnly { classes });
+    trial.leave(&worker).await.unwrap();
+    assert_eq!(house.claim("enforces", 10).await[0].disclosure, Disclosure::Refused);
+}
+
+#[tokio::test]
+async fn how_an_endpoint_is_delivered_to_is_stored_with_it() {
+    let Some(house) = House::new("profile").await else { return };
+    let stored = async || house.outbox.endpoint(&house.to).await.unwrap().unwrap();
+    assert_eq!(*stored().await.profile(), DeliveryProfile::default());
+    for events in [CloudEventsMode::Structured, CloudEventsMode::Binary, CloudEventsMode::None] {
+        let mut profile = DeliveryProfile::default();
+        profile.events = events;
+        profile.signatures = SignatureProfile::HttpSignature { key_id: KeyId::parse("billing").unwrap() };
+        let record = stored().await;
+        let next = EndpointRecord::from_stored(
+            record.id().clone(),
+            acme(),
+            record.url().into(),
+            record.sealed_keys().into(),
+            record.state().clone(),
+            record.revision() + 1,
+            None,
+        );
+        let ownership = Some(Ownership::from_stored(Timestamp::from_unix_millis(17), "v1,AAAA".into()));
+        let next = next.with_profile(profile.clone()).with_ownership(ownership.clone());
+        house.outbox.save_endpoint(&next).await.unwrap();
+        assert_eq!((stored().await.profile(), stored().await.ownership()), (&profile, ownership.as_ref()));
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use compliance_core::clock::{Clock, SystemClock, Timestamp};
 use compliance_core::event::{Recorder, Sink};
+use compliance_core::id::TenantId;
 use compliance_core::random::SecureRandom;
 use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use http::request::Builder;
@@ -247,7 +248,8 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
     }
 
     /// Sends nothing to an endpoint that does not consent: each is asked once a day, before its first message. Without
-    /// consent an attempt ends with `deliver.no_consent`.
+    /// consent an attempt ends with `deliver.no_consent`. With
+    /// [callbacks](Handshake::with_callbacks), a consent that came later counts from the next attempt on.
     pub fn with_handshake(mut self, handshake: Handshake) -> Self {
         self.handshake = Some(handshake);
         self
@@ -322,13 +324,14 @@ impl<R: Resolve> HttpsTransport<R> {
 
     /// Asks whoever runs `endpoint` to show that they have its secret: sends a signed random token, and takes nothing
     /// but its [answer](Challenge::answer), with a status of 2xx and nothing else in the body. Do so before the first
-    /// message.
+    /// message. What comes back is for this tenant, URL and key.
     ///
     /// # Errors
     /// `handshake.challenge` when the answer is another, `handshake.no_consent` when this transport needs a consent and
     /// has none, `handshake.unreachable` without an answer, `handshake.random` without random bytes.
     pub async fn challenge(
         &self,
+        tenant: &TenantId,
         endpoint: &WebhookEndpoint,
         key: &SigningKey,
         random: &dyn SecureRandom,
@@ -347,7 +350,7 @@ impl<R: Resolve> HttpsTransport<R> {
         let found = answer.excerpt().unwrap_or_default();
         let is_theirs = bool::from(expected.as_bytes().ct_eq(found));
         if answer.is_success() && answer.body_end() == BodyEnd::Complete && is_theirs {
-            Ok(OwnedEndpoint { endpoint: endpoint.clone(), answered: self.inner.dialer.clock().now() })
+            Ok(OwnedEndpoint::new(endpoint, tenant, key, self.inner.dialer.clock().now()))
         } else {
             Err(HandshakeError::Challenge)
         }
@@ -467,11 +470,24 @@ impl<R: Resolve> Inner<R> {
         endpoint: &WebhookEndpoint,
         guarded: &[GuardedAddr],
     ) -> Result<(), DeliverReason> {
+        let now = self.dialer.clock().now();
+        if let Some(callbacks) = handshake.callbacks()
+            && let Some(grant) = callbacks.granted(endpoint).await
+        {
+            // Looked up again after a day: it may have been taken back.
+            let until = grant.until().min(now.saturating_add(CONSENT_LIFETIME));
+            self.remember(endpoint, Consent { rate: grant.rate(), until }, now);
+            return Ok(());
+        }
+        let callback = handshake.callbacks().map(|callbacks| callbacks.url_for(endpoint));
         let request = |http2| {
             let request = self.address(Request::options(target(endpoint, http2)), endpoint, http2);
             let mut request = request.header("webhook-request-origin", handshake.origin());
             if let Some(rate) = handshake.rate() {
                 request = request.header("webhook-request-rate", rate.get());
+            }
+            if let Some(callback) = &callback {
+                request = request.header("webhook-request-callback", callback);
             }
             request.body(Full::default()).map_err(|_| DeliverReason::Request)
         };
@@ -479,7 +495,11 @@ impl<R: Resolve> Inner<R> {
         let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let rate = handshake.read(answer.status(), fields).map_err(|_| DeliverReason::NoConsent)?;
         let now = self.dialer.clock().now();
-        let consent = Consent { rate, until: now.saturating_add(CONSENT_LIFETIME) };
+        self.remember(endpoint, Consent { rate, until: now.saturating_add(CONSENT_LIFETIME) }, now);
+        Ok(())
+    }
+
+    fn remember(&self, endpoint: &WebhookEndpoint, consent: Consent, now: Timestamp) {
         let mut consents = self.consents.lock().unwrap_or_else(PoisonError::into_inner);
         if consents.len() >= MAX_CONSENTS {
             consents.retain(|_, consent| now < consent.until);
@@ -488,7 +508,6 @@ impl<R: Resolve> Inner<R> {
             consents.clear();
         }
         consents.insert(endpoint.as_str().into(), consent);
-        Ok(())
     }
 
     fn address(&self, request: Builder, endpoint: &WebhookEndpoint, http2: bool) -> Builder {

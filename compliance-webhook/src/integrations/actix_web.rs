@@ -5,16 +5,17 @@ use std::pin::Pin;
 
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
-use actix_web::http::header::ContentType;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, dev, web};
+use actix_web::http::header::{CACHE_CONTROL, ContentType};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, ResponseError, dev, web};
 use bytes::Bytes;
-use compliance_core::finding::Reason as _;
+use compliance_core::finding::Reason;
 
+use crate::handshake::{CallbackError, CallbackReason, ConsentCallbacks, ConsentGrant};
 use crate::verify::{
     ReceiveError, ReceiveReason, ReplayCache, RequestHead, Webhook, WebhookOnTrial, WebhookReceiver,
 };
 
-type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ReceiveError>>>>;
+type Extracting<T, E = ReceiveError> = Pin<Box<dyn Future<Output = Result<T, E>>>>;
 
 /// Reads the body up to the verifier's limit, verifies it as it came, and passes the replay gate. The application's
 /// data has a [`WebhookReceiver`], as `web::Data` or by itself.
@@ -49,9 +50,7 @@ impl<C: ReplayCache + Clone + 'static> FromRequest for WebhookOnTrial<C> {
 }
 
 fn receiver<C: 'static>(request: &HttpRequest) -> Result<&WebhookReceiver<C>, ReceiveError> {
-    let shared = request.app_data::<web::Data<WebhookReceiver<C>>>().map(|data| &***data);
-    let receiver = shared.or_else(|| request.app_data::<WebhookReceiver<C>>());
-    receiver.ok_or_else(|| ReceiveReason::NoReceiver.into())
+    app_data(request).ok_or_else(|| ReceiveReason::NoReceiver.into())
 }
 
 fn head(request: &HttpRequest) -> RequestHead<'_> {
@@ -79,7 +78,57 @@ impl ResponseError for ReceiveError {
     }
 
     fn error_response(&self) -> HttpResponse<BoxBody> {
-        let mut response = HttpResponse::build(self.status_code());
-        response.insert_header(ContentType::plaintext()).body(self.public_code().as_str())
+        refusal(self.status_code(), self)
     }
+}
+
+/// Takes a call to a callback. The application's data has [`ConsentCallbacks`], as `web::Data` or by itself.
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "actix-web")))]
+impl FromRequest for ConsentGrant {
+    type Error = CallbackError;
+    type Future = Extracting<Self, CallbackError>;
+
+    fn from_request(request: &HttpRequest, _: &mut dev::Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let callbacks: &ConsentCallbacks =
+                app_data(&request).ok_or(CallbackError::from(CallbackReason::NoCallbacks))?;
+            callbacks.accept(&head(&request)).await
+        })
+    }
+}
+
+/// A word to whoever called by hand, that no cache keeps.
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "actix-web")))]
+impl Responder for ConsentGrant {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        let mut response = HttpResponse::Ok();
+        response.insert_header(ContentType::plaintext()).insert_header((CACHE_CONTROL, "no-store"));
+        response.body("consent recorded")
+    }
+}
+
+/// The [status](CallbackError::status) and, as text, the public code.
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "actix-web")))]
+impl ResponseError for CallbackError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        refusal(self.status_code(), self)
+    }
+}
+
+fn refusal(status: StatusCode, reason: &dyn Reason) -> HttpResponse<BoxBody> {
+    let mut response = HttpResponse::build(status);
+    response.insert_header(ContentType::plaintext()).body(reason.public_code().as_str())
+}
+
+/// As `web::Data` or by itself.
+fn app_data<T: 'static>(request: &HttpRequest) -> Option<&T> {
+    let shared = request.app_data::<web::Data<T>>().map(|data| &***data);
+    shared.or_else(|| request.app_data::<T>())
 }

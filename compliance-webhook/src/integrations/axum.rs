@@ -1,14 +1,16 @@
 //! axum: `Webhook` is an extractor, and what it refuses a response.
 
 use axum_core::body::Body;
-use axum_core::extract::{FromRef, FromRequest, Request};
+use axum_core::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum_core::response::{IntoResponse, Response};
 use bytes::Bytes;
-use compliance_core::finding::Reason as _;
+use compliance_core::finding::Reason;
 use http::StatusCode;
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
+use crate::handshake::{CallbackError, ConsentCallbacks, ConsentGrant};
 use crate::verify::{ReceiveError, ReplayCache, RequestHead, Webhook, WebhookOnTrial, WebhookReceiver};
 
 /// Reads the body up to the verifier's limit, verifies it as it came, and passes the replay gate. The application's
@@ -69,7 +71,40 @@ async fn read(body: Body, max: usize) -> Result<Bytes, ReceiveError> {
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for ReceiveError {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, self.public_code().as_str()).into_response()
+        refusal(self.status(), &self)
     }
+}
+
+/// Takes a call to a callback. The application's state is or has [`ConsentCallbacks`].
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "axum")))]
+impl<S: Sync> FromRequestParts<S> for ConsentGrant
+where
+    ConsentCallbacks: FromRef<S>,
+{
+    type Rejection = CallbackError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, CallbackError> {
+        ConsentCallbacks::from_ref(state).accept(&head(parts)).await
+    }
+}
+
+/// A word to whoever called by hand, that no cache keeps.
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "axum")))]
+impl IntoResponse for ConsentGrant {
+    fn into_response(self) -> Response {
+        ([(CACHE_CONTROL, "no-store")], "consent recorded").into_response()
+    }
+}
+
+/// The [status](CallbackError::status) and, as text, the public code.
+#[cfg_attr(compliance_docsrs, doc(cfg(feature = "axum")))]
+impl IntoResponse for CallbackError {
+    fn into_response(self) -> Response {
+        refusal(self.status(), &self)
+    }
+}
+
+fn refusal(status: u16, reason: &dyn Reason) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, reason.public_code().as_str()).into_response()
 }

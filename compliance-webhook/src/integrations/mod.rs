@@ -1,4 +1,4 @@
-//! The only files that name a framework: `verify::Webhook` as an extractor.
+//! The only files that name a framework: `verify::Webhook` and `handshake::ConsentGrant` as extractors.
 
 #[cfg(feature = "actix-web")]
 mod actix_web;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use compliance_core::clock::Timestamp;
+use compliance_core::finding::Enforcement;
 use compliance_core::id::TenantId;
 use compliance_core::random::{RandomError, SecureRandom};
 
-use super::{Disclosure, Instruction, NewMessage, OutboxError, OutboxErrorKind};
+use super::{DeliveryProfile, Disclosure, Instruction, NewMessage, OutboxError, OutboxErrorKind};
+use crate::handshake::Ownership;
 use crate::schedule::Rate;
 
 /// The name of a registered endpoint: what the service keeps with its customer.
@@ -128,6 +130,8 @@ pub struct EndpointRecord {
     pub(super) failing_since: Option<Timestamp>,
     pub(super) rate: Option<Rate>,
     pub(super) instruction: Option<Instruction>,
+    pub(super) profile: DeliveryProfile,
+    pub(super) ownership: Option<Ownership>,
 }
 
 impl EndpointRecord {
@@ -142,7 +146,19 @@ impl EndpointRecord {
         revision: i64,
         failing_since: Option<Timestamp>,
     ) -> Self {
-        Self { id, tenant, url, sealed_keys, state, revision, failing_since, rate: None, instruction: None }
+        Self {
+            id,
+            tenant,
+            url,
+            sealed_keys,
+            state,
+            revision,
+            failing_since,
+            rate: None,
+            instruction: None,
+            profile: DeliveryProfile::default(),
+            ownership: None,
+        }
     }
 
     /// For implementations of [`Outbox`](super::Outbox): with the rate that was stored.
@@ -157,6 +173,18 @@ impl EndpointRecord {
         Self { instruction, ..self }
     }
 
+    /// For implementations of [`Outbox`](super::Outbox): with the profile that was stored.
+    #[must_use]
+    pub fn with_profile(self, profile: DeliveryProfile) -> Self {
+        Self { profile, ..self }
+    }
+
+    /// For implementations of [`Outbox`](super::Outbox): with the proof of ownership that was stored.
+    #[must_use]
+    pub fn with_ownership(self, ownership: Option<Ownership>) -> Self {
+        Self { ownership, ..self }
+    }
+
     /// Its name.
     #[must_use]
     pub fn id(&self) -> &EndpointId {
@@ -169,10 +197,27 @@ impl EndpointRecord {
         self.instruction.as_ref()
     }
 
+    /// When its receiver has shown that it is theirs, if it has. Whether that still holds for this URL and key, an
+    /// [`EndpointBook`](super::EndpointBook) says.
+    #[must_use]
+    pub fn ownership(&self) -> Option<&Ownership> {
+        self.ownership.as_ref()
+    }
+
+    /// How its messages are signed and written.
+    #[must_use]
+    pub fn profile(&self) -> &DeliveryProfile {
+        &self.profile
+    }
+
     /// Whether the message may be enqueued.
-    pub(super) fn check_instruction(&self, message: &NewMessage) -> Result<(), OutboxError> {
-        match Disclosure::under(self.instruction(), message.classes(), message.purpose()) {
-            Disclosure::Free | Disclosure::Instructed => Ok(()),
+    pub(super) fn check_instruction(
+        &self,
+        message: &NewMessage,
+        enforcement: Enforcement,
+    ) -> Result<(), OutboxError> {
+        match Disclosure::under(self.instruction(), message.classes(), message.purpose(), enforcement) {
+            Disclosure::Free | Disclosure::Instructed | Disclosure::ReportOnly { .. } => Ok(()),
             Disclosure::Refused => Err(OutboxErrorKind::NotInstructed.into()),
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use compliance_core::class::{DataClass, Purpose};
 use compliance_core::clock::Timestamp;
 use compliance_core::country::CountryCode;
+use compliance_core::finding::Enforcement;
 use compliance_core::id::ActorId;
 
 /// A set of the data classes that leave the house on instruction only: confidential, personal, sensitive. Public and
@@ -196,18 +197,37 @@ pub enum Disclosure {
     Instructed,
     /// No instruction covers it, or not any more.
     Refused,
+    /// No instruction covers it, and it leaves all the same, since the outbox is
+    /// [report-only](Enforcement::ReportOnly). The dispatcher has that recorded.
+    ReportOnly {
+        /// What the message holds.
+        classes: DataClasses,
+    },
 }
 
 impl Disclosure {
     /// Of data of these classes, under this instruction.
     #[must_use]
-    pub fn under(instruction: Option<&Instruction>, classes: DataClasses, purpose: Option<&Purpose>) -> Self {
+    pub fn under(
+        instruction: Option<&Instruction>,
+        classes: DataClasses,
+        purpose: Option<&Purpose>,
+        enforcement: Enforcement,
+    ) -> Self {
         if classes.is_none() {
             Self::Free
         } else if instruction.is_some_and(|instruction| instruction.covers(classes, purpose)) {
             Self::Instructed
         } else {
-            Self::Refused
+            Self::uncovered(classes, enforcement)
+        }
+    }
+
+    /// Of data no instruction covers.
+    pub(super) fn uncovered(classes: DataClasses, enforcement: Enforcement) -> Self {
+        match enforcement {
+            Enforcement::Enforce => Self::Refused,
+            Enforcement::ReportOnly => Self::ReportOnly { classes },
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use compliance_core::clock::{Clock, Timestamp};
+use compliance_core::finding::Enforcement;
 use compliance_core::random::SecureRandom;
 use tokio::sync::Notify;
 
@@ -19,6 +20,7 @@ use crate::sign::MessageId;
 #[derive(Clone, Debug)]
 pub struct MemoryOutbox {
     shared: Arc<Shared>,
+    enforcement: Enforcement,
 }
 
 #[derive(Debug)]
@@ -101,7 +103,14 @@ impl MemoryOutbox {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn SecureRandom>) -> Self {
         let shared = Shared { clock, random, enqueued: Notify::new(), state: Mutex::default() };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), enforcement: Enforcement::Enforce }
+    }
+
+    /// Report-only for a roll-out: takes, and has sent, data that no instruction of the client covers, and has the
+    /// dispatcher record each such message. Counts for this value and its clones. Default: [`Enforcement::Enforce`].
+    #[must_use]
+    pub fn with_enforcement(self, enforcement: Enforcement) -> Self {
+        Self { enforcement, ..self }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -198,7 +207,7 @@ impl State {
         })
     }
 
-    fn claim(&mut self, worker: i64, want: &Want, now: Timestamp) -> Vec<Leased> {
+    fn claim(&mut self, worker: i64, want: &Want, now: Timestamp, enforcement: Enforcement) -> Vec<Leased> {
         if !self.is_open(&want.endpoint, now) {
             return Vec::new();
         }
@@ -226,7 +235,7 @@ impl State {
         };
         let due = again.into_iter().map(|(_, sequence)| sequence).chain(fresh);
         let chosen: Vec<i64> = due.take_while(&mut fits).collect();
-        chosen.into_iter().filter_map(|sequence| self.lease(sequence, worker)).collect()
+        chosen.into_iter().filter_map(|sequence| self.lease(sequence, worker, enforcement)).collect()
     }
 
     /// Whether nothing it is kept in order with is still to be settled.
@@ -240,11 +249,11 @@ impl State {
         })
     }
 
-    fn lease(&mut self, sequence: i64, worker: i64) -> Option<Leased> {
+    fn lease(&mut self, sequence: i64, worker: i64, enforcement: Enforcement) -> Option<Leased> {
         let message = self.messages.get_mut(&sequence)?;
         let record = &self.endpoints.get(message.new.endpoint())?.record;
         let (revision, new) = (record.revision, &message.new);
-        let disclosure = Disclosure::under(record.instruction(), new.classes(), new.purpose());
+        let disclosure = Disclosure::under(record.instruction(), new.classes(), new.purpose(), enforcement);
         let Stage::Pending(from) = message.stage else { return None };
         message.stage = Stage::Leased { worker, from };
         message.fence = message.fence.saturating_add(1);
@@ -310,7 +319,7 @@ impl Outbox for MemoryOutbox {
         let Some(known) = known.filter(|endpoint| endpoint.record.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
         };
-        known.record.check_instruction(message)?;
+        known.record.check_instruction(message, self.enforcement)?;
         if let Some(id) = state.known(message)? {
             return Ok(id);
         }
@@ -429,7 +438,7 @@ impl Outbox for MemoryOutbox {
         };
         seat.until = now.saturating_add(seat.lease);
         for want in &round.wants {
-            result.leased.extend(state.claim(worker.id(), want, now));
+            result.leased.extend(state.claim(worker.id(), want, now, self.enforcement));
         }
         Ok(result)
     }

@@ -6,6 +6,8 @@ use compliance_core::class::{DataClass, Purpose};
 use compliance_core::id::TenantId;
 
 use super::{DataClasses, EndpointId, EventPayload};
+#[cfg(feature = "cloud-events")]
+use crate::cloud_event::CloudEvent;
 use crate::deliver::ContentType;
 use crate::sign::MessageId;
 
@@ -74,6 +76,25 @@ impl NewMessage {
             purpose: None,
             is_sealed: false,
         })
+    }
+
+    /// A CloudEvent for an endpoint, under the event's id, in structured mode; an endpoint in
+    /// [binary mode](super::CloudEventsMode::Binary) gets it in binary mode.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[cfg(feature = "cloud-events")]
+    #[cfg_attr(compliance_docsrs, doc(cfg(feature = "cloud-events")))]
+    pub fn event(
+        tenant: &TenantId,
+        endpoint: &EndpointId,
+        event: &CloudEvent,
+    ) -> Result<Self, NewMessageError> {
+        let mut message = Self::new(tenant, endpoint, event.structured())?;
+        message.content_type = ContentType::CLOUDEVENTS_JSON;
+        // Another system's event may have an id no message can have.
+        message.id = MessageId::parse(event.id()).ok();
+        Ok(message)
     }
 
     /// Says what the payload is, `application/json` otherwise.

@@ -26,6 +26,7 @@ mod payload;
 #[cfg(feature = "postgres")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "postgres")))]
 pub mod postgres;
+mod profile;
 mod round;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
@@ -51,6 +52,7 @@ pub use self::payload::{EventPayload, PayloadField};
 #[cfg(feature = "postgres")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "postgres")))]
 pub use self::postgres::PostgresOutbox;
+pub use self::profile::{CloudEventsMode, DeliveryProfile, SignatureProfile};
 pub use self::round::{
     Counts, Damaged, DeadLetter, DeliveryState, DeliveryStatus, EndpointNote, LeaseToken, Leased, Lesson,
     Ready, Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
@@ -80,8 +82,9 @@ use crate::sign::MessageId;
 ///    switched off with `outbox.corrupt`.
 /// 7. Of messages of one endpoint with one ordering key, only the first that is not settled is claimed.
 /// 8. A message with classes is taken only under an instruction of its endpoint that covers them, and comes out of a
-///    claim with what the endpoint's instruction then says.
-/// 9. Nothing here calls out, and no transaction stays open between two calls.
+///    claim with what the endpoint's instruction then says. A report-only store takes it without one, and says so.
+/// 9. Of an endpoint, all that is saved is loaded again: signing keys, state, rate, instruction, profile.
+/// 10. Nothing here calls out, and no transaction stays open between two calls.
 pub trait Outbox: Send + Sync + fmt::Debug {
     /// Stores an endpoint, or a change of one: `revision` must be one more than what is stored, 1 for a new
     /// one.

@@ -6,9 +6,10 @@ use compliance_core::class::{
     Classified, Confidential, DataClass, Internal, Personal, Public, Purpose, Sensitive,
 };
 use compliance_core::clock::Timestamp;
+use compliance_core::finding::Enforcement;
 use compliance_core::id::TenantId;
 
-use super::{DataClasses, EndpointRecord, NewMessage, NewMessageError};
+use super::{DataClasses, EndpointRecord, Instruction, NewMessage, NewMessageError};
 
 /// An event whose fields carry their data class, as JSON of the form Standard Webhooks recommends: `type`, `timestamp`,
 /// `data`.
@@ -37,6 +38,7 @@ pub struct EventPayload {
     at: Timestamp,
     purpose: Purpose,
     fields: Vec<Field>,
+    enforcement: Enforcement,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -62,7 +64,15 @@ impl EventPayload {
         if event_type.len() > Self::MAX_TYPE_LEN || !event_type.split('.').all(is_part) {
             return Err(NewMessageError::EventType { found: event_type.len() });
         }
-        Ok(Self { event_type: event_type.into(), at, purpose, fields: Vec::new() })
+        let enforcement = Enforcement::Enforce;
+        Ok(Self { event_type: event_type.into(), at, purpose, fields: Vec::new(), enforcement })
+    }
+
+    /// Report-only for a roll-out: no field is left out. Such a message is taken, and reported, by an outbox that is
+    /// report-only, too; any other refuses it. Default: [`Enforcement::Enforce`].
+    #[must_use]
+    pub fn with_enforcement(self, enforcement: Enforcement) -> Self {
+        Self { enforcement, ..self }
     }
 
     /// Adds a field to the data. A name given again replaces what it stood for.
@@ -90,7 +100,10 @@ impl EventPayload {
         endpoint: &EndpointRecord,
     ) -> Result<NewMessage, NewMessageError> {
         let instruction = endpoint.instruction().filter(|instruction| *instruction.purpose() == self.purpose);
-        let allowed = instruction.map_or(DataClasses::NONE, |instruction| instruction.classes());
+        let allowed = match self.enforcement {
+            Enforcement::Enforce => instruction.map_or(DataClasses::NONE, Instruction::classes),
+            Enforcement::ReportOnly => DataClasses::of(&DataClass::ALL),
+        };
         let sent: Vec<DataClass> =
             self.fields.iter().map(|field| field.class).filter(|class| allowed.contains(*class)).collect();
         NewMessage::new(tenant, endpoint.id(), self.json(allowed))?.with_classes(&sent, self.purpose.clone())

@@ -1,6 +1,5 @@
 //! HTTP message signatures, sending side.
 
-use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -8,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use compliance_core::clock::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::{HEADER_ID, KeyError, KeyErrorKind, MessageId, SenderKey, SignError, SignErrorKind};
+use super::{HEADER_ID, KeyId, MessageId, SenderKey, SignError, SignErrorKind};
 use crate::deliver::ContentType;
 use crate::endpoint::WebhookEndpoint;
 
@@ -18,44 +17,6 @@ pub(crate) const TAG: &str = "webhook";
 const PARAMS: &str = "@signature-params";
 /// The label of the one signature a sender makes.
 const LABEL: &str = "webhook";
-
-/// Which key made a signature: what a receiver looks a key up by.
-///
-/// 1 to [`MAX_LEN`](Self::MAX_LEN) visible ASCII characters without `"` and `\`.
-///
-/// ```
-/// use compliance_webhook::sign::KeyId;
-///
-/// assert!(KeyId::parse("billing-2026-11").is_ok());
-/// assert_eq!(KeyId::parse("a\"b").unwrap_err().code(), "sign.key_id");
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct KeyId(Box<str>);
-
-impl KeyId {
-    /// The longest id, in bytes.
-    pub const MAX_LEN: usize = 128;
-
-    /// Takes an id.
-    ///
-    /// # Errors
-    /// `sign.key_id` when it is not of its shape.
-    pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let fits = (1..=Self::MAX_LEN).contains(&text.len());
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-        if fits && text.bytes().all(is_plain) {
-            Ok(Self(text.into()))
-        } else {
-            Err(KeyErrorKind::KeyId.into())
-        }
-    }
-
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
 
 /// Signs requests as RFC 9421 has it, under one key: `hmac-sha256` or `ed25519`, whichever the key is for.
 ///
@@ -243,11 +204,5 @@ impl Base {
         for part in ["\"", name, "\": ", value] {
             self.text.push_str(part);
         }
-    }
-}
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

@@ -161,7 +161,6 @@ pub enum KeyErrorKind {
     #[error("is not padded base64 after its prefix")]
     Encoding,
     /// An id that is none.
-    #[cfg(feature = "http-signatures")]
     #[error("has an id that is not 1 to 128 visible ascii characters without quote and backslash")]
     KeyId,
     /// Too short or too long.
@@ -205,7 +204,6 @@ impl KeyError {
             KeyErrorKind::Ed25519Length { .. }
             | KeyErrorKind::Length { .. }
             | KeyErrorKind::SecretLength { .. } => "sign.key_length",
-            #[cfg(feature = "http-signatures")]
             KeyErrorKind::KeyId => "sign.key_id",
             KeyErrorKind::Pair => "sign.key_pair",
             KeyErrorKind::Point => "sign.key_point",

@@ -11,6 +11,7 @@ mod ed25519;
 mod http_signature;
 mod id;
 mod key;
+mod key_id;
 mod sender;
 
 use std::fmt;
@@ -23,9 +24,10 @@ pub use ed25519::{Ed25519Key, VerifyingKey};
 pub(crate) use http_signature::{Base, TAG, Target, normal_authority};
 #[cfg(feature = "http-signatures")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "http-signatures")))]
-pub use http_signature::{HttpSignedHeaders, HttpSigner, KeyId};
+pub use http_signature::{HttpSignedHeaders, HttpSigner};
 pub use id::{MessageId, MessageIdError, MessageIdErrorKind};
 pub use key::{KeyError, KeyErrorKind, SigningKey};
+pub use key_id::KeyId;
 pub use sender::SenderKey;
 
 /// The header that names the message, the same on every attempt.

@@ -69,7 +69,7 @@ impl SenderKey {
     }
 
     /// Appends `scheme,signature` for `id.timestamp.payload`.
-    pub(super) fn sign(&self, id: &[u8], timestamp: &[u8], payload: &[u8], to: &mut String) {
+    pub(crate) fn sign(&self, id: &[u8], timestamp: &[u8], payload: &[u8], to: &mut String) {
         match &self.0 {
             Kind::Shared(key) => {
                 to.push_str(SCHEME_V1);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::ManualClock;
+use compliance_core::id::TenantId;
 use compliance_core::random::SystemRandom;
 use compliance_webhook::SigningKey;
 use compliance_webhook::deliver::{
@@ -89,7 +90,7 @@ async fn without_consent_no_payload_leaves() {
             );
         }
         let key = SigningKey::parse(SECRET).unwrap();
-        let refused = transport.challenge(&endpoint, &key, &SystemRandom).await.unwrap_err();
+        let refused = transport.challenge(&acme(), &endpoint, &key, &SystemRandom).await.unwrap_err();
         assert_eq!(refused.code(), "handshake.no_consent");
         assert!(receiver.requests().iter().all(|request| request.line.starts_with("OPTIONS ")), "{refusal}");
     }
@@ -106,13 +107,18 @@ async fn challenged(reply: impl Fn(&Received) -> String + Send + Sync + 'static)
     let transport = super::transport(&authority).build().unwrap();
     let endpoint = endpoint(receiver.port(), "/in");
     let key = SigningKey::parse(SECRET).unwrap();
-    let owned = transport.challenge(&endpoint, &key, &SystemRandom).await.map_err(|error| error.code())?;
-    assert_eq!((owned.endpoint(), owned.answered()), (&endpoint, now()));
+    let owned =
+        transport.challenge(&acme(), &endpoint, &key, &SystemRandom).await.map_err(|error| error.code())?;
+    assert_eq!((owned.tenant(), owned.endpoint(), owned.answered()), (&acme(), &endpoint, now()));
     Ok(())
 }
 
+pub(super) fn acme() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
 /// The right answer: from the verified message, under the secret.
-fn answer(request: &Received, secret: &SigningKey) -> String {
+pub(super) fn answer(request: &Received, secret: &SigningKey) -> String {
     let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let verified =
         Verifier::new(SigningKey::parse(SECRET).unwrap()).verify(headers, &request.body[..], now());
@@ -144,49 +150,6 @@ async fn an_endpoint_that_does_not_answer_is_nobodys() {
     let transport = super::transport(&authority).build().unwrap();
     let key = SigningKey::parse(SECRET).unwrap();
     let refused =
-        transport.challenge(&endpoint(receiver.port(), "/"), &key, &SystemRandom).await.unwrap_err();
+        transport.challenge(&acme(), &endpoint(receiver.port(), "/"), &key, &SystemRandom).await.unwrap_err();
     assert_eq!(refused.code(), "handshake.unreachable");
-}
-
-#[cfg(feature = "outbox")]
-#[tokio::test]
-async fn a_book_that_demands_ownership_takes_an_answer_of_the_last_hour_once() {
-    use compliance_core::id::TenantId;
-    use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
-    use compliance_webhook::outbox::{EndpointBook, MemoryOutbox};
-
-    let authority = Authority::new();
-    let script = Script::Reply(Arc::new(|request| {
-        let body = answer(request, &SigningKey::parse(SECRET).unwrap());
-        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
-    }));
-    let receiver = Receiver::start(authority.issue(&Certificate::for_name(NAME)), script).await;
-    let transport = super::transport(&authority).build().unwrap();
-    let (endpoint, key) = (endpoint(receiver.port(), "/in"), SigningKey::parse(SECRET).unwrap());
-    let clock = Arc::new(ManualClock::at(now()));
-    let keys = MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
-    let policy = super::policy(receiver.port());
-    let book = EndpointBook::new(policy, Arc::new(keys)).with_clock(clock.clone());
-    let (outbox, acme) =
-        (MemoryOutbox::new(clock.clone(), Arc::new(SystemRandom)), TenantId::new("acme").unwrap());
-    let unproven = book.register(&outbox, &acme, &endpoint, &key).await.unwrap();
-
-    let book = book.demanding_ownership();
-    let prove = async || transport.challenge(&endpoint, &key, &SystemRandom).await.unwrap();
-    let refused = book.register(&outbox, &acme, &endpoint, &key).await.unwrap_err();
-    assert_eq!(refused.code(), "endpoint_book.not_owned");
-    let refused = book.move_to(&outbox, &acme, &unproven, &endpoint).await.unwrap_err();
-    assert_eq!(refused.code(), "endpoint_book.not_owned");
-    let id = book.register_owned(&outbox, &acme, prove().await, &key).await.unwrap();
-    book.move_to_owned(&outbox, &acme, &id, prove().await).await.unwrap();
-
-    let (in_time, late, early) = (prove().await, prove().await, prove().await);
-    clock.advance(EndpointBook::OWNERSHIP_LIFETIME);
-    book.register_owned(&outbox, &acme, in_time, &key).await.unwrap();
-    clock.advance(Duration::from_millis(1));
-    let refused = book.register_owned(&outbox, &acme, late, &key).await.unwrap_err();
-    assert_eq!(refused.code(), "endpoint_book.not_owned");
-    clock.set("2026-11-21T11:59:59Z".parse().unwrap());
-    let refused = book.register_owned(&outbox, &acme, early, &key).await.unwrap_err();
-    assert_eq!(refused.code(), "endpoint_book.not_owned", "an answer of the future");
 }

@@ -1,6 +1,8 @@
 //! Attempts over real sockets and TLS, on loopback.
 #![cfg(feature = "deliver")]
 
+#[cfg(feature = "axum")]
+mod callback;
 mod client_certificate;
 #[cfg(feature = "connector")]
 mod connector;
@@ -11,6 +13,8 @@ mod handshake;
 mod hickory;
 #[cfg(feature = "http2")]
 mod http2;
+#[cfg(feature = "outbox")]
+mod ownership;
 mod receiver;
 mod redirects;
 

@@ -228,7 +228,7 @@ fn builder(
 }
 
 /// TLS 1.3 for anybody.
-#[cfg(feature = "http2")]
+#[cfg(any(feature = "axum", feature = "http2"))]
 pub(crate) fn server_config(identity: Identity) -> ServerConfig {
     let builder = builder(&[&rustls::version::TLS13]).with_no_client_auth();
     builder.with_single_cert(identity.chain, identity.key).unwrap()

@@ -17,12 +17,19 @@ use compliance_core::reason_code;
 use compliance_core::seal::{KeyStore, Sealed};
 use secrecy::ExposeSecret as _;
 
+#[cfg(feature = "cloud-events")]
+use super::CloudEventsMode;
+#[cfg(feature = "http-signatures")]
+use super::SignatureProfile;
 use super::{
-    EndpointId, EndpointRecord, EndpointState, Instruction, Outbox, OutboxError, OutboxErrorKind, Replay,
+    DeliveryProfile, EndpointId, EndpointRecord, EndpointState, Instruction, Outbox, OutboxError,
+    OutboxErrorKind, Replay,
 };
 use crate::endpoint::{EndpointError, EndpointPolicy, EndpointReason, WebhookEndpoint};
-use crate::handshake::OwnedEndpoint;
+use crate::handshake::{OwnedEndpoint, Ownership};
 use crate::schedule::Rate;
+#[cfg(feature = "http-signatures")]
+use crate::sign::HttpSigner;
 use crate::sign::{SenderKey, Signer};
 
 pub use self::seal::PAYLOAD_KEY;
@@ -81,6 +88,10 @@ impl fmt::Debug for EndpointBook {
 pub(super) struct OpenEndpoint {
     pub(super) endpoint: WebhookEndpoint,
     pub(super) signer: Signer,
+    #[cfg(feature = "http-signatures")]
+    pub(super) http_signer: Option<HttpSigner>,
+    #[cfg(feature = "cloud-events")]
+    pub(super) events: CloudEventsMode,
     pub(super) revision: i64,
 }
 
@@ -100,9 +111,12 @@ impl EndpointBook {
     }
 
     /// Takes only endpoints whose receiver has answered a challenge: [`register_owned`](Self::register_owned) and
-    /// [`move_to_owned`](Self::move_to_owned) remain, and what nobody has shown to be theirs gets nothing.
+    /// [`move_to_owned`](Self::move_to_owned) remain. What nobody has shown to be theirs gets nothing: the proof is stored
+    /// with the endpoint and looked at when a dispatcher opens it, and holds for the tenant, the URL and the key it was
+    /// made for. An endpoint from before is proven with [`move_to_owned`](Self::move_to_owned) to the URL it has;
+    /// [`EndpointRecord::ownership`] tells which are.
     ///
-    /// Not so unless told, since a receiver has to be built to answer. Endpoints registered before stay.
+    /// Not so unless told, since a receiver has to be built to answer.
     #[must_use]
     pub fn demanding_ownership(mut self) -> Self {
         self.demands_ownership = true;
@@ -153,14 +167,15 @@ impl EndpointBook {
         key: impl Into<SenderKey>,
     ) -> Result<EndpointId, EndpointBookError> {
         self.may_be_unproven()?;
-        self.store(outbox, tenant, endpoint, key.into()).await
+        self.store(outbox, tenant, endpoint, key.into(), None).await
     }
 
     /// Stores an endpoint whose receiver has answered a challenge under `key` in the last
     /// [hour](Self::OWNERSHIP_LIFETIME). One answer is for one registration.
     ///
     /// # Errors
-    /// As [`register`](Self::register); `endpoint_book.not_owned` when the answer is older, or not of the past.
+    /// As [`register`](Self::register); `endpoint_book.not_owned` when the answer is older, not of the past, or was for
+    /// another tenant or key.
     pub async fn register_owned(
         &self,
         outbox: &impl Outbox,
@@ -168,17 +183,29 @@ impl EndpointBook {
         owned: OwnedEndpoint,
         key: impl Into<SenderKey>,
     ) -> Result<EndpointId, EndpointBookError> {
-        self.store(outbox, tenant, self.proven(&owned)?, key.into()).await
+        let key = key.into();
+        let ownership = self.proven(&owned, tenant, &key)?;
+        self.store(outbox, tenant, owned.endpoint(), key, Some(ownership)).await
     }
 
     fn may_be_unproven(&self) -> Result<(), EndpointBookError> {
         if self.demands_ownership { Err(EndpointBookErrorKind::NotOwned.into()) } else { Ok(()) }
     }
 
-    fn proven<'o>(&self, owned: &'o OwnedEndpoint) -> Result<&'o WebhookEndpoint, EndpointBookError> {
-        let (now, answered) = (self.clock.now(), owned.answered());
-        let counts = answered <= now && now.saturating_since(answered) <= Self::OWNERSHIP_LIFETIME;
-        if counts { Ok(owned.endpoint()) } else { Err(EndpointBookErrorKind::NotOwned.into()) }
+    fn proven(
+        &self,
+        owned: &OwnedEndpoint,
+        tenant: &TenantId,
+        key: &SenderKey,
+    ) -> Result<Ownership, EndpointBookError> {
+        let (now, ownership) = (self.clock.now(), owned.ownership());
+        let answered = owned.answered();
+        let is_fresh = answered <= now && now.saturating_since(answered) <= Self::OWNERSHIP_LIFETIME;
+        if is_fresh && owned.tenant() == tenant && ownership.holds(key, tenant, owned.endpoint().as_str()) {
+            Ok(ownership.clone())
+        } else {
+            Err(EndpointBookErrorKind::NotOwned.into())
+        }
     }
 
     async fn store(
@@ -187,6 +214,7 @@ impl EndpointBook {
         tenant: &TenantId,
         endpoint: &WebhookEndpoint,
         key: SenderKey,
+        ownership: Option<Ownership>,
     ) -> Result<EndpointId, EndpointBookError> {
         self.policy.check_at(endpoint.as_str(), self.clock.now())?;
         let id = EndpointId::generate(&self.random)
@@ -201,6 +229,8 @@ impl EndpointBook {
             failing_since: None,
             rate: None,
             instruction: None,
+            profile: DeliveryProfile::default(),
+            ownership,
         };
         self.record(EventKind::WebhookEndpointCreated, &record, |event| event).await?;
         outbox.save_endpoint(&record).await?;
@@ -221,13 +251,16 @@ impl EndpointBook {
         endpoint: &WebhookEndpoint,
     ) -> Result<(), EndpointBookError> {
         self.may_be_unproven()?;
-        self.change_url(outbox, tenant, id, endpoint).await
+        let record = self.next_revision(outbox, tenant, id).await?;
+        self.change_url(outbox, record, endpoint, None).await
     }
 
-    /// Changes the URL to one whose receiver has answered a challenge. See [`move_to`](Self::move_to).
+    /// Changes the URL to one whose receiver has answered a challenge under the endpoint's current key; the proof is stored
+    /// with it. See [`move_to`](Self::move_to). It may be the URL the endpoint has.
     ///
     /// # Errors
-    /// As [`register_owned`](Self::register_owned) and [`move_to`](Self::move_to).
+    /// As [`register_owned`](Self::register_owned) and [`move_to`](Self::move_to); `endpoint_book.seal` when the stored
+    /// keys cannot be opened.
     pub async fn move_to_owned(
         &self,
         outbox: &impl Outbox,
@@ -235,26 +268,32 @@ impl EndpointBook {
         id: &EndpointId,
         owned: OwnedEndpoint,
     ) -> Result<(), EndpointBookError> {
-        self.change_url(outbox, tenant, id, self.proven(&owned)?).await
+        let record = self.next_revision(outbox, tenant, id).await?;
+        let keys = self.unseal(&record).await?;
+        let key = keys.first().ok_or(EndpointBookErrorKind::Seal)?;
+        let ownership = self.proven(&owned, tenant, key)?;
+        self.change_url(outbox, record, owned.endpoint(), Some(ownership)).await
     }
 
     async fn change_url(
         &self,
         outbox: &impl Outbox,
-        tenant: &TenantId,
-        id: &EndpointId,
+        mut record: EndpointRecord,
         endpoint: &WebhookEndpoint,
+        ownership: Option<Ownership>,
     ) -> Result<(), EndpointBookError> {
         self.policy.check_at(endpoint.as_str(), self.clock.now())?;
-        let mut record = self.next_revision(outbox, tenant, id).await?;
         record.url = endpoint.as_str().into();
+        // What was proven was proven of the other URL.
+        record.ownership = ownership;
         record.failing_since = None;
         self.changed(&record, "url").await?;
         Ok(outbox.save_endpoint(&record).await?)
     }
 
     /// Signs with `key` from now on, and with the previous key beside it, so that the receiver can change over
-    /// without an outage. Rotating again, or rotating to the same key, drops the older one.
+    /// without an outage. Rotating again, or rotating to the same key, drops the older one. A proof of ownership that
+    /// holds under the key so far is carried over: the URL stays.
     ///
     /// # Errors
     /// As [`move_to`](Self::move_to), and `endpoint_book.seal` when the stored keys cannot be opened.
@@ -273,6 +312,10 @@ impl EndpointBook {
             stored.to_secret().expose_secret() != key.to_secret().expose_secret()
         });
         let keys: Vec<&SenderKey> = std::iter::once(&key).chain(previous).collect();
+        record.ownership = record
+            .ownership
+            .filter(|it| stored.first().is_some_and(|stored| it.holds(stored, tenant, &record.url)))
+            .map(|it| Ownership::prove(&key, tenant, &record.url, it.answered()));
         record.sealed_keys = self.seal(tenant, id, &keys).await?;
         self.record(EventKind::WebhookSecretRotated, &record, |event| event).await?;
         Ok(outbox.save_endpoint(&record).await?)
@@ -318,6 +361,27 @@ impl EndpointBook {
         let mut record = self.next_revision(outbox, tenant, id).await?;
         record.rate = rate;
         self.changed(&record, "rate").await?;
+        Ok(outbox.save_endpoint(&record).await?)
+    }
+
+    /// Signs and writes messages so from now on.
+    ///
+    /// # Errors
+    /// As [`move_to`](Self::move_to); `endpoint_book.profile` when this build lacks the feature the profile takes. A
+    /// dispatcher without it delivers nothing to the endpoint, with the same code.
+    pub async fn deliver_as(
+        &self,
+        outbox: &impl Outbox,
+        tenant: &TenantId,
+        id: &EndpointId,
+        profile: DeliveryProfile,
+    ) -> Result<(), EndpointBookError> {
+        if !profile.is_supported() {
+            return Err(EndpointBookErrorKind::Profile.into());
+        }
+        let mut record = self.next_revision(outbox, tenant, id).await?;
+        record.profile = profile;
+        self.changed(&record, "profile").await?;
         Ok(outbox.save_endpoint(&record).await?)
     }
 
@@ -382,12 +446,32 @@ impl EndpointBook {
     /// Turns a record into something that can be dialled, as of now.
     pub(super) async fn open(&self, record: &EndpointRecord) -> Result<OpenEndpoint, EndpointBookError> {
         let endpoint = self.policy.check_at(&record.url, self.clock.now())?;
+        if !record.profile.is_supported() {
+            return Err(EndpointBookErrorKind::Profile.into());
+        }
         let mut keys = self.unseal(record).await?.into_iter();
         let first = keys.next().ok_or(EndpointBookErrorKind::Seal)?;
+        let is_owned = |it: &Ownership| it.holds(&first, &record.tenant, &record.url);
+        if self.demands_ownership && !record.ownership().is_some_and(is_owned) {
+            return Err(EndpointBookErrorKind::NotOwned.into());
+        }
+        #[cfg(feature = "http-signatures")]
+        let http_signer = match &record.profile.signatures {
+            SignatureProfile::StandardWebhooks => None,
+            SignatureProfile::HttpSignature { key_id } => Some(HttpSigner::new(key_id.clone(), &first)),
+        };
         let signer = keys
             .try_fold(Signer::new(first), Signer::with_previous)
             .map_err(|_| EndpointBookErrorKind::Seal)?;
-        Ok(OpenEndpoint { endpoint, signer, revision: record.revision })
+        Ok(OpenEndpoint {
+            endpoint,
+            signer,
+            #[cfg(feature = "http-signatures")]
+            http_signer,
+            #[cfg(feature = "cloud-events")]
+            events: record.profile.events,
+            revision: record.revision,
+        })
     }
 
     async fn next_revision(
@@ -421,7 +505,7 @@ pub enum EndpointBookErrorKind {
     #[error("the key store is not available")]
     KeyStoreUnavailable,
     /// Nobody has shown that it is theirs.
-    #[error("the endpoint has answered no challenge in the last hour")]
+    #[error("no challenge was answered in time for this tenant, url and key")]
     NotOwned,
     /// The outbox failed.
     #[error("outbox: {0}")]
@@ -432,6 +516,9 @@ pub enum EndpointBookErrorKind {
         /// Its length in bytes.
         found: usize,
     },
+    /// This build lacks a feature.
+    #[error("the endpoint is delivered to in a way this build has no feature for")]
+    Profile,
     /// Signing keys or payload could not be sealed or opened.
     #[error("the signing keys or the payload cannot be sealed or opened")]
     Seal,
@@ -448,7 +535,7 @@ impl EndpointBookError {
     }
 
     /// The stable code: `endpoint.…`, `outbox.…`, `endpoint_book.key_store_unavailable`, `endpoint_book.not_owned`,
-    /// `endpoint_book.payload_length`, `endpoint_book.seal` or `endpoint_book.unrecorded`.
+    /// `endpoint_book.payload_length`, `endpoint_book.profile`, `endpoint_book.seal` or `endpoint_book.unrecorded`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.kind {
@@ -467,6 +554,7 @@ impl EndpointBookError {
             EndpointBookErrorKind::NotOwned => reason_code!("endpoint_book.not_owned"),
             EndpointBookErrorKind::Outbox(_) => reason_code!("endpoint_book.outbox"),
             EndpointBookErrorKind::PayloadLength { .. } => reason_code!("endpoint_book.payload_length"),
+            EndpointBookErrorKind::Profile => reason_code!("endpoint_book.profile"),
             EndpointBookErrorKind::Seal => reason_code!("endpoint_book.seal"),
             EndpointBookErrorKind::Unrecorded => reason_code!("endpoint_book.unrecorded"),
         }

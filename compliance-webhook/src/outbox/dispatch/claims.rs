@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use compliance_core::reason_code;
-
+use super::judge::{NOT_INSTRUCTED, undisclosed_event};
 use super::lane::More;
 use super::run::{Begun, READY_LIMIT, Run};
 use super::telemetry;
@@ -171,9 +170,17 @@ where
         if is_stopping || lane.allowance(now, limit) == 0 {
             return self.release(leased);
         }
-        if leased.disclosure == Disclosure::Refused {
-            let revision = leased.revision;
-            return self.withhold(&leased, revision, reason_code!("dispatch.not_instructed"));
+        match leased.disclosure {
+            Disclosure::Free | Disclosure::Instructed => {}
+            Disclosure::Refused => return self.withhold(&leased, leased.revision, NOT_INSTRUCTED),
+            Disclosure::ReportOnly { classes } => {
+                // Nobody waits for the record: whatever becomes of it, the message leaves.
+                if let Ok(event) = undisclosed_event(&lane.tenant, &leased, classes, now) {
+                    drop(self.dispatcher.sink.record(event));
+                }
+                telemetry::reported(&leased, NOT_INSTRUCTED);
+                self.report.reported = self.report.reported.saturating_add(1);
+            }
         }
         if !lane.is_in_turn {
             lane.is_in_turn = true;

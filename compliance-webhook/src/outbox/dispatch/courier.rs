@@ -13,7 +13,11 @@ use tokio::time::timeout;
 use super::judge::Ended;
 use super::run::Done;
 use super::{Dispatcher, telemetry};
+#[cfg(feature = "cloud-events")]
+use crate::cloud_event::CloudEvent;
 use crate::deliver::{Attempt, Deliver};
+#[cfg(feature = "cloud-events")]
+use crate::outbox::CloudEventsMode;
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{Leased, Outbox};
 
@@ -131,6 +135,25 @@ async fn attempt<O, D: Deliver>(dispatcher: &Dispatcher<O, D>, errand: &Errand) 
     let payload = opened.as_ref().map_or(&*message.payload, |opened| opened.as_slice());
     let attempt = Attempt::new(&open.endpoint, &message.id, payload, &open.signer)
         .with_content_type(&message.content_type);
+    #[cfg(feature = "cloud-events")]
+    let event;
+    #[cfg(feature = "cloud-events")]
+    let attempt = match open.events {
+        CloudEventsMode::None => attempt,
+        mode => match CloudEvent::in_body(&message.content_type, payload) {
+            Err(_) => return Ended::NoEvent,
+            Ok(parsed) if mode == CloudEventsMode::Binary => {
+                event = parsed.binary();
+                attempt.with_binary_event(&event)
+            }
+            Ok(_) => attempt,
+        },
+    };
+    #[cfg(feature = "http-signatures")]
+    let attempt = match &open.http_signer {
+        Some(signer) => attempt.with_http_signer(signer),
+        None => attempt,
+    };
     let attempt = telemetry::in_span(message, dispatcher.deliver.deliver(attempt));
     match timeout(dispatcher.limits.attempt_timeout, attempt).await {
         Ok(outcome) => Ended::Outcome(outcome),

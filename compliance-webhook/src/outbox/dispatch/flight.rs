@@ -220,6 +220,11 @@ where
         }
         match ended {
             Ended::Unopened(error) => self.unopened(&leased, revision, *error),
+            #[cfg(feature = "cloud-events")]
+            Ended::NoEvent => {
+                self.report.failed = self.report.failed.saturating_add(1);
+                self.withhold(&leased, revision, ended.code());
+            }
             _ => self.attempted(&leased, revision, ended),
         }
         self.want_next(&leased);

@@ -5,12 +5,12 @@ use std::time::Duration;
 use compliance_core::class::Internal;
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{Actor, Event, EventError, EventKind};
-use compliance_core::finding::{Outcome as Ending, ReasonCode};
+use compliance_core::finding::{Enforcement, Finding, Outcome as Ending, PolicyVersion, ReasonCode};
 use compliance_core::id::TenantId;
 use compliance_core::reason_code;
 
 use crate::deliver::Outcome;
-use crate::outbox::{Damaged, EndpointBookError, EndpointId, Leased, Verdict};
+use crate::outbox::{Damaged, DataClasses, EndpointBookError, EndpointId, Leased, Verdict};
 use crate::schedule::{RetryAfter, StatusAction};
 
 use super::Dispatcher;
@@ -26,6 +26,9 @@ pub(super) enum Ended {
     TimedOut,
     /// The transport panicked.
     Panicked,
+    /// It did not start: the payload is no CloudEvent, and the endpoint takes nothing else.
+    #[cfg(feature = "cloud-events")]
+    NoEvent,
     /// It did not start: the payload could not be opened.
     Unopened(EndpointBookError),
 }
@@ -37,6 +40,8 @@ impl Ended {
             Self::Refused(code) => *code,
             Self::TimedOut => reason_code!("dispatch.attempt_timeout"),
             Self::Panicked => reason_code!("dispatch.panicked"),
+            #[cfg(feature = "cloud-events")]
+            Self::NoEvent => reason_code!("dispatch.no_event"),
             Self::Unopened(error) => error.reason_code(),
         }
     }
@@ -130,6 +135,27 @@ pub(super) fn dead_event(
         event = event.field("status", Internal(status));
     }
     event.build()
+}
+
+/// No instruction covers a message's classes.
+pub(super) const NOT_INSTRUCTED: ReasonCode = reason_code!("dispatch.not_instructed");
+
+/// A message leaves that would be given up, were the outbox not report-only.
+pub(super) fn undisclosed_event(
+    tenant: &TenantId,
+    leased: &Leased,
+    classes: DataClasses,
+    now: Timestamp,
+) -> Result<Event, EventError> {
+    let policy = PolicyVersion::new("webhook-disclosure", "1");
+    let finding = Finding::refused(NOT_INSTRUCTED, NOT_INSTRUCTED, policy);
+    Event::builder(EventKind::CheckDecided, Ending::Refused, Actor::System, now)
+        .finding(&finding.with_enforcement(Enforcement::ReportOnly))
+        .tenant(tenant.clone())
+        .field("endpoint", Internal(leased.endpoint.as_str()))
+        .field("message", Internal(leased.id.as_str()))
+        .field("classes", Internal(classes.to_string()))
+        .build()
 }
 
 /// A message that cannot be read is about to be given up.

@@ -289,6 +289,8 @@ pub struct DispatchReport {
     pub dead: u64,
     /// Verdicts that came too late: the messages had been taken over.
     pub fenced: u64,
+    /// Claims of messages that an outbox which is not report-only would have refused.
+    pub reported: u64,
     /// Rounds with the store: each is one transaction.
     pub rounds: u64,
     /// Calls to the store that failed and were made again.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use compliance_core::finding::ReasonCode;
+
 use super::judge::Ended;
 use crate::outbox::{Leased, OutboxError};
 
@@ -44,6 +46,20 @@ pub(super) fn attempted(leased: &Leased, ended: &Ended, took: Duration, since: D
         }
     }
     let _ = (leased, ended, took, since);
+}
+
+/// A message leaves that would have been refused for `code`, were the outbox not report-only.
+pub(super) fn reported(leased: &Leased, code: ReasonCode) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(
+        name: "webhook.reported",
+        endpoint = leased.endpoint.as_str(),
+        message = leased.id.as_str(),
+        code = code.as_str(),
+    );
+    #[cfg(feature = "metrics")]
+    metrics::counter!("webhook_reported_total", "code" => code.as_str()).increment(1);
+    let _ = (leased, code);
 }
 
 /// What a round with the store has changed.

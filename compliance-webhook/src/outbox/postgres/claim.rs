@@ -153,7 +153,7 @@ impl PostgresOutbox {
                     revision: number(4)?,
                     is_ordered: is(9)?,
                     is_sealed: is(10)?,
-                    disclosure: disclosure(number(11)?),
+                    disclosure: disclosure(number(11)?, self.shared.enforcement),
                 };
                 match claimed.read(read_message(row), want) {
                     Ok(leased) => result.leased.push(leased),

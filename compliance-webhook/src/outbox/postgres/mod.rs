@@ -24,19 +24,23 @@ use std::time::Duration;
 
 use compliance_core::class::Purpose;
 use compliance_core::clock::{Clock, SystemClock, Timestamp};
+use compliance_core::finding::Enforcement;
 use compliance_core::random::{SecureRandom, SystemRandom};
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 pub use self::schema::{enqueue_statement, migrations};
 
 use super::sql::corrupt;
+use super::sql::{Consents, Engine};
 use super::{
     Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
     Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, TablePrefix,
     Uncommitted, Worker,
 };
+use crate::handshake::{ConsentGrant, ConsentStore, ConsentStoreError, Consenting, EndpointDigest};
 use crate::sign::MessageId;
 
 /// How long one call may take, locks and network included, before it is given up as `outbox.busy`.
@@ -57,13 +61,15 @@ pub struct OutboxOptions {
     prefix: TablePrefix,
     time: Time,
     random: Arc<dyn SecureRandom>,
+    enforcement: Enforcement,
 }
 
 impl Default for OutboxOptions {
     /// Tables `webhook_…`, the server's time, the system's random source.
     fn default() -> Self {
         let time = Time { is_servers: true, clock: Arc::new(SystemClock) };
-        Self { prefix: TablePrefix::default(), time, random: Arc::new(SystemRandom) }
+        let enforcement = Enforcement::Enforce;
+        Self { prefix: TablePrefix::default(), time, random: Arc::new(SystemRandom), enforcement }
     }
 }
 
@@ -87,6 +93,15 @@ impl OutboxOptions {
     #[must_use]
     pub fn without_server_time(mut self) -> Self {
         self.time.is_servers = false;
+        self
+    }
+
+    /// Report-only for a roll-out: takes, and has sent, data that no instruction of the client covers, and has the
+    /// dispatcher record each such message. Processes that enqueue and processes that dispatch say so each for
+    /// themselves. Default: [`Enforcement::Enforce`].
+    #[must_use]
+    pub fn with_enforcement(mut self, enforcement: Enforcement) -> Self {
+        self.enforcement = enforcement;
         self
     }
 
@@ -151,6 +166,7 @@ struct Shared {
     pool: PgPool,
     time: Time,
     random: Arc<dyn SecureRandom>,
+    enforcement: Enforcement,
     enqueued: Notify,
     statements: Statements,
 }
@@ -164,6 +180,7 @@ struct Statements {
     read: read::ReadStatements,
     claim: claim::ClaimStatements,
     settle: settle::SettleStatements,
+    consents: Consents<Postgres>,
 }
 
 impl PostgresOutbox {
@@ -179,7 +196,7 @@ impl PostgresOutbox {
         let prefix = options.prefix;
         let filled = |statement: &str| Arc::from(schema::fill(prefix, statement));
         let statements = Statements {
-            enqueue: schema::enqueue(prefix).into(),
+            enqueue: schema::enqueue(prefix, options.enforcement).into(),
             known: filled(
                 "SELECT m.id, (m.payload = $4 OR (m.sealed = 1 AND $6 = 1)) AND m.content_type = $5 \
                  FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
@@ -189,11 +206,13 @@ impl PostgresOutbox {
             read: read::ReadStatements::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
+            consents: Consents::new(prefix),
         };
         let shared = Shared {
             pool: pool.clone(),
             time: options.time,
             random: options.random,
+            enforcement: options.enforcement,
             enqueued: Notify::new(),
             statements,
         };
@@ -287,7 +306,7 @@ impl PostgresOutbox {
         let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
         };
-        endpoint.check_instruction(message)?;
+        endpoint.check_instruction(message, self.shared.enforcement)?;
         let known: Option<(String, bool)> =
             sqlx::query_as(AssertSqlSafe(Arc::clone(&self.shared.statements.known)))
                 .bind(message.endpoint().as_str())
@@ -485,7 +504,26 @@ impl Outbox for PostgresOutbox {
 
 /// A server that does not answer must not hold up the dispatcher for as long as its network waits.
 async fn bounded<T>(call: impl Future<Output = Result<T, OutboxError>>) -> Result<T, OutboxError> {
-    tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or(Err(OutboxErrorKind::Busy.into()))
+    timeout(CALL_TIMEOUT, call).await.unwrap_or(Err(OutboxErrorKind::Busy.into()))
+}
+
+impl Engine for Postgres {
+    fn affected(done: &sqlx::postgres::PgQueryResult) -> u64 {
+        done.rows_affected()
+    }
+}
+
+/// Seen by every process on the database.
+impl ConsentStore for PostgresOutbox {
+    fn grant<'a>(&'a self, grant: &'a ConsentGrant) -> Consenting<'a, bool> {
+        let call = self.shared.statements.consents.grant(&self.shared.pool, grant);
+        Box::pin(async { timeout(CALL_TIMEOUT, call).await.unwrap_or(Err(ConsentStoreError::new())) })
+    }
+
+    fn granted<'a>(&'a self, endpoint: &'a EndpointDigest) -> Consenting<'a, Option<ConsentGrant>> {
+        let call = self.shared.statements.consents.granted(&self.shared.pool, *endpoint);
+        Box::pin(async { timeout(CALL_TIMEOUT, call).await.unwrap_or(Err(ConsentStoreError::new())) })
+    }
 }
 
 type Query<'q> = sqlx::query::Query<'q, Postgres, sqlx::postgres::PgArguments>;

@@ -6,9 +6,11 @@ use compliance_core::clock::Timestamp;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::{PostgresOutbox, TablePrefix, database_error, query, schema};
+use crate::handshake::Ownership;
 use crate::outbox::sql::{
     ENDPOINT_COLUMNS, EndpointRow, StatusRow, ceil_millis, counts, delivery_status, disabled_code,
-    endpoint_record, millis, sql_limit, stored_instruction, stored_rate, unreadable_id,
+    endpoint_record, millis, sql_limit, stored_events, stored_instruction, stored_key_id, stored_rate,
+    unreadable_id,
 };
 use crate::outbox::{
     Counts, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, OutboxError,
@@ -46,13 +48,14 @@ impl ReadStatements {
             insert_endpoint: fill(
                 "INSERT INTO {p}endpoint \
                  (id, tenant, url, sealed_keys, disabled_code, failing_since, revision, rate, \
-                  classes, purpose, recipient, instructed_by, instructed_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING",
+                  classes, purpose, recipient, instructed_by, instructed_at, signature_key_id, events, owned_at, owned_proof) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING",
             ),
             update_endpoint: fill(
                 "UPDATE {p}endpoint SET url = $3, sealed_keys = $4, disabled_code = $5, failing_since = $6, \
                  revision = $7, rate = $8, classes = $9, purpose = $10, recipient = $11, \
-                 instructed_by = $12, instructed_at = $13, hold_until = 0 WHERE id = $1 AND tenant = $2 AND revision = $7 - 1",
+                 instructed_by = $12, instructed_at = $13, signature_key_id = $14, events = $15, owned_at = $16, owned_proof = $17, \
+                 hold_until = 0 WHERE id = $1 AND tenant = $2 AND revision = $7 - 1",
             ),
             endpoint: fill(&format!("SELECT {ENDPOINT_COLUMNS} FROM {{p}}endpoint WHERE id = $1")),
             dead_letters: fill(
@@ -128,6 +131,10 @@ impl PostgresOutbox {
             .bind(recipient)
             .bind(by)
             .bind(at)
+            .bind(stored_key_id(record))
+            .bind(stored_events(record.profile().events))
+            .bind(record.ownership().map(|ownership| ownership.answered().as_unix_millis()))
+            .bind(record.ownership().map(Ownership::proof))
             .execute(connection)
             .await
             .map_err(database_error)?;

@@ -1,8 +1,10 @@
 //! The tables and how they come into being.
 
+use compliance_core::finding::Enforcement;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{NOW, database_error};
+use crate::outbox::sql::instructed;
 use crate::outbox::{OutboxError, OutboxErrorKind, TablePrefix};
 
 /// The insert of [`enqueue_statement`].
@@ -10,7 +12,7 @@ const ENQUEUE: &str = "WITH added AS ( \
        INSERT INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at, classes, purpose, \
          sealed) \
        SELECT $1, seq, $4, $5, $6, coalesce($7::bigint, {now}), $9, $10, $11 FROM {p}endpoint \
-       WHERE id = $2 AND tenant = $3 AND ($9::bigint = 0 OR (classes & $9 = $9 AND purpose = $10)) ON CONFLICT DO NOTHING RETURNING seq, endpoint) \
+       WHERE id = $2 AND tenant = $3 AND {instructed} ON CONFLICT DO NOTHING RETURNING seq, endpoint) \
      INSERT INTO {p}delivery (seq, endpoint, size, ordering_key) \
      SELECT seq, endpoint, octet_length($6), $8 FROM added";
 
@@ -31,14 +33,15 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 /// time, 8 ordering key or null, 9 classes of the payload
 /// ([`DataClasses::bits`](crate::outbox::DataClasses::bits)), 10 their purpose or null, 11 whether the payload is sealed,
 /// 0 or 1. It returns one row with the message's number; no row means that the endpoint is not the tenant's, that no
-/// instruction covers the classes, or that id or key were used before.
+/// instruction covers the classes, or that id or key were used before. [Report-only](super::OutboxOptions::with_enforcement), no
+/// instruction is asked for.
 #[must_use]
-pub fn enqueue_statement(prefix: TablePrefix) -> String {
-    fill(prefix, ENQUEUE) + " RETURNING seq"
+pub fn enqueue_statement(prefix: TablePrefix, enforcement: Enforcement) -> String {
+    enqueue(prefix, enforcement) + " RETURNING seq"
 }
 
-pub(super) fn enqueue(prefix: TablePrefix) -> String {
-    fill(prefix, ENQUEUE)
+pub(super) fn enqueue(prefix: TablePrefix, enforcement: Enforcement) -> String {
+    fill(prefix, &ENQUEUE.replace("{instructed}", &instructed(enforcement, '$')))
 }
 
 /// Puts the prefix into a statement that says `{p}`, and the server's time where it says `{now}`.

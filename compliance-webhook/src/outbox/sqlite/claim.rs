@@ -177,7 +177,7 @@ impl SqliteOutbox {
         let Some(revision) = row.try_get::<Option<i64>, _>(0).map_err(database_error)? else {
             return Ok(Vec::new());
         };
-        let mut items = parcel::unpack(&row, 1)?;
+        let mut items = parcel::unpack(&row, 1, self.shared.enforcement)?;
         items.sort_unstable_by_key(|item| send_order(item.next_at, item.sequence));
         let read = |item: Item<'_>| {
             let token = LeaseToken::new(item.sequence, item.fence);
@@ -210,7 +210,7 @@ impl SqliteOutbox {
                 let number =
                     |column: usize| message.try_get::<i64, _>(column).map_err(|_| corrupt("message"));
                 claimed.is_sealed = number(4)? != 0;
-                claimed.disclosure = disclosure(number(5)?);
+                claimed.disclosure = disclosure(number(5)?, self.shared.enforcement);
             }
             found.push(claimed.read(message.as_ref().and_then(read_message), want));
         }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use compliance_core::class::Purpose;
 use compliance_core::clock::{Clock, SystemClock};
+use compliance_core::finding::Enforcement;
 use compliance_core::random::{SecureRandom, SystemRandom};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
@@ -23,11 +24,13 @@ use tokio::sync::{Mutex, Notify};
 
 pub use self::schema::{enqueue_statement, migrations};
 
+use super::sql::{Consents, Engine};
 use super::{
     Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
     Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement,
     TablePrefix, Uncommitted, Verdict, Worker,
 };
+use crate::handshake::{ConsentGrant, ConsentStore, Consenting, EndpointDigest};
 use crate::sign::MessageId;
 
 /// How long a connection waits for a lock before it gives up.
@@ -59,12 +62,18 @@ pub struct OutboxOptions {
     prefix: TablePrefix,
     clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
+    enforcement: Enforcement,
 }
 
 impl Default for OutboxOptions {
     /// Tables `webhook_…`, the system's clock and random source.
     fn default() -> Self {
-        Self { prefix: TablePrefix::default(), clock: Arc::new(SystemClock), random: Arc::new(SystemRandom) }
+        Self {
+            prefix: TablePrefix::default(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            enforcement: Enforcement::Enforce,
+        }
     }
 }
 
@@ -80,6 +89,15 @@ impl OutboxOptions {
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Report-only for a roll-out: takes, and has sent, data that no instruction of the client covers, and has the
+    /// dispatcher record each such message. Processes that enqueue and processes that dispatch say so each for
+    /// themselves. Default: [`Enforcement::Enforce`].
+    #[must_use]
+    pub fn with_enforcement(mut self, enforcement: Enforcement) -> Self {
+        self.enforcement = enforcement;
         self
     }
 
@@ -128,6 +146,7 @@ struct Shared {
     rounds: Mutex<Option<SqliteConnection>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
+    enforcement: Enforcement,
     enqueued: Notify,
     /// Whether a text has the bytes it is stored with, as SQLite's text functions have it.
     is_utf8: bool,
@@ -143,6 +162,7 @@ struct Statements {
     read: read::ReadStatements,
     claim: claim::ClaimStatements,
     settle: settle::SettleStatements,
+    consents: Consents<Sqlite>,
 }
 
 impl SqliteOutbox {
@@ -175,7 +195,7 @@ impl SqliteOutbox {
         schema::migrate(&mut connection, options.prefix).await?;
         let prefix = options.prefix;
         let statements = Statements {
-            enqueue: schema::enqueue_typed(prefix).into(),
+            enqueue: schema::enqueue_typed(prefix, options.enforcement).into(),
             known: prefix
                 .fill(
                     "SELECT m.id, (m.payload = ?4 OR (m.sealed = 1 AND ?6 = 1)) AND m.content_type = ?5 \
@@ -187,12 +207,14 @@ impl SqliteOutbox {
             read: read::ReadStatements::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
+            consents: Consents::new(prefix),
         };
         let shared = Shared {
             pool: pool.clone(),
             rounds: Mutex::default(),
             clock: options.clock,
             random: options.random,
+            enforcement: options.enforcement,
             enqueued: Notify::new(),
             is_utf8: encoding == "UTF-8",
             statements,
@@ -269,7 +291,7 @@ impl SqliteOutbox {
         let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
         };
-        endpoint.check_instruction(message)?;
+        endpoint.check_instruction(message, self.shared.enforcement)?;
         let known: Option<(String, bool)> =
             sqlx::query_as(AssertSqlSafe(Arc::clone(&self.shared.statements.known)))
                 .bind(message.endpoint().as_str())
@@ -465,6 +487,23 @@ impl Outbox for SqliteOutbox {
     async fn counts(&self) -> Result<Counts, OutboxError> {
         let mut connection = self.acquire().await?;
         self.counts_in(&mut connection).await
+    }
+}
+
+impl Engine for Sqlite {
+    fn affected(done: &sqlx::sqlite::SqliteQueryResult) -> u64 {
+        done.rows_affected()
+    }
+}
+
+/// Seen by every process on the database.
+impl ConsentStore for SqliteOutbox {
+    fn grant<'a>(&'a self, grant: &'a ConsentGrant) -> Consenting<'a, bool> {
+        Box::pin(self.shared.statements.consents.grant(&self.shared.pool, grant))
+    }
+
+    fn granted<'a>(&'a self, endpoint: &'a EndpointDigest) -> Consenting<'a, Option<ConsentGrant>> {
+        Box::pin(self.shared.statements.consents.granted(&self.shared.pool, *endpoint))
     }
 }
 

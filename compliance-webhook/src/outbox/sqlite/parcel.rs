@@ -4,6 +4,7 @@
 //! reading them. So SQLite puts them together: numbers in one column, ids and content types in another, payloads in
 //! a third, each without separators.
 
+use compliance_core::finding::Enforcement;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
@@ -38,21 +39,32 @@ pub(super) struct Item<'r> {
 }
 
 /// Takes the columns from `first` on apart.
-pub(super) fn unpack(row: &SqliteRow, first: usize) -> Result<Vec<Item<'_>>, OutboxError> {
+pub(super) fn unpack(
+    row: &SqliteRow,
+    first: usize,
+    enforcement: Enforcement,
+) -> Result<Vec<Item<'_>>, OutboxError> {
     let column = |offset: usize| first.saturating_add(offset);
     let numbers: Option<&str> = row.try_get(column(0)).map_err(database_error)?;
     let names: Option<&[u8]> = row.try_get(column(1)).map_err(database_error)?;
     let payloads: Option<&[u8]> = row.try_get(column(2)).map_err(database_error)?;
     let (mut names, mut payloads) = (names.unwrap_or_default(), payloads.unwrap_or_default());
     let items = numbers.unwrap_or_default().split(';').filter(|item| !item.is_empty());
-    items.map(|item| unpack_one(item, &mut names, &mut payloads).ok_or(corrupt("delivery"))).collect()
+    items
+        .map(|item| unpack_one(item, &mut names, &mut payloads, enforcement).ok_or(corrupt("delivery")))
+        .collect()
 }
 
-fn unpack_one<'r>(numbers: &str, names: &mut &'r [u8], payloads: &mut &'r [u8]) -> Option<Item<'r>> {
+fn unpack_one<'r>(
+    numbers: &str,
+    names: &mut &'r [u8],
+    payloads: &mut &'r [u8],
+    enforcement: Enforcement,
+) -> Option<Item<'r>> {
     let mut numbers = numbers.split(' ').map(|number| number.parse::<i64>().ok());
     let mut next = || numbers.next().flatten();
     let (sequence, fence, attempts, next_at) = (next()?, next()?, next()?, next()?);
-    let (is_ordered, is_sealed, disclosure) = (next()? != 0, next()? != 0, disclosure(next()?));
+    let (is_ordered, is_sealed, disclosure) = (next()? != 0, next()? != 0, disclosure(next()?, enforcement));
     let (enqueued_at, id, content_type, payload) = (next()?, next()?, next()?, next()?);
     let message = if id < 0 || content_type < 0 || payload < 0 {
         None

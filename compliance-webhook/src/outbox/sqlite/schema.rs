@@ -1,8 +1,10 @@
 //! The tables, their prefix, and how they come into being.
 
+use compliance_core::finding::Enforcement;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use super::{TablePrefix, database_error};
+use crate::outbox::sql::instructed;
 use crate::outbox::{OutboxError, OutboxErrorKind};
 
 /// The insert. A single row, and no constraint that ends the statement half-way: SQLite then keeps fewer copies of the
@@ -10,7 +12,7 @@ use crate::outbox::{OutboxError, OutboxErrorKind};
 const ENQUEUE: &str = "INSERT OR IGNORE INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at, \
        ordering_key, classes, purpose, sealed) \
      VALUES (?1, (SELECT seq FROM {p}endpoint WHERE id = ?2 AND tenant = ?3 \
-       AND (?9 = 0 OR (classes & ?9 = ?9 AND purpose = ?10)){shape}), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+       AND {instructed}{shape}), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
 /// What `MessageId` and `ContentType` take, for those who have neither: better refused here than given up later as a
 /// row nobody can read.
@@ -19,8 +21,12 @@ const SHAPE: &str = " AND length(?1) BETWEEN 1 AND 128 AND ?1 NOT GLOB '*[^!--/-
        AND instr(?5, '  ') = 0 AND ?5 = trim(?5)";
 
 /// The insert for messages whose parts are of their types.
-pub(super) fn enqueue_typed(prefix: TablePrefix) -> String {
-    prefix.fill(&ENQUEUE.replace("{shape}", ""))
+pub(super) fn enqueue_typed(prefix: TablePrefix, enforcement: Enforcement) -> String {
+    enqueue(prefix, enforcement, "")
+}
+
+fn enqueue(prefix: TablePrefix, enforcement: Enforcement, shape: &str) -> String {
+    prefix.fill(&ENQUEUE.replace("{instructed}", &instructed(enforcement, '?')).replace("{shape}", shape))
 }
 
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
@@ -40,10 +46,10 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 /// of the payload ([`DataClasses::bits`](crate::outbox::DataClasses::bits)), 10 their purpose or null, 11 whether the
 /// payload is sealed, 0 or 1. It returns one row with the message's number; no row means that the endpoint is not the
 /// tenant's, that no instruction covers the classes, that id or key were used before, or that a parameter is not of its
-/// shape.
+/// shape. [Report-only](super::OutboxOptions::with_enforcement), no instruction is asked for.
 #[must_use]
-pub fn enqueue_statement(prefix: TablePrefix) -> String {
-    prefix.fill(&ENQUEUE.replace("{shape}", SHAPE)) + " RETURNING seq"
+pub fn enqueue_statement(prefix: TablePrefix, enforcement: Enforcement) -> String {
+    enqueue(prefix, enforcement, SHAPE) + " RETURNING seq"
 }
 
 /// Brings the tables up to date, in one transaction.

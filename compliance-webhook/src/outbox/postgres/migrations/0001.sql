@@ -15,7 +15,14 @@ CREATE TABLE {p}endpoint (
     purpose       TEXT,
     recipient     TEXT,
     instructed_by TEXT,
-    instructed_at BIGINT
+    instructed_at BIGINT,
+    -- Under which id requests are signed as RFC 9421 has it, if they are.
+    signature_key_id TEXT,
+    -- CloudEvents: 0 as enqueued, 1 structured, 2 binary.
+    events        BIGINT NOT NULL DEFAULT 0,
+    -- When its receiver answered a challenge, and the proof for tenant, URL and key.
+    owned_at      BIGINT,
+    owned_proof   TEXT
 );
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
@@ -69,5 +76,15 @@ CREATE TABLE {p}worker (
     id       BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     instance TEXT   NOT NULL UNIQUE,
     lease_ms BIGINT NOT NULL,
+    until    BIGINT NOT NULL
+);
+
+-- Consents that came by callback, by the SHA-256 of the endpoint's URL.
+CREATE TABLE {p}consent (
+    endpoint BYTEA   PRIMARY KEY,
+    -- Requests a minute; null for any number.
+    rate     BIGINT,
+    -- Until when the callback that was called could be: each is good once.
+    callback BIGINT NOT NULL,
     until    BIGINT NOT NULL
 );

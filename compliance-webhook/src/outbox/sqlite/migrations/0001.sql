@@ -15,7 +15,14 @@ CREATE TABLE {p}endpoint (
     purpose       TEXT,
     recipient     TEXT,
     instructed_by TEXT,
-    instructed_at INTEGER
+    instructed_at INTEGER,
+    -- Under which id requests are signed as RFC 9421 has it, if they are.
+    signature_key_id TEXT,
+    -- CloudEvents: 0 as enqueued, 1 structured, 2 binary.
+    events        INTEGER NOT NULL DEFAULT 0,
+    -- When its receiver answered a challenge, and the proof for tenant, URL and key.
+    owned_at      INTEGER,
+    owned_proof   TEXT
 ) STRICT;
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
@@ -71,5 +78,15 @@ CREATE TABLE {p}worker (
     id       INTEGER PRIMARY KEY AUTOINCREMENT,
     instance TEXT    NOT NULL UNIQUE,
     lease_ms INTEGER NOT NULL,
+    until    INTEGER NOT NULL
+) STRICT;
+
+-- Consents that came by callback, by the SHA-256 of the endpoint's URL.
+CREATE TABLE {p}consent (
+    endpoint BLOB    PRIMARY KEY,
+    -- Requests a minute; null for any number.
+    rate     INTEGER,
+    -- Until when the callback that was called could be: each is good once.
+    callback INTEGER NOT NULL,
     until    INTEGER NOT NULL
 ) STRICT;

@@ -1,20 +1,27 @@
 //! What the stores for SQL databases have in common.
 
+mod consent;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use compliance_core::class::Purpose;
 use compliance_core::clock::Timestamp;
 use compliance_core::country::CountryCode;
+use compliance_core::finding::Enforcement;
 use compliance_core::id::{ActorId, TenantId};
+use sqlx::Database;
 
+pub(in crate::outbox) use self::consent::Consents;
 use super::{
-    Counts, Damaged, DataClasses, DeliveryState, DeliveryStatus, Disclosure, EndpointId, EndpointRecord,
-    EndpointState, Instruction, LeaseToken, Leased, OutboxError, OutboxErrorKind, Want,
+    CloudEventsMode, Counts, Damaged, DataClasses, DeliveryProfile, DeliveryState, DeliveryStatus,
+    Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction, LeaseToken, Leased, OutboxError,
+    OutboxErrorKind, SignatureProfile, Want,
 };
 use crate::deliver::ContentType;
+use crate::handshake::Ownership;
 use crate::schedule::Rate;
-use crate::sign::MessageId;
+use crate::sign::{KeyId, MessageId};
 
 /// What the names of the outbox's tables start with, `webhook_` unless said otherwise.
 ///
@@ -50,7 +57,7 @@ impl TablePrefix {
     }
 
     /// Puts the prefix into a statement that says `{p}`.
-    pub(super) fn fill(self, statement: &str) -> String {
+    pub(in crate::outbox) fn fill(self, statement: &str) -> String {
         statement.replace("{p}", self.0)
     }
 }
@@ -77,40 +84,66 @@ impl TablePrefixError {
     }
 }
 
-/// What stands beside a message that was claimed.
-pub(super) struct Claimed {
-    pub(super) token: LeaseToken,
-    pub(super) attempts: i64,
-    pub(super) revision: i64,
-    pub(super) is_ordered: bool,
-    pub(super) is_sealed: bool,
-    pub(super) disclosure: Disclosure,
+/// A database of `sqlx` that takes the statements of this module: their parameters are `$1` and so on, which SQLite reads
+/// as well.
+pub(in crate::outbox) trait Engine: Database {
+    fn affected(done: &Self::QueryResult) -> u64;
 }
 
-/// [`Disclosure`] of message `m` to endpoint `e` as a number, for [`disclosure`].
-pub(super) const DISCLOSURE: &str = "CASE WHEN coalesce(m.classes, 0) = 0 THEN 0 \
-     WHEN e.classes & m.classes = m.classes AND e.purpose = m.purpose THEN 1 ELSE 2 END";
+/// What stands beside a message that was claimed.
+pub(in crate::outbox) struct Claimed {
+    pub(in crate::outbox) token: LeaseToken,
+    pub(in crate::outbox) attempts: i64,
+    pub(in crate::outbox) revision: i64,
+    pub(in crate::outbox) is_ordered: bool,
+    pub(in crate::outbox) is_sealed: bool,
+    pub(in crate::outbox) disclosure: Disclosure,
+}
+
+/// [`Disclosure`] of message `m` to endpoint `e` as a number, for [`disclosure`]: 8 and the classes that no instruction
+/// covers.
+pub(in crate::outbox) const DISCLOSURE: &str = "CASE WHEN coalesce(m.classes, 0) = 0 THEN 0 \
+     WHEN e.classes & m.classes = m.classes AND e.purpose = m.purpose THEN 1 ELSE 8 | m.classes END";
 
 /// Anything else that may stand there lets nothing out.
-pub(super) fn disclosure(number: i64) -> Disclosure {
+pub(in crate::outbox) fn disclosure(number: i64, enforcement: Enforcement) -> Disclosure {
     match number {
         0 => Disclosure::Free,
         1 => Disclosure::Instructed,
-        _ => Disclosure::Refused,
+        _ => {
+            let classes = number.checked_sub(8).and_then(|bits| u8::try_from(bits).ok());
+            let classes = classes.and_then(DataClasses::from_bits).filter(|classes| !classes.is_none());
+            classes.map_or(Disclosure::Refused, |classes| Disclosure::uncovered(classes, enforcement))
+        }
+    }
+}
+
+/// Whether an endpoint's instruction covers the classes in parameter 9 for the purpose in parameter 10. `sign` is what
+/// the database's parameters begin with.
+pub(in crate::outbox) fn instructed(enforcement: Enforcement, sign: char) -> String {
+    match enforcement {
+        Enforcement::Enforce => {
+            format!("(CAST({sign}9 AS BIGINT) = 0 OR (classes & {sign}9 = {sign}9 AND purpose = {sign}10))")
+        }
+        Enforcement::ReportOnly => format!("CAST({sign}9 AS BIGINT) BETWEEN 0 AND 7"),
     }
 }
 
 /// A message as it is stored.
-pub(super) struct StoredMessage<'r> {
-    pub(super) enqueued_at: i64,
-    pub(super) id: &'r [u8],
-    pub(super) content_type: &'r [u8],
-    pub(super) payload: &'r [u8],
+pub(in crate::outbox) struct StoredMessage<'r> {
+    pub(in crate::outbox) enqueued_at: i64,
+    pub(in crate::outbox) id: &'r [u8],
+    pub(in crate::outbox) content_type: &'r [u8],
+    pub(in crate::outbox) payload: &'r [u8],
 }
 
 impl Claimed {
     /// The message to deliver, or what is known of one that cannot be read.
-    pub(super) fn read(self, message: Option<StoredMessage<'_>>, want: &Want) -> Result<Leased, Damaged> {
+    pub(in crate::outbox) fn read(
+        self,
+        message: Option<StoredMessage<'_>>,
+        want: &Want,
+    ) -> Result<Leased, Damaged> {
         message.and_then(|message| self.readable(&message, want)).ok_or_else(|| Damaged {
             token: self.token,
             endpoint: want.endpoint.clone(),
@@ -136,11 +169,11 @@ impl Claimed {
     }
 }
 
-pub(super) const ENDPOINT_COLUMNS: &str = "tenant, url, sealed_keys, disabled_code, revision, failing_since, rate, \
-     classes, purpose, recipient, instructed_by, instructed_at";
+pub(in crate::outbox) const ENDPOINT_COLUMNS: &str = "tenant, url, sealed_keys, disabled_code, revision, failing_since, rate, \
+     classes, purpose, recipient, instructed_by, instructed_at, signature_key_id, events, owned_at, owned_proof";
 
 /// [`ENDPOINT_COLUMNS`].
-pub(super) type EndpointRow = (
+pub(in crate::outbox) type EndpointRow = (
     String,
     String,
     Vec<u8>,
@@ -153,9 +186,16 @@ pub(super) type EndpointRow = (
     Option<String>,
     Option<String>,
     Option<i64>,
+    Option<String>,
+    i64,
+    Option<i64>,
+    Option<String>,
 );
 
-pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<EndpointRecord, OutboxError> {
+pub(in crate::outbox) fn endpoint_record(
+    id: &EndpointId,
+    row: EndpointRow,
+) -> Result<EndpointRecord, OutboxError> {
     let (
         tenant,
         url,
@@ -169,6 +209,10 @@ pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<Endpo
         recipient,
         by,
         at,
+        key_id,
+        events,
+        owned_at,
+        owned_proof,
     ) = row;
     // All of it or nothing: half an instruction is none anybody gave.
     let instruction = purpose.map(|purpose| {
@@ -188,13 +232,44 @@ pub(super) fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<Endpo
         failing_since: failing_since.map(Timestamp::from_unix_millis),
         rate: rate.map(|rate| rate.ok_or(corrupt("endpoint.rate"))).transpose()?.map(Rate::per_minute),
         instruction: instruction.map(|it| it.ok_or(corrupt("endpoint.purpose"))).transpose()?,
+        profile: DeliveryProfile { signatures: signature_profile(key_id)?, events: events_mode(events)? },
+        // Half of a proof is none.
+        ownership: owned_at.zip(owned_proof).map(|(answered, proof)| {
+            Ownership::from_stored(Timestamp::from_unix_millis(answered), proof.into())
+        }),
     })
+}
+
+fn signature_profile(key_id: Option<String>) -> Result<SignatureProfile, OutboxError> {
+    let Some(key_id) = key_id else { return Ok(SignatureProfile::StandardWebhooks) };
+    let key_id = KeyId::parse(&key_id).map_err(|_| corrupt("endpoint.signature_key_id"))?;
+    Ok(SignatureProfile::HttpSignature { key_id })
+}
+
+fn events_mode(number: i64) -> Result<CloudEventsMode, OutboxError> {
+    let modes = [CloudEventsMode::None, CloudEventsMode::Structured, CloudEventsMode::Binary];
+    modes.into_iter().find(|mode| stored_events(*mode) == number).ok_or(corrupt("endpoint.events"))
+}
+
+pub(in crate::outbox) fn stored_key_id(record: &EndpointRecord) -> Option<&str> {
+    match &record.profile().signatures {
+        SignatureProfile::StandardWebhooks => None,
+        SignatureProfile::HttpSignature { key_id } => Some(key_id.as_str()),
+    }
+}
+
+pub(in crate::outbox) fn stored_events(mode: CloudEventsMode) -> i64 {
+    match mode {
+        CloudEventsMode::None => 0,
+        CloudEventsMode::Structured => 1,
+        CloudEventsMode::Binary => 2,
+    }
 }
 
 type StoredInstruction<'r> = (i64, Option<&'r str>, Option<&'r str>, Option<&'r str>, Option<i64>);
 
 /// Classes, purpose, recipient, by whom and when.
-pub(super) fn stored_instruction(record: &EndpointRecord) -> StoredInstruction<'_> {
+pub(in crate::outbox) fn stored_instruction(record: &EndpointRecord) -> StoredInstruction<'_> {
     record.instruction().map_or((0, None, None, None, None), |instruction| {
         let (classes, at) = (i64::from(instruction.classes().bits()), instruction.at().as_unix_millis());
         let (purpose, by) = (instruction.purpose().as_str(), instruction.by().as_str());
@@ -202,12 +277,12 @@ pub(super) fn stored_instruction(record: &EndpointRecord) -> StoredInstruction<'
     })
 }
 
-pub(super) fn stored_rate(record: &EndpointRecord) -> Option<i64> {
+pub(in crate::outbox) fn stored_rate(record: &EndpointRecord) -> Option<i64> {
     record.rate().map(|rate| i64::from(rate.as_per_minute().get()))
 }
 
 /// From states and how many messages are in each.
-pub(super) fn counts(rows: Vec<(i64, i64)>) -> Result<Counts, OutboxError> {
+pub(in crate::outbox) fn counts(rows: Vec<(i64, i64)>) -> Result<Counts, OutboxError> {
     let mut counts = Counts::default();
     for (state, count) in rows {
         let slot = match state {
@@ -224,7 +299,7 @@ pub(super) fn counts(rows: Vec<(i64, i64)>) -> Result<Counts, OutboxError> {
 
 /// Of delivery `d` and message `m`: id as bytes, number, state, attempts, when it was enqueued, is due and was settled, last
 /// status and code, excerpt.
-pub(super) type StatusRow = (
+pub(in crate::outbox) type StatusRow = (
     Option<Vec<u8>>,
     i64,
     i64,
@@ -237,7 +312,7 @@ pub(super) type StatusRow = (
     Option<Vec<u8>>,
 );
 
-pub(super) fn delivery_status(row: StatusRow) -> Result<DeliveryStatus, OutboxError> {
+pub(in crate::outbox) fn delivery_status(row: StatusRow) -> Result<DeliveryStatus, OutboxError> {
     let (id, sequence, state, attempts, enqueued_at, next_at, settled_at, status, code, excerpt) = row;
     let readable = id.as_deref().and_then(|id| MessageId::parse(std::str::from_utf8(id).ok()?).ok());
     let state = match state {
@@ -262,29 +337,29 @@ pub(super) fn delivery_status(row: StatusRow) -> Result<DeliveryStatus, OutboxEr
 }
 
 /// What stands for the id of a message that cannot be read.
-pub(super) fn unreadable_id(sequence: i64) -> Result<MessageId, OutboxError> {
+pub(in crate::outbox) fn unreadable_id(sequence: i64) -> Result<MessageId, OutboxError> {
     MessageId::parse(&format!("unreadable_{sequence}")).map_err(|_| corrupt("message.id"))
 }
 
-pub(super) fn corrupt(column: &'static str) -> OutboxError {
+pub(in crate::outbox) fn corrupt(column: &'static str) -> OutboxError {
     OutboxErrorKind::Corrupt { column }.into()
 }
 
-pub(super) fn millis(duration: Duration) -> i64 {
+pub(in crate::outbox) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The first whole millisecond that is not before `at`, so that a range keeps its meaning.
-pub(super) fn ceil_millis(at: Timestamp) -> i64 {
+pub(in crate::outbox) fn ceil_millis(at: Timestamp) -> i64 {
     let floor = at.as_unix_millis();
     if Timestamp::from_unix_millis(floor) < at { floor.saturating_add(1) } else { floor }
 }
 
-pub(super) fn sql_limit(limit: usize) -> i64 {
+pub(in crate::outbox) fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-pub(super) fn disabled_code(state: &EndpointState) -> Option<&str> {
+pub(in crate::outbox) fn disabled_code(state: &EndpointState) -> Option<&str> {
     match state {
         EndpointState::Disabled { code } => Some(code),
         EndpointState::Enabled => None,

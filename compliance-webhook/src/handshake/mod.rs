@@ -4,9 +4,14 @@
 //!
 //! - *Consent*: a transport with a [`Handshake`] asks each endpoint with `OPTIONS` whether it takes messages from this
 //!   origin (CloudEvents, HTTP 1.1 Web Hooks, §4 "Abuse protection"), and sends nothing to one that does not say so. It
-//!   asks again after [`CONSENT_LIFETIME`]. So nobody can point a sender at a host that never asked for it.
+//!   asks again after [`CONSENT_LIFETIME`]. So nobody can point a sender at a host that never asked for it. With
+//!   [`ConsentCallbacks`], a receiver can consent later.
 //! - *Ownership*: `HttpsTransport::challenge` sends a signed random token, and whoever configured the endpoint shows with
 //!   an [answer](Challenge::answer) under the shared secret that it is theirs.
+
+mod callback;
+mod consent;
+mod ownership;
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -14,10 +19,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use compliance_core::clock::Timestamp;
 use compliance_core::random::{RandomError, SecureRandom};
 
-use crate::endpoint::WebhookEndpoint;
+pub use self::callback::{CALLBACK_LIFETIME, CallbackError, CallbackReason, ConsentCallbacks};
+pub use self::consent::{
+    ConsentGrant, ConsentStore, ConsentStoreError, Consenting, EndpointDigest, MemoryConsents,
+};
+pub use self::ownership::{OwnedEndpoint, Ownership};
+
 use crate::sign::SigningKey;
 use crate::verify::{Message, Verified};
 
@@ -37,6 +46,7 @@ pub const CONSENT_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Handshake {
     origin: Box<str>,
     rate: Option<NonZeroU32>,
+    callbacks: Option<ConsentCallbacks>,
 }
 
 impl Handshake {
@@ -53,7 +63,7 @@ impl Handshake {
                 && !label.ends_with('-')
         };
         if origin.len() <= 253 && origin.contains('.') && origin.split('.').all(label) {
-            Ok(Self { origin: origin.to_ascii_lowercase().into(), rate: None })
+            Ok(Self { origin: origin.to_ascii_lowercase().into(), rate: None, callbacks: None })
         } else {
             Err(HandshakeError::Origin)
         }
@@ -64,6 +74,20 @@ impl Handshake {
     pub fn with_rate(mut self, per_minute: NonZeroU32) -> Self {
         self.rate = Some(per_minute);
         self
+    }
+
+    /// Names a URL with each request for consent, at which the receiver can grant it later
+    /// (`WebHook-Request-Callback`).
+    #[must_use]
+    pub fn with_callbacks(mut self, callbacks: ConsentCallbacks) -> Self {
+        self.callbacks = Some(callbacks);
+        self
+    }
+
+    /// Where receivers grant their consent later, if anywhere.
+    #[must_use]
+    pub fn callbacks(&self) -> Option<&ConsentCallbacks> {
+        self.callbacks.as_ref()
     }
 
     /// The DNS name.
@@ -117,14 +141,18 @@ impl Handshake {
         if !matches!(status, 200..=299) || !origin.as_ref().is_some_and(is_ours) {
             return Err(HandshakeError::NoConsent);
         }
-        match rate.as_ref().map(AsRef::as_ref) {
-            None | Some(b"*") => Ok(AllowedRate::Unlimited),
-            Some(digits) => {
-                let plain = matches!(digits, [b'1'..=b'9', ..]) && digits.iter().all(u8::is_ascii_digit);
-                let number =
-                    std::str::from_utf8(digits).ok().filter(|_| plain).and_then(|text| text.parse().ok());
-                number.map(AllowedRate::PerMinute).ok_or(HandshakeError::NoConsent)
-            }
+        allowed_rate(rate.as_ref().map(AsRef::as_ref)).ok_or(HandshakeError::NoConsent)
+    }
+}
+
+/// The value of `WebHook-Allowed-Rate`, or its absence; `None` for what is no rate.
+fn allowed_rate(value: Option<&[u8]>) -> Option<AllowedRate> {
+    match value {
+        None | Some(b"*") => Some(AllowedRate::Unlimited),
+        Some(digits) => {
+            let plain = matches!(digits, [b'1'..=b'9', ..]) && digits.iter().all(u8::is_ascii_digit);
+            let number = std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok()?;
+            Some(AllowedRate::PerMinute(number))
         }
     }
 }
@@ -206,31 +234,13 @@ impl fmt::Debug for Challenge {
     }
 }
 
-/// An endpoint whose receiver has shown that it knows the secret: from `HttpsTransport::challenge`.
-#[derive(Debug)]
-pub struct OwnedEndpoint {
-    pub(crate) endpoint: WebhookEndpoint,
-    pub(crate) answered: Timestamp,
-}
-
-impl OwnedEndpoint {
-    /// The endpoint.
-    #[must_use]
-    pub fn endpoint(&self) -> &WebhookEndpoint {
-        &self.endpoint
-    }
-
-    /// When it answered.
-    #[must_use]
-    pub fn answered(&self) -> Timestamp {
-        self.answered
-    }
-}
-
 /// An endpoint is not to be sent to, or was asked in a way that cannot be meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
+    /// A callback that cannot be one.
+    #[error("expected an https url of at most {max} bytes without user info, query and fragment", max = ConsentCallbacks::MAX_URL_LEN)]
+    CallbackUrl,
     /// It did not answer the challenge.
     #[error("the endpoint did not answer the challenge")]
     Challenge,
@@ -249,10 +259,11 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// `handshake.challenge`, `.no_consent`, `.origin`, `.random` or `.unreachable`.
+    /// `handshake.callback_url`, `.challenge`, `.no_consent`, `.origin`, `.random` or `.unreachable`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::CallbackUrl => "handshake.callback_url",
             Self::Challenge => "handshake.challenge",
             Self::NoConsent => "handshake.no_consent",
             Self::Origin => "handshake.origin",

@@ -4,6 +4,8 @@
 //! [binary mode](CloudEvent::binary), attributes as headers and data as the body (CloudEvents 1.0.2; JSON Event Format;
 //! HTTP Protocol Binding).
 
+mod parse;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -16,6 +18,20 @@ use crate::sign::MessageId;
 
 /// The version of the specification, as events say it.
 pub const SPEC_VERSION: &str = "1.0";
+
+/// The names extensions cannot have.
+const RESERVED: [&str; 10] = [
+    "data",
+    "data_base64",
+    "datacontenttype",
+    "dataschema",
+    "id",
+    "source",
+    "specversion",
+    "subject",
+    "time",
+    "type",
+];
 
 /// One event.
 ///
@@ -46,21 +62,20 @@ pub struct CloudEvent {
 enum Data {
     Bytes(ContentType, Box<[u8]>),
     /// INVARIANT: parsed as JSON.
-    Json(Box<str>),
+    Json(ContentType, Box<str>),
 }
 
 impl Data {
     fn content_type(&self) -> &ContentType {
         match self {
-            Self::Bytes(content_type, _) => content_type,
-            Self::Json(_) => &ContentType::JSON,
+            Self::Bytes(content_type, _) | Self::Json(content_type, _) => content_type,
         }
     }
 
     fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Bytes(_, data) => data,
-            Self::Json(text) => text.as_bytes(),
+            Self::Json(_, text) => text.as_bytes(),
         }
     }
 }
@@ -80,7 +95,7 @@ impl CloudEvent {
     /// [`MAX_ATTRIBUTE_LEN`](Self::MAX_ATTRIBUTE_LEN) bytes or has a control character, or `source` anything but visible
     /// ASCII.
     pub fn new(id: MessageId, source: &str, kind: &str) -> Result<Self, CloudEventError> {
-        if !source.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !Self::is_source(source) {
             return Err(CloudEventError::Attribute);
         }
         let mut event = Self { attributes: Vec::new(), data: None };
@@ -113,23 +128,10 @@ impl CloudEvent {
     /// `cloud_event.name` when the name is not of that shape, or one of the specification's, `cloud_event.attribute` for
     /// the value, `cloud_event.extensions` past [`MAX_EXTENSIONS`](Self::MAX_EXTENSIONS).
     pub fn with_extension(mut self, name: &str, value: &str) -> Result<Self, CloudEventError> {
-        const RESERVED: [&str; 10] = [
-            "data",
-            "data_base64",
-            "datacontenttype",
-            "dataschema",
-            "id",
-            "source",
-            "specversion",
-            "subject",
-            "time",
-            "type",
-        ];
-        let shape = (1..=Self::MAX_NAME_LEN).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        if !shape || RESERVED.contains(&name) {
+        if RESERVED.contains(&name) {
             return Err(CloudEventError::Name);
         }
+        Self::check_name(name)?;
         let extensions = self.attributes.iter().filter(|(name, _)| !RESERVED.contains(&&**name)).count();
         if extensions >= Self::MAX_EXTENSIONS {
             return Err(CloudEventError::Extensions);
@@ -146,7 +148,7 @@ impl CloudEvent {
         // The parser skips strings without looking into them.
         let text = std::str::from_utf8(data).map_err(|_| CloudEventError::Data)?;
         serde_json::from_str::<IgnoredAny>(text).map_err(|_| CloudEventError::Data)?;
-        self.data = Some(Data::Json(text.into()));
+        self.data = Some(Data::Json(ContentType::JSON, text.into()));
         Ok(self)
     }
 
@@ -168,7 +170,7 @@ impl CloudEvent {
             member(&mut body, "datacontenttype", data.content_type().as_str());
             match data {
                 Data::Bytes(_, data) => member(&mut body, "data_base64", &STANDARD.encode(data)),
-                Data::Json(text) => {
+                Data::Json(_, text) => {
                     body.extend_from_slice(b",\"data\":");
                     body.extend_from_slice(text.as_bytes());
                 }
@@ -191,6 +193,26 @@ impl CloudEvent {
         let content_type = self.data.as_ref().map_or(&ContentType::OCTET_STREAM, Data::content_type).clone();
         let data = self.data.as_ref().map(Data::as_bytes).unwrap_or_default().into();
         BinaryEvent { headers, content_type, data }
+    }
+
+    /// Which event of its source it is.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.attribute("id").unwrap_or_default()
+    }
+
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(found, _)| &**found == name).map(|(_, value)| &**value)
+    }
+
+    fn is_source(text: &str) -> bool {
+        text.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
+    fn check_name(name: &str) -> Result<(), CloudEventError> {
+        let shape = (1..=Self::MAX_NAME_LEN).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        if shape { Ok(()) } else { Err(CloudEventError::Name) }
     }
 
     fn put(&mut self, name: &str, value: &str) -> Result<(), CloudEventError> {
@@ -281,6 +303,9 @@ pub enum CloudEventError {
     /// An attribute that is none.
     #[error("an attribute is not 1 to {max} bytes without control characters", max = CloudEvent::MAX_ATTRIBUTE_LEN)]
     Attribute,
+    /// A body that is no event.
+    #[error("the body is no json object with each name once")]
+    Body,
     /// Data that is no JSON.
     #[error("the data is no json")]
     Data,
@@ -293,11 +318,12 @@ pub enum CloudEventError {
 }
 
 impl CloudEventError {
-    /// `cloud_event.attribute`, `.data`, `.extensions` or `.name`.
+    /// `cloud_event.attribute`, `.body`, `.data`, `.extensions` or `.name`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::Attribute => "cloud_event.attribute",
+            Self::Body => "cloud_event.body",
             Self::Data => "cloud_event.data",
             Self::Extensions => "cloud_event.extensions",
             Self::Name => "cloud_event.name",
