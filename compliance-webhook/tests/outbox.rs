@@ -178,14 +178,14 @@ async fn two_outboxes_live_in_one_database_under_their_prefixes() {
 #[tokio::test]
 async fn the_published_statement_enqueues() {
     let house = House::new().await;
-    let enqueue = |id: &'static str, tenant: &'static str| {
+    let with = |id: &'static str, tenant: &'static str, payload: Vec<u8>| {
         sqlx::query(AssertSqlSafe(enqueue_statement(TablePrefix::default(), Enforcement::Enforce)))
             .bind(id)
             .bind(house.to.as_str().to_owned())
             .bind(tenant)
             .bind(None::<String>)
             .bind("application/json")
-            .bind(b"{}".to_vec())
+            .bind(payload)
             .bind(house.clock.now().as_unix_millis())
             .bind(None::<String>)
             .bind(0_i64)
@@ -193,6 +193,7 @@ async fn the_published_statement_enqueues() {
             .bind(0_i64)
             .fetch_optional(&house.pool)
     };
+    let enqueue = |id, tenant| with(id, tenant, b"{}".to_vec());
     assert!(enqueue("msg_1", "acme").await.unwrap().is_some());
     assert!(enqueue("msg_1", "acme").await.unwrap().is_none(), "the same id once");
     assert!(enqueue("msg_2", "other").await.unwrap().is_none(), "another tenant's endpoint");
@@ -202,6 +203,8 @@ async fn the_published_statement_enqueues() {
     let leased = house.want("a", 10).await;
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].id.as_str(), "msg_1");
+    assert!(with("msg_3", "acme", vec![0; NewMessage::MAX_PAYLOAD_LEN]).await.unwrap().is_some());
+    assert!(with("msg_4", "acme", vec![0; NewMessage::MAX_PAYLOAD_LEN + 1]).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -281,7 +284,43 @@ async fn a_clock_set_back_does_not_keep_a_dead_workers_messages() {
     assert_eq!(house.want("a", 1).await.len(), 1);
     house.clock.set(house.clock.now().saturating_sub(Duration::from_secs(3600)));
     let other = house.outbox.join("b", LEASE).await.unwrap();
+    assert_eq!(house.outbox.recover(&other).await.unwrap(), 0, "it may live");
+    house.clock.advance(LEASE);
     assert_eq!(house.outbox.recover(&other).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_set_back_takes_nothing_from_a_worker_that_lives() {
+    let house = House::new().await;
+    house.outbox.enqueue(&house.message()).await.unwrap();
+    let alive = house.outbox.join("a", LEASE).await.unwrap();
+    let wants = vec![Want { endpoint: house.to.clone(), limit: 1, max_bytes: usize::MAX }];
+    let round = Round { wants, ..Round::default() };
+    let leased = house.outbox.round(&alive, &round).await.unwrap().leased;
+    house.clock.set(house.clock.now().saturating_sub(Duration::from_secs(3600)));
+    let other = house.outbox.join("b", LEASE).await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(house.outbox.recover(&other).await.unwrap(), 0);
+        house.clock.advance(LEASE / 3);
+        assert!(!house.outbox.round(&alive, &Round::default()).await.unwrap().is_lost);
+    }
+    let verdict = Verdict::Delivered { status: 204 };
+    let settlements = vec![Settlement { token: leased[0].token, revision: 1, verdict }];
+    let round = Round { settlements, ..Round::default() };
+    assert_eq!(house.outbox.round(&alive, &round).await.unwrap().fenced, []);
+}
+
+#[tokio::test]
+async fn another_endpoints_message_of_the_same_id_confirms_nothing() {
+    let house = House::new().await;
+    let other = register(&house.outbox, house.keys.clone(), &house.key).await;
+    let id = MessageId::parse("msg_shared").unwrap();
+    house.outbox.enqueue(&house.message().with_id(id.clone())).await.unwrap();
+    let message = NewMessage::new(&acme(), &other, b"{}".to_vec()).unwrap().with_id(id);
+    let mut transaction = house.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let queued = house.outbox.enqueue_in(&mut transaction, &message).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(house.outbox.confirm(queued).await.unwrap_err().code(), "outbox.not_committed");
 }
 
 #[tokio::test]
@@ -447,7 +486,7 @@ async fn a_failure_at_the_old_url_says_nothing_about_the_new_one() {
     let until = house.clock.now().saturating_add(LEASE);
     let round = Round {
         settlements: vec![Settlement { token, revision: before, verdict }],
-        notes: vec![note(Lesson::Hold { until }), note(Lesson::Disable { code })],
+        notes: vec![note(Lesson::Hold { until }), note(Lesson::Disable { code, failing_for: None })],
         wants,
         ..Round::default()
     };
@@ -482,6 +521,8 @@ async fn a_row_that_cannot_be_read_holds_up_nobody() {
         "UPDATE webhook_message SET content_type = 'none' WHERE seq = 2",
         "DELETE FROM webhook_message WHERE seq = 2",
         "UPDATE webhook_delivery SET attempts = -1 WHERE seq = 2",
+        "UPDATE webhook_delivery SET size = 40000000 WHERE seq = 2",
+        "UPDATE webhook_message SET payload = zeroblob(262145) WHERE seq = 2",
     ] {
         let house = House::new().await;
         for _ in 0..3 {
@@ -500,7 +541,11 @@ async fn a_row_that_cannot_be_read_holds_up_nobody() {
 async fn check_quarantine(house: &House, why: &str) {
     let worker = house.outbox.join("a", LEASE).await.unwrap();
     let round = Round {
-        wants: vec![Want { endpoint: house.to.clone(), limit: 10, max_bytes: usize::MAX }],
+        wants: vec![Want {
+            endpoint: house.to.clone(),
+            limit: 10,
+            max_bytes: 2 * NewMessage::MAX_PAYLOAD_LEN,
+        }],
         ..Round::default()
     };
     let result = house.outbox.round(&worker, &round).await.unwrap();

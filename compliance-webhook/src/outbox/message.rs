@@ -44,8 +44,6 @@ impl NewMessage {
     /// The largest payload, in bytes. Standard Webhooks advises to stay below 20 kB and to send references
     /// instead of data.
     pub const MAX_PAYLOAD_LEN: usize = 256 * 1024;
-    /// The most that is stored of a payload, in bytes.
-    pub(super) const MAX_STORED_LEN: usize = Self::MAX_PAYLOAD_LEN;
     /// The longest idempotency or ordering key, in bytes.
     pub const MAX_KEY_LEN: usize = 255;
 
@@ -296,21 +294,25 @@ impl NewMessageError {
 #[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "exchange it after the commit"]
-pub struct Uncommitted<T>(T);
+pub struct Uncommitted<T> {
+    value: T,
+    endpoint: EndpointId,
+}
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl<T> Uncommitted<T> {
-    pub(super) fn new(value: T) -> Self {
-        Self(value)
+    pub(super) fn new(value: T, endpoint: &EndpointId) -> Self {
+        Self { value, endpoint: endpoint.clone() }
     }
 
     /// What it will be if the transaction commits: for the response of a handler that commits later.
     #[must_use]
     pub fn tentative(&self) -> &T {
-        &self.0
+        &self.value
     }
 
-    pub(super) fn into_inner(self) -> T {
-        self.0
+    /// An id alone may be another endpoint's message, too.
+    pub(super) fn into_parts(self) -> (T, EndpointId) {
+        (self.value, self.endpoint)
     }
 }

@@ -73,13 +73,14 @@ use crate::sign::MessageId;
 /// 1. A message leaves a store only as [`Verdict::Delivered`] and then [`purge`](Self::purge); anything else
 ///    keeps it.
 /// 2. At any time at most one token of a message is good: that of its latest claim, while it is leased.
-/// 3. [`round`](Self::round) is one transaction: verdicts first, then notes, then the heartbeat, then claims.
+/// 3. [`round`](Self::round) is one transaction: verdicts first, then notes, then the heartbeat, then what is
+///    [held](Round::held), then claims.
 /// 4. What is claimed is due, of an endpoint that is enabled and not held, and no longer pending. It says which
 ///    revision of the endpoint that was.
 /// 5. A failure, or a lesson, of a revision that is not the stored one changes nothing but the lease: the message
-///    is pending again. What was delivered stays delivered.
-/// 6. A row that cannot be read stands in nobody's way: a message is claimed as [`Damaged`], an endpoint is
-///    switched off with `outbox.corrupt`.
+///    is pending again. What was delivered stays delivered, and its endpoint does not count as failing any more.
+/// 6. A row that cannot be read, or is larger than [`NewMessage::MAX_PAYLOAD_LEN`], stands in nobody's way: a message is
+///    claimed as [`Damaged`], an endpoint is switched off with `outbox.corrupt`.
 /// 7. Of messages of one endpoint with one ordering key, only the first that is not settled is claimed.
 /// 8. A message with classes is taken only under an instruction of its endpoint that covers them, and comes out of a
 ///    claim with what the endpoint's instruction then says. A report-only store takes it without one, and says so.
@@ -133,8 +134,8 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     fn leave(&self, worker: &Worker) -> impl Future<Output = Result<(), OutboxError>> + Send;
 
     /// Puts what lapsed workers held back to pending and says how many messages that were. `worker` itself is
-    /// left alone. A heartbeat that lies further ahead than two leases counts as lapsed: the clock was set
-    /// back, and whoever lives beats again.
+    /// left alone. A lease that ends later than two leases from now is made to end one lease from now: the clock was set
+    /// back, and whoever lives beats again before that.
     ///
     /// # Errors
     /// [`OutboxError`] when the store fails.
@@ -154,8 +155,9 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     /// One round.
     ///
     /// # Errors
-    /// [`OutboxError`] when the store fails: then nothing of the round is known to have happened, and the
-    /// same verdicts may be given again.
+    /// [`OutboxError`] when the store fails: then it is not known whether the round has happened. The same verdicts may
+    /// be given again; what may have been claimed is given back by the next round, which says what is
+    /// [held](Round::held).
     fn round(
         &self,
         worker: &Worker,

@@ -191,7 +191,7 @@ pub struct Want {
     pub max_bytes: usize,
 }
 
-/// What a dispatcher learned about an endpoint.
+/// A [`Lesson`], and of which endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "every field decides what is written")]
 pub struct EndpointNote {
@@ -211,19 +211,20 @@ pub enum Lesson {
     Disable {
         /// Why.
         code: ReasonCode,
+        /// Only if every attempt of any dispatcher has failed for so long, as the store knows.
+        failing_for: Option<Duration>,
     },
-    /// It fails since then; kept until it works again. The earliest time noted stands.
+    /// It fails since then; kept until something is delivered to it. The earliest time noted stands.
     Failing {
         /// Since when.
         since: Timestamp,
     },
-    /// Claim none of its messages before that. The latest time noted stands.
+    /// Claim none of its messages between now and then. The latest time noted stands. A clock that goes back behind
+    /// now ends it.
     Hold {
         /// Until when.
         until: Timestamp,
     },
-    /// It works.
-    Working,
 }
 
 /// One transaction's worth of work: verdicts, lessons, claims, and the worker's heartbeat with them.
@@ -239,6 +240,9 @@ pub struct Round {
     /// The first bytes of what was answered to these leases, for a console. Kept where the token is still the message's
     /// latest.
     pub excerpts: Vec<(LeaseToken, Box<[u8]>)>,
+    /// All the worker holds beside what it gives a verdict on here: whatever else is leased to it is pending again. Given
+    /// after a round whose answer was lost, and with it what it claimed.
+    pub held: Option<Vec<LeaseToken>>,
 }
 
 /// What came of a [`Round`].

@@ -1,6 +1,7 @@
 //! The dispatcher, over the memory store and a transport that says what it is told to.
 #![cfg(feature = "outbox")]
 
+mod doubt;
 mod fairness;
 
 use std::collections::{HashMap, VecDeque};
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use compliance_core::clock::{Clock, ManualClock};
-use compliance_core::event::{EventKind, RecordErrorKind};
+use compliance_core::event::{EventKind, RecordErrorKind, Sink};
 use compliance_core::id::TenantId;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::{DeterministicRandom, MemorySink};
@@ -98,6 +99,8 @@ impl Deliver for Transport {
 struct Flaky {
     inner: MemoryOutbox,
     is_down: Arc<AtomicBool>,
+    /// Does what it is asked to in one round that claims something, and cannot say so.
+    is_forgetful: Arc<AtomicBool>,
     failures: Arc<AtomicUsize>,
 }
 
@@ -137,7 +140,11 @@ impl Outbox for Flaky {
         self.up()?.ready(after, limit).await
     }
     async fn round(&self, worker: &Worker, round: &Round) -> Result<RoundResult, OutboxError> {
-        self.up()?.round(worker, round).await
+        let result = self.up()?.round(worker, round).await?;
+        if !result.leased.is_empty() && self.is_forgetful.swap(false, Ordering::SeqCst) {
+            return Err(OutboxError::new(OutboxErrorKind::Io));
+        }
+        Ok(result)
     }
     async fn dead_letters(
         &self,
@@ -190,7 +197,12 @@ impl House {
             .with_random(random);
         Self {
             clock,
-            outbox: Flaky { inner, is_down: Arc::default(), failures: Arc::default() },
+            outbox: Flaky {
+                inner,
+                is_down: Arc::default(),
+                is_forgetful: Arc::default(),
+                failures: Arc::default(),
+            },
             book,
             script: Arc::default(),
             sink: Arc::default(),
@@ -202,6 +214,10 @@ impl House {
 
     /// Attempts at once, then after a minute each time.
     fn start(&self) -> Running {
+        self.dispatcher(self.sink.clone()).spawn()
+    }
+
+    fn dispatcher(&self, sink: Arc<dyn Sink>) -> Dispatcher<Flaky, Transport> {
         let mut delays = vec![Duration::from_secs(60); self.attempts];
         delays[0] = Duration::ZERO;
         let schedule = RetrySchedule::new(&delays).unwrap().with_jitter(Jitter::None);
@@ -209,13 +225,12 @@ impl House {
             self.outbox.clone(),
             self.book.clone(),
             Transport(self.script.clone(), self.clock.clone()),
-            self.sink.clone(),
+            sink,
         )
         .with_clock(self.clock.clone())
         .with_schedule(schedule)
         .with_limits(self.limits)
         .with_host_limit(self.hosts.clone())
-        .spawn()
     }
 
     async fn register(&self, host: &str) -> EndpointId {
@@ -622,11 +637,12 @@ async fn a_dispatcher_taken_over_is_fenced_off() {
     let house = House::new();
     let to = house.register(A).await;
     house.script.next(A, &[Says::Hang]);
-    let first = house.start();
+    let start = || house.dispatcher(house.sink.clone()).with_instance("host-1").spawn();
+    let first = start();
     house.enqueue(&to, 1).await;
     house.until("the attempt under way", |_| house.script.hanging.load(Ordering::SeqCst) == 1).await;
     // Its namesake starts while it hangs, and delivers.
-    let second = house.start();
+    let second = start();
     house.until("delivered by the second", |counts| counts.delivered == 1).await;
     house.script.unhang.notify_waiters();
     house.settle_down().await;

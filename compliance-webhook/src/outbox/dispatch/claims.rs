@@ -1,10 +1,11 @@
 //! What the store is asked for, and what becomes of what it gives.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::judge::{NOT_INSTRUCTED, undisclosed_event};
 use super::lane::More;
-use super::run::{Begun, READY_LIMIT, Run};
+use super::run::{Begun, Done, READY_LIMIT, Run};
 use super::telemetry;
 use super::turns::Turns;
 use crate::deliver::Deliver;
@@ -53,12 +54,13 @@ where
         let limits = self.dispatcher.limits;
         let now = self.now();
         let capacity = limits.in_flight.saturating_mul(2);
-        let mut room = capacity.saturating_sub(self.in_flight.saturating_add(self.queued));
+        let held = self.in_flight.saturating_add(self.queued).saturating_add(self.recording);
+        let mut room = capacity.saturating_sub(held);
         let mut bytes = limits.held_bytes.saturating_sub(self.holdings.bytes());
         let tenants = self.wanting.tenants().max(self.holdings.tenants()).max(1);
         let part = capacity.div_ceil(tenants).min(limits.per_tenant.saturating_mul(2));
         let endpoints = self.wanting.len().max(1);
-        let max_bytes = bytes.checked_div(endpoints).unwrap_or(0).max(NewMessage::MAX_STORED_LEN);
+        let max_bytes = bytes.checked_div(endpoints).unwrap_or(0).max(NewMessage::MAX_PAYLOAD_LEN);
         let (mut wants, mut served, mut is_urgent) = (Vec::new(), Vec::new(), false);
         let mut asked: HashMap<_, usize> = HashMap::new();
         while room > 0 && bytes >= max_bytes {
@@ -126,13 +128,14 @@ where
             let Some(lane) = self.lanes.get(&want.endpoint) else { continue };
             if lane.more != More::No {
                 let bytes = cut.get(&want.endpoint).copied().unwrap_or(0);
-                let may_be_cut = bytes.saturating_add(NewMessage::MAX_STORED_LEN) > want.max_bytes;
+                let may_be_cut = bytes.saturating_add(NewMessage::MAX_PAYLOAD_LEN) > want.max_bytes;
                 lane.more = match given.get(&want.endpoint) {
                     None => More::No,
                     Some(count) if *count < want.limit && !may_be_cut => More::Maybe,
                     Some(_) => More::Yes,
                 };
-                if was_dry && lane.more == More::Yes {
+                // One whose messages are given up does not take them faster.
+                if was_dry && lane.more == More::Yes && lane.recording == 0 {
                     lane.look_ahead();
                 }
             }
@@ -176,7 +179,11 @@ where
             Disclosure::ReportOnly { classes } => {
                 // Nobody waits for the record: whatever becomes of it, the message leaves.
                 if let Ok(event) = undisclosed_event(&lane.tenant, &leased, classes, now) {
-                    drop(self.dispatcher.sink.record(event));
+                    let dispatcher = Arc::clone(&self.dispatcher);
+                    self.tasks.spawn(async move {
+                        drop(dispatcher.sink.record(event));
+                        Done::Dismissed
+                    });
                 }
                 telemetry::reported(&leased, NOT_INSTRUCTED);
                 self.report.reported = self.report.reported.saturating_add(1);

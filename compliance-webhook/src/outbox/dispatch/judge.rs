@@ -53,7 +53,6 @@ impl Ended {
         }
     }
 
-    #[cfg(feature = "metrics")]
     pub(super) fn is_delivered(&self) -> bool {
         matches!(self, Self::Outcome(outcome) if outcome.is_delivered())
     }

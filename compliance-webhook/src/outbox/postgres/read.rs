@@ -54,8 +54,9 @@ impl ReadStatements {
             update_endpoint: fill(
                 "UPDATE {p}endpoint SET url = $3, sealed_keys = $4, disabled_code = $5, failing_since = $6, \
                  revision = $7, rate = $8, classes = $9, purpose = $10, recipient = $11, \
-                 instructed_by = $12, instructed_at = $13, signature_key_id = $14, events = $15, owned_at = $16, owned_proof = $17, \
-                 hold_until = 0 WHERE id = $1 AND tenant = $2 AND revision = $7 - 1",
+                 instructed_by = $12, instructed_at = $13, signature_key_id = $14, events = $15, \
+                 owned_at = $16, owned_proof = $17, \
+                 hold_since = 0, hold_until = 0 WHERE id = $1 AND tenant = $2 AND revision = $7 - 1",
             ),
             endpoint: fill(&format!("SELECT {ENDPOINT_COLUMNS} FROM {{p}}endpoint WHERE id = $1")),
             dead_letters: fill(

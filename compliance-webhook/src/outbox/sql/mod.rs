@@ -15,8 +15,8 @@ use sqlx::Database;
 pub(in crate::outbox) use self::consent::Consents;
 use super::{
     CloudEventsMode, Counts, Damaged, DataClasses, DeliveryProfile, DeliveryState, DeliveryStatus,
-    Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction, LeaseToken, Leased, OutboxError,
-    OutboxErrorKind, SignatureProfile, Want,
+    Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction, LeaseToken, Leased, NewMessage,
+    OutboxError, OutboxErrorKind, SignatureProfile, Want,
 };
 use crate::deliver::ContentType;
 use crate::handshake::Ownership;
@@ -56,9 +56,9 @@ impl TablePrefix {
         self.0
     }
 
-    /// Puts the prefix into a statement that says `{p}`.
+    /// Puts the prefix into a statement that says `{p}`, and the size of the largest payload where it says `{max}`.
     pub(in crate::outbox) fn fill(self, statement: &str) -> String {
-        statement.replace("{p}", self.0)
+        statement.replace("{p}", self.0).replace("{max}", &NewMessage::MAX_PAYLOAD_LEN.to_string())
     }
 }
 
@@ -153,6 +153,9 @@ impl Claimed {
 
     fn readable(&self, message: &StoredMessage<'_>, want: &Want) -> Option<Leased> {
         let text = |bytes| std::str::from_utf8(bytes).ok();
+        if message.payload.len() > NewMessage::MAX_PAYLOAD_LEN {
+            return None;
+        }
         Some(Leased {
             token: self.token,
             id: MessageId::parse(text(message.id)?).ok()?,

@@ -203,7 +203,12 @@ impl SqliteOutbox {
                      WHERE e.id = ?1 AND (m.id = ?2 OR m.idempotency_key = ?3) ORDER BY m.seq LIMIT 1",
                 )
                 .into(),
-            confirm: prefix.fill("SELECT EXISTS (SELECT 1 FROM {p}message WHERE id = ?)").into(),
+            confirm: prefix
+                .fill(
+                    "SELECT EXISTS (SELECT 1 FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
+                     WHERE m.id = ?1 AND e.id = ?2)",
+                )
+                .into(),
             read: read::ReadStatements::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
@@ -256,9 +261,10 @@ impl SqliteOutbox {
             .await
             .map_err(database_error)?;
         if inserted.rows_affected() > 0 {
-            return Ok(Uncommitted::new(id));
+            return Ok(Uncommitted::new(id, message.endpoint()));
         }
-        self.known(connection, message, &id).await.map(Uncommitted::new)
+        let known = self.known(connection, message, &id).await?;
+        Ok(Uncommitted::new(known, message.endpoint()))
     }
 
     /// Exchanges what [`enqueue_in`](Self::enqueue_in) returned, after the commit, and wakes the dispatcher.
@@ -267,9 +273,10 @@ impl SqliteOutbox {
     /// `outbox.not_committed` when the message is not in the database: the transaction was rolled back or is
     /// still open. [`OutboxError`] when the database fails; the message goes out all the same if it is there.
     pub async fn confirm(&self, message: Uncommitted<MessageId>) -> Result<MessageId, OutboxError> {
-        let id = message.into_inner();
+        let (id, endpoint) = message.into_parts();
         let found: bool = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.shared.statements.confirm)))
             .bind(id.as_str())
+            .bind(endpoint.as_str())
             .fetch_one(&self.shared.pool)
             .await
             .map_err(database_error)?;
@@ -351,6 +358,9 @@ impl SqliteOutbox {
             self.note_in(&mut transaction, note).await?;
         }
         if self.beat_in(&mut transaction, worker).await? {
+            if let Some(held) = &round.held {
+                self.held_in(&mut transaction, worker, held).await?;
+            }
             self.claim_in(&mut transaction, worker, &round.wants, unreadable, &mut result).await?;
         } else {
             result.is_lost = true;
@@ -388,7 +398,7 @@ impl Outbox for SqliteOutbox {
 
     async fn enqueue(&self, message: &NewMessage) -> Result<MessageId, OutboxError> {
         let mut transaction = self.begin().await?;
-        let id = self.enqueue_in(&mut transaction, message).await?.into_inner();
+        let (id, _) = self.enqueue_in(&mut transaction, message).await?.into_parts();
         transaction.commit().await.map_err(database_error)?;
         self.shared.enqueued.notify_one();
         Ok(id)
