@@ -149,6 +149,15 @@ async fn a_database_that_may_forget_commits_is_refused() {
 }
 
 #[tokio::test]
+async fn a_pool_without_foreign_keys_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = durable_options(&directory.path().join("a.db")).foreign_keys(false);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let refused = SqliteOutbox::open(&pool, OutboxOptions::default()).await.unwrap_err();
+    assert_eq!(refused.code(), "outbox.foreign_keys");
+}
+
+#[tokio::test]
 async fn tables_made_by_a_later_version_are_left_alone() {
     let house = House::new().await;
     sqlx::query("INSERT INTO webhook_schema VALUES (99)").execute(&house.pool).await.unwrap();

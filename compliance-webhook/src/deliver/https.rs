@@ -31,7 +31,7 @@ use crate::handshake::{AllowedRate, CONSENT_LIFETIME, Challenge, Handshake, Hand
 use crate::schedule::{HostLimit, Rate};
 use crate::sign::{MessageId, Signer, SigningKey};
 
-/// How many endpoints' consents are remembered; past that, some are asked again.
+/// How many endpoints' consents are remembered; past that, the one asked first is asked again.
 const MAX_CONSENTS: usize = 10_000;
 
 /// How long each phase of an attempt may take. The sum of the defaults is 30 seconds, the longest Standard
@@ -436,8 +436,8 @@ impl<R: Resolve> Inner<R> {
                 continue;
             }
             match self.exchange(kept, endpoint, &request, excerpt_len).await {
-                // The server closed it meanwhile. Should the message have arrived all the same, its id tells.
-                Err(Failed::Closed) => break,
+                // The server closed it meanwhile, and has seen nothing of this request.
+                Err(Failed::Unsent) => break,
                 done => return done.map_err(DeliverReason::from),
             }
         }
@@ -459,10 +459,15 @@ impl<R: Resolve> Inner<R> {
         let request = request(connection.is_http2()).map_err(Failed::Otherwise)?;
         let response = match timeout_at(deadline, connection.send(request)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) if error.is_parse() => return Err(Failed::Otherwise(DeliverReason::Response)),
-            Ok(Err(error)) => {
-                return Err(problem_under(&error)
-                    .map_or(Failed::Closed, |problem| Failed::Otherwise(DeliverReason::Tls(problem))));
+            Ok(Err(mut error)) => {
+                // What was not written is given back.
+                let is_unsent = error.take_message().is_some();
+                let problem = problem_under(error.error());
+                let otherwise = |reason| if is_unsent { Failed::Unsent } else { Failed::Otherwise(reason) };
+                return Err(problem.map_or_else(
+                    || otherwise(DeliverReason::Response),
+                    |problem| Failed::Otherwise(DeliverReason::Tls(problem)),
+                ));
             }
             Err(_) => return Err(Failed::Otherwise(DeliverReason::ResponseTimeout)),
         };
@@ -536,7 +541,8 @@ impl<R: Resolve> Inner<R> {
             consents.retain(|_, consent| now < consent.until);
         }
         if consents.len() >= MAX_CONSENTS {
-            consents.clear();
+            let first = consents.iter().min_by_key(|(_, consent)| consent.until).map(|(url, _)| url.clone());
+            first.map(|url| consents.remove(&url));
         }
         consents.insert(endpoint.as_str().into(), consent);
     }
@@ -629,8 +635,8 @@ fn header_name(name: &str) -> Result<HeaderName, DeliverReason> {
 
 /// Why an exchange brought no answer.
 enum Failed {
-    /// The connection was closed before an answer.
-    Closed,
+    /// The connection was closed before any of the request was written.
+    Unsent,
     /// Anything else.
     Otherwise(DeliverReason),
 }
@@ -638,7 +644,7 @@ enum Failed {
 impl From<Failed> for DeliverReason {
     fn from(failed: Failed) -> Self {
         match failed {
-            Failed::Closed => Self::Response,
+            Failed::Unsent => Self::Response,
             Failed::Otherwise(reason) => reason,
         }
     }

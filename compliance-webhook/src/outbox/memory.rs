@@ -341,6 +341,7 @@ impl Outbox for MemoryOutbox {
     }
 
     async fn enqueue(&self, message: &NewMessage) -> Result<MessageId, OutboxError> {
+        message.check_seal()?;
         let enqueued_at = self.now();
         let mut state = self.lock();
         let known = state.endpoints.get(message.endpoint());

@@ -5,7 +5,7 @@ use std::fmt;
 use compliance_core::class::{DataClass, Purpose};
 use compliance_core::id::TenantId;
 
-use super::{DataClasses, EndpointId, EventPayload};
+use super::{DataClasses, EndpointId, EventPayload, OutboxError, OutboxErrorKind};
 #[cfg(feature = "cloud-events")]
 use crate::cloud_event::CloudEvent;
 use crate::deliver::ContentType;
@@ -37,7 +37,8 @@ pub struct NewMessage {
     ordering_key: Option<Box<str>>,
     classes: DataClasses,
     purpose: Option<Purpose>,
-    is_sealed: bool,
+    /// For which message the payload is sealed.
+    sealed_for: Option<MessageId>,
 }
 
 impl NewMessage {
@@ -72,7 +73,7 @@ impl NewMessage {
             ordering_key: None,
             classes: DataClasses::NONE,
             purpose: None,
-            is_sealed: false,
+            sealed_for: None,
         })
     }
 
@@ -103,7 +104,7 @@ impl NewMessage {
     }
 
     /// Gives the message an id of one's own: for the same message to several endpoints. Enqueuing the same id
-    /// twice for one endpoint is enqueuing it once.
+    /// twice for one endpoint is enqueuing it once. Before it is sealed.
     #[must_use]
     pub fn with_id(mut self, id: MessageId) -> Self {
         self.id = Some(id);
@@ -125,10 +126,20 @@ impl NewMessage {
     }
 
     /// Puts a sealed payload in the place of the plain one.
-    pub(super) fn sealed(mut self, sealed: Vec<u8>) -> Self {
+    pub(super) fn sealed(mut self, sealed: Vec<u8>, id: MessageId) -> Self {
         self.payload = sealed.into();
-        self.is_sealed = true;
+        self.sealed_for = Some(id.clone());
+        self.id = Some(id);
         self
+    }
+
+    /// A payload sealed for another message would not open.
+    pub(super) fn check_seal(&self) -> Result<(), OutboxError> {
+        if self.sealed_for.is_none() || self.sealed_for == self.id {
+            Ok(())
+        } else {
+            Err(OutboxErrorKind::SealedForAnother.into())
+        }
     }
 
     /// Makes enqueuing repeatable: a second message with this key for the same endpoint is not enqueued, and
@@ -213,7 +224,7 @@ impl NewMessage {
     /// Whether [`payload`](Self::payload) is sealed.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        self.is_sealed
+        self.sealed_for.is_some()
     }
 
     /// The key it is kept in order by, if any.

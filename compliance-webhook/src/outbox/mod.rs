@@ -109,7 +109,7 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     /// # Errors
     /// `outbox.endpoint_unknown` when the endpoint is not the tenant's, `outbox.not_instructed` when no instruction of
     /// the client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was used for
-    /// another payload.
+    /// another payload, `outbox.sealed_for_another` when its payload is sealed under another id.
     fn enqueue(&self, message: &NewMessage) -> impl Future<Output = Result<MessageId, OutboxError>> + Send;
 
     /// Resolves when something was enqueued through this value since the last call: a hint, not a promise.

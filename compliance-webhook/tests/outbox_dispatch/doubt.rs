@@ -176,6 +176,12 @@ async fn a_clock_set_back_an_hour_does_not_prolong_a_pause() {
 #[derive(Debug, Default)]
 struct Hangs(Mutex<Vec<Completion>>);
 
+impl Hangs {
+    fn asked(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
 impl Sink for Hangs {
     fn record(&self, _: Event) -> Recording {
         let (completion, recording) = Recording::pending();
@@ -212,13 +218,15 @@ async fn a_sink_that_hangs_has_few_events_to_record_at_a_time_and_holds_up_nobod
     let sink = Arc::new(Hangs::default());
     let running = house.dispatcher(sink.clone()).spawn();
     tokio::time::sleep(Duration::from_secs(20)).await;
-    let (asked, counts) = (sink.0.lock().unwrap().len(), house.outbox.counts().await.unwrap());
+    let counts = house.outbox.counts().await.unwrap();
+    let asked = sink.asked();
     assert!(asked <= 64 && counts.leased <= 64, "{asked} asked for, {counts:?}");
     house.enqueue(&other, 100).await;
     house.until("the other endpoint's delivered", |counts| counts.delivered == 100).await;
     // Given back in the end, not given up.
     tokio::time::sleep(DispatchLimits::RECORD_TIMEOUT).await;
-    let (again, counts) = (sink.0.lock().unwrap().len(), house.outbox.counts().await.unwrap());
+    let counts = house.outbox.counts().await.unwrap();
+    let again = sink.asked();
     assert!(again > asked && counts.dead == 0 && counts.leased <= 64, "{again} asked for, {counts:?}");
     drop(running);
 }

@@ -181,10 +181,17 @@ async fn limits_of_nothing_still_let_one_message_through_at_a_time() {
     let mut house = House::new();
     (house.limits.in_flight, house.limits.per_endpoint, house.limits.per_tenant) = (0, 0, 0);
     (house.limits.held_bytes, house.limits.batch) = (0, 0);
+    (house.limits.poll, house.limits.lease, house.limits.attempt_timeout) =
+        (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    (house.limits.ack_window, house.limits.throttle_pause) = (Duration::ZERO, Duration::ZERO);
     house.hosts = HostLimit::new(0);
     let to = house.register(A).await;
+    house.script.next(A, &[Says::Hang]);
     house.enqueue(&to, 3).await;
     let running = house.start();
+    house.until("under way", |_| house.script.hanging.load(Ordering::SeqCst) == 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    house.script.unhang.notify_one();
     house.until("all delivered", |counts| counts.delivered == 3).await;
     running.shutdown().await.unwrap();
 }

@@ -677,6 +677,24 @@ async fn settled_messages_are_deleted_when_their_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deleting_keeps_up_with_what_was_delivered() {
+    let house = House::new();
+    let to = house.register(A).await;
+    let running = house.start();
+    house.enqueue(&to, 2500).await;
+    house.until("delivered", |counts| counts.delivered == 2500).await;
+    house.clock.advance(MINUTE * 60 * 72);
+    let soon = Duration::from_millis(250);
+    while house.outbox.counts().await.unwrap().delivered == 2500 {
+        tokio::time::sleep(soon).await;
+    }
+    // A thousand at a time, one after the other.
+    tokio::time::sleep(soon).await;
+    assert_eq!(house.outbox.counts().await.unwrap(), Counts::default());
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_failed_at_the_old_url_goes_to_the_new_one() {
     let house = House::new();
     let to = house.register(A).await;

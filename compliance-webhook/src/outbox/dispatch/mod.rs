@@ -70,6 +70,10 @@ pub struct DispatchLimits {
 impl DispatchLimits {
     /// The longest excerpt kept, in bytes.
     pub const MAX_EXCERPT: usize = 1024;
+    /// The shortest time between two looks at the store.
+    pub const MIN_POLL: Duration = Duration::from_millis(10);
+    /// The shortest bound on an attempt: below it, none would be delivered.
+    pub const MIN_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
     /// How long the sink may take to record that a message is given up or an endpoint switched off.
     pub const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
 }
@@ -217,7 +221,8 @@ where
         self
     }
 
-    /// Sets limits. Those of zero count as one.
+    /// Sets limits. Numbers of zero count as one; shorter times than the constants of [`DispatchLimits`] and
+    /// [`Worker`](super::Worker) allow count as those.
     #[must_use]
     pub fn with_limits(mut self, limits: DispatchLimits) -> Self {
         self.limits = limits;

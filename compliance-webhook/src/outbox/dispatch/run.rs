@@ -180,6 +180,8 @@ where
         limits.batch = limits.batch.max(1);
         limits.held_bytes = limits.held_bytes.max(NewMessage::MAX_PAYLOAD_LEN);
         limits.excerpt = limits.excerpt.min(DispatchLimits::MAX_EXCERPT);
+        limits.poll = limits.poll.max(DispatchLimits::MIN_POLL);
+        limits.attempt_timeout = limits.attempt_timeout.max(DispatchLimits::MIN_ATTEMPT_TIMEOUT);
         let now = Instant::now();
         Self {
             instance: dispatcher.instance.take(),
@@ -488,6 +490,7 @@ where
             StoreAnswer::Upkeep(Ok(is_more)) => {
                 if is_more {
                     self.upkeeps = 0;
+                    self.next_upkeep = Instant::now();
                 }
                 None
             }

@@ -251,6 +251,7 @@ impl PostgresOutbox {
         connection: &mut PgConnection,
         message: &NewMessage,
     ) -> Result<Uncommitted<MessageId>, OutboxError> {
+        message.check_seal()?;
         let id = match message.id() {
             Some(id) => id.clone(),
             None => MessageId::generate(&self.shared.random).map_err(|_| OutboxErrorKind::Random)?,

@@ -173,7 +173,7 @@ impl SqliteOutbox {
     ///
     /// # Errors
     /// `outbox.not_durable` when the pool's connections have no write-ahead log or a `synchronous` below
-    /// `FULL` (see [`durable_options`]), `outbox.schema_too_new`, or [`OutboxError`] when the database fails.
+    /// `FULL` (see [`durable_options`]), `outbox.foreign_keys` when they do not enforce those, `outbox.schema_too_new`, or [`OutboxError`] when the database fails.
     pub async fn open(pool: &SqlitePool, options: OutboxOptions) -> Result<Self, OutboxError> {
         let mut connection = pool.acquire().await.map_err(database_error)?;
         let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
@@ -184,6 +184,14 @@ impl SqliteOutbox {
             .fetch_one(&mut *connection)
             .await
             .map_err(database_error)?;
+        let foreign_keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(database_error)?;
+        // What is deleted takes its delivery with it.
+        if foreign_keys == 0 {
+            return Err(OutboxErrorKind::ForeignKeys.into());
+        }
         // 2 is FULL, 3 is EXTRA.
         if journal != "wal" || synchronous < 2 {
             return Err(OutboxErrorKind::NotDurable.into());
@@ -241,6 +249,7 @@ impl SqliteOutbox {
         connection: &mut SqliteConnection,
         message: &NewMessage,
     ) -> Result<Uncommitted<MessageId>, OutboxError> {
+        message.check_seal()?;
         let id = match message.id() {
             Some(id) => id.clone(),
             None => MessageId::generate(&self.shared.random).map_err(|_| OutboxErrorKind::Random)?,
