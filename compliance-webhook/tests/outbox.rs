@@ -368,7 +368,7 @@ async fn a_message_for_an_endpoint_switched_off_is_taken_and_waits() {
     let off = EndpointState::Disabled { code: "operator".into() };
     book.switch(&house.outbox, &acme(), &house.to, off).await.unwrap();
     house.outbox.enqueue(&house.message()).await.unwrap();
-    assert_eq!(house.outbox.ready(None, 10).await.unwrap(), []);
+    assert_eq!(house.outbox.ready(None, 10).await.unwrap().ready, []);
     assert_eq!(house.want("a", 1).await, []);
     book.switch(&house.outbox, &acme(), &house.to, EndpointState::Enabled).await.unwrap();
     assert_eq!(house.want("a", 1).await.len(), 1);
@@ -386,7 +386,7 @@ async fn a_look_at_the_endpoints_goes_on_where_the_last_one_ended() {
     }
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let ready = house.outbox.ready(after.as_ref(), 3).await.unwrap();
+        let ready = house.outbox.ready(after.as_ref(), 3).await.unwrap().ready;
         seen.extend(ready.iter().map(|ready| ready.endpoint.clone()));
         after = ready.last().map(|last| last.endpoint.clone());
         if ready.len() < 3 {
@@ -603,7 +603,9 @@ async fn an_endpoint_that_cannot_be_read_is_switched_off_and_hides_nobody() {
         house.outbox.enqueue(&message).await.unwrap();
     }
     damage(&house.pool, "UPDATE webhook_endpoint SET tenant = '' WHERE seq = 2").await;
-    let ready = house.outbox.ready(None, 10).await.unwrap();
+    let due = house.outbox.ready(None, 10).await.unwrap();
+    assert_eq!((due.damaged, house.outbox.ready(None, 10).await.unwrap().damaged), (vec![2], vec![]));
+    let ready = due.ready;
     assert_eq!(ready.iter().map(|ready| &ready.endpoint).collect::<Vec<_>>(), [&house.to]);
     let code: String = sqlx::query_scalar("SELECT disabled_code FROM webhook_endpoint WHERE seq = 2")
         .fetch_one(&house.pool)
@@ -627,6 +629,9 @@ async fn a_dispatcher_gives_up_what_it_cannot_read_and_says_so() {
         house.outbox.enqueue(&house.message()).await.unwrap();
     }
     damage(&house.pool, "UPDATE webhook_message SET id = 'no id' WHERE seq = 2").await;
+    let other = register(&house.outbox, house.keys.clone(), &house.key).await;
+    house.outbox.enqueue(&NewMessage::new(&acme(), &other, b"{}".to_vec()).unwrap()).await.unwrap();
+    damage(&house.pool, "UPDATE webhook_endpoint SET tenant = '' WHERE seq = 2").await;
     let sink = Arc::new(MemorySink::default());
     let book = EndpointBook::new(EndpointPolicy::new(), house.keys.clone());
     let running = Dispatcher::new(house.outbox.clone(), book, Says204, sink.clone()).spawn();
@@ -636,9 +641,12 @@ async fn a_dispatcher_gives_up_what_it_cannot_read_and_says_so() {
     let report = running.shutdown().await.unwrap();
     assert_eq!((report.delivered, report.dead), (2, 1));
     let events = sink.events();
-    assert_eq!(events.len(), 1);
-    assert_eq!(events[0].kind(), EventKind::WebhookMessageDead);
-    assert_eq!(events[0].reason(), Some("outbox.corrupt"));
+    let mut kinds: Vec<_> = events.iter().map(|event| (event.kind().code(), event.reason())).collect();
+    kinds.sort_unstable();
+    let mut expected = [EventKind::WebhookMessageDead, EventKind::WebhookEndpointDisabled]
+        .map(|kind| (kind.code(), Some("outbox.corrupt")));
+    expected.sort_unstable();
+    assert_eq!(kinds, expected);
 }
 
 #[tokio::test]

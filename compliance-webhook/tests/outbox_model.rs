@@ -23,8 +23,11 @@ use compliance_webhook::outbox::{
 use proptest::prelude::*;
 
 const LEASE: Duration = Duration::from_secs(10);
-const RETENTION: Retention =
-    Retention { delivered: Duration::from_secs(600), dead: Duration::from_secs(3600) };
+const RETENTION: Retention = Retention {
+    delivered: Duration::from_secs(600),
+    dead: Duration::from_secs(3600),
+    disabled: Duration::from_secs(1800),
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -294,6 +297,9 @@ impl<B: Outbox> Pair<'_, B> {
                     code: reason_code!("deliver.status"),
                     status: Some(503),
                 },
+                2 if which % 2 == 0 => {
+                    Verdict::Dead { code: reason_code!("dispatch.not_instructed"), status: None }
+                }
                 2 => Verdict::Dead { code: reason_code!("deliver.connect"), status: None },
                 _ => Verdict::Released,
             };
@@ -364,8 +370,8 @@ impl<B: Outbox> Pair<'_, B> {
             ready.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
             ready
         };
-        let expected = by_id(self.model.ready(None, 10).await.unwrap());
-        prop_assert_eq!(by_id(self.store.ready(None, 10).await.unwrap()), expected);
+        let expected = by_id(self.model.ready(None, 10).await.unwrap().ready);
+        prop_assert_eq!(by_id(self.store.ready(None, 10).await.unwrap().ready), expected);
         for number in 0..3 {
             let endpoint = endpoint(number);
             let expected = self.model.dead_letters(&endpoint, 5).await;

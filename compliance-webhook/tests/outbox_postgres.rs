@@ -457,7 +457,7 @@ async fn hosts_whose_clocks_differ_by_hours_agree_on_who_lives_and_what_is_due()
     let (least, most) = (before.saturating_add(hour / 4), until.saturating_add(hour / 4));
     // The server runs on this host.
     assert!((least.as_unix_millis()..=most.as_unix_millis() + 1).contains(&stored));
-    assert_eq!(b.ready(None, 1).await.unwrap(), [], "not due for the other one either");
+    assert_eq!(b.ready(None, 1).await.unwrap().ready, [], "not due for the other one either");
 
     let note = |lesson| {
         let notes = vec![EndpointNote { endpoint: to.clone(), revision: 1, lesson }];
@@ -590,7 +590,7 @@ async fn proxy(listener: TcpListener, server: String, wire: watch::Receiver<Wire
 async fn a_server_that_is_away_for_a_while_costs_nothing_but_time() {
     let Some(direct) = House::new("away").await else { return };
     let long = std::env::var("COMPLIANCE_LONG_TESTS").is_ok_and(|value| value == "1");
-    let away = if long { Duration::from_secs(60) } else { Duration::from_secs(2) };
+    let away = if long { Duration::from_secs(60) } else { Duration::ZERO };
     let options = direct.pool.connect_options().as_ref().clone();
     let server = format!("{}:{}", options.get_host(), options.get_port());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -617,11 +617,16 @@ async fn a_server_that_is_away_for_a_while_costs_nothing_but_time() {
     });
     for state in [Wire::Cut, Wire::Silent] {
         wire.send_replace(state);
-        let begun = Instant::now();
-        let refused = outbox.counts().await.unwrap_err();
-        assert!(["outbox.busy", "outbox.io"].contains(&refused.code()), "{}", refused.code());
-        assert!(begun.elapsed() < CALL_TIMEOUT * 4, "{:?}", begun.elapsed());
-        tokio::time::sleep(away).await;
+        let gone = Instant::now();
+        for call in 1.. {
+            let begun = Instant::now();
+            let refused = outbox.counts().await.unwrap_err();
+            assert!(["outbox.busy", "outbox.io"].contains(&refused.code()), "{}", refused.code());
+            assert!(begun.elapsed() < CALL_TIMEOUT * 4, "{:?}", begun.elapsed());
+            if call >= 2 && gone.elapsed() >= away {
+                break;
+            }
+        }
         wire.send_replace(Wire::Whole);
         // It goes on by itself.
         let before = direct_outbox.counts().await.unwrap().delivered;

@@ -9,10 +9,11 @@ use compliance_core::finding::Enforcement;
 use compliance_core::random::SecureRandom;
 use tokio::sync::Notify;
 
+use super::instruction::NOT_INSTRUCTED;
 use super::{
-    Counts, DeadLetter, DeliveryState, DeliveryStatus, Disclosure, EndpointId, EndpointNote, EndpointRecord,
-    EndpointState, LeaseToken, Leased, Lesson, NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready,
-    Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
+    Counts, DeadLetter, DeliveryState, DeliveryStatus, Disclosure, Due, EndpointId, EndpointNote,
+    EndpointRecord, EndpointState, LeaseToken, Leased, Lesson, NewMessage, Outbox, OutboxError,
+    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
 };
 use crate::sign::MessageId;
 
@@ -74,14 +75,14 @@ struct Message {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    Pending(Due),
-    Leased { worker: i64, from: Due },
+    Pending(Turn),
+    Leased { worker: i64, from: Turn },
     Delivered { at: Timestamp },
     Dead { at: Timestamp },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Due {
+enum Turn {
     Fresh,
     Again { at: Timestamp },
 }
@@ -94,8 +95,8 @@ impl Message {
         status.last_code = self.last_code.clone();
         status.excerpt = self.excerpt.clone();
         (status.state, status.next_at, status.settled_at) = match self.stage {
-            Stage::Pending(Due::Fresh) => (DeliveryState::Pending, None, None),
-            Stage::Pending(Due::Again { at }) => (DeliveryState::Pending, Some(at), None),
+            Stage::Pending(Turn::Fresh) => (DeliveryState::Pending, None, None),
+            Stage::Pending(Turn::Again { at }) => (DeliveryState::Pending, Some(at), None),
             Stage::Leased { .. } => (DeliveryState::Leased, None, None),
             Stage::Delivered { at } => (DeliveryState::Delivered, None, Some(at)),
             Stage::Dead { at } => (DeliveryState::Dead, None, Some(at)),
@@ -190,10 +191,13 @@ impl State {
             }
             Verdict::Retry { at, code, status } => {
                 failed(status, code.as_str());
-                Stage::Pending(Due::Again { at: to_millis(at) })
+                Stage::Pending(Turn::Again { at: to_millis(at) })
             }
             Verdict::Dead { code, status } => {
                 failed(status, code.as_str());
+                if code == NOT_INSTRUCTED {
+                    message.new.blank();
+                }
                 Stage::Dead { at: now }
             }
         };
@@ -245,8 +249,8 @@ impl State {
                 continue;
             }
             match message.stage {
-                Stage::Pending(Due::Fresh) => fresh.push(*sequence),
-                Stage::Pending(Due::Again { at }) if at <= now => {
+                Stage::Pending(Turn::Fresh) => fresh.push(*sequence),
+                Stage::Pending(Turn::Again { at }) if at <= now => {
                     again.push((at.as_unix_millis(), *sequence))
                 }
                 _ => {}
@@ -367,7 +371,7 @@ impl Outbox for MemoryOutbox {
             last_status: None,
             last_code: "".into(),
             excerpt: None,
-            stage: Stage::Pending(Due::Fresh),
+            stage: Stage::Pending(Turn::Fresh),
         };
         state.messages.insert(sequence, message);
         drop(state);
@@ -416,15 +420,15 @@ impl Outbox for MemoryOutbox {
         Ok(state.release(|id| lapsed.contains(&id)))
     }
 
-    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Due, OutboxError> {
         let now = self.now();
         let state = self.lock();
         let is_due = |id: &EndpointId| {
             state.messages.values().any(|message| {
                 message.new.endpoint() == id
                     && match message.stage {
-                        Stage::Pending(Due::Fresh) => true,
-                        Stage::Pending(Due::Again { at }) => at <= now,
+                        Stage::Pending(Turn::Fresh) => true,
+                        Stage::Pending(Turn::Again { at }) => at <= now,
                         _ => false,
                     }
             })
@@ -433,14 +437,12 @@ impl Outbox for MemoryOutbox {
             let id = endpoint.record.id();
             after.is_none_or(|after| id > after) && state.is_open(id, now) && is_due(id)
         });
-        Ok(ready
-            .take(limit)
-            .map(|endpoint| Ready {
-                endpoint: endpoint.record.id().clone(),
-                tenant: endpoint.record.tenant().clone(),
-                revision: endpoint.record.revision(),
-            })
-            .collect())
+        let ready = ready.take(limit).map(|endpoint| Ready {
+            endpoint: endpoint.record.id().clone(),
+            tenant: endpoint.record.tenant().clone(),
+            revision: endpoint.record.revision(),
+        });
+        Ok(Due { ready: ready.collect(), damaged: Vec::new() })
     }
 
     async fn round(&self, worker: &Worker, round: &Round) -> Result<RoundResult, OutboxError> {
@@ -539,6 +541,9 @@ impl Outbox for MemoryOutbox {
     async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {
         let mut replayed = 0_u64;
         for message in self.lock().messages.values_mut() {
+            if &*message.last_code == NOT_INSTRUCTED.as_str() {
+                continue;
+            }
             let (at, is_dead) = match message.stage {
                 Stage::Dead { at } => (at, true),
                 Stage::Delivered { at } => (at, false),
@@ -555,7 +560,7 @@ impl Outbox for MemoryOutbox {
             };
             if chosen {
                 message.attempts = 0;
-                message.stage = Stage::Pending(Due::Fresh);
+                message.stage = Stage::Pending(Turn::Fresh);
                 replayed = replayed.saturating_add(1);
             }
         }
@@ -574,6 +579,11 @@ impl Outbox for MemoryOutbox {
                     Some((at, *sequence))
                 }
                 Stage::Dead { at } if at <= now.saturating_sub(retention.dead) => Some((at, *sequence)),
+                Stage::Pending(_) if message.enqueued_at <= now.saturating_sub(retention.disabled) => {
+                    let endpoint = state.endpoints.get(message.new.endpoint())?;
+                    (endpoint.record.state != EndpointState::Enabled)
+                        .then_some((message.enqueued_at, *sequence))
+                }
                 _ => None,
             })
             .collect();

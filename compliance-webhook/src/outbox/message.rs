@@ -133,6 +133,11 @@ impl NewMessage {
         self
     }
 
+    /// Without its payload.
+    pub(super) fn blank(&mut self) {
+        self.payload = Box::default();
+    }
+
     /// A payload sealed for another message would not open.
     pub(super) fn check_seal(&self) -> Result<(), OutboxError> {
         if self.sealed_for.is_none() || self.sealed_for == self.id {

@@ -54,8 +54,8 @@ pub use self::payload::{EventPayload, PayloadField};
 pub use self::postgres::PostgresOutbox;
 pub use self::profile::{CloudEventsMode, DeliveryProfile, SignatureProfile};
 pub use self::round::{
-    Counts, Damaged, DeadLetter, DeliveryState, DeliveryStatus, EndpointNote, LeaseToken, Leased, Lesson,
-    Ready, Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
+    Counts, Damaged, DeadLetter, DeliveryState, DeliveryStatus, Due, EndpointNote, LeaseToken, Leased,
+    Lesson, Ready, Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
@@ -70,8 +70,8 @@ use crate::sign::MessageId;
 ///
 /// The contract, which `tests/outbox_model.rs` holds every implementation to:
 ///
-/// 1. A message leaves a store only as [`Verdict::Delivered`] and then [`purge`](Self::purge); anything else
-///    keeps it.
+/// 1. A message leaves a store only through [`purge`](Self::purge): delivered, dead, or for an endpoint that is switched
+///    off, and older than its [`Retention`]. Anything else keeps it.
 /// 2. At any time at most one token of a message is good: that of its latest claim, while it is leased.
 /// 3. [`round`](Self::round) is one transaction: verdicts first, then notes, then the heartbeat, then what is
 ///    [held](Round::held), then claims.
@@ -150,7 +150,7 @@ pub trait Outbox: Send + Sync + fmt::Debug {
         &self,
         after: Option<&EndpointId>,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<Ready>, OutboxError>> + Send;
+    ) -> impl Future<Output = Result<Due, OutboxError>> + Send;
 
     /// One round.
     ///
@@ -202,7 +202,7 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     /// [`OutboxError`] when the store fails.
     fn replay(&self, replay: &Replay) -> impl Future<Output = Result<u64, OutboxError>> + Send;
 
-    /// Deletes at most `limit` settled messages that are older than `retention` and says how many.
+    /// Deletes at most `limit` messages that are older than `retention` and says how many.
     ///
     /// # Errors
     /// [`OutboxError`] when the store fails.

@@ -137,7 +137,7 @@ impl fmt::Debug for Leased {
 #[expect(clippy::exhaustive_enums, reason = "a store that skipped one would lose a message")]
 #[must_use]
 pub enum Verdict {
-    /// Given up: to the dead letters.
+    /// Given up: to the dead letters. With `dispatch.not_instructed`, its payload is deleted.
     Dead {
         /// Why.
         code: ReasonCode,
@@ -273,6 +273,17 @@ pub struct Damaged {
     pub revision: i64,
 }
 
+/// What a look for due messages finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "every field is something a dispatcher must look at")]
+#[must_use]
+pub struct Due {
+    /// Endpoints with messages due.
+    pub ready: Vec<Ready>,
+    /// Endpoints that cannot be read, by their numbers in the store: just switched off, with `outbox.corrupt`.
+    pub damaged: Vec<i64>,
+}
+
 /// An endpoint with messages due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain data")]
@@ -398,7 +409,8 @@ impl DeadLetter {
     }
 }
 
-/// Which messages to send again. They start over with all their attempts and keep their ids.
+/// Which messages to send again. They start over with all their attempts and keep their ids. Those that were given up
+/// because no instruction covered them (`dispatch.not_instructed`) have no payload any more and stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Replay {
@@ -429,7 +441,7 @@ pub enum Replay {
     },
 }
 
-/// How long settled messages are kept.
+/// How long settled messages are kept, and those that cannot leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "one field for each settled state")]
 pub struct Retention {
@@ -437,11 +449,15 @@ pub struct Retention {
     pub delivered: Duration,
     /// Dead ones; 30 days by default.
     pub dead: Duration,
+    /// Those that wait for an endpoint that is switched off, from when they were enqueued; 30 days by default. They are
+    /// deleted unsent: what was switched off is recorded, not each message.
+    pub disabled: Duration,
 }
 
 impl Default for Retention {
     fn default() -> Self {
         const DAY: u64 = 86_400;
-        Self { delivered: Duration::from_secs(3 * DAY), dead: Duration::from_secs(30 * DAY) }
+        let month = Duration::from_secs(30 * DAY);
+        Self { delivered: Duration::from_secs(3 * DAY), dead: month, disabled: month }
     }
 }

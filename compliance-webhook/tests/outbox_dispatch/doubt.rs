@@ -34,6 +34,24 @@ async fn what_was_claimed_by_a_round_whose_answer_was_lost_is_claimed_again() {
     assert_eq!(running.shutdown().await.unwrap().fenced, 0);
 }
 
+impl House {
+    /// Messages with personal data, which the endpoint's client has instructed us to send.
+    async fn instructed(&self, to: &EndpointId, count: usize) -> Vec<MessageId> {
+        let (by, at) = (ActorId::new("client").unwrap(), self.clock.now());
+        let (classes, germany) = (DataClasses::of(&[DataClass::Personal]), CountryCode::parse("DE").unwrap());
+        let instruction = Instruction::new(by, at, classes, purpose!("crm.sync"), germany);
+        let book = self.book.clone().with_sink(self.sink.clone());
+        book.instruct(&self.outbox, &acme(), to, instruction).await.unwrap();
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            let message = NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap();
+            let message = message.with_classes(&[DataClass::Personal], purpose!("crm.sync")).unwrap();
+            ids.push(self.outbox.inner.enqueue(&message).await.unwrap());
+        }
+        ids
+    }
+}
+
 /// Another dispatcher delivers what is due.
 async fn deliver_elsewhere(house: &House, to: &EndpointId) {
     let worker = house.outbox.inner.join("elsewhere", MINUTE).await.unwrap();
@@ -172,6 +190,33 @@ async fn a_clock_set_back_an_hour_does_not_prolong_a_pause() {
     running.shutdown().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_in_line_does_not_leave_once_its_instruction_is_taken_back() {
+    let mut house = House::new();
+    house.limits.per_endpoint = 1;
+    let to = house.register(A).await;
+    let ids = house.instructed(&to, 5).await;
+    house.script.next(A, &[Says::Hang]);
+    let running = house.start();
+    house.until("one under way", |_| house.script.hanging.load(Ordering::SeqCst) == 1).await;
+    let book = house.book.clone().with_sink(house.sink.clone());
+    book.revoke_instruction(&house.outbox, &acme(), &to).await.unwrap();
+    house.enqueue(&to, 1).await;
+    house.settle_down().await;
+    house.script.unhang.notify_waiters();
+    house.until("given up", |counts| counts.dead == 4 && counts.delivered == 2).await;
+    assert_eq!(house.script.seen(A).len(), 2);
+    let codes = house.outbox.dead_letters(&to, 10).await.unwrap();
+    assert!(codes.iter().all(|dead| &*dead.last_code == "dispatch.not_instructed"));
+    let events = house.sink.events();
+    let dead = events.iter().filter(|event| event.reason() == Some("dispatch.not_instructed"));
+    assert_eq!(dead.count(), 4);
+    // There is nothing left of them to send.
+    let replay = Replay::Message { endpoint: to.clone(), id: ids[4].clone() };
+    assert_eq!(house.outbox.replay(&replay).await, Ok(0));
+    running.shutdown().await.unwrap();
+}
+
 /// Never says whether it has recorded an event.
 #[derive(Debug, Default)]
 struct Hangs(Mutex<Vec<Completion>>);
@@ -204,15 +249,7 @@ async fn a_sink_that_hangs_has_few_events_to_record_at_a_time_and_holds_up_nobod
     let house = House::new();
     let book = house.book.clone().with_sink(house.sink.clone());
     let (to, other) = (house.register(A).await, house.register(B).await);
-    let (by, at) = (ActorId::new("client").unwrap(), house.clock.now());
-    let (classes, germany) = (DataClasses::of(&[DataClass::Personal]), CountryCode::parse("DE").unwrap());
-    let instruction = Instruction::new(by, at, classes, purpose!("crm.sync"), germany);
-    book.instruct(&house.outbox, &acme(), &to, instruction).await.unwrap();
-    for _ in 0..400 {
-        let message = NewMessage::new(&acme(), &to, b"{}".to_vec()).unwrap();
-        let message = message.with_classes(&[DataClass::Personal], purpose!("crm.sync")).unwrap();
-        house.outbox.inner.enqueue(&message).await.unwrap();
-    }
+    house.instructed(&to, 400).await;
     // All of them are to be given up now.
     book.revoke_instruction(&house.outbox, &acme(), &to).await.unwrap();
     let sink = Arc::new(Hangs::default());

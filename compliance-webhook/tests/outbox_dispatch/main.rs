@@ -16,9 +16,9 @@ use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::{DeterministicRandom, MemorySink};
 use compliance_webhook::deliver::{Answer, Attempt, Deliver, DeliverReason, Outcome, Pace};
 use compliance_webhook::outbox::{
-    Counts, DeadLetter, DeliveryState, DeliveryStatus, DispatchLimits, Dispatcher, EndpointBook, EndpointId,
-    EndpointRecord, EndpointState, MemoryOutbox, NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready,
-    Replay, Retention, Round, RoundResult, Running, Worker,
+    Counts, DeadLetter, DeliveryState, DeliveryStatus, DispatchLimits, Dispatcher, Due, EndpointBook,
+    EndpointId, EndpointRecord, EndpointState, MemoryOutbox, NewMessage, Outbox, OutboxError,
+    OutboxErrorKind, Replay, Retention, Round, RoundResult, Running, Worker,
 };
 use compliance_webhook::schedule::{HostLimit, Jitter, Rate, RetrySchedule};
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey, WebhookEndpoint};
@@ -136,7 +136,7 @@ impl Outbox for Flaky {
     async fn recover(&self, worker: &Worker) -> Result<u64, OutboxError> {
         self.up()?.recover(worker).await
     }
-    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Due, OutboxError> {
         self.up()?.ready(after, limit).await
     }
     async fn round(&self, worker: &Worker, round: &Round) -> Result<RoundResult, OutboxError> {
@@ -674,6 +674,26 @@ async fn settled_messages_are_deleted_when_their_time_is_over() {
     house.clock.advance(MINUTE * 60 * 72);
     house.until("deleted", |counts| *counts == Counts::default()).await;
     running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_an_endpoint_that_is_switched_off_is_deleted_in_the_end() {
+    let house = House::new();
+    let (off, on) = (house.register(A).await, house.register(B).await);
+    house.script.always(B, Says::Hang);
+    let state = EndpointState::Disabled { code: "owner.off".into() };
+    house.book.switch(&house.outbox, &acme(), &off, state).await.unwrap();
+    house.enqueue(&off, 3).await;
+    house.enqueue(&on, 2).await;
+    let running = house.start();
+    house.clock.advance(MINUTE * 60 * 24 * 30 - MINUTE);
+    tokio::time::sleep(MINUTE * 2).await;
+    let waiting = async || house.outbox.counts().await.unwrap();
+    assert_eq!(waiting().await.pending + waiting().await.leased, 5);
+    house.clock.advance(MINUTE);
+    tokio::time::sleep(MINUTE * 2).await;
+    assert_eq!(waiting().await.pending + waiting().await.leased, 2, "those for the other one are kept");
+    drop(running);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::judge::{NOT_INSTRUCTED, undisclosed_event};
+use compliance_core::event::{Event, EventError};
+
+use super::judge::{damaged_endpoint_event, undisclosed_event};
 use super::lane::More;
 use super::run::{Begun, Done, READY_LIMIT, Run};
 use super::telemetry;
 use super::turns::Turns;
 use crate::deliver::Deliver;
+use crate::outbox::instruction::NOT_INSTRUCTED;
 use crate::outbox::{
-    Disclosure, EndpointId, Leased, NewMessage, Outbox, Ready, Round, RoundResult, Verdict, Want,
+    Disclosure, Due, EndpointId, Leased, NewMessage, Outbox, Round, RoundResult, Verdict, Want,
 };
 
 impl<O, D> Run<O, D>
@@ -18,8 +21,12 @@ where
     O: Outbox + Clone + 'static,
     D: Deliver + 'static,
 {
-    pub(super) fn ready(&mut self, ready: Vec<Ready>) {
+    pub(super) fn ready(&mut self, due: Due) {
+        let Due { ready, damaged } = due;
         self.lanes.forget_idle();
+        for number in damaged {
+            self.report_to_sink(damaged_endpoint_event(number, self.now()));
+        }
         if ready.len() >= READY_LIMIT {
             self.cursor = ready.last().map(|last| last.endpoint.clone());
         }
@@ -173,18 +180,13 @@ where
         if is_stopping || lane.allowance(now, limit) == 0 {
             return self.release(leased);
         }
+        let mut undisclosed = None;
         match leased.disclosure {
             Disclosure::Free | Disclosure::Instructed => {}
             Disclosure::Refused => return self.withhold(&leased, leased.revision, NOT_INSTRUCTED),
             Disclosure::ReportOnly { classes } => {
                 // Nobody waits for the record: whatever becomes of it, the message leaves.
-                if let Ok(event) = undisclosed_event(&lane.tenant, &leased, classes, now) {
-                    let dispatcher = Arc::clone(&self.dispatcher);
-                    self.tasks.spawn(async move {
-                        drop(dispatcher.sink.record(event));
-                        Done::Dismissed
-                    });
-                }
+                undisclosed = Some(undisclosed_event(&lane.tenant, &leased, classes, now));
                 telemetry::reported(&leased, NOT_INSTRUCTED);
                 self.report.reported = self.report.reported.saturating_add(1);
             }
@@ -196,6 +198,19 @@ where
         self.holdings.take(&lane.tenant, &leased);
         lane.queue.push_back(leased);
         self.queued = self.queued.saturating_add(1);
+        if let Some(event) = undisclosed {
+            self.report_to_sink(event);
+        }
+    }
+
+    /// Has the sink record what happens all the same. A task of its own: the sink may panic.
+    fn report_to_sink(&mut self, event: Result<Event, EventError>) {
+        let Ok(event) = event else { return };
+        let dispatcher = Arc::clone(&self.dispatcher);
+        self.tasks.spawn(async move {
+            drop(dispatcher.sink.record(event));
+            Done::Dismissed
+        });
     }
 
     /// A message that stood in line does not any more.

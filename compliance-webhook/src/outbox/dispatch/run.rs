@@ -25,8 +25,8 @@ use super::{DispatchLimits, DispatchReport, Dispatcher};
 use crate::deliver::Deliver;
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
-    EndpointBookError, EndpointId, EndpointNote, EndpointRecord, LeaseToken, Leased, NewMessage, Outbox,
-    OutboxError, OutboxErrorKind, Ready, Round, RoundResult, Settlement, Verdict, Worker,
+    Due, EndpointBookError, EndpointId, EndpointNote, EndpointRecord, LeaseToken, Leased, NewMessage, Outbox,
+    OutboxError, OutboxErrorKind, Round, RoundResult, Settlement, Verdict, Worker,
 };
 use crate::schedule::HostSlot;
 
@@ -153,7 +153,7 @@ pub(super) type Begun = (Timestamp, Instant);
 
 enum StoreAnswer {
     Joined(Result<Worker, OutboxError>, Begun),
-    Ready(Result<Vec<Ready>, OutboxError>),
+    Ready(Result<Due, OutboxError>),
     Round { round: Round, begun: Begun, result: Result<RoundResult, OutboxError> },
     Upkeep(Result<bool, OutboxError>),
 }
@@ -478,8 +478,8 @@ where
                 self.beaten(worker, begun);
                 None
             }
-            StoreAnswer::Ready(Ok(ready)) => {
-                self.ready(ready);
+            StoreAnswer::Ready(Ok(due)) => {
+                self.ready(due);
                 None
             }
             StoreAnswer::Round { round, begun, result: Ok(result) } => {

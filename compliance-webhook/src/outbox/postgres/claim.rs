@@ -9,7 +9,9 @@ use sqlx::{PgConnection, Row as _};
 
 use super::{PostgresOutbox, Query, TablePrefix, database_error, query, schema};
 use crate::outbox::sql::{Claimed, DISCLOSURE, StoredMessage, corrupt, disclosure, sql_limit};
-use crate::outbox::{EndpointId, LeaseToken, OutboxError, OutboxErrorKind, Ready, RoundResult, Want, Worker};
+use crate::outbox::{
+    Due, EndpointId, LeaseToken, OutboxError, OutboxErrorKind, Ready, RoundResult, Want, Worker,
+};
 
 #[derive(Debug)]
 pub(super) struct ClaimStatements {
@@ -101,8 +103,9 @@ impl PostgresOutbox {
         connection: &mut PgConnection,
         after: Option<&EndpointId>,
         limit: usize,
-    ) -> Result<Vec<Ready>, OutboxError> {
+    ) -> Result<Due, OutboxError> {
         let statements = &self.shared.statements.claim;
+        let mut damaged = Vec::new();
         loop {
             let rows = query(&statements.ready)
                 .bind(self.shared.time.now())
@@ -113,14 +116,18 @@ impl PostgresOutbox {
                 .map_err(database_error)?;
             let ready: Vec<Option<Ready>> = rows.iter().map(read_ready).collect();
             if ready.iter().all(Option::is_some) {
-                return Ok(ready.into_iter().flatten().collect());
+                return Ok(Due { ready: ready.into_iter().flatten().collect(), damaged });
             }
             // Out of the way, or nobody behind them would ever be seen.
             for (row, ready) in rows.iter().zip(&ready) {
                 if ready.is_none() {
                     let sequence: i64 = row.try_get(3).map_err(database_error)?;
                     let disable = query(&statements.disable_damaged).bind(sequence);
-                    disable.execute(&mut *connection).await.map_err(database_error)?;
+                    let done = disable.execute(&mut *connection).await.map_err(database_error)?;
+                    // Of several that find it, one reports it.
+                    if done.rows_affected() > 0 {
+                        damaged.push(sequence);
+                    }
                 }
             }
         }

@@ -37,8 +37,8 @@ pub use self::schema::{enqueue_statement, migrations};
 use super::sql::corrupt;
 use super::sql::{Consents, Engine};
 use super::{
-    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
-    Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, TablePrefix,
+    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, Due, EndpointId, EndpointRecord,
+    NewMessage, Outbox, OutboxError, OutboxErrorKind, Replay, Retention, Round, RoundResult, TablePrefix,
     Uncommitted, Worker,
 };
 use crate::handshake::{ConsentGrant, ConsentStore, ConsentStoreError, Consenting, EndpointDigest};
@@ -432,7 +432,7 @@ impl Outbox for PostgresOutbox {
         .await
     }
 
-    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Due, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
             self.ready_in(&mut connection, after, limit).await

@@ -7,13 +7,14 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{PostgresOutbox, TablePrefix, database_error, query, schema};
-use crate::outbox::sql::millis;
+use crate::outbox::sql::{millis, not_instructed};
 use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Settlement, Verdict, Worker};
 
 #[derive(Debug)]
 pub(super) struct SettleStatements {
     settle: Arc<str>,
     excerpt: Arc<str>,
+    blank: Arc<str>,
     works: Arc<str>,
     noted: Arc<str>,
     disable: Arc<str>,
@@ -51,6 +52,11 @@ impl SettleStatements {
                  WHERE d.seq = v.seq AND d.fence = v.fence AND d.state = 1 RETURNING d.seq, d.fence",
             ),
             excerpt: fill("UPDATE {p}delivery SET excerpt = $3 WHERE seq = $1 AND fence = $2"),
+            blank: fill(
+                "UPDATE {p}message SET payload = ''::bytea WHERE seq IN ( \
+                   SELECT seq FROM {p}delivery WHERE seq = ANY ($1::bigint[]) \
+                   AND state = 3 AND last_code = 'dispatch.not_instructed')",
+            ),
             // What another round is about to change is passed over: the next delivery finds it again.
             works: fill(
                 "UPDATE {p}endpoint SET failing_since = NULL WHERE seq IN ( \
@@ -147,6 +153,11 @@ impl PostgresOutbox {
         if !delivered.is_empty() {
             let works = query(&self.settle_statements().works).bind(delivered);
             works.execute(&mut *connection).await.map_err(database_error)?;
+        }
+        let refused = not_instructed(settlements);
+        if !refused.is_empty() {
+            let blank = query(&self.settle_statements().blank).bind(refused);
+            blank.execute(&mut *connection).await.map_err(database_error)?;
         }
         let tokens = settlements.iter().map(|settlement| settlement.token);
         Ok(tokens.filter(|token| !settled.contains(token)).collect())

@@ -13,10 +13,11 @@ use compliance_core::id::{ActorId, TenantId};
 use sqlx::Database;
 
 pub(in crate::outbox) use self::consent::Consents;
+use super::instruction::NOT_INSTRUCTED;
 use super::{
     CloudEventsMode, Counts, Damaged, DataClasses, DeliveryProfile, DeliveryState, DeliveryStatus,
     Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction, LeaseToken, Leased, NewMessage,
-    OutboxError, OutboxErrorKind, SignatureProfile, Want,
+    OutboxError, OutboxErrorKind, Settlement, SignatureProfile, Verdict, Want,
 };
 use crate::deliver::ContentType;
 use crate::handshake::Ownership;
@@ -127,6 +128,17 @@ pub(in crate::outbox) fn instructed(enforcement: Enforcement, sign: char) -> Str
         }
         Enforcement::ReportOnly => format!("CAST({sign}9 AS BIGINT) BETWEEN 0 AND 7"),
     }
+}
+
+/// Whether a settled message can be sent again: see [`NOT_INSTRUCTED`].
+pub(in crate::outbox) const HAS_PAYLOAD: &str = "coalesce(last_code, '') <> 'dispatch.not_instructed'";
+
+/// The messages whose payload is not to be kept.
+pub(in crate::outbox) fn not_instructed(settlements: &[Settlement]) -> Vec<i64> {
+    let refused = settlements.iter().filter(
+        |settlement| matches!(settlement.verdict, Verdict::Dead { code, .. } if code == NOT_INSTRUCTED),
+    );
+    refused.map(|settlement| settlement.token.sequence()).collect()
 }
 
 /// A message as it is stored.

@@ -10,8 +10,8 @@ use super::parcel::{self, Item};
 use super::{Query, SqliteOutbox, TablePrefix, database_error, query};
 use crate::outbox::sql::{Claimed, DISCLOSURE, StoredMessage, corrupt, disclosure, sql_limit};
 use crate::outbox::{
-    Damaged, Disclosure, EndpointId, LeaseToken, Leased, OutboxError, OutboxErrorKind, Ready, RoundResult,
-    Want, Worker,
+    Damaged, Disclosure, Due, EndpointId, LeaseToken, Leased, OutboxError, OutboxErrorKind, Ready,
+    RoundResult, Want, Worker,
 };
 
 #[derive(Debug)]
@@ -96,8 +96,9 @@ impl SqliteOutbox {
         connection: &mut SqliteConnection,
         after: Option<&EndpointId>,
         limit: usize,
-    ) -> Result<Vec<Ready>, OutboxError> {
+    ) -> Result<Due, OutboxError> {
         let statements = &self.shared.statements.claim;
+        let mut damaged = Vec::new();
         loop {
             let rows: Vec<SqliteRow> = query(&statements.ready)
                 .bind(self.now_millis())
@@ -108,14 +109,18 @@ impl SqliteOutbox {
                 .map_err(database_error)?;
             let ready: Vec<Option<Ready>> = rows.iter().map(read_ready).collect();
             if ready.iter().all(Option::is_some) {
-                return Ok(ready.into_iter().flatten().collect());
+                return Ok(Due { ready: ready.into_iter().flatten().collect(), damaged });
             }
             // Out of the way, or nobody behind them would ever be seen.
             for (row, ready) in rows.iter().zip(&ready) {
                 if ready.is_none() {
                     let sequence: i64 = row.try_get(3).map_err(database_error)?;
                     let disable = query(&statements.disable_damaged).bind(sequence);
-                    disable.execute(&mut *connection).await.map_err(database_error)?;
+                    let done = disable.execute(&mut *connection).await.map_err(database_error)?;
+                    // Of several that find it, one reports it.
+                    if done.rows_affected() > 0 {
+                        damaged.push(sequence);
+                    }
                 }
             }
         }

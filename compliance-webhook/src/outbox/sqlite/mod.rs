@@ -26,8 +26,8 @@ pub use self::schema::{enqueue_statement, migrations};
 
 use super::sql::{Consents, Engine};
 use super::{
-    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
-    Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement,
+    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, Due, EndpointId, EndpointRecord,
+    NewMessage, Outbox, OutboxError, OutboxErrorKind, Replay, Retention, Round, RoundResult, Settlement,
     TablePrefix, Uncommitted, Verdict, Worker,
 };
 use crate::handshake::{ConsentGrant, ConsentStore, Consenting, EndpointDigest};
@@ -362,6 +362,7 @@ impl SqliteOutbox {
             transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database_error)?;
             result.fenced = self.settle_in(&mut transaction, settlements.iter()).await?;
         }
+        self.blank_in(&mut transaction, settlements).await?;
         self.excerpts_in(&mut transaction, &round.excerpts).await?;
         for note in &round.notes {
             self.note_in(&mut transaction, note).await?;
@@ -445,7 +446,7 @@ impl Outbox for SqliteOutbox {
         Ok(released)
     }
 
-    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Due, OutboxError> {
         let mut connection = self.acquire().await?;
         self.ready_in(&mut connection, after, limit).await
     }

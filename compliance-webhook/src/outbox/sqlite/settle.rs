@@ -8,12 +8,13 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{SqliteOutbox, TablePrefix, database_error, query};
-use crate::outbox::sql::millis;
+use crate::outbox::sql::{millis, not_instructed};
 use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Settlement, Verdict, Worker};
 
 #[derive(Debug)]
 pub(super) struct SettleStatements {
     delivered: Arc<str>,
+    blank: Arc<str>,
     works: Arc<str>,
     settle: Arc<str>,
     excerpt: Arc<str>,
@@ -47,6 +48,11 @@ impl SettleStatements {
                 "UPDATE {p}endpoint SET failing_since = NULL WHERE failing_since IS NOT NULL AND +seq IN ( \
                    SELECT endpoint FROM {p}delivery \
                    WHERE seq IN (SELECT CAST(key AS INTEGER) FROM json_each(?1)) AND state = 2)",
+            ),
+            blank: fill(
+                "UPDATE {p}message SET payload = x'' WHERE seq IN ( \
+                   SELECT seq FROM {p}delivery WHERE seq IN (SELECT value FROM json_each(?1)) \
+                   AND state = 3 AND last_code = 'dispatch.not_instructed')",
             ),
             // Each element of ?1 is [seq, fence, state, next_at, attempted, status, code, revision]. A failure of
             // another revision releases.
@@ -165,6 +171,21 @@ impl SqliteOutbox {
             works.execute(connection).await.map_err(database_error)?;
         }
         Ok(settlements.map(|settlement| settlement.token).filter(|token| !settled.contains(token)).collect())
+    }
+
+    /// Deletes the payloads of what was given up because nobody is to have it.
+    pub(super) async fn blank_in(
+        &self,
+        connection: &mut SqliteConnection,
+        settlements: &[Settlement],
+    ) -> Result<(), OutboxError> {
+        let refused = not_instructed(settlements);
+        if refused.is_empty() {
+            return Ok(());
+        }
+        // The debug form of a list of numbers is its JSON.
+        let blank = query(&self.settle_statements().blank).bind(format!("{refused:?}"));
+        blank.execute(connection).await.map(drop).map_err(database_error)
     }
 
     /// Keeps what was answered. A later claim of the message has another fence.
