@@ -244,6 +244,9 @@ pub enum HandshakeError {
     /// It did not answer the challenge.
     #[error("the endpoint did not answer the challenge")]
     Challenge,
+    /// Its host has had enough for now.
+    #[error("the endpoint's host has as many calls under way, or as many that failed, as it may")]
+    HostBusy,
     /// It did not consent.
     #[error("the endpoint does not say that it takes messages from this origin")]
     NoConsent,
@@ -259,12 +262,13 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// `handshake.callback_url`, `.challenge`, `.no_consent`, `.origin`, `.random` or `.unreachable`.
+    /// `handshake.callback_url`, `.challenge`, `.host_busy`, `.no_consent`, `.origin`, `.random` or `.unreachable`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::CallbackUrl => "handshake.callback_url",
             Self::Challenge => "handshake.challenge",
+            Self::HostBusy => "handshake.host_busy",
             Self::NoConsent => "handshake.no_consent",
             Self::Origin => "handshake.origin",
             Self::Random => "handshake.random",

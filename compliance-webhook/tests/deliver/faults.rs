@@ -71,7 +71,7 @@ async fn a_reset_after_the_body_takes_nothing_back() {
     let authority = Authority::new();
     let script = Script::AnswerAndReset(Arc::from(&b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"[..]));
     let receiver = start(&authority, script).await;
-    let transport = transport(&authority).build().unwrap();
+    let transport = transport(&authority).with_max_idle(0).build().unwrap();
     let endpoint = endpoint(receiver.port(), "/");
     let (id, signer) = (MessageId::parse("msg_1").unwrap(), signer());
     for connections in 1..=3 {

@@ -103,7 +103,9 @@ impl EndpointBook {
         Self { policy, keys, clock, random, sink: None, actor: Actor::System, demands_ownership: false }
     }
 
-    /// Records what happens to endpoints, before it happens; what the sink does not take does not happen.
+    /// Records what happens to endpoints, before it happens; what the sink does not take does not happen. But what only
+    /// takes something away, switching off and [revoking](Self::revoke_instruction), happens first: nothing more leaves
+    /// because the sink is away.
     #[must_use]
     pub fn with_sink(mut self, sink: Arc<dyn Sink>) -> Self {
         self.sink = Some(sink);
@@ -238,7 +240,10 @@ impl EndpointBook {
     }
 
     /// Changes the URL. Messages that wait go to the new one; what a dispatcher has already claimed may still go to
-    /// the old one, and what fails there is tried at the new one.
+    /// the old one for a second, and what fails there is tried at the new one.
+    ///
+    /// A client's instruction names a recipient, so it ends with another URL: [`instruct`](Self::instruct) again before
+    /// messages it covered are claimed, or they are given up.
     ///
     /// # Errors
     /// As [`register`](Self::register); `outbox.endpoint_unknown` when there is no such endpoint of the tenant,
@@ -283,11 +288,15 @@ impl EndpointBook {
         ownership: Option<Ownership>,
     ) -> Result<(), EndpointBookError> {
         self.policy.check_at(endpoint.as_str(), self.clock.now())?;
+        let mut what = "url";
+        if *record.url != *endpoint.as_str() && record.instruction.take().is_some() {
+            what = "url_and_instruction";
+        }
         record.url = endpoint.as_str().into();
         // What was proven was proven of the other URL.
         record.ownership = ownership;
         record.failing_since = None;
-        self.changed(&record, "url").await?;
+        self.changed(&record, what).await?;
         Ok(outbox.save_endpoint(&record).await?)
     }
 
@@ -321,10 +330,11 @@ impl EndpointBook {
         Ok(outbox.save_endpoint(&record).await?)
     }
 
-    /// Switches an endpoint on or off. Messages for one that is off are taken and wait.
+    /// Switches an endpoint on or off. Messages for one that is off are taken and wait; what a dispatcher has claimed goes
+    /// out for another second at most.
     ///
     /// # Errors
-    /// As [`move_to`](Self::move_to).
+    /// As [`move_to`](Self::move_to); with `endpoint_book.unrecorded` it is switched off all the same.
     pub async fn switch(
         &self,
         outbox: &impl Outbox,
@@ -337,13 +347,15 @@ impl EndpointBook {
         record.state = state;
         match &record.state {
             EndpointState::Disabled { code } => {
-                let code = code.clone();
-                let told = |event: EventBuilder| event.field("code", Internal(&*code));
-                self.record(EventKind::WebhookEndpointDisabled, &record, told).await?;
+                outbox.save_endpoint(&record).await?;
+                let told = |event: EventBuilder| event.field("code", Internal(&**code));
+                self.record(EventKind::WebhookEndpointDisabled, &record, told).await
             }
-            EndpointState::Enabled => self.changed(&record, "enabled").await?,
+            EndpointState::Enabled => {
+                self.changed(&record, "enabled").await?;
+                Ok(outbox.save_endpoint(&record).await?)
+            }
         }
-        Ok(outbox.save_endpoint(&record).await?)
     }
 
     /// Keeps to a rate, such as the one a receiver allowed in a handshake; `None` takes the limit away. It counts for
@@ -411,7 +423,7 @@ impl EndpointBook {
     /// cannot be called back.
     ///
     /// # Errors
-    /// As [`move_to`](Self::move_to).
+    /// As [`move_to`](Self::move_to); with `endpoint_book.unrecorded` it is taken back all the same.
     pub async fn revoke_instruction(
         &self,
         outbox: &impl Outbox,
@@ -420,8 +432,8 @@ impl EndpointBook {
     ) -> Result<(), EndpointBookError> {
         let mut record = self.next_revision(outbox, tenant, id).await?;
         record.instruction = None;
-        self.changed(&record, "instruction_revoked").await?;
-        Ok(outbox.save_endpoint(&record).await?)
+        outbox.save_endpoint(&record).await?;
+        self.changed(&record, "instruction_revoked").await
     }
 
     /// Sends settled messages of one of the tenant's endpoints again, and says how many.

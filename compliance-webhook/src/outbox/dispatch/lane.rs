@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::deliver::Pace;
 use crate::outbox::book::OpenEndpoint;
-use crate::outbox::{Disclosure, EndpointId, Leased, Ready};
+use crate::outbox::{Disclosure, EndpointId, LeaseToken, Leased, Ready};
 use crate::schedule::{Breaker, Rate, RateLimit};
 
 #[derive(Debug)]
@@ -20,6 +20,10 @@ pub(super) struct Lane {
     pub(super) door: Door,
     pub(super) queue: VecDeque<Leased>,
     pub(super) in_flight: usize,
+    /// Messages to be given up once that is recorded.
+    pub(super) recording: usize,
+    /// Whether the last attempt was delivered.
+    pub(super) is_welcome: bool,
     pub(super) is_in_turn: bool,
     pub(super) is_wanting: bool,
     pub(super) is_disabling: bool,
@@ -68,6 +72,8 @@ impl Lane {
             door: Door::Closed,
             queue: VecDeque::new(),
             in_flight: 0,
+            recording: 0,
+            is_welcome: false,
             is_in_turn: false,
             is_wanting: false,
             is_disabling: false,
@@ -92,6 +98,7 @@ impl Lane {
         self.pause = None;
         self.breaker = Breaker::default();
         self.failing_since = None;
+        self.is_welcome = false;
         self.is_disabling = false;
         if !matches!(self.door, Door::Opening) {
             self.door = Door::Closed;
@@ -131,13 +138,22 @@ impl Lane {
         self.rate.as_mut().map_or(Ok(()), |rate| rate.take(now))
     }
 
-    /// Whether what is known of the endpoint is too old for the next message, which leaves on its client's instruction:
-    /// it may have been taken back.
-    pub(super) fn must_look_again(&self, since: Instant, now: Instant) -> bool {
+    /// The endpoint, unless what is known of it is too old: it may have been switched off, or its key rotated, or its
+    /// client's instruction taken back.
+    pub(super) fn fresh(&self, now: Instant) -> Option<&Arc<OpenEndpoint>> {
         const FRESH: Duration = Duration::from_secs(1);
-        let is_instructed =
-            self.queue.front().is_some_and(|leased| leased.disclosure == Disclosure::Instructed);
-        is_instructed && now.saturating_duration_since(since) >= FRESH
+        match &self.door {
+            Door::Open(open, since) if now.saturating_duration_since(*since) < FRESH => Some(open),
+            _ => None,
+        }
+    }
+
+    /// Has the endpoint looked at, and gives what is known of it.
+    pub(super) fn knock(&mut self) -> Option<Arc<OpenEndpoint>> {
+        match std::mem::replace(&mut self.door, Door::Opening) {
+            Door::Open(open, _) => Some(open),
+            Door::Closed | Door::Opening => None,
+        }
     }
 
     /// Takes out what is next and was claimed under an instruction that is not the one of this revision.
@@ -170,7 +186,8 @@ impl Lane {
 
     /// Leaves the endpoint alone for a while, and gives up what waits in line for it.
     pub(super) fn pause(&mut self, since: Timestamp, until: Timestamp) -> Vec<Leased> {
-        let until = self.pause.map_or(until, |pause| pause.until.max(until));
+        let earlier = self.pause.filter(|pause| pause.since <= since).map(|pause| pause.until);
+        let until = earlier.map_or(until, |earlier| earlier.max(until));
         self.pause = Some(Pause { since, until });
         self.more = More::No;
         self.ahead = 1;
@@ -179,7 +196,8 @@ impl Lane {
 
     /// Whether the endpoint takes messages faster than the store is asked for them.
     pub(super) fn is_dry(&self, limit: usize) -> bool {
-        self.queue.is_empty() && self.in_flight.saturating_mul(2) < limit
+        let held = self.in_flight.saturating_add(self.recording);
+        self.queue.is_empty() && held.saturating_mul(2) < limit
     }
 
     /// Holds more ready from now on.
@@ -205,7 +223,7 @@ impl Lane {
             // What is held back here, another dispatcher could send.
             window = window.min(rate.within(Self::RATE_AHEAD));
         }
-        let held = self.in_flight.saturating_add(self.queue.len());
+        let held = self.in_flight.saturating_add(self.queue.len()).saturating_add(self.recording);
         let free = window.saturating_sub(held);
         if held == 0 || free >= window.div_ceil(4) { free } else { 0 }
     }
@@ -213,6 +231,7 @@ impl Lane {
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty()
             && self.in_flight == 0
+            && self.recording == 0
             && self.more == More::No
             && !matches!(self.door, Door::Opening)
     }
@@ -239,6 +258,11 @@ impl Lanes {
         if self.0.len() >= Self::MAX_IDLE {
             self.0.retain(|_, lane| !lane.is_idle());
         }
+    }
+
+    /// What is in line.
+    pub(super) fn held(&self) -> Vec<LeaseToken> {
+        self.0.values().flat_map(|lane| lane.queue.iter().map(|leased| leased.token)).collect()
     }
 
     /// Empties every line.

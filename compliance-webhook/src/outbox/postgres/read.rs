@@ -8,9 +8,9 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use super::{PostgresOutbox, TablePrefix, database_error, query, schema};
 use crate::handshake::Ownership;
 use crate::outbox::sql::{
-    ENDPOINT_COLUMNS, EndpointRow, StatusRow, ceil_millis, counts, delivery_status, disabled_code,
-    endpoint_record, millis, sql_limit, stored_events, stored_instruction, stored_key_id, stored_rate,
-    unreadable_id,
+    ENDPOINT_COLUMNS, EndpointRow, HAS_PAYLOAD, StatusRow, ceil_millis, counts, delivery_status,
+    disabled_code, endpoint_record, millis, sql_limit, stored_events, stored_instruction, stored_key_id,
+    stored_rate, unreadable_id,
 };
 use crate::outbox::{
     Counts, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, OutboxError,
@@ -43,7 +43,9 @@ const STATUS: &str = "SELECT convert_to(m.id, 'SQL_ASCII'), d.seq, d.state::bigi
 
 impl ReadStatements {
     pub(super) fn new(prefix: TablePrefix) -> Self {
-        let fill = |statement: &str| Arc::from(schema::fill(prefix, statement));
+        let fill = |statement: &str| {
+            Arc::from(schema::fill(prefix, &statement.replace("{has_payload}", HAS_PAYLOAD)))
+        };
         Self {
             insert_endpoint: fill(
                 "INSERT INTO {p}endpoint \
@@ -54,8 +56,9 @@ impl ReadStatements {
             update_endpoint: fill(
                 "UPDATE {p}endpoint SET url = $3, sealed_keys = $4, disabled_code = $5, failing_since = $6, \
                  revision = $7, rate = $8, classes = $9, purpose = $10, recipient = $11, \
-                 instructed_by = $12, instructed_at = $13, signature_key_id = $14, events = $15, owned_at = $16, owned_proof = $17, \
-                 hold_until = 0 WHERE id = $1 AND tenant = $2 AND revision = $7 - 1",
+                 instructed_by = $12, instructed_at = $13, signature_key_id = $14, events = $15, \
+                 owned_at = $16, owned_proof = $17, \
+                 hold_since = 0, hold_until = 0 WHERE id = $1 AND tenant = $2 AND revision = $7 - 1",
             ),
             endpoint: fill(&format!("SELECT {ENDPOINT_COLUMNS} FROM {{p}}endpoint WHERE id = $1")),
             dead_letters: fill(
@@ -77,12 +80,13 @@ impl ReadStatements {
             replay_message: fill(
                 "UPDATE {p}delivery SET state = 0, next_at = 0, attempts = 0, settled_at = NULL \
                  WHERE state >= 2 AND seq = (SELECT m.seq FROM {p}message AS m \
-                 JOIN {p}endpoint AS e ON e.seq = m.endpoint WHERE e.id = $1 AND m.id = $2)",
+                 JOIN {p}endpoint AS e ON e.seq = m.endpoint WHERE e.id = $1 AND m.id = $2) \
+                 AND {has_payload}",
             ),
             replay_settled: fill(
                 "UPDATE {p}delivery SET state = 0, next_at = 0, attempts = 0, settled_at = NULL \
                  WHERE state >= $4 AND state >= 2 AND settled_at >= $2 AND settled_at < $3 \
-                 AND endpoint = (SELECT seq FROM {p}endpoint WHERE id = $1)",
+                 AND endpoint = (SELECT seq FROM {p}endpoint WHERE id = $1) AND {has_payload}",
             ),
             // Locked first and in one order, so that two dispatchers that clean up do not wait for each other.
             purge: fill(
@@ -94,7 +98,13 @@ impl ReadStatements {
                    SELECT seq, settled_at FROM {p}delivery \
                    WHERE state = 3 AND settled_at <= coalesce($4::bigint, {now}) - $2 \
                    ORDER BY settled_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
-                 old AS (SELECT seq FROM (SELECT * FROM delivered UNION ALL SELECT * FROM dead) AS settled \
+                 disabled AS ( \
+                   SELECT d.seq, m.enqueued_at FROM {p}endpoint AS e \
+                   JOIN {p}delivery AS d ON d.endpoint = e.seq AND d.state = 0 JOIN {p}message AS m ON m.seq = d.seq \
+                   WHERE e.disabled_code IS NOT NULL AND m.enqueued_at <= coalesce($4::bigint, {now}) - $5 \
+                   ORDER BY m.enqueued_at, d.seq LIMIT $3 FOR UPDATE OF d SKIP LOCKED), \
+                 old AS (SELECT seq FROM (SELECT * FROM delivered UNION ALL SELECT * FROM dead \
+                                          UNION ALL SELECT * FROM disabled) AS settled \
                          ORDER BY settled_at, seq LIMIT $3) \
                  DELETE FROM {p}message AS m USING old WHERE m.seq = old.seq",
             ),
@@ -262,6 +272,7 @@ impl PostgresOutbox {
             .bind(millis(retention.dead))
             .bind(sql_limit(limit))
             .bind(self.shared.time.now())
+            .bind(millis(retention.disabled))
             .execute(connection)
             .await
             .map_err(database_error)?;

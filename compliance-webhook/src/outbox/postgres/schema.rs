@@ -28,6 +28,8 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 
 /// The statement that enqueues, for drivers other than `sqlx`, inside the caller's own transaction.
 ///
+/// A payload of more than [`NewMessage::MAX_PAYLOAD_LEN`](crate::outbox::NewMessage::MAX_PAYLOAD_LEN) bytes is an error.
+///
 /// Parameters: 1 message id ([`MessageId`](crate::MessageId)), 2 endpoint id, 3 tenant, 4 idempotency key or
 /// null, 5 content type, 6 payload as `bytea`, 7 now in milliseconds since the Unix epoch, or null for the server's
 /// time, 8 ordering key or null, 9 classes of the payload

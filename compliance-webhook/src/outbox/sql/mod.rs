@@ -13,10 +13,11 @@ use compliance_core::id::{ActorId, TenantId};
 use sqlx::Database;
 
 pub(in crate::outbox) use self::consent::Consents;
+use super::instruction::NOT_INSTRUCTED;
 use super::{
     CloudEventsMode, Counts, Damaged, DataClasses, DeliveryProfile, DeliveryState, DeliveryStatus,
-    Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction, LeaseToken, Leased, OutboxError,
-    OutboxErrorKind, SignatureProfile, Want,
+    Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction, LeaseToken, Leased, NewMessage,
+    OutboxError, OutboxErrorKind, Settlement, SignatureProfile, Verdict, Want,
 };
 use crate::deliver::ContentType;
 use crate::handshake::Ownership;
@@ -56,9 +57,9 @@ impl TablePrefix {
         self.0
     }
 
-    /// Puts the prefix into a statement that says `{p}`.
+    /// Puts the prefix into a statement that says `{p}`, and the size of the largest payload where it says `{max}`.
     pub(in crate::outbox) fn fill(self, statement: &str) -> String {
-        statement.replace("{p}", self.0)
+        statement.replace("{p}", self.0).replace("{max}", &NewMessage::MAX_PAYLOAD_LEN.to_string())
     }
 }
 
@@ -129,6 +130,17 @@ pub(in crate::outbox) fn instructed(enforcement: Enforcement, sign: char) -> Str
     }
 }
 
+/// Whether a settled message can be sent again: see [`NOT_INSTRUCTED`].
+pub(in crate::outbox) const HAS_PAYLOAD: &str = "coalesce(last_code, '') <> 'dispatch.not_instructed'";
+
+/// The messages whose payload is not to be kept.
+pub(in crate::outbox) fn not_instructed(settlements: &[Settlement]) -> Vec<i64> {
+    let refused = settlements.iter().filter(
+        |settlement| matches!(settlement.verdict, Verdict::Dead { code, .. } if code == NOT_INSTRUCTED),
+    );
+    refused.map(|settlement| settlement.token.sequence()).collect()
+}
+
 /// A message as it is stored.
 pub(in crate::outbox) struct StoredMessage<'r> {
     pub(in crate::outbox) enqueued_at: i64,
@@ -153,6 +165,9 @@ impl Claimed {
 
     fn readable(&self, message: &StoredMessage<'_>, want: &Want) -> Option<Leased> {
         let text = |bytes| std::str::from_utf8(bytes).ok();
+        if message.payload.len() > NewMessage::MAX_PAYLOAD_LEN {
+            return None;
+        }
         Some(Leased {
             token: self.token,
             id: MessageId::parse(text(message.id)?).ok()?,
