@@ -3,11 +3,15 @@
 mod database;
 mod trail;
 
+use std::time::Duration;
+
 use compliance_core::clock::{Clock as _, SystemClock};
 use compliance_core::event::{Actor, Durability, Event, EventKind, Sink as _};
 use compliance_core::finding::Outcome;
 use compliance_log::audit::Verdict;
 use compliance_log::audit::postgres::{SequencerErrorKind, TablePrefix, record_statement};
+use compliance_log::audit::record::Circumstances;
+use compliance_log::audit::retention::{Retention, RetentionPeriod};
 use database::{Database, drain_all, events, server};
 use sqlx::AssertSqlSafe;
 use trail::{Trail, event};
@@ -281,6 +285,65 @@ async fn a_trail_that_may_go_takes_nothing_out_of_the_database() {
     let mut sequencer = database.sequencer(&trail).await.unwrap();
     assert_eq!(drain_all(&mut sequencer).await, 0);
     assert_eq!(database.number(with_body).await, taken);
+    let kept = events(&trail);
+    drop((sequencer, trail));
+
+    // The host is gone with its memory; on another one the trail is begun anew, once somebody says so.
+    let trail = Trail::new();
+    let refused = database.sequencer(&trail).await.unwrap().drain().await.unwrap_err();
+    assert_eq!(refused.code(), "sequencer.trail_behind");
+    let mut sequencer = database.sequencer(&trail).await.unwrap().trail_was_lost();
+    let again = i64::try_from(drain_all(&mut sequencer).await).unwrap();
+    assert_eq!(again, taken + 1);
     drop(sequencer);
+    let (told, rest) = events(&trail).split_last().map(|(last, rest)| (last.kind(), rest.to_vec())).unwrap();
+    assert_eq!(
+        (told, rest),
+        (EventKind::ConfigurationChanged, kept),
+        "everything, and that it was begun anew"
+    );
+    // Said again it does nothing.
+    let mut sequencer = database.sequencer(&trail).await.unwrap().trail_was_lost();
+    assert_eq!(drain_all(&mut sequencer).await, 0);
+    drop((sequencer, trail));
+
+    // What has left the database with the first trail is missed, and so is a row that is gone.
+    for statement in ["UPDATE audit_event SET body = NULL WHERE id = 1", "DELETE FROM audit_event"] {
+        database.run(statement).await;
+        let trail = Trail::new();
+        let mut sequencer = database.sequencer(&trail).await.unwrap().trail_was_lost();
+        assert_eq!(sequencer.drain().await.unwrap_err().code(), "sequencer.trail_behind");
+        drop(sequencer);
+    }
+    database.drop().await;
+}
+
+/// Rows that kept their events are no way around retention.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_retired_from_a_trail_that_may_go_leaves_the_database() {
+    let (Some(server), Some(trail)) = (server(), Trail::in_memory()) else { return };
+    let database = Database::new(server).await;
+    let sink = database.sink().await;
+    for number in 0..200 {
+        drop(sink.record(event(number)));
+    }
+    drop(sink.record(event(200)).await.unwrap());
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    drain_all(&mut sequencer).await;
+    database.run("UPDATE audit_event SET drained_at = drained_at - 7200000").await;
+    assert_eq!(sequencer.forget(SystemClock.now()).await.unwrap(), 0);
+    let (report, sequencer) = tokio::task::spawn_blocking(move || {
+        let retention = Retention::new(RetentionPeriod::of(Duration::from_secs(60)));
+        let later = "2026-11-21T13:00:00Z".parse().unwrap();
+        let report = sequencer.retire(&retention, &Circumstances::new(Actor::System, later), later).unwrap();
+        (report, sequencer)
+    })
+    .await
+    .unwrap();
+    assert!(report.before() > 0);
+    assert_eq!(sequencer.forget(SystemClock.now()).await.unwrap(), report.before());
+    let left = u64::try_from(database.number("SELECT count(*) FROM audit_event").await).unwrap();
+    assert_eq!(left, 201 - report.before());
+    drop((sink, sequencer));
     database.drop().await;
 }

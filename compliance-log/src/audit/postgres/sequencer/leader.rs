@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use super::error::{SequencerError, SequencerErrorKind};
 use super::{DROPPED_ROW, Taken, Waiting, digest};
 use crate::audit::postgres::error::{PostgresErrorKind, database_error};
-use crate::audit::postgres::{PostgresOptions, is_reserved};
+use crate::audit::postgres::{PostgresOptions, Row, is_reserved, record_statement};
 use crate::audit::segment::{AuditError, records_from};
 
 /// How many records are looked up at a time.
@@ -34,6 +34,14 @@ const MARK: &str = "UPDATE {p}event AS event SET sequence = taken.sequence, drai
 const LOOK_UP: &str = "SELECT id, sha256(body) FROM {p}event \
     WHERE sequence IS NULL AND sha256(body) = ANY ($1) ORDER BY id";
 
+/// How many records there would be again: an event that left its row, or a row that is gone, cannot be brought back.
+const STAYED: &str = "SELECT count(*) FROM {p}event WHERE sequence IS NOT NULL AND body IS NOT NULL";
+
+const RELEASE: &str =
+    "UPDATE {p}event SET sequence = NULL, drained_at = NULL, refused = NULL WHERE sequence IS NOT NULL";
+
+const REWIND: &str = "UPDATE {p}trail SET records = 0, last = NULL";
+
 const ROW: &str = "SELECT body, added_at FROM {p}event WHERE id = $1 AND sequence IS NULL";
 
 #[derive(Debug)]
@@ -48,6 +56,16 @@ pub(super) struct Leader {
     raise: Arc<str>,
     look_up: Arc<str>,
     row: Arc<str>,
+    afresh: Afresh,
+}
+
+/// The statements with which another trail is begun from the rows.
+#[derive(Debug)]
+struct Afresh {
+    stayed: Arc<str>,
+    release: Arc<str>,
+    rewind: Arc<str>,
+    record: Arc<str>,
 }
 
 /// A record of the trail beyond what was marked.
@@ -95,6 +113,12 @@ impl Leader {
             raise: fill(RAISE),
             look_up: fill(LOOK_UP),
             row: fill(ROW),
+            afresh: Afresh {
+                stayed: fill(STAYED),
+                release: fill(RELEASE),
+                rewind: fill(REWIND),
+                record: record_statement(options.prefix).into(),
+            },
         })
     }
 
@@ -109,6 +133,7 @@ impl Leader {
         dir: &Path,
         size: u64,
         was_restored: bool,
+        lost: Option<Row>,
         now: i64,
     ) -> Result<(), SequencerError> {
         let mut transaction = self.connection.begin().await.map_err(database_error)?;
@@ -119,6 +144,14 @@ impl Leader {
                 .map_err(database_error)?;
         let records = u64::try_from(records)
             .map_err(|_| SequencerErrorKind::Database(PostgresErrorKind::Corrupt.into()))?;
+        let (records, last) = match lost {
+            // Said once too often it does nothing.
+            Some(row) if size == 0 && records > 0 => {
+                begin_afresh(&mut transaction, &self.afresh, row, records, now).await?;
+                (0, None)
+            }
+            _ => (records, last),
+        };
         // A trail that was there before the first leader is taken as it is.
         let known = if epoch == 1 { size } else { records };
         if known > size {
@@ -164,6 +197,37 @@ impl Leader {
         // Where that fails, the server ends the session.
         drop(self.connection.close().await);
     }
+}
+
+/// Lets every row wait again, and one more that says so: for another trail in place of one that is gone.
+async fn begin_afresh(
+    connection: &mut PgConnection,
+    statements: &Afresh,
+    row: Row,
+    records: u64,
+    now: i64,
+) -> Result<(), SequencerError> {
+    let stayed: i64 = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&statements.stayed)))
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(database_error)?;
+    if u64::try_from(stayed) != Ok(records) {
+        return Err(SequencerErrorKind::TrailBehind { found: 0, expected: records }.into());
+    }
+    for statement in [&statements.release, &statements.rewind] {
+        sqlx::query(AssertSqlSafe(Arc::clone(statement)))
+            .execute(&mut *connection)
+            .await
+            .map_err(database_error)?;
+    }
+    let _id: i64 = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&statements.record)))
+        .bind(&row.token[..])
+        .bind(row.body)
+        .bind(now)
+        .fetch_one(connection)
+        .await
+        .map_err(database_error)?;
+    Ok(())
 }
 
 /// Moves the mark; whether this leader still may.
