@@ -7,17 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::{ManualClock, Timestamp};
-use compliance_core::event::{Actor, Durability, Event, EventKind, Person, Sink};
+use compliance_core::event::{Actor, Event, EventClass, EventKind, Person, RecordErrorKind, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId, TenantId};
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, KeyRing, KeyStore};
-use compliance_log::audit::erasure::{Erasures, TwoPeople, verify_people};
+use compliance_core::testing::MemorySink;
+use compliance_log::audit::erasure::{Erasures, verify_people};
 use compliance_log::audit::record::{Circumstances, DataAccess};
+use compliance_log::audit::retention::{Retention, RetentionPeriod};
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditLog, Verdict, VerifyOptions};
 use compliance_log::key_store::{CaseId, FileKeyStore};
+use tempfile::TempDir;
 use trail::{config, key};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -60,8 +63,18 @@ fn record_anna(log: &AuditLog) {
         DataAccess::read(&by(person("anna")), "order", purpose()).subject(subject("ben")),
     ] {
         let event = event.build().unwrap();
-        log.record(event.clone()).wait().unwrap().redeem(&event, Durability::Disk).unwrap();
+        log.record(event.clone()).wait().unwrap().redeem(&event, log.durability()).unwrap();
     }
+}
+
+/// A trail with her in it, and what forgets her; the folder goes last.
+fn with_anna() -> (TempDir, Arc<FileKeyStore>, AuditLog, Erasures) {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let log = open(dir.path(), &keys);
+    record_anna(&log);
+    let erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    (dir, keys, log, erasures)
 }
 
 fn names(dir: &Path, keys: &dyn KeyStore) -> Vec<Vec<Option<String>>> {
@@ -174,11 +187,7 @@ fn an_erased_person_is_gone_in_every_role_but_as_actor_even_after_a_backup_is_re
 
 #[test]
 fn the_record_of_an_erasure_does_not_name_the_erased() {
-    let dir = tempfile::tempdir().unwrap();
-    let keys = keys(dir.path());
-    let log = open(dir.path(), &keys);
-    record_anna(&log);
-    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let (dir, _keys, log, mut erasures) = with_anna();
     // She asks for it herself.
     let _receipt = erasures.erase(&subject("anna"), Some(&acme()), &by(person("anna")), &log).unwrap();
     drop(log);
@@ -190,11 +199,7 @@ fn the_record_of_an_erasure_does_not_name_the_erased() {
 
 #[test]
 fn a_legal_hold_wins_over_an_erasure() {
-    let dir = tempfile::tempdir().unwrap();
-    let keys = keys(dir.path());
-    let log = open(dir.path(), &keys);
-    record_anna(&log);
-    let erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let (dir, keys, log, erasures) = with_anna();
     let owner = subject("anna").key_owner(Some(&acme())).unwrap();
     let [first, second] = ["LG-7-O-12/26", "LG-7-O-13/26"].map(|case| CaseId::new(case).unwrap());
     for case in [&first, &second] {
@@ -219,39 +224,101 @@ fn a_legal_hold_wins_over_an_erasure() {
 
 #[test]
 fn nobody_shreds_their_own_trail() {
-    let dir = tempfile::tempdir().unwrap();
-    let keys = keys(dir.path());
-    let log = open(dir.path(), &keys);
-    record_anna(&log);
-    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
-    let [anna, dpo, boss] = ["anna", "dpo-1", "boss-1"].map(|name| ActorId::new(name).unwrap());
-    let ends = NOW.saturating_add(Duration::from_secs(1000));
-    let after = Circumstances::new(Actor::System, ends).tenant(acme());
-    let mut retire = |by: &Circumstances, approval: Option<&TwoPeople>| {
+    let (dir, keys, log, mut erasures) = with_anna();
+    let anna = ActorId::new("anna").unwrap();
+    let retention = Retention::new(RetentionPeriod::of(Duration::from_secs(1000)));
+    let trail = dir.path().join("trail");
+    let after =
+        Circumstances::new(Actor::System, NOW.saturating_add(Duration::from_secs(1000))).tenant(acme());
+    let early = by(Actor::System);
+    let approve = |erasures: &Erasures, actor: Actor| {
+        erasures.approve_retirement(&anna, Some(&acme()), &by(actor), &log).map_err(|error| error.code())
+    };
+    let retire = |erasures: &mut Erasures, by: &Circumstances| {
         erasures
-            .retire_actor(&anna, ends, approval, Some(&acme()), by, &log)
+            .retire_actor(&anna, Some(&acme()), &retention, &trail, by, &log)
             .map(drop)
             .map_err(|error| error.code())
     };
-    let early = by(Actor::System);
-    assert_eq!(retire(&early, None), Err("erasure.retained"));
-    let with_herself = TwoPeople::new(anna.clone(), dpo.clone()).unwrap();
-    assert_eq!(retire(&early, Some(&with_herself)), Err("erasure.retained"));
-    assert_eq!(TwoPeople::new(dpo.clone(), dpo.clone()).unwrap_err().code(), "erasure.not_two_people");
-    assert_eq!(names(dir.path(), &*keys), expected(Some("anna")));
-    assert_eq!(retire(&early, Some(&TwoPeople::new(dpo, boss).unwrap())), Ok(()));
-    assert_eq!(retire(&after, None), Ok(()), "after its time nobody need approve");
-    let actor = &names(dir.path(), &*keys)[3][0];
-    assert_eq!(*actor, None);
-    let kinds: Vec<_> = records(dir.path().join("trail"))
-        .unwrap()
-        .map(|record| record.unwrap().event().kind())
-        .skip(4)
-        .collect();
-    assert_eq!(
-        kinds[..3],
-        [EventKind::AdministrationPerformed, EventKind::AdministrationPerformed, EventKind::ErasureCompleted]
-    );
+    assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
+    assert_eq!(approve(&erasures, person("anna")), Err("erasure.approver"));
+    assert_eq!(approve(&erasures, Actor::System), Err("erasure.approver"));
+    assert_eq!(approve(&erasures, person("dpo-1")), Ok(()));
+    assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
+    assert_eq!(approve(&erasures, person("dpo-1")), Ok(()), "again, which is no second person");
+    assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
+    assert_eq!(names(dir.path(), &*keys)[3][0].as_deref(), Some("anna"));
+    let her_key = keys.find(&anna.key_owner(Some(&acme())).unwrap()).unwrap().unwrap().to_string();
+
+    assert_eq!(approve(&erasures, person("boss-1")), Ok(()));
+    assert_eq!(retire(&mut erasures, &early), Ok(()));
+    assert_eq!(retire(&mut erasures, &after), Ok(()), "after its time nobody need approve");
+    assert_eq!(names(dir.path(), &*keys)[3][0], None);
+    let kept: Vec<_> = records(dir.path().join("trail")).unwrap().skip(4).map(Result::unwrap).collect();
+    let kinds: Vec<_> = kept.iter().map(|record| record.event().kind()).collect();
+    let approved = EventKind::AdministrationPerformed;
+    assert_eq!(kinds[..4], [approved, approved, approved, EventKind::ErasureCompleted]);
+    // It is told whose key by the key, which names nobody.
+    for record in &kept[..3] {
+        let shown = format!("{:?}", record.event().fields());
+        assert!(shown.contains(&her_key) && !shown.contains("anna"), "{shown}");
+    }
+}
+
+/// How long somebody's key is kept is for the trail and the policy to say, not for whoever calls.
+#[test]
+fn an_actors_key_outlives_the_retention_of_the_last_thing_they_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let clock = Arc::new(ManualClock::at(NOW));
+    let config = config().seal_people(keys.clone(), Arc::new(SystemRandom));
+    let (log, _) = AuditLog::open(dir.path().join("trail"), config, clock.clone()).unwrap();
+    record_anna(&log);
+    clock.advance(Duration::from_secs(500));
+    let read = DataAccess::read(&by(person("anna")), "order", compliance_core::purpose!("support.ticket"));
+    drop(log.record(read.build().unwrap()).wait().unwrap());
+    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let anna = ActorId::new("anna").unwrap();
+    let trail = dir.path().join("trail");
+    let mut retire = |retention: &Retention, trail: &Path, after: u64| {
+        let at = NOW.saturating_add(Duration::from_secs(after));
+        let by = Circumstances::new(Actor::System, at).tenant(acme());
+        erasures
+            .retire_actor(&anna, Some(&acme()), retention, trail, &by, &log)
+            .map(|receipt| receipt.destroyed().is_some())
+            .map_err(|error| error.code())
+    };
+    let period = |seconds| RetentionPeriod::of(Duration::from_secs(seconds));
+    let short = Retention::new(period(100));
+    // A class kept longer, the last record, a hold of the policy; an empty folder proves nothing.
+    let longer = short.clone().class(EventClass::Data, period(1000));
+    assert_eq!(retire(&longer, &trail, 1499), Err("erasure.retained"));
+    assert_eq!(retire(&short, &trail, 599), Err("erasure.retained"));
+    assert_eq!(retire(&short.clone().hold_all(), &trail, 9999), Err("erasure.held"));
+    assert_eq!(retire(&short, dir.path(), 9999), Err("audit.no_trail"));
+    assert_eq!(retire(&short, &trail, 600), Ok(true));
+    assert_eq!(retire(&short, &trail, 601), Ok(false), "there is nothing left to destroy");
+}
+
+/// An approval that is not on record does not count.
+#[test]
+fn an_approval_counts_once_it_is_recorded() {
+    let (dir, _keys, log, mut erasures) = with_anna();
+    let anna = ActorId::new("anna").unwrap();
+    let full = MemorySink::default();
+    full.fail_with(Some(RecordErrorKind::Full));
+    for name in ["dpo-1", "boss-1"] {
+        let refused = erasures.approve_retirement(&anna, Some(&acme()), &by(person(name)), &full);
+        assert_eq!(refused.unwrap_err().code(), "record.full");
+    }
+    let retention = Retention::new(RetentionPeriod::of(Duration::from_secs(1000)));
+    let trail = dir.path().join("trail");
+    let refused = erasures.retire_actor(&anna, Some(&acme()), &retention, &trail, &by(Actor::System), &log);
+    assert_eq!(refused.unwrap_err().code(), "erasure.retained");
+    // Nor is there anything to approve for who never acted.
+    let nobody = ActorId::new("nobody").unwrap();
+    let refused = erasures.approve_retirement(&nobody, Some(&acme()), &by(person("dpo-1")), &log);
+    assert_eq!(refused.unwrap_err().code(), "seal.unknown_key");
 }
 
 #[test]

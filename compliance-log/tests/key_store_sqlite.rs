@@ -9,7 +9,7 @@ use compliance_core::id::TenantId;
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, KeyId, KeyOwner, KeyRing, KeyStore, SealContext};
 use compliance_core::testing::DeterministicRandom;
-use compliance_log::key_store::{CaseId, HeldKeyStore, LegalHold, SqliteKeyStore, UnheldError};
+use compliance_log::key_store::{CaseId, Consent, HeldKeyStore, LegalHold, SqliteKeyStore, UnheldError};
 
 const CONTEXT: SealContext<'static> = SealContext::new("audit.field");
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -130,26 +130,6 @@ fn what_a_crash_left_of_a_deletion_is_cleared_on_opening() {
 }
 
 #[test]
-fn an_erasure_is_pending_until_the_last_declared_backup_has_expired() {
-    let dir = tempfile::tempdir().unwrap();
-    let keys = open(dir.path());
-    let before = keys.create(&owner("before"), &SystemRandom).unwrap().id();
-    assert!(keys.destroy(before, NOW).unwrap().is_complete(NOW));
-    let day = Duration::from_secs(24 * 3600);
-    keys.declare_backup("nightly", day * 7).unwrap();
-    keys.declare_backup("monthly", day * 90).unwrap();
-    keys.declare_backup("hourly", day).unwrap();
-    drop(keys);
-    // Declared once, not with every start.
-    let keys = open(dir.path());
-    let key = keys.create(&owner("anna"), &SystemRandom).unwrap().id();
-    let receipt = keys.destroy(key, NOW).unwrap();
-    assert_eq!(receipt.backups_until(), Some(NOW.saturating_add(day * 90)));
-    assert_eq!(keys.pending(NOW.saturating_add(day * 90)).unwrap(), [receipt]);
-    assert_eq!(keys.pending(NOW.saturating_add(day * 91)).unwrap(), []);
-}
-
-#[test]
 fn nothing_is_destroyed_that_is_held_and_each_case_is_lifted_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let keys = open(dir.path());
@@ -164,7 +144,7 @@ fn nothing_is_destroyed_that_is_held_and_each_case_is_lifted_by_itself() {
     assert_eq!(keys.holds().unwrap().len(), 2);
     let mut told = 0;
     let mut destroy = |keys: &SqliteKeyStore, answer: bool| {
-        keys.destroy_unheld(&anna, NOW, &mut |_| {
+        keys.destroy_unheld(&anna, Consent::NotNeeded, NOW, &mut |_| {
             told += 1;
             answer
         })
@@ -199,7 +179,7 @@ fn a_hold_and_a_destruction_that_race_never_both_win_halfway() {
             .iter()
             .map(|owner| {
                 let mut noted = None;
-                let result = keys.destroy_unheld(owner, NOW, &mut |key| {
+                let result = keys.destroy_unheld(owner, Consent::NotNeeded, NOW, &mut |key| {
                     noted = Some(key);
                     true
                 });

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use super::error::{SequencerError, SequencerErrorKind};
 use super::{DROPPED_ROW, Taken, Waiting, digest};
 use crate::audit::postgres::error::{PostgresErrorKind, database_error};
-use crate::audit::postgres::{PostgresOptions, is_reserved};
+use crate::audit::postgres::{PostgresOptions, Row, is_reserved, record_statement};
 use crate::audit::segment::{AuditError, records_from};
 
 /// How many records are looked up at a time.
@@ -27,12 +27,20 @@ const RAISE: &str = "UPDATE {p}trail SET epoch = epoch + 1 RETURNING epoch, reco
 const ADVANCE: &str = "UPDATE {p}trail SET records = $2, last = $3 WHERE epoch = $1";
 
 const MARK: &str = "UPDATE {p}event AS event SET sequence = taken.sequence, drained_at = $4, \
-        refused = taken.refused, body = CASE WHEN taken.refused IS NULL THEN NULL ELSE event.body END \
+        refused = taken.refused, body = CASE WHEN $5 AND taken.refused IS NULL THEN NULL ELSE event.body END \
     FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS taken (id, sequence, refused) \
     WHERE event.id = taken.id AND event.sequence IS NULL";
 
 const LOOK_UP: &str = "SELECT id, sha256(body) FROM {p}event \
     WHERE sequence IS NULL AND sha256(body) = ANY ($1) ORDER BY id";
+
+/// How many records there would be again: an event that left its row, or a row that is gone, cannot be brought back.
+const STAYED: &str = "SELECT count(*) FROM {p}event WHERE sequence IS NOT NULL AND body IS NOT NULL";
+
+const RELEASE: &str =
+    "UPDATE {p}event SET sequence = NULL, drained_at = NULL, refused = NULL WHERE sequence IS NOT NULL";
+
+const REWIND: &str = "UPDATE {p}trail SET records = 0, last = NULL";
 
 const ROW: &str = "SELECT body, added_at FROM {p}event WHERE id = $1 AND sequence IS NULL";
 
@@ -41,11 +49,23 @@ pub(super) struct Leader {
     /// Holds the lock as long as it lives; everything a leader writes goes over it.
     connection: PgConnection,
     epoch: i64,
+    /// What was taken over leaves its row: the trail is on a disk that lasts.
+    empties: bool,
     advance: Arc<str>,
     mark: Arc<str>,
     raise: Arc<str>,
     look_up: Arc<str>,
     row: Arc<str>,
+    afresh: Afresh,
+}
+
+/// The statements with which another trail is begun from the rows.
+#[derive(Debug)]
+struct Afresh {
+    stayed: Arc<str>,
+    release: Arc<str>,
+    rewind: Arc<str>,
+    record: Arc<str>,
 }
 
 /// A record of the trail beyond what was marked.
@@ -62,6 +82,7 @@ impl Leader {
         pool: &PgPool,
         options: &PostgresOptions,
         lease: Duration,
+        empties: bool,
     ) -> Result<Self, SequencerError> {
         let mut connection =
             PgConnection::connect_with(&pool.connect_options()).await.map_err(database_error)?;
@@ -86,11 +107,18 @@ impl Leader {
         Ok(Self {
             connection,
             epoch: 0,
+            empties,
             advance: fill(ADVANCE),
             mark: fill(MARK),
             raise: fill(RAISE),
             look_up: fill(LOOK_UP),
             row: fill(ROW),
+            afresh: Afresh {
+                stayed: fill(STAYED),
+                release: fill(RELEASE),
+                rewind: fill(REWIND),
+                record: record_statement(options.prefix).into(),
+            },
         })
     }
 
@@ -105,6 +133,7 @@ impl Leader {
         dir: &Path,
         size: u64,
         was_restored: bool,
+        lost: Option<Row>,
         now: i64,
     ) -> Result<(), SequencerError> {
         let mut transaction = self.connection.begin().await.map_err(database_error)?;
@@ -115,6 +144,14 @@ impl Leader {
                 .map_err(database_error)?;
         let records = u64::try_from(records)
             .map_err(|_| SequencerErrorKind::Database(PostgresErrorKind::Corrupt.into()))?;
+        let (records, last) = match lost {
+            // Said once too often it does nothing.
+            Some(row) if size == 0 && records > 0 => {
+                begin_afresh(&mut transaction, &self.afresh, row, records, now).await?;
+                (0, None)
+            }
+            _ => (records, last),
+        };
         // A trail that was there before the first leader is taken as it is.
         let known = if epoch == 1 { size } else { records };
         if known > size {
@@ -131,7 +168,7 @@ impl Leader {
         for beyond in beyond.chunks(LOOKED_UP) {
             let statements = (&self.look_up, &self.row);
             let taken = recognise(&mut transaction, statements, beyond, was_restored).await?;
-            mark(&mut transaction, &self.mark, &taken, now).await?;
+            mark(&mut transaction, &self.mark, self.empties, &taken, now).await?;
         }
         if !advance(&mut transaction, &self.advance, epoch, size, end).await? {
             return Err(SequencerErrorKind::Fenced.into());
@@ -150,7 +187,7 @@ impl Leader {
         if !advance(&mut transaction, &self.advance, self.epoch, last.saturating_add(1), Some(end)).await? {
             return Err(SequencerErrorKind::Fenced.into());
         }
-        let marked = mark(&mut transaction, &self.mark, taken, now).await?;
+        let marked = mark(&mut transaction, &self.mark, self.empties, taken, now).await?;
         transaction.commit().await.map_err(database_error)?;
         Ok(marked)
     }
@@ -160,6 +197,37 @@ impl Leader {
         // Where that fails, the server ends the session.
         drop(self.connection.close().await);
     }
+}
+
+/// Lets every row wait again, and one more that says so: for another trail in place of one that is gone.
+async fn begin_afresh(
+    connection: &mut PgConnection,
+    statements: &Afresh,
+    row: Row,
+    records: u64,
+    now: i64,
+) -> Result<(), SequencerError> {
+    let stayed: i64 = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&statements.stayed)))
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(database_error)?;
+    if u64::try_from(stayed) != Ok(records) {
+        return Err(SequencerErrorKind::TrailBehind { found: 0, expected: records }.into());
+    }
+    for statement in [&statements.release, &statements.rewind] {
+        sqlx::query(AssertSqlSafe(Arc::clone(statement)))
+            .execute(&mut *connection)
+            .await
+            .map_err(database_error)?;
+    }
+    let _id: i64 = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&statements.record)))
+        .bind(&row.token[..])
+        .bind(row.body)
+        .bind(now)
+        .fetch_one(connection)
+        .await
+        .map_err(database_error)?;
+    Ok(())
 }
 
 /// Moves the mark; whether this leader still may.
@@ -183,6 +251,7 @@ async fn advance(
 async fn mark(
     connection: &mut PgConnection,
     statement: &Arc<str>,
+    empties: bool,
     taken: &[Taken],
     now: i64,
 ) -> Result<usize, SequencerError> {
@@ -199,6 +268,7 @@ async fn mark(
         .bind(sequences)
         .bind(refused)
         .bind(now)
+        .bind(empties)
         .execute(connection)
         .await
         .map_err(database_error)?;

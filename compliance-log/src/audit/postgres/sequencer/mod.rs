@@ -10,7 +10,7 @@ use std::time::Duration;
 use compliance_core::class::Internal;
 use compliance_core::clock::{Clock, Timestamp};
 use compliance_core::event::{
-    Actor, Event, EventError, EventKind, RecordError, RecordErrorKind, Recording, Sink,
+    Actor, Durability, Event, EventError, EventKind, RecordError, RecordErrorKind, Recording, Sink,
 };
 use compliance_core::finding::Outcome;
 use sha2::{Digest as _, Sha256};
@@ -26,7 +26,7 @@ use super::{PostgresOptions, is_reserved, schema};
 use crate::audit::checkpoint::{SignedCheckpoint, VerifyingKey};
 use crate::audit::record::Circumstances;
 use crate::audit::retention::{Retention, RetireError, RetireReport};
-use crate::audit::segment::{AuditConfig, AuditLog, OpenReport};
+use crate::audit::segment::{AuditConfig, AuditLog, OpenReport, segments};
 
 /// How long a sequencer with nothing to do waits before it looks again.
 const IDLE: Duration = Duration::from_millis(100);
@@ -49,6 +49,7 @@ pub struct Sequencer {
     statements: Statements,
     lease: Duration,
     was_restored: bool,
+    trail_was_lost: bool,
     leader: Option<Leader>,
 }
 
@@ -64,7 +65,7 @@ const WAITING: &str = "SELECT id, body, added_at FROM (SELECT id, body, added_at
             (SELECT id, body, added_at FROM {p}event WHERE sequence IS NULL ORDER BY id LIMIT 1024) AS first) AS sized \
     WHERE before < 4194304 ORDER BY id";
 
-const FORGET: &str = "DELETE FROM {p}event WHERE drained_at < $1";
+const FORGET: &str = "DELETE FROM {p}event WHERE drained_at < $1 AND ($2 OR body IS NULL OR sequence < $3)";
 
 /// What stands in a row.
 #[derive(Debug)]
@@ -84,6 +85,10 @@ impl Sequencer {
 
     /// Opens the trail in `dir` and the tables in the pool's database. Does not lead yet; a directory another
     /// sequencer has open is refused with `audit.locked`.
+    ///
+    /// What was taken over leaves its row once it is on the trail's disk. A trail that may go with the instance is only
+    /// opened [on any storage](AuditConfig::on_any_storage), and then events stay in their rows: a receipt that says
+    /// `Remote` goes on being true.
     ///
     /// Everything must be recorded, whatever `config` says of best effort; people are sealed by the
     /// [sink](PostgresOptions::seal_people), so `config` must not.
@@ -119,6 +124,7 @@ impl Sequencer {
             statements,
             lease: Duration::from_secs(30),
             was_restored: false,
+            trail_was_lost: false,
             leader: None,
         };
         Ok((sequencer, report))
@@ -140,6 +146,21 @@ impl Sequencer {
     #[must_use]
     pub fn database_was_restored(self) -> Self {
         Self { was_restored: true, ..self }
+    }
+
+    /// Says that the trail went with its host, and that another one is begun here, where there is none, from the events
+    /// that stayed in their rows. An event of kind `configuration.changed` (`audit.trail`) is recorded with it. Without
+    /// this such a directory is refused with `sequencer.trail_behind`; with it too, unless every record of the lost
+    /// trail still has its row with its event: else something would be missing.
+    ///
+    /// Numbers are given anew, and what was anchored of the lost trail says another history than this one.
+    ///
+    /// # Security
+    /// Whoever says it begins another history. Say it for the one start after a loss, with what is left of the earlier
+    /// anchors at hand.
+    #[must_use]
+    pub fn trail_was_lost(self) -> Self {
+        Self { trail_was_lost: true, ..self }
     }
 
     /// Takes over what waits, up to 1024 events, and says how many there were. Becomes the leader first, where nobody
@@ -205,14 +226,19 @@ impl Sequencer {
     }
 
     /// Deletes the rows of events taken over before `before`, at most as recent as [`MIN_AGE`](Self::MIN_AGE) before
-    /// now. They hold tokens, numbers and times; for bodies the trail refused, those too. How many there were.
+    /// now. They hold tokens, numbers and times; for bodies the trail refused, those too. How many there were. Rows that
+    /// kept their event, because the trail may go with the instance, stay until that was [retired](Self::retire).
     ///
     /// # Errors
     /// [`PostgresError`] when the database fails.
     pub async fn forget(&self, before: Timestamp) -> Result<u64, PostgresError> {
         let latest = self.options.clock.now().saturating_sub(Self::MIN_AGE);
+        // Where that cannot be told, nothing was retired.
+        let first = segments(self.log.dir()).ok().and_then(|segments| Some(segments.first()?.0)).unwrap_or(0);
         let deleted = sqlx::query(AssertSqlSafe(Arc::clone(&self.statements.forget)))
             .bind(before.min(latest).as_unix_millis())
+            .bind(self.is_on_disk())
+            .bind(i64::try_from(first).unwrap_or(i64::MAX))
             .execute(&self.pool)
             .await
             .map_err(database_error)?;
@@ -268,8 +294,15 @@ impl Sequencer {
         self.log.verifying_key()
     }
 
+    /// Whether what is in the trail needs no second copy.
+    fn is_on_disk(&self) -> bool {
+        self.log.durability() >= Durability::Disk
+    }
+
     async fn lead(&self) -> Result<Leader, SequencerError> {
-        let mut leader = within(self.lease, Leader::connect(&self.pool, &self.options, self.lease)).await??;
+        let empties = self.is_on_disk();
+        let mut leader =
+            within(self.lease, Leader::connect(&self.pool, &self.options, self.lease, empties)).await??;
         // Whoever was writing for a dropped future has ended, so that what the trail has is all it will have.
         let writing = Arc::clone(&self.writing).lock_owned().await;
         let log = Arc::clone(&self.log);
@@ -278,7 +311,13 @@ impl Sequencer {
             log.checkpoint().map(|checkpoint| checkpoint.size())
         });
         let size = size.await.map_err(|_| SequencerErrorKind::Interrupted)??;
-        leader.catch_up(self.log.dir(), size, self.was_restored, self.options.now_millis()).await?;
+        let lost = if self.trail_was_lost {
+            Some(self.options.row(&lost_event(self.options.clock.now())?)?)
+        } else {
+            None
+        };
+        let now = self.options.now_millis();
+        leader.catch_up(self.log.dir(), size, self.was_restored, lost, now).await?;
         Ok(leader)
     }
 
@@ -348,6 +387,14 @@ fn dropped_event(id: i64, code: &'static str, added_at: i64) -> Result<Event, Ev
         .field(DROPPED_ROW, Internal(id))
         .field("code", Internal(code))
         .build()
+}
+
+/// Says that the trail is not the first one.
+fn lost_event(at: Timestamp) -> Result<Event, PostgresError> {
+    let event = Event::builder(EventKind::ConfigurationChanged, Outcome::Review, Actor::System, at)
+        .field("setting", Internal("audit.trail"))
+        .field("to", Internal("begun anew after a loss"));
+    event.build().map_err(|_| PostgresErrorKind::Corrupt.into())
 }
 
 fn digest(event: &Event) -> [u8; 32] {
