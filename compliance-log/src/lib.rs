@@ -20,4 +20,5 @@ pub mod key_store;
 #[cfg(feature = "tracing")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "tracing")))]
 pub mod layer;
+mod private;
 pub mod redact;

@@ -105,7 +105,6 @@ impl ErasureReceipt {
     }
 
     /// Receipts of earlier erasures that were carried out, could not be recorded then, and are now.
-    #[must_use]
     pub fn settled(&self) -> &[DestroyReceipt] {
         &self.settled
     }
@@ -288,7 +287,9 @@ impl Erasures {
             return Err(ErasureErrorKind::Held.into());
         }
         let key = self.keys.find(&owner)?.ok_or_else(unknown)?;
-        let event = Administration::performed(by, "audit.actor_key_destruction.approve", Outcome::Passed)
+        // Nobody is to be named beside the id of their own key.
+        let by = by.unnamed(actor.as_str());
+        let event = Administration::performed(&by, "audit.actor_key_destruction.approve", Outcome::Passed)
             .field("key", Internal(key.to_string()))
             .build()?;
         let _receipt = sink.record(event).wait()?;
@@ -445,7 +446,8 @@ impl Erasures {
         sink: &dyn Sink,
     ) -> Result<(), ErasureError> {
         let case = Internal(case.as_str().to_owned());
-        let mut event = Administration::performed(by, action, Outcome::Passed).field("case", case);
+        let by = by.unnamed(owner.name());
+        let mut event = Administration::performed(&by, action, Outcome::Passed).field("case", case);
         // A name would outlive the erasure that comes once the hold is lifted.
         if let Some(key) = self.keys.find(owner)? {
             event = event.field("key", Internal(key.to_string()));

@@ -17,6 +17,7 @@ use compliance_core::clock::Timestamp;
 use compliance_core::seal::KeyId;
 
 use super::hash;
+use crate::{directory, private};
 
 /// Larger ledgers than this, in bytes, are refused: some million erasures.
 const MAX_LEN: u64 = 256 * 1024 * 1024;
@@ -37,9 +38,7 @@ impl Ledger {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path)?;
+        let mut file = private::file(&mut options).open(path)?;
         // Two would write over one another's lines.
         file.try_lock()?;
         let mut text = Vec::new();
@@ -58,10 +57,8 @@ impl Ledger {
         if whole < text.len() {
             cut(&mut file, whole as u64)?;
         }
-        if cfg!(unix) {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        directory::sync(parent.unwrap_or(Path::new(".")))?;
         Ok(Self { file, whole: Some(whole as u64), keys })
     }
 

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::approval::{Approval, Consent};
 use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError, under};
 use super::{KeyStoreOpenError, KeyStoreOpenErrorKind};
-use crate::directory;
+use crate::{directory, private};
 
 const LIVING: &str = "key";
 const DESTROYED: &str = "gone";
@@ -80,8 +80,8 @@ impl FileKeyStore {
     pub fn open(dir: impl AsRef<Path>, ring: KeyRing) -> Result<Self, KeyStoreOpenError> {
         let dir = dir.as_ref().to_owned();
         directory::create(dir.as_ref(), 0o700)?;
-        let lock =
-            private_file(OpenOptions::new().write(true).create(true).truncate(false)).open(dir.join(LOCK))?;
+        let lock = private::file(OpenOptions::new().write(true).create(true).truncate(false))
+            .open(dir.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
@@ -147,7 +147,7 @@ impl FileKeyStore {
     fn write(&self, stem: &str, extension: &str, content: &[u8]) -> io::Result<()> {
         let unfinished = self.dir.join(format!("{stem}.{UNFINISHED}"));
         let mut file =
-            private_file(OpenOptions::new().write(true).create(true).truncate(true)).open(&unfinished)?;
+            private::file(OpenOptions::new().write(true).create(true).truncate(true)).open(&unfinished)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(unfinished, self.dir.join(format!("{stem}.{extension}")))?;
@@ -324,12 +324,6 @@ impl HeldKeyStore for FileKeyStore {
 fn poison(is_poisoned: &mut bool) -> KeyStoreError {
     *is_poisoned = true;
     KeyStoreErrorKind::Unavailable.into()
-}
-
-fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
 }
 
 /// Overwrites and removes a file; nothing to do when it is gone already.

@@ -1,4 +1,3 @@
-use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::approval::{Approval, Consent};
 use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError, under};
 use super::{KeyStoreOpenError, KeyStoreOpenErrorKind};
 use crate::blocking::block_on;
+use crate::private;
 
 /// `CKS1`, in the header of the file.
 const APPLICATION: i64 = 0x434b_5331;
@@ -88,11 +88,7 @@ impl SqliteKeyStore {
     /// is the database of something else.
     pub fn open(path: impl AsRef<Path>, ring: KeyRing) -> Result<Self, KeyStoreOpenError> {
         let path = path.as_ref();
-        // Made before SQLite opens it, so that nobody else can read it at any time; what lies beside it has its rights.
-        let mut options = OpenOptions::new();
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        drop(options.write(true).create(true).truncate(false).open(path)?);
+        private::sqlite::create(path)?;
         let connection = block_on(async {
             let mut connection = connect(path).await.map_err(open_error)?;
             match prepare(&mut connection).await {
@@ -616,16 +612,12 @@ fn unavailable(_: sqlx::Error) -> KeyStoreError {
 }
 
 fn open_error(error: sqlx::Error) -> KeyStoreOpenError {
-    const BUSY: i32 = 5;
-    const LOCKED: i32 = 6;
-    const CORRUPT: i32 = 11;
-    const NOT_A_DATABASE: i32 = 26;
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    // The low byte of an extended result code is the primary one.
-    match code.map(|code| code & 0xff) {
-        Some(BUSY | LOCKED) => KeyStoreOpenErrorKind::Locked,
-        Some(CORRUPT | NOT_A_DATABASE) => KeyStoreOpenErrorKind::Damaged,
-        _ => KeyStoreOpenErrorKind::Io(std::io::ErrorKind::Other),
+    if private::sqlite::is_busy(&error) {
+        KeyStoreOpenErrorKind::Locked
+    } else if private::sqlite::is_damaged(&error) {
+        KeyStoreOpenErrorKind::Damaged
+    } else {
+        KeyStoreOpenErrorKind::Io(std::io::ErrorKind::Other)
     }
     .into()
 }

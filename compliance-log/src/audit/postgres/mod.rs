@@ -64,8 +64,7 @@ use std::time::Duration;
 
 use compliance_core::clock::{Clock, SystemClock};
 use compliance_core::event::{
-    AuditReceipt, Durability, Event, EventClass, EventDigest, EventKind, RecordError, RecordErrorKind,
-    Recording, Sink,
+    AuditReceipt, Durability, Event, EventClass, EventDigest, RecordError, RecordErrorKind, Recording, Sink,
 };
 use compliance_core::finding::RiskAcceptance;
 use compliance_core::random::{SecureRandom, SystemRandom};
@@ -77,7 +76,7 @@ pub use self::sequencer::{SequencedTrail, Sequencer, SequencerError, SequencerEr
 
 use self::error::database_error;
 use self::writer::Writer;
-use super::record::{MAX_EVENT_LEN, risk_accepted};
+use super::record::{MAX_EVENT_LEN, is_reserved, risk_accepted};
 #[cfg(feature = "key-store")]
 use super::segment::Sealing;
 use super::segment::{Policies, RecordPolicy};
@@ -142,8 +141,8 @@ impl PostgresOptions {
     /// Records events of this class that come outside a transaction at
     /// [best effort](super::segment::RecordPolicy::BestEffort): refused at once when half of the queue is taken. How many
     /// were refused, or given up after [`patience`](Self::patience), is itself recorded as soon as the server answers
-    /// again, as [`SystemEventsDropped`](EventKind::SystemEventsDropped). Every class not named must be recorded, and has
-    /// the other half of the queue to itself.
+    /// again, as [`SystemEventsDropped`](compliance_core::event::EventKind::SystemEventsDropped). Every class not named must
+    /// be recorded, and has the other half of the queue to itself.
     pub fn best_effort(self, class: EventClass) -> Self {
         Self { policies: self.policies.with_best_effort(class), ..self }
     }
@@ -219,11 +218,6 @@ impl PostgresOptions {
             Err(PostgresErrorKind::Plaintext.into())
         }
     }
-}
-
-/// Events of these kinds are what verification takes the trail's own word for.
-fn is_reserved(kind: EventKind) -> bool {
-    matches!(kind, EventKind::SystemTrailKeyChanged | EventKind::SystemTrailRetired)
 }
 
 /// Whether the connection is encrypted, or stays within the machine.

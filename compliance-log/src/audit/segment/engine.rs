@@ -9,14 +9,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use compliance_core::event::{
-    AuditReceipt, Completion, Drive, Event, EventDigest, EventKind, RecordError, RecordErrorKind, Recording,
+    AuditReceipt, Completion, Drive, Event, EventDigest, RecordError, RecordErrorKind, Recording,
     RecordingGroup,
 };
 
 use super::config::{AuditConfig, Policies, RecordPolicy, Sealing};
 use super::writer::{RECORD_OVERHEAD, Writer};
 use crate::audit::checkpoint::SignedCheckpoint;
-use crate::audit::record::MAX_EVENT_LEN;
+use crate::audit::record::{MAX_EVENT_LEN, is_reserved};
 
 /// A caller leads only while so few were written in the last round. With many callers the writer's thread gathers
 /// more of them into one synchronisation, for it wakes all before it takes the next.
@@ -276,12 +276,10 @@ impl Engine {
 
     /// Hands an event over, unless it is one that verification takes the trail's own word for.
     pub(super) fn submit(this: &Arc<Self>, event: &Event) -> Result<Recording, RecordError> {
-        match event.kind() {
-            EventKind::SystemTrailKeyChanged | EventKind::SystemTrailRetired => {
-                Err(RecordError::new(RecordErrorKind::Reserved))
-            }
-            _ => Self::submit_own(this, event),
+        if is_reserved(event.kind()) {
+            return Err(RecordError::new(RecordErrorKind::Reserved));
         }
+        Self::submit_own(this, event)
     }
 
     /// Hands an event over.
