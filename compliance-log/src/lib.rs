@@ -7,6 +7,7 @@ mod blocking;
 #[cfg(feature = "tower")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "tower")))]
 pub mod correlation;
+mod directory;
 #[cfg(any(feature = "opentelemetry", feature = "postgres", feature = "sqlite", feature = "tower"))]
 #[cfg_attr(
     compliance_docsrs,
@@ -19,4 +20,5 @@ pub mod key_store;
 #[cfg(feature = "tracing")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "tracing")))]
 pub mod layer;
+mod private;
 pub mod redact;

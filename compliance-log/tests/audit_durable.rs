@@ -77,7 +77,7 @@ fn check_receipts(trail: &Trail, expected: Durability) {
         if is_disk { Ok("anna@example.com") } else { Err("receipt.not_durable") }
     );
     // Whoever chooses it, and writes so, gets it.
-    let chosen = Audited::new("anna@example.com", access()).unwrap().at_least(Durability::Instance);
+    let chosen = Audited::new("anna@example.com", access()).unwrap().dangerous_at_least(Durability::Instance);
     assert_eq!(chosen.release(&log).wait(), Ok("anna@example.com"));
     // What must not be lost finds no place in it.
     let sink = DurableSink::on_lasting_disk(log).map(|sink| sink.least()).map_err(|error| error.kind());
@@ -128,7 +128,8 @@ fn a_trail_in_memory_does_not_start_unless_somebody_accepts_it() {
     drop(sink);
     let first = compliance_log::audit::segment::records(trail.path()).unwrap().next().unwrap().unwrap();
     let fields: Vec<_> = first.event().fields().iter().map(|field| field.name()).collect();
-    assert_eq!(fields, ["setting", "storage", "approver", "reason", "expires"]);
+    assert_eq!(first.event().kind().code(), "check.risk_accepted");
+    assert_eq!(fields, ["setting", "approver", "reason", "expires", "storage"]);
 }
 
 #[track_caller]

@@ -4,7 +4,7 @@ mod trail;
 
 use std::time::Duration;
 
-use compliance_core::clock::{ManualClock, Timestamp};
+use compliance_core::clock::{Clock, ManualClock, Timestamp};
 use compliance_core::event::{
     Actor, Durability, Event, EventClass, EventKind, FailurePolicy, FieldValueKind, PassPolicy, Recorded,
     Recorder, Sink, Value,
@@ -14,6 +14,7 @@ use compliance_core::id::{ActorId, SubjectId};
 use compliance_core::testing::MemorySink;
 use compliance_log::audit::checkpoint::SignError;
 use compliance_log::audit::record::{Authentication, Circumstances, DataAccess};
+use compliance_log::audit::retention::{Retention, RetentionPeriod};
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditConfig, AuditLog, Audited, CheckpointKey, CheckpointSigner, VerifyingKey};
@@ -117,6 +118,37 @@ fn a_flood_of_failed_logins_does_not_fill_the_disk() {
 }
 
 #[test]
+fn what_is_retired_goes_back_to_the_quota() {
+    let trail = Trail::new();
+    let day = Duration::from_secs(24 * 3600);
+    let clock = std::sync::Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+    let config = config().best_effort(EventClass::Check).quota(24 * 1024).reserve_len(8 * 1024);
+    let (log, _) = AuditLog::open(trail.path(), config, clock.clone()).unwrap();
+    let fill = || {
+        let full = (0..)
+            .find_map(|number| log.record(check_event(number)).wait().err().map(|error| (number, error)));
+        let (kept, error) = full.unwrap();
+        assert_eq!(error.code(), "record.full");
+        kept
+    };
+    let first = fill();
+    for _ in 0..3 {
+        clock.advance(2 * day);
+        let by = Circumstances::new(Actor::System, clock.now());
+        let report = Retention::new(RetentionPeriod::of(day)).retire(&log, &by).unwrap();
+        assert!(report.segments() > 1);
+        // A round of the writer's, so that it knows.
+        let _heard = log.checkpoint().unwrap();
+        let again = fill();
+        assert!(again > first / 2, "{again} after {first}");
+    }
+    drop(log);
+    let total: u64 = trail.segments().iter().map(|path| path.metadata().unwrap().len()).sum();
+    assert!(total <= 25 * 1024, "{total}");
+    assert!(trail.verify().fault().is_none());
+}
+
+#[test]
 fn segments_are_closed_by_time() {
     let trail = Trail::new();
     let clock = std::sync::Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
@@ -143,7 +175,7 @@ fn personal_data_comes_out_against_a_durable_record_of_exactly_that() {
             .fields(&["email"])
             .count(1)
     };
-    let email = || Audited::new("anna@example.com", access()).unwrap().at_least(log.durability());
+    let email = || Audited::new("anna@example.com", access()).unwrap().dangerous_at_least(log.durability());
     assert_eq!(email().release(&log).wait(), Ok("anna@example.com"));
     assert_eq!(compliance_core::testing::block_on(email().release(&log)), Ok("anna@example.com"));
     let email = email();
@@ -160,6 +192,73 @@ fn personal_data_comes_out_against_a_durable_record_of_exactly_that() {
     drop(log);
     let kept: Vec<_> = records(trail.path()).unwrap().map(|record| record.unwrap().event().clone()).collect();
     assert_eq!(kept, [expected.clone(), expected.clone(), expected]);
+}
+
+/// A key store behind a network that is down.
+#[cfg(feature = "key-store")]
+#[derive(Debug)]
+struct Away;
+
+#[cfg(feature = "key-store")]
+impl compliance_core::seal::KeyStore for Away {
+    fn create(
+        &self,
+        _: &compliance_core::seal::KeyOwner,
+        _: &dyn compliance_core::random::SecureRandom,
+    ) -> Result<compliance_core::seal::DataKey, compliance_core::seal::KeyStoreError> {
+        Err(compliance_core::seal::KeyStoreErrorKind::Unavailable.into())
+    }
+
+    fn find(
+        &self,
+        _: &compliance_core::seal::KeyOwner,
+    ) -> Result<Option<compliance_core::seal::KeyId>, compliance_core::seal::KeyStoreError> {
+        Err(compliance_core::seal::KeyStoreErrorKind::Unavailable.into())
+    }
+
+    fn unwrap_key(
+        &self,
+        _: compliance_core::seal::KeyId,
+    ) -> Result<compliance_core::seal::DataKey, compliance_core::seal::KeyStoreError> {
+        Err(compliance_core::seal::KeyStoreErrorKind::Unavailable.into())
+    }
+
+    fn destroy(
+        &self,
+        _: compliance_core::seal::KeyId,
+        _: Timestamp,
+    ) -> Result<compliance_core::seal::DestroyReceipt, compliance_core::seal::KeyStoreError> {
+        Err(compliance_core::seal::KeyStoreErrorKind::Unavailable.into())
+    }
+
+    fn rotate(
+        &self,
+        _: compliance_core::seal::KeyEncryptionKey,
+        _: &dyn compliance_core::random::SecureRandom,
+    ) -> Result<usize, compliance_core::seal::KeyStoreError> {
+        Err(compliance_core::seal::KeyStoreErrorKind::Unavailable.into())
+    }
+}
+
+#[cfg(feature = "key-store")]
+#[test]
+fn best_effort_that_cannot_be_sealed_or_is_too_large_is_counted_and_recorded() {
+    use std::sync::Arc;
+    let trail = Trail::new();
+    let random = Arc::new(compliance_core::random::SystemRandom);
+    let config = config().best_effort(EventClass::Data).seal_people(Arc::new(Away), random);
+    let log = open(&trail, config);
+    let code = |event| log.record(event).wait().unwrap_err().code();
+    for number in 0..3 {
+        assert_eq!(code(event(number)), "record.unavailable");
+    }
+    assert_eq!(code(trail::sealed_fields(17)), "record.too_large");
+    // What must be recorded is denied, which is told at once and counted nowhere.
+    let staff = Actor::Person(ActorId::new("staff-17").unwrap());
+    let must = Event::builder(EventKind::AccountCreated, Outcome::Passed, staff, Timestamp::UNIX_EPOCH);
+    assert_eq!(code(must.build().unwrap()), "record.unavailable");
+    log.close().unwrap();
+    assert_eq!(dropped(&trail), 4);
 }
 
 /// A signer behind a network that comes and goes.

@@ -260,6 +260,70 @@ async fn after_the_database_was_restored_nothing_is_taken_twice() {
     database.drop().await;
 }
 
+/// Somebody runs it, and goes on anchoring, retiring and cleaning up beside.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_of_a_sequencer_that_runs_is_at_hand() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, path) = (database.sink().await, Trail::new());
+    let sequencer = database.sequencer(&path).await.unwrap();
+    let trail = sequencer.trail();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(sequencer.run(async move { drop(stopped.await) }));
+    for number in 0..100 {
+        drop(sink.record(event(number)).await.unwrap());
+    }
+    while trail.checkpoint().await.unwrap().size() < 100 {
+        tokio::task::yield_now().await;
+    }
+    let by = Circumstances::new(Actor::System, "2026-11-21T12:00:00Z".parse().unwrap());
+    let retention = Retention::new(RetentionPeriod::of(Duration::ZERO));
+    let report = trail.retire(&retention, &by).await.unwrap();
+    assert!(report.segments() > 0);
+    assert_eq!(trail.forget(SystemClock.now()).await.unwrap(), 0, "too young");
+    // It goes on taking over.
+    drop(sink.record(event(100)).await.unwrap());
+    while !events(&path).contains(&event(100)) {
+        tokio::task::yield_now().await;
+    }
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(trail.checkpoint().await.unwrap_err().code(), "record.unavailable");
+    assert_eq!(trail.retire(&retention, &by).await.unwrap_err().code(), "record.unavailable");
+    drop(sink);
+    database.drop().await;
+}
+
+/// Another driver's events are taken over as they are; that somebody in them stands in plain is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_in_plain_are_counted_when_they_are_taken_over() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    drop(database.sink().await);
+    let trail = Trail::new();
+    let at = "2026-11-21T12:00:00Z".parse().unwrap();
+    let nobody =
+        Event::builder(EventKind::SystemStarted, Outcome::Passed, Actor::System, at).build().unwrap();
+    let staff = Actor::Person(compliance_core::id::ActorId::new("staff-17").unwrap());
+    let somebody = Event::builder(EventKind::SystemStarted, Outcome::Passed, staff, at).build().unwrap();
+    for (token, event) in [(1_u8, nobody), (2, somebody), (3, event(1))] {
+        let mut body = Vec::new();
+        event.encode(&mut body);
+        sqlx::query(AssertSqlSafe(record_statement(TablePrefix::default())))
+            .bind(vec![token; 16])
+            .bind(body)
+            .bind(1_795_262_400_000_i64)
+            .execute(&database.pool)
+            .await
+            .unwrap();
+    }
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 3);
+    assert_eq!(sequencer.plain_people(), 2);
+    sequencer.close().await.unwrap();
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trail_that_may_go_takes_nothing_out_of_the_database() {
     let (Some(server), Some(trail)) = (server(), Trail::in_memory()) else { return };
@@ -332,14 +396,9 @@ async fn what_was_retired_from_a_trail_that_may_go_leaves_the_database() {
     drain_all(&mut sequencer).await;
     database.run("UPDATE audit_event SET drained_at = drained_at - 7200000").await;
     assert_eq!(sequencer.forget(SystemClock.now()).await.unwrap(), 0);
-    let (report, sequencer) = tokio::task::spawn_blocking(move || {
-        let retention = Retention::new(RetentionPeriod::of(Duration::from_secs(60)));
-        let later = "2026-11-21T13:00:00Z".parse().unwrap();
-        let report = sequencer.retire(&retention, &Circumstances::new(Actor::System, later), later).unwrap();
-        (report, sequencer)
-    })
-    .await
-    .unwrap();
+    let retention = Retention::new(RetentionPeriod::of(Duration::ZERO));
+    let by = Circumstances::new(Actor::System, SystemClock.now());
+    let report = sequencer.retire(&retention, &by).await.unwrap();
     assert!(report.before() > 0);
     assert_eq!(sequencer.forget(SystemClock.now()).await.unwrap(), report.before());
     let left = u64::try_from(database.number("SELECT count(*) FROM audit_event").await).unwrap();

@@ -1,4 +1,3 @@
-use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::approval::{Approval, Consent};
 use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError, under};
 use super::{KeyStoreOpenError, KeyStoreOpenErrorKind};
 use crate::blocking::block_on;
+use crate::private;
 
 /// `CKS1`, in the header of the file.
 const APPLICATION: i64 = 0x434b_5331;
@@ -88,11 +88,7 @@ impl SqliteKeyStore {
     /// is the database of something else.
     pub fn open(path: impl AsRef<Path>, ring: KeyRing) -> Result<Self, KeyStoreOpenError> {
         let path = path.as_ref();
-        // Made before SQLite opens it, so that nobody else can read it at any time; what lies beside it has its rights.
-        let mut options = OpenOptions::new();
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        drop(options.write(true).create(true).truncate(false).open(path)?);
+        private::sqlite::create(path)?;
         let connection = block_on(async {
             let mut connection = connect(path).await.map_err(open_error)?;
             match prepare(&mut connection).await {
@@ -175,12 +171,11 @@ async fn prepare(connection: &mut SqliteConnection) -> Result<(), KeyStoreOpenEr
             }
             // A write, so that nobody else has it open from here on.
             sqlx::query("PRAGMA user_version = 1").execute(&mut *connection).await.map_err(open_error)?;
-            let is_uncleared: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM uncleared)")
-                .fetch_one(&mut *connection)
-                .await
-                .map_err(open_error)?;
             // A crash came between a deletion and this.
-            if is_uncleared { clear(connection).await.map_err(open_error) } else { Ok(()) }
+            if is_uncleared(connection).await.map_err(open_error)? {
+                clear(connection).await.map_err(open_error)?;
+            }
+            Ok(())
         }
         (APPLICATION, ..) => Err(KeyStoreOpenErrorKind::Damaged.into()),
         _ => Err(KeyStoreOpenErrorKind::Other.into()),
@@ -196,6 +191,10 @@ async fn schema(connection: &mut SqliteConnection) -> Sql<Vec<String>> {
 /// Notes, in the transaction that deletes, that the file is to be [cleared](clear).
 async fn note_uncleared(connection: &mut SqliteConnection) -> Sql<()> {
     sqlx::query("INSERT OR IGNORE INTO uncleared VALUES (1)").execute(connection).await.map(drop)
+}
+
+async fn is_uncleared(connection: &mut SqliteConnection) -> Sql<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM uncleared)").fetch_one(connection).await
 }
 
 /// Leaves nothing of what was deleted in the file or the log. `secure_delete` alone does not: when SQLite evens out its
@@ -269,6 +268,21 @@ async fn approvals(connection: &mut SqliteConnection, key: KeyId) -> Result<Vec<
         Some(Approval::new(ActorId::new(approver).ok()?, at.parse().ok()?))
     };
     rows.into_iter().map(approval).collect::<Option<_>>().ok_or(KeyStoreErrorKind::Unavailable.into())
+}
+
+async fn is_held(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    kind: &str,
+    name: &str,
+) -> Result<bool, KeyStoreError> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM hold WHERE tenant = ?1 AND kind = ?2 AND name = ?3)")
+        .bind(tenant)
+        .bind(kind)
+        .bind(name)
+        .fetch_one(connection)
+        .await
+        .map_err(unavailable)
 }
 
 /// Puts the tombstone in the key's place, inside the caller's transaction.
@@ -485,19 +499,15 @@ impl HeldKeyStore for SqliteKeyStore {
         let connection = state.connection()?;
         block_on(async {
             let mut transaction = begin(connection).await?;
-            let held: bool = sqlx::query_scalar(
-                "SELECT EXISTS (SELECT 1 FROM hold WHERE tenant = ?1 AND kind = ?2 AND name = ?3)",
-            )
-            .bind(tenant(owner))
-            .bind(owner.kind())
-            .bind(owner.name())
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(unavailable)?;
-            if held {
+            if is_held(&mut transaction, tenant(owner), owner.kind(), owner.name()).await? {
                 return Err(UnheldError::Held);
             }
             let Some(key) = find(&mut transaction, owner).await.map_err(unavailable)? else {
+                // The call that destroyed it may have failed before it was cleared away.
+                transaction.rollback().await.map_err(unavailable)?;
+                if is_uncleared(connection).await.map_err(unavailable)? {
+                    clear(connection).await.map_err(unavailable)?;
+                }
                 return Ok(None);
             };
             let key = key_id(key)?;
@@ -512,6 +522,39 @@ impl HeldKeyStore for SqliteKeyStore {
             transaction.commit().await.map_err(unavailable)?;
             clear(connection).await.map_err(unavailable)?;
             Ok(Some(receipt))
+        })
+    }
+
+    fn destroy_key_unheld(
+        &self,
+        key: KeyId,
+        at: Timestamp,
+        before: &mut dyn FnMut(KeyId) -> bool,
+    ) -> Result<DestroyReceipt, UnheldError> {
+        let mut state = self.state();
+        let connection = state.connection()?;
+        block_on(async {
+            let mut transaction = begin(connection).await?;
+            let receipt = match destroyed(&mut transaction, key).await? {
+                Some(receipt) => receipt,
+                None => {
+                    let (tenant, kind, name, _) = row(&mut transaction, key)
+                        .await?
+                        .ok_or(KeyStoreErrorKind::UnknownKey)
+                        .map_err(KeyStoreError::from)?;
+                    if is_held(&mut transaction, &tenant, &kind, &name).await? {
+                        return Err(UnheldError::Held);
+                    }
+                    if !before(key) {
+                        return Err(UnheldError::NotNoted);
+                    }
+                    destroy_in(&mut transaction, key, at).await?
+                }
+            };
+            note_uncleared(&mut transaction).await.map_err(unavailable)?;
+            transaction.commit().await.map_err(unavailable)?;
+            clear(connection).await.map_err(unavailable)?;
+            Ok(receipt)
         })
     }
 
@@ -569,16 +612,12 @@ fn unavailable(_: sqlx::Error) -> KeyStoreError {
 }
 
 fn open_error(error: sqlx::Error) -> KeyStoreOpenError {
-    const BUSY: i32 = 5;
-    const LOCKED: i32 = 6;
-    const CORRUPT: i32 = 11;
-    const NOT_A_DATABASE: i32 = 26;
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    // The low byte of an extended result code is the primary one.
-    match code.map(|code| code & 0xff) {
-        Some(BUSY | LOCKED) => KeyStoreOpenErrorKind::Locked,
-        Some(CORRUPT | NOT_A_DATABASE) => KeyStoreOpenErrorKind::Damaged,
-        _ => KeyStoreOpenErrorKind::Io(std::io::ErrorKind::Other),
+    if private::sqlite::is_busy(&error) {
+        KeyStoreOpenErrorKind::Locked
+    } else if private::sqlite::is_damaged(&error) {
+        KeyStoreOpenErrorKind::Damaged
+    } else {
+        KeyStoreOpenErrorKind::Io(std::io::ErrorKind::Other)
     }
     .into()
 }

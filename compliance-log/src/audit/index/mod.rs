@@ -56,6 +56,7 @@ use super::query::Query;
 use super::record::Record;
 use super::segment::{AuditError, Records, records};
 use crate::blocking::block_on;
+use crate::{directory, private};
 
 /// The name of the index's file. Whatever has this name in the folder given is taken for an index, and removed when it
 /// is none.
@@ -133,7 +134,7 @@ impl TrailIndex {
     /// # Errors
     /// [`IndexError`]: `index.io` when the folder cannot be written, `index.busy` when another process has it open.
     pub fn open(trail: impl AsRef<Path>, index: impl AsRef<Path>) -> Result<Self, IndexError> {
-        create_private_dir(index.as_ref())?;
+        directory::create(index.as_ref(), 0o700)?;
         let (trail, file) = (trail.as_ref().to_owned(), index.as_ref().join(INDEX_FILE));
         let inner = Inner { trail, file, open: Mutex::new(None) };
         let index = Self { inner: Arc::new(inner) };
@@ -174,6 +175,13 @@ impl TrailIndex {
         self.inner.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The number behind the last record there is by now.
+    pub(super) fn end(&self) -> Result<u64, IndexError> {
+        let mut open = self.lock();
+        let _report = self.inner.refresh(&mut open, None)?;
+        Ok(open.as_ref().map_or(0, |open| open.state.next))
+    }
+
     /// Begins to answer a query over everything that is recorded by now.
     pub(super) fn hits(&self, query: &Query) -> Result<Hits, IndexError> {
         let mut open = self.lock();
@@ -209,7 +217,7 @@ impl Inner {
         });
         match opened {
             Ok(open) => Ok(open),
-            Err(error) if is_busy(&error) => Err(IndexErrorKind::Busy.into()),
+            Err(error) if private::sqlite::is_busy(&error) => Err(IndexErrorKind::Busy.into()),
             // Whatever else SQLite has against it: it holds nothing that the segments do not.
             Err(_) => Ok(None),
         }
@@ -224,7 +232,7 @@ impl Inner {
                 _ => {}
             }
         }
-        private_file(&self.file)?;
+        private::sqlite::create(&self.file)?;
         block_on(async {
             let mut connection = table::connect(&self.file).await?;
             table::create(&mut connection).await?;
@@ -389,35 +397,8 @@ impl Hits {
     }
 }
 
-fn create_private_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
-}
-
-/// Made before SQLite opens it, so that nobody else can read it at any time; what SQLite makes beside it has its rights.
-fn private_file(path: &Path) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.write(true).create(true).truncate(false).open(path).map(drop)
-}
-
-fn is_busy(error: &sqlx::Error) -> bool {
-    const BUSY: i32 = 5;
-    const LOCKED: i32 = 6;
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
-    // The low byte of an extended result code is the primary one.
-    code.is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED))
-}
-
 fn failed(error: sqlx::Error) -> IndexError {
-    if is_busy(&error) { IndexErrorKind::Busy.into() } else { IndexErrorKind::Failed.into() }
+    if private::sqlite::is_busy(&error) { IndexErrorKind::Busy.into() } else { IndexErrorKind::Failed.into() }
 }
 
 /// The index could not be opened or asked.

@@ -20,6 +20,7 @@ mod route;
 mod typed;
 
 pub use self::route::{RouteError, RouteTemplate};
+pub(super) use self::typed::risk_accepted;
 pub use self::typed::{
     Account, Administration, ApiCall, Authentication, Authorization, Circumstances, Configuration, Consent,
     DataAccess, Erasure, System,
@@ -90,6 +91,11 @@ impl Record {
 
 /// The field that names the key a trail goes on under.
 pub(super) const KEY_CHANGED_TO: &str = "to";
+
+/// Whether verification takes a trail's own word for events of this kind: nobody else may record them.
+pub(super) fn is_reserved(kind: EventKind) -> bool {
+    matches!(kind, EventKind::SystemTrailKeyChanged | EventKind::SystemTrailRetired)
+}
 
 /// What verification takes a trail's own word for.
 pub(super) enum OwnWord {

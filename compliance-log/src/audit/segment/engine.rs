@@ -9,14 +9,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use compliance_core::event::{
-    AuditReceipt, Completion, Drive, Event, EventDigest, EventKind, RecordError, RecordErrorKind, Recording,
+    AuditReceipt, Completion, Drive, Event, EventDigest, RecordError, RecordErrorKind, Recording,
     RecordingGroup,
 };
 
 use super::config::{AuditConfig, Policies, RecordPolicy, Sealing};
 use super::writer::{RECORD_OVERHEAD, Writer};
 use crate::audit::checkpoint::SignedCheckpoint;
-use crate::audit::record::MAX_EVENT_LEN;
+use crate::audit::record::{MAX_EVENT_LEN, is_reserved};
 
 /// A caller leads only while so few were written in the last round. With many callers the writer's thread gathers
 /// more of them into one synchronisation, for it wakes all before it takes the next.
@@ -37,6 +37,25 @@ impl Limits {
             policies: config.policies,
             sealing: config.sealing.clone(),
         }
+    }
+
+    /// The canonical form that is written, and the digest that is attested.
+    fn form(&self, event: &Event) -> Result<(Vec<u8>, EventDigest), RecordError> {
+        let mut bytes = Vec::with_capacity(512);
+        let digest = match &self.sealing {
+            None => event.encode_with_digest(&mut bytes),
+            Some(sealing) => {
+                let unavailable = RecordError::new(RecordErrorKind::Unavailable);
+                sealing.seal(event).ok_or(unavailable)?.encode(&mut bytes);
+                // The receipt is for what the caller handed over.
+                event.digest()
+            }
+        };
+        if bytes.len() > MAX_EVENT_LEN {
+            let kind = RecordErrorKind::TooLarge { found: bytes.len(), max: MAX_EVENT_LEN };
+            return Err(RecordError::new(kind));
+        }
+        Ok((bytes, digest))
     }
 }
 
@@ -64,6 +83,8 @@ pub(super) struct State {
     dropped: u64,
     /// Room is left only for what must be recorded.
     is_scarce: bool,
+    /// Bytes of segments that were retired, which the writer does not know of yet.
+    retired_len: u64,
     is_led: bool,
     pub(super) is_closing: bool,
     is_poisoned: bool,
@@ -94,6 +115,7 @@ pub(super) struct Pending {
 pub(super) struct Round {
     pub(super) queue: Queue,
     pub(super) dropped: u64,
+    pub(super) retired_len: u64,
     pub(super) wants_checkpoint: bool,
     pub(super) is_closing: bool,
 }
@@ -122,7 +144,10 @@ impl State {
     }
 
     fn has_work(&self) -> bool {
-        !self.queue.entries.is_empty() || !self.checkpoints.is_empty() || self.is_closing
+        !self.queue.entries.is_empty()
+            || !self.checkpoints.is_empty()
+            || self.retired_len > 0
+            || self.is_closing
     }
 
     fn queued_len(&self) -> usize {
@@ -137,6 +162,7 @@ impl State {
         let round = Round {
             queue: std::mem::replace(&mut self.queue, spare),
             dropped: std::mem::take(&mut self.dropped),
+            retired_len: std::mem::take(&mut self.retired_len),
             wants_checkpoint: !checkpoints.is_empty(),
             is_closing: self.is_closing,
         };
@@ -240,33 +266,31 @@ impl Engine {
         (!outcome.has_failed && !is_closing).then_some(outcome.until_heartbeat)
     }
 
+    /// Gives the room of retired segments back to the trail's quota.
+    pub(super) fn give_back(&self, len: u64) {
+        let mut state = self.lock();
+        state.retired_len = state.retired_len.saturating_add(len);
+        drop(state);
+        self.notify_work();
+    }
+
     /// Hands an event over, unless it is one that verification takes the trail's own word for.
     pub(super) fn submit(this: &Arc<Self>, event: &Event) -> Result<Recording, RecordError> {
-        match event.kind() {
-            EventKind::SystemTrailKeyChanged | EventKind::SystemTrailRetired => {
-                Err(RecordError::new(RecordErrorKind::Reserved))
-            }
-            _ => Self::submit_own(this, event),
+        if is_reserved(event.kind()) {
+            return Err(RecordError::new(RecordErrorKind::Reserved));
         }
+        Self::submit_own(this, event)
     }
 
     /// Hands an event over.
     pub(super) fn submit_own(this: &Arc<Self>, event: &Event) -> Result<Recording, RecordError> {
-        let mut bytes = Vec::with_capacity(512);
-        let digest = match &this.limits.sealing {
-            None => event.encode_with_digest(&mut bytes),
-            Some(sealing) => {
-                let unavailable = RecordError::new(RecordErrorKind::Unavailable);
-                sealing.seal(event).ok_or(unavailable)?.encode(&mut bytes);
-                // The receipt is for what the caller handed over.
-                event.digest()
-            }
-        };
-        if bytes.len() > MAX_EVENT_LEN {
-            let kind = RecordErrorKind::TooLarge { found: bytes.len(), max: MAX_EVENT_LEN };
-            return Err(RecordError::new(kind));
-        }
         let policy = this.limits.policies.of(event.kind().class());
+        let (bytes, digest) = this.limits.form(event).inspect_err(|_| {
+            if policy == RecordPolicy::BestEffort {
+                let mut state = this.lock();
+                state.dropped = state.dropped.saturating_add(1);
+            }
+        })?;
         let len = bytes.len().saturating_add(RECORD_OVERHEAD);
         let (completion, recording) = Recording::driven(Arc::clone(this) as Arc<dyn Drive>);
         let mut state = match policy {

@@ -35,6 +35,7 @@ pub use self::log::{AuditLog, OpenReport};
 pub use self::records::{Records, records};
 
 pub(super) use self::chain::Chain;
+pub use self::chain::Gap;
 #[cfg(feature = "postgres")]
 pub(super) use self::config::Policies;
 #[cfg(all(feature = "key-store", feature = "postgres"))]
@@ -43,7 +44,6 @@ pub(super) use self::file::segments;
 pub(super) use self::reader::{Damage, FrameReader, Step};
 #[cfg(feature = "sqlite")]
 pub(super) use self::records::Place;
-#[cfg(feature = "postgres")]
 pub(super) use self::records::records_from;
 pub(super) use self::recover::head;
 #[cfg(feature = "postgres")]

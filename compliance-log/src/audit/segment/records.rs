@@ -2,11 +2,11 @@ use std::path::{Path, PathBuf};
 
 use super::error::AuditError;
 use super::file;
-use super::frame::FrameKind;
+use super::frame::{FrameKind, Header};
 use super::reader::{Damage, FrameReader, Step};
 use crate::audit::fault::{Fault, FaultKind, Position};
 use crate::audit::record::{Record, RecordFormError, RecordHead};
-use crate::audit::tree::TreeHash;
+use crate::audit::tree::{CompactTree, TreeHash};
 
 /// Reads the records of the trail in `dir`, in order, in bounded memory.
 ///
@@ -49,7 +49,6 @@ pub(in crate::audit) struct Place {
 }
 
 /// The records from the segment on that holds number `sequence`, or would.
-#[cfg(feature = "postgres")]
 pub(in crate::audit) fn records_from(dir: &Path, sequence: u64) -> Result<Records, AuditError> {
     let mut records = records(dir)?;
     records.following = records.segments.partition_point(|(first, _)| *first <= sequence).saturating_sub(1);
@@ -106,6 +105,20 @@ impl Records {
         Ok(true)
     }
 
+    /// The tree over the records before the first there is, as the first segment's header has it, unproven.
+    pub(in crate::audit) fn tree_before(&self) -> Result<CompactTree, AuditError> {
+        let Some((first, path)) = self.segments.first() else { return Ok(CompactTree::new()) };
+        let io = |error| AuditError::io("read a segment", &error);
+        let mut reader = FrameReader::open(path).map_err(io)?;
+        match reader.step().map_err(io)? {
+            Step::Frame(frame) => Ok(Header::of_segment(&frame, *first, *first)?.tree),
+            Step::End { offset, .. } | Step::Damaged { offset } => {
+                let position = Position { sequence: *first, segment: *first, offset };
+                Err(Fault::new(FaultKind::FrameDamaged, position).into())
+            }
+        }
+    }
+
     /// The next record in the form `take` gives it.
     pub(in crate::audit) fn next_with<T>(
         &mut self,
@@ -153,6 +166,10 @@ impl Records {
                     return Ok(Some(taken));
                 }
                 Step::Frame(_) => {}
+                // A segment gets its name only once its header is durable.
+                Step::End { offset: 0, .. } => {
+                    return Err(Fault::new(FaultKind::FrameDamaged, position(0)).into());
+                }
                 Step::End { .. } => self.current = None,
                 Step::Damaged { offset } => {
                     let fault = Fault::new(FaultKind::FrameDamaged, position(offset));

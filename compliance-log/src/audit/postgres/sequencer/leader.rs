@@ -12,7 +12,8 @@ use tokio::task::spawn_blocking;
 use super::error::{SequencerError, SequencerErrorKind};
 use super::{DROPPED_ROW, Taken, Waiting, digest};
 use crate::audit::postgres::error::{PostgresErrorKind, database_error};
-use crate::audit::postgres::{PostgresOptions, Row, is_reserved, record_statement};
+use crate::audit::postgres::{PostgresOptions, Row, record_statement};
+use crate::audit::record::is_reserved;
 use crate::audit::segment::{AuditError, records_from};
 
 /// How many records are looked up at a time.
