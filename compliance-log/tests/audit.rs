@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use compliance_core::class::Internal;
 use compliance_core::clock::{Clock, ManualClock, SystemClock, Timestamp};
-use compliance_core::event::{Actor, Durability, Event, EventKind, RecordErrorKind, Recording, Sink};
+use compliance_core::event::{Actor, Event, EventKind, RecordErrorKind, Recording, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::testing::SinkConformance;
 use compliance_log::audit::segment::records;
@@ -44,8 +44,8 @@ fn a_receipt_says_disk_and_the_next_number() {
     for number in 0..3 {
         let event = event(number);
         let receipt = log.record(event.clone()).wait().unwrap();
-        assert_eq!((receipt.sequence(), receipt.durability()), (number, Durability::Disk));
-        receipt.redeem(&event, Durability::Disk).unwrap();
+        assert_eq!((receipt.sequence(), receipt.durability()), (number, log.durability()));
+        receipt.redeem(&event, log.durability()).unwrap();
     }
 }
 
@@ -107,10 +107,10 @@ fn time_comes_from_the_clock_and_may_stand_still_or_run_backwards() {
     let noon: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
     let clock = Arc::new(ManualClock::at(noon));
     let (log, _) = AuditLog::open(trail.path(), config(), Arc::clone(&clock)).unwrap();
-    log.record(event(0)).wait().unwrap().redeem(&event(0), Durability::Disk).unwrap();
-    log.record(event(1)).wait().unwrap().redeem(&event(1), Durability::Disk).unwrap();
+    log.record(event(0)).wait().unwrap().redeem(&event(0), log.durability()).unwrap();
+    log.record(event(1)).wait().unwrap().redeem(&event(1), log.durability()).unwrap();
     clock.set("2001-01-01T00:00:00Z".parse().unwrap());
-    log.record(event(2)).wait().unwrap().redeem(&event(2), Durability::Disk).unwrap();
+    log.record(event(2)).wait().unwrap().redeem(&event(2), log.durability()).unwrap();
     drop(log);
     let times: Vec<_> = records(trail.path()).unwrap().map(|record| record.unwrap().recorded_at()).collect();
     assert_eq!(times, [noon, noon, clock.now()]);
@@ -265,7 +265,7 @@ fn what_is_verified_while_it_is_written_is_never_called_tampered() {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             for number in 0..600 {
-                log.record(event(number)).wait().unwrap().redeem(&event(number), Durability::Disk).unwrap();
+                log.record(event(number)).wait().unwrap().redeem(&event(number), log.durability()).unwrap();
             }
         });
         let mut seen = 0;

@@ -4,11 +4,14 @@ mod trail;
 
 use std::path::Path;
 
-use compliance_core::event::{Durability, Sink as _};
+use compliance_core::clock::{SystemClock, Timestamp};
+use compliance_core::event::{Actor, Durability, Sink as _};
 use compliance_core::finding::RiskAcceptance;
+use compliance_core::purpose;
 use compliance_log::audit::durable::{DurableErrorKind, DurableSink, Storage};
-use compliance_log::audit::{AuditConfig, AuditErrorKind, AuditLog, CheckpointKey};
-use trail::{Trail, config, event};
+use compliance_log::audit::record::{Circumstances, DataAccess};
+use compliance_log::audit::{AuditConfig, AuditErrorKind, AuditLog, Audited};
+use trail::{Trail, config, event, key};
 
 /// A machine with a disk, a RAM disk, a share, a container's layer, two volumes of a pod.
 const MOUNTS: &str = r"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -54,18 +57,62 @@ fn what_cannot_be_read_is_unknown() {
     assert_eq!(Storage::of("/nowhere/at/all"), Storage::Unknown);
 }
 
+/// Receipts of a trail opened on any storage say what it is, and what asks for a disk takes nothing less.
+#[track_caller]
+fn check_receipts(trail: &Trail, expected: Durability) {
+    let access = || {
+        let service = Circumstances::new(Actor::System, Timestamp::UNIX_EPOCH);
+        DataAccess::read(&service, "customer", purpose!("support.ticket"))
+    };
+    let (log, report) = AuditLog::open(trail.path(), config(), SystemClock).unwrap();
+    assert_eq!((log.durability(), report.storage().durability()), (expected, expected));
+    let receipt = log.record(event(1)).wait().unwrap();
+    assert_eq!(receipt.durability(), expected);
+    let is_disk = expected >= Durability::Disk;
+    assert_eq!(receipt.redeem(&event(1), Durability::Disk).is_ok(), is_disk);
+
+    let released = Audited::new("anna@example.com", access()).unwrap().release(&log).wait();
+    assert_eq!(
+        released.map_err(|error| error.code()),
+        if is_disk { Ok("anna@example.com") } else { Err("receipt.not_durable") }
+    );
+    // Whoever chooses it, and writes so, gets it.
+    let chosen = Audited::new("anna@example.com", access()).unwrap().at_least(Durability::Instance);
+    assert_eq!(chosen.release(&log).wait(), Ok("anna@example.com"));
+    // What must not be lost finds no place in it.
+    let sink = DurableSink::on_lasting_disk(log).map(|sink| sink.least()).map_err(|error| error.kind());
+    assert_eq!(
+        sink,
+        if is_disk {
+            Ok(Durability::Disk)
+        } else {
+            Err(DurableErrorKind::Storage { found: report.storage() })
+        }
+    );
+}
+
+#[test]
+fn a_receipt_says_what_its_storage_is_worth() {
+    assert!(Durability::Memory < Durability::Instance && Durability::Instance < Durability::Disk);
+    for (storage, durability) in [
+        (Storage::Lasting, Durability::Disk),
+        (Storage::Unknown, Durability::Instance),
+        (Storage::Volatile, Durability::Instance),
+    ] {
+        assert_eq!(storage.durability(), durability, "{storage}");
+    }
+    // Whatever the tests run on.
+    let trail = Trail::new();
+    check_receipts(&trail, Storage::of(trail.path()).durability());
+    if let Some(trail) = Trail::in_memory() {
+        check_receipts(&trail, Durability::Instance);
+    }
+}
+
 #[test]
 fn a_trail_in_memory_does_not_start_unless_somebody_accepts_it() {
-    let shm = Path::new("/dev/shm");
-    if Storage::of(shm) != Storage::Volatile {
-        println!("skipped: /dev/shm is no RAM disk here");
-        return;
-    }
-    let dir = tempfile::tempdir_in(shm).unwrap();
-    let open = || {
-        let clock = compliance_core::clock::SystemClock;
-        AuditLog::open(dir.path(), config(), clock).unwrap().0
-    };
+    let Some(trail) = Trail::in_memory() else { return };
+    let open = || AuditLog::open(trail.path(), config(), SystemClock).unwrap().0;
     let refused = DurableSink::on_lasting_disk(open()).unwrap_err();
     assert_eq!(refused.kind(), DurableErrorKind::Storage { found: Storage::Volatile });
 
@@ -75,52 +122,67 @@ fn a_trail_in_memory_does_not_start_unless_somebody_accepts_it() {
     let error = DurableSink::dangerous_on_any_disk(open(), &risk, late).unwrap_err();
     assert_eq!(error.code(), "risk.expired");
     let now = "2026-11-21T12:00:00Z".parse().unwrap();
-    drop(DurableSink::dangerous_on_any_disk(open(), &risk, now).unwrap());
-    let first = compliance_log::audit::segment::records(dir.path()).unwrap().next().unwrap().unwrap();
+    let sink = DurableSink::dangerous_on_any_disk(open(), &risk, now).unwrap();
+    assert_eq!(sink.least(), Durability::Instance, "accepting a risk makes no disk");
+    assert_eq!(sink.record(event(1)).wait().unwrap().durability(), Durability::Instance);
+    drop(sink);
+    let first = compliance_log::audit::segment::records(trail.path()).unwrap().next().unwrap().unwrap();
     let fields: Vec<_> = first.event().fields().iter().map(|field| field.name()).collect();
     assert_eq!(fields, ["setting", "storage", "approver", "reason", "expires"]);
+}
+
+#[track_caller]
+fn check_refused(trail: &Path, config: AuditConfig, found: Storage) {
+    let refused = AuditLog::open(trail, config, SystemClock).unwrap_err();
+    assert_eq!((refused.kind(), refused.code()), (AuditErrorKind::Storage { found }, "audit.storage"));
 }
 
 /// Whoever forgets what the directory is on does not start: before anything is made there.
 #[test]
 fn a_trail_in_memory_is_not_opened_unless_it_is_declared_that_it_may_go() {
-    let shm = Path::new("/dev/shm");
-    if Storage::of(shm) != Storage::Volatile {
-        println!("skipped: /dev/shm is no RAM disk here");
-        return;
-    }
-    let dir = tempfile::tempdir_in(shm).unwrap();
-    let trail = dir.path().join("not/there/yet");
-    let key = || CheckpointKey::from_seed("test.example/audit", [7; 32]).unwrap();
-    let clock = compliance_core::clock::SystemClock;
-    let refused = AuditLog::open(&trail, AuditConfig::new(key()), clock).unwrap_err();
-    assert_eq!(refused.code(), "audit.storage");
-    assert_eq!(refused.kind(), AuditErrorKind::Storage { found: Storage::Volatile });
-    assert!(!dir.path().join("not").exists());
+    let Some(shm) = Trail::in_memory() else { return };
+    let trail = shm.path().join("not/there/yet");
+    let config = || AuditConfig::new(key());
+    check_refused(&trail, config(), Storage::Volatile);
+    // The operating system knows better than whoever says that it lasts.
+    check_refused(&trail, config().on_lasting_storage(), Storage::Volatile);
+    check_refused(&trail, config().on_any_storage().on_lasting_storage(), Storage::Volatile);
+    assert!(!shm.path().join("not").exists());
 
     // A link does not lead around it.
     let disk = tempfile::tempdir().unwrap();
     let link = disk.path().join("link");
-    std::os::unix::fs::symlink(dir.path(), &link).unwrap();
-    let refused = AuditLog::open(link.join("trail"), AuditConfig::new(key()), clock).unwrap_err();
-    assert_eq!(refused.code(), "audit.storage");
+    std::os::unix::fs::symlink(shm.path(), &link).unwrap();
+    check_refused(&link.join("trail"), config(), Storage::Volatile);
 
-    let (log, report) = AuditLog::open(&trail, AuditConfig::new(key()).on_any_storage(), clock).unwrap();
+    let (log, report) = AuditLog::open(&trail, config().on_any_storage(), SystemClock).unwrap();
     assert_eq!(report.storage(), Storage::Volatile);
-    drop(log.record(event(1)).wait().unwrap());
-    // What must not be lost still finds no place in it.
-    assert_eq!(DurableSink::on_lasting_disk(log).unwrap_err().code(), "durable.storage");
+    assert_eq!(log.record(event(1)).wait().unwrap().durability(), Durability::Instance);
 }
 
+/// Where nobody can tell, nobody is told that it lasts. A file system of the kernel's own, which is on no list, stands
+/// for all that are not; where there is none, nothing is known of anything.
 #[test]
-fn a_trail_on_a_disk_gives_receipts_of_the_disk() {
-    let trail = Trail::new();
-    match (Storage::of(trail.path()), DurableSink::on_lasting_disk(trail.open())) {
-        (Storage::Lasting, Ok(sink)) => {
-            assert_eq!(sink.least(), Durability::Disk);
-            sink.record(event(1)).wait().unwrap().redeem(&event(1), sink.least()).unwrap();
+fn a_trail_on_a_file_system_nobody_knows_is_not_opened_unless_it_is_declared() {
+    let trail = Path::new("/proc/audit");
+    check_refused(trail, AuditConfig::new(key()), Storage::Unknown);
+    // Declared either way it is tried, and fails where the kernel makes no directories.
+    if Path::new("/proc/self").exists() {
+        for config in [AuditConfig::new(key()).on_lasting_storage(), AuditConfig::new(key()).on_any_storage()]
+        {
+            assert_eq!(AuditLog::open(trail, config, SystemClock).unwrap_err().code(), "audit.io");
         }
-        (Storage::Unknown | Storage::Volatile, Err(error)) => assert_eq!(error.code(), "durable.storage"),
-        (storage, sink) => panic!("{storage}: {sink:?}"),
+    }
+}
+
+/// What a service gets that declares nothing.
+#[test]
+fn without_a_declaration_only_a_disk_opens() {
+    let trail = Trail::new();
+    let opened = AuditLog::open(trail.path(), AuditConfig::new(key()), SystemClock);
+    match (Storage::of(trail.path()), opened) {
+        (Storage::Lasting, Ok((log, _))) => assert_eq!(log.durability(), Durability::Disk),
+        (Storage::Unknown | Storage::Volatile, Err(error)) => assert_eq!(error.code(), "audit.storage"),
+        (storage, opened) => panic!("{storage}: {opened:?}"),
     }
 }

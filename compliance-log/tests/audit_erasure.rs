@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::{ManualClock, Timestamp};
-use compliance_core::event::{Actor, Durability, Event, EventKind, Person, Sink};
+use compliance_core::event::{Actor, Event, EventKind, Person, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId, TenantId};
 use compliance_core::random::SystemRandom;
@@ -60,7 +60,7 @@ fn record_anna(log: &AuditLog) {
         DataAccess::read(&by(person("anna")), "order", purpose()).subject(subject("ben")),
     ] {
         let event = event.build().unwrap();
-        log.record(event.clone()).wait().unwrap().redeem(&event, Durability::Disk).unwrap();
+        log.record(event.clone()).wait().unwrap().redeem(&event, log.durability()).unwrap();
     }
 }
 

@@ -5,7 +5,7 @@ mod trail;
 use std::fs;
 
 use compliance_core::clock::SystemClock;
-use compliance_core::event::{Durability, Sink};
+use compliance_core::event::Sink;
 use compliance_log::audit::segment::records;
 use compliance_log::audit::{AuditLog, Completeness, Verdict};
 use trail::{RECORD, Trail, config, event, frames};
@@ -84,7 +84,7 @@ fn opening_cuts_a_torn_tail_at_every_byte_and_keeps_every_whole_record() {
     let log = trail.open();
     for number in 0..2 {
         let event = event(number);
-        log.record(event.clone()).wait().unwrap().redeem(&event, Durability::Disk).unwrap();
+        log.record(event.clone()).wait().unwrap().redeem(&event, log.durability()).unwrap();
     }
     let files = trail.snapshot();
     drop(log);

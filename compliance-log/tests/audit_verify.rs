@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use compliance_core::clock::SystemClock;
-use compliance_core::event::{Durability, Sink};
+use compliance_core::event::Sink;
 use compliance_core::finding::Outcome;
 use compliance_log::audit::checkpoint::CheckpointNote;
 use compliance_log::audit::verify::verify;
@@ -274,7 +274,7 @@ fn a_segment_of_another_trail_of_the_same_key_does_not_fit() {
     let log = other.open();
     (0..100).for_each(|number| {
         let event = event(number + 1000);
-        log.record(event.clone()).wait().unwrap().redeem(&event, Durability::Disk).unwrap();
+        log.record(event.clone()).wait().unwrap().redeem(&event, log.durability()).unwrap();
     });
     drop(log);
     for (ours, theirs) in trail.segments().iter().zip(other.segments()).skip(1) {

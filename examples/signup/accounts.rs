@@ -18,6 +18,8 @@ pub(crate) struct Accounts {
     pub(crate) pool: SqlitePool,
     pub(crate) outbox: SqliteOutbox,
     pub(crate) trail: Arc<dyn Sink>,
+    /// What a receipt must say.
+    pub(crate) least: Durability,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tenant: TenantId,
     pub(crate) endpoint: EndpointId,
@@ -86,7 +88,7 @@ impl Accounts {
         let message = self.outbox.enqueue_in(&mut transaction, &message).await.map_err(failed)?;
 
         let receipt = self.trail.record(created.clone()).await.map_err(failed)?;
-        receipt.redeem(&created, Durability::Disk).map_err(failed)?;
+        receipt.redeem(&created, self.least).map_err(failed)?;
 
         if let Err(error) = transaction.commit().await {
             self.record_not_committed(id).await;

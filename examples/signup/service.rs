@@ -101,7 +101,8 @@ impl Service {
         // What happened, on disk before anybody is told that it did.
         let seed = keys::load_or_create(&data.join("trail.key"))?;
         let key = CheckpointKey::from_seed("lantern.example/audit", seed)?;
-        // A demonstration: its trail may go with the container it runs in.
+        // A demonstration: its trail may go with the container it runs in, and its receipts say so there. A service leaves
+        // this declaration out: then nothing but a disk opens.
         let config = AuditConfig::new(key).on_any_storage();
         let (trail, _) = AuditLog::open(data.join("trail"), config, Arc::clone(&clock))?;
         let trail = Arc::new(trail);
@@ -149,7 +150,15 @@ impl Service {
                 .schemes([Scheme::Http])
                 .default_target("/welcome")
                 .build()?,
-            accounts: Accounts { pool, outbox, trail: sink, clock: Arc::clone(&clock), tenant, endpoint },
+            accounts: Accounts {
+                pool,
+                outbox,
+                least: trail.durability(),
+                trail: sink,
+                clock: Arc::clone(&clock),
+                tenant,
+                endpoint,
+            },
             recorder: Arc::clone(&recorder),
         });
         let mut router = router(app, clock, recorder)?;

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use compliance_auth::password::service::{Attempt, PasswordServiceError, SetPassword};
 use compliance_auth::password::{Language, PasswordContext, SecretForm, SecretFormRejection};
 use compliance_core::class::Personal;
-use compliance_core::event::{Actor, Durability, Event, EventKind, Recorded};
+use compliance_core::event::{Actor, Event, EventKind, Recorded};
 use compliance_core::finding::{Explain, Finding, Outcome, ReasonCode};
 use compliance_core::id::{ActorId, CorrelationId, SubjectId};
 use compliance_core::request::{ClientAddress, Correlation};
@@ -171,7 +171,7 @@ impl Reporter<'_> {
     async fn keep(&self, event: Event) -> Result<(), Failure> {
         match self.app.recorder.record(event.clone()) {
             Recorded::Counted => Ok(()),
-            Recorded::Sent(recording) => Ok(recording.await?.redeem(&event, Durability::Disk)?),
+            Recorded::Sent(recording) => Ok(recording.await?.redeem(&event, self.app.accounts.least)?),
         }
     }
 

@@ -45,7 +45,10 @@ impl<S: Sink + ?Sized> Sink for Box<S> {
 pub enum Durability {
     /// In this process's memory; gone with it. For tests.
     Memory,
-    /// On this machine's disk, synchronised (`fdatasync` or better).
+    /// Synchronised to storage that goes with this instance, or of which nobody can tell that it does not: a RAM disk, a
+    /// container's own layer. There after a crash of the process; not to be taken for a disk.
+    Instance,
+    /// On a disk of this machine that outlasts the instance, synchronised (`fdatasync` or better).
     Disk,
     /// Durably on another machine.
     Remote,
@@ -457,6 +460,7 @@ impl fmt::Display for Durability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Memory => "memory",
+            Self::Instance => "instance",
             Self::Disk => "disk",
             Self::Remote => "remote",
         })

@@ -31,6 +31,7 @@ use super::record::DataAccess;
 ///     .subject(SubjectId::new("user-4711")?)
 ///     .fields(&["email"]);
 /// let email = Audited::new("anna@example.com", read)?;
+/// # let email = email.at_least(log.durability()); // Wherever this example runs.
 /// assert_eq!(email.release(&log).wait()?, "anna@example.com"); // or .await
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -1,17 +1,22 @@
 //! Where a service keeps what it must not lose: settled once, at start-up, with a type to show for it.
 //!
-//! A receipt that says *on disk* is worth as much as the disk is. In a container without a volume, on a RAM disk, in a
-//! scratch directory of an orchestrator, what was synchronised is gone with the instance. [`DurableSink`] can be had in
-//! two ways: for a trail in a directory whose file system lasts, or, without one, for a sink that acknowledges only what
-//! another machine has on its disk. Hand it, not a trail, to whatever must not act unrecorded.
+//! In a container without a volume, on a RAM disk, in a scratch directory of an orchestrator, what was synchronised is
+//! gone with the instance. A trail is opened only where the operating system knows the file system to be on a disk, or
+//! somebody declares it. What is opened on other storage, because that was declared to do, gives receipts that say
+//! [`Instance`](Durability::Instance) and not [`Disk`](Durability::Disk).
+//!
+//! [`DurableSink`] can be had in two ways: for a trail on a disk that lasts, or, without one, for a sink that acknowledges
+//! only what another machine has on its disk. Hand it, not a trail, to whatever must not act unrecorded.
 //!
 //! ```
 //! use std::path::Path;
 //! use compliance_log::audit::durable::Storage;
 //!
+//! # use compliance_core::event::Durability;
 //! let mounts = "22 1 254:0 / / rw - ext4 /dev/vda rw\n23 22 0:20 / /tmp rw - tmpfs tmpfs rw\n";
 //! assert_eq!(Storage::in_mounts(mounts, Path::new("/srv/audit")), Storage::Lasting);
 //! assert_eq!(Storage::in_mounts(mounts, Path::new("/tmp/audit")), Storage::Volatile);
+//! assert_eq!(Storage::Volatile.durability(), Durability::Instance);
 //! ```
 
 use std::fmt;
@@ -39,7 +44,7 @@ const EMPTY_DIR: &str = "kubernetes.io~empty-dir";
 #[expect(clippy::exhaustive_enums, reason = "an `_` arm would be where doubt passes for a disk")]
 #[must_use]
 pub enum Storage {
-    /// A file system on a disk.
+    /// A file system on a disk: bcachefs, btrfs, ext3, ext4, f2fs, jfs, xfs or zfs.
     Lasting,
     /// Nobody can tell: a network file system, an unknown one, another operating system than Linux.
     Unknown,
@@ -65,6 +70,24 @@ impl Storage {
     pub(in crate::audit) fn of_new(dir: &Path) -> Self {
         let Ok(dir) = std::path::absolute(dir) else { return Self::Unknown };
         dir.ancestors().find(|dir| dir.exists()).map_or(Self::Unknown, Self::of)
+    }
+
+    /// What a receipt for a record on such storage says.
+    #[must_use]
+    pub fn durability(self) -> Durability {
+        match self {
+            Self::Lasting => Durability::Disk,
+            Self::Unknown | Self::Volatile => Durability::Instance,
+        }
+    }
+
+    /// What receipts say of a trail on such storage under such a declaration; `None`: it is not opened.
+    pub(in crate::audit) fn admits(self, declared: Declared) -> Option<Durability> {
+        match (self, declared) {
+            (Self::Lasting, _) | (_, Declared::MayGo) => Some(self.durability()),
+            (Self::Unknown, Declared::Lasts) => Some(Durability::Disk),
+            (Self::Volatile, Declared::Lasts) | (_, Declared::Nothing) => None,
+        }
     }
 
     /// What a list of mounts in the form of Linux' `/proc/self/mountinfo` (proc(5)) says of an absolute path without
@@ -96,6 +119,17 @@ impl fmt::Display for Storage {
             Self::Volatile => "volatile",
         })
     }
+}
+
+/// What is declared of a trail's storage.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::audit) enum Declared {
+    /// It is a disk that lasts, though the operating system cannot tell.
+    Lasts,
+    /// It may go with the instance.
+    MayGo,
+    /// The operating system is asked.
+    Nothing,
 }
 
 struct Mount<'a> {
@@ -130,7 +164,7 @@ fn unescape(point: &str) -> Option<String> {
 /// A sink whose receipts outlast the instance: on a disk that stays, or on another machine.
 ///
 /// ```
-/// # use compliance_core::{clock::SystemClock, random::SystemRandom};
+/// # use compliance_core::{clock::SystemClock, event::Durability, random::SystemRandom};
 /// use compliance_log::audit::durable::{DurableSink, Storage};
 /// use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey};
 ///
@@ -140,7 +174,7 @@ fn unescape(point: &str) -> Option<String> {
 /// # let config = config.on_any_storage();
 /// let (log, _) = AuditLog::open(dir.path(), config, SystemClock)?;
 /// match (Storage::of(dir.path()), DurableSink::on_lasting_disk(log)) {
-///     (Storage::Lasting, Ok(sink)) => drop(sink),
+///     (Storage::Lasting, Ok(sink)) => assert_eq!(sink.least(), Durability::Disk),
 ///     (_, Err(error)) => assert_eq!(error.code(), "durable.storage"), // The service does not start.
 ///     (storage, Ok(_)) => panic!("{storage} is no disk that lasts"),
 /// }
@@ -157,17 +191,18 @@ impl DurableSink {
     /// A trail on this machine's disk.
     ///
     /// # Errors
-    /// `durable.storage` unless the directory's file system is known to be on a disk: the service must not start.
+    /// `durable.storage` when its receipts say less than [`Disk`](Durability::Disk): the service must not start.
     pub fn on_lasting_disk(log: AuditLog) -> Result<Self, DurableError> {
-        match Storage::of(log.dir()) {
-            Storage::Lasting => Ok(Self::on(log)),
-            found @ (Storage::Unknown | Storage::Volatile) => Err(DurableErrorKind::Storage { found }.into()),
+        if log.durability() >= Durability::Disk {
+            Ok(Self::on(log))
+        } else {
+            Err(DurableErrorKind::Storage { found: log.storage() }.into())
         }
     }
 
-    /// A trail in a directory that may not last, or not be told to: somebody accepts that, for a time, and it is
-    /// recorded with who and why. In memory, the trail itself is opened only
-    /// [on any storage](super::AuditConfig::on_any_storage). Blocks on the disk.
+    /// A trail opened [on any storage](super::AuditConfig::on_any_storage), which may not last: somebody accepts that, for
+    /// a time, and it is recorded with who and why. Receipts go on saying what the storage is: ask for no more than
+    /// [`least`](Self::least). Blocks on the disk.
     ///
     /// # Errors
     /// `risk.expired`; the recording's codes.
@@ -177,8 +212,7 @@ impl DurableSink {
         now: Timestamp,
     ) -> Result<Self, DurableError> {
         let acceptance = acceptance.in_force(now).map_err(DurableErrorKind::Risk)?;
-        let event =
-            accepted_event(acceptance, Storage::of(log.dir()), now).map_err(|_| DurableErrorKind::Event)?;
+        let event = accepted_event(acceptance, log.storage(), now).map_err(|_| DurableErrorKind::Event)?;
         let _receipt = log.record(event).wait().map_err(DurableErrorKind::Record)?;
         Ok(Self::on(log))
     }
@@ -212,7 +246,8 @@ impl DurableSink {
     }
 
     fn on(log: AuditLog) -> Self {
-        Self { must: Arc::new(log), best_effort: None, least: Durability::Disk }
+        let least = log.durability();
+        Self { must: Arc::new(log), best_effort: None, least }
     }
 }
 

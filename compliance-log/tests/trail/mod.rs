@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use compliance_core::class::Public;
 use compliance_core::clock::{ManualClock, Timestamp};
-use compliance_core::event::{Actor, Durability, Event, EventKind, Sink};
+use compliance_core::event::{Actor, Event, EventKind, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId};
 use compliance_core::purpose;
+use compliance_log::audit::durable::Storage;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{
     AuditConfig, AuditLog, CheckpointKey, SignedCheckpoint, VerifyOptions, VerifyReport,
@@ -69,6 +70,16 @@ impl Trail {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
+    /// In memory; `None`, said aloud, where there is no RAM disk at hand.
+    pub(crate) fn in_memory() -> Option<Self> {
+        let shm = Path::new("/dev/shm");
+        if Storage::of(shm) == Storage::Volatile {
+            return Some(Self { dir: tempfile::tempdir_in(shm).unwrap() });
+        }
+        println!("skipped: /dev/shm is no RAM disk here");
+        None
+    }
+
     /// A copy of another trail as it stands on disk.
     pub(crate) fn copy_of(other: &Self) -> Self {
         let copy = Self::new();
@@ -90,7 +101,7 @@ impl Trail {
         let log = self.open();
         for number in 0..count {
             let event = event(number);
-            log.record(event.clone()).wait().unwrap().redeem(&event, Durability::Disk).unwrap();
+            log.record(event.clone()).wait().unwrap().redeem(&event, log.durability()).unwrap();
         }
         log.close().unwrap()
     }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use compliance_core::event::{Event, EventClass};
 
 use crate::audit::checkpoint::{CheckpointKey, CheckpointSigner};
+use crate::audit::durable::Declared;
 
 /// What becomes of an event for which there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +97,7 @@ pub struct AuditConfig {
     pub(super) quota: u64,
     pub(super) reserve_len: u64,
     pub(super) sealing: Option<Sealing>,
-    pub(super) is_any_storage: bool,
+    pub(super) declared: Declared,
 }
 
 impl AuditConfig {
@@ -130,7 +131,7 @@ impl AuditConfig {
             quota: u64::MAX,
             reserve_len: 1024 * 1024,
             sealing: None,
-            is_any_storage: false,
+            declared: Declared::Nothing,
         }
     }
 
@@ -236,15 +237,28 @@ impl AuditConfig {
         Self { policies: Policies::default(), ..self }
     }
 
-    /// Declares that the trail may go with the instance: it is opened in memory and in a container's own layer too, where
-    /// opening is refused otherwise (`audit.storage`). For tests and rehearsals, and for events at best effort beside a
-    /// [`DurableSink`](crate::audit::durable::DurableSink) without a lasting disk.
+    /// Declares that the trail may go with the instance: it is opened in memory, in a container's own layer and where
+    /// nobody can tell what the directory is on, which is refused otherwise (`audit.storage`). For tests and rehearsals,
+    /// and for events at best effort beside a [`DurableSink`](crate::audit::durable::DurableSink) without a lasting disk.
     ///
     /// # Security
-    /// A receipt says *on disk* all the same, and is worth what the storage is. Whatever must not act unrecorded takes a
-    /// `DurableSink`, which this does not open to such a trail.
+    /// A receipt of such a trail says [`Instance`](compliance_core::event::Durability::Instance), whatever the class of
+    /// the event: [`Audited`](crate::audit::Audited) and whatever else asks for a disk do not take it, unless they are
+    /// told that less will do. On a disk that lasts it still says `Disk`.
     pub fn on_any_storage(mut self) -> Self {
-        self.is_any_storage = true;
+        self.declared = Declared::MayGo;
+        self
+    }
+
+    /// Declares that the directory is on a disk that lasts, where the operating system cannot tell: a network file
+    /// system, one that is not among those [known](crate::audit::durable::Storage::Lasting), another system than Linux.
+    /// Of this and [`on_any_storage`](Self::on_any_storage) the last one counts.
+    ///
+    /// # Security
+    /// Receipts say [`Disk`](compliance_core::event::Durability::Disk) on your word. Where the operating system knows
+    /// better (memory, a container's own layer) the trail is refused all the same.
+    pub fn on_lasting_storage(mut self) -> Self {
+        self.declared = Declared::Lasts;
         self
     }
 

@@ -30,8 +30,11 @@ pub enum AuditErrorKind {
     /// Another writer has the trail open.
     #[error("another writer has the trail open")]
     Locked,
-    /// The directory is in memory or in a container's own layer, and nobody declared that the trail may go with it.
-    #[error("the directory's storage is `{found}`: take a disk or a database, or declare any storage")]
+    /// The directory is not known to be on a disk that lasts, and nobody declared that it is, or that the trail may go
+    /// with it.
+    #[error(
+        "the directory's storage is `{found}`, expected `lasting`: take a disk or a database, or declare it"
+    )]
     Storage {
         /// What it is.
         found: Storage,

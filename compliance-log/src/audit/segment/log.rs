@@ -5,7 +5,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
 use compliance_core::clock::Clock;
-use compliance_core::event::{Event, RecordError, RecordErrorKind, Recording, Sink};
+use compliance_core::event::{Durability, Event, RecordError, RecordErrorKind, Recording, Sink};
 
 use super::config::AuditConfig;
 use super::engine::{Engine, Limits};
@@ -20,15 +20,15 @@ use crate::audit::verify::{VerifyOptions, verify};
 
 /// An audit trail open for writing.
 ///
-/// A [`Sink`]: a recording resolves once the event is synchronised to disk, with
-/// [`Durability::Disk`](compliance_core::event::Durability::Disk). One process writes a trail at a time; any
-/// number may read and verify it meanwhile. Dropping the log writes what was handed over, then a closing
-/// checkpoint.
+/// A [`Sink`]: a recording resolves once the event is synchronised to disk, with [`Durability::Disk`]; nothing else opens,
+/// unless the configuration [declares](AuditConfig::on_any_storage) that the trail may go with the instance. One process
+/// writes a trail at a time; any number may read and verify it meanwhile. Dropping the log writes what was handed over,
+/// then a closing checkpoint.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use compliance_core::clock::SystemClock;
-/// use compliance_core::event::{Actor, Durability, Event, EventKind, Sink};
+/// use compliance_core::event::{Actor, Event, EventKind, Sink};
 /// use compliance_core::finding::Outcome;
 /// use compliance_core::random::SystemRandom;
 /// use compliance_log::audit::{AuditConfig, AuditLog, CheckpointKey};
@@ -40,18 +40,21 @@ use crate::audit::verify::{VerifyOptions, verify};
 /// let (log, report) = AuditLog::open(dir.path(), config, SystemClock)?;
 /// assert_eq!(report.records(), 0);
 ///
-/// let sink: Arc<dyn Sink> = Arc::new(log);
+/// let log = Arc::new(log);
+/// let sink: Arc<dyn Sink> = Arc::<AuditLog>::clone(&log);
 /// let now = "2026-11-21T12:00:00Z".parse()?;
 /// let event = Event::builder(EventKind::SystemStarted, Outcome::Passed, Actor::System, now).build()?;
 /// let receipt = sink.record(event.clone()).wait()?; // or .await
 /// assert_eq!(receipt.sequence(), 0);
-/// receipt.redeem(&event, Durability::Disk)?;
+/// receipt.redeem(&event, log.durability())?; // `Disk`: without a declaration nothing less opens.
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct AuditLog {
     engine: Arc<Engine>,
     dir: PathBuf,
     key: VerifyingKey,
+    storage: Storage,
+    durability: Durability,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -115,11 +118,11 @@ impl AuditLog {
     /// `clock` tells when records and checkpoints are made.
     ///
     /// # Errors
-    /// [`AuditError`]: `audit.locked` when another writer has it open; `audit.storage` when the directory would be gone
-    /// with the instance and that was not [declared](AuditConfig::on_any_storage); `audit.truncated` when records are gone
-    /// that the checkpoint beside the segments covers; the code of a fault when the trail is not what was
-    /// written, is another key's (`audit.other_key`) or another version's; `audit.io` when the operating
-    /// system refuses.
+    /// [`AuditError`]: `audit.locked` when another writer has it open; `audit.storage` when the directory is not known to
+    /// be on a disk that lasts and nobody declared that it [is](AuditConfig::on_lasting_storage), or
+    /// [need not be](AuditConfig::on_any_storage); `audit.truncated` when records are gone that the checkpoint beside the
+    /// segments covers; the code of a fault when the trail is not what was written, is another key's
+    /// (`audit.other_key`) or another version's; `audit.io` when the operating system refuses.
     pub fn open(
         dir: impl AsRef<Path>,
         config: AuditConfig,
@@ -127,9 +130,7 @@ impl AuditLog {
     ) -> Result<(Self, OpenReport), AuditError> {
         let dir = dir.as_ref().to_owned();
         let storage = Storage::of_new(&dir);
-        if storage == Storage::Volatile && !config.is_any_storage {
-            return Err(AuditError::storage(storage));
-        }
+        let durability = storage.admits(config.declared).ok_or(AuditError::storage(storage))?;
         let lock = file::lock(&dir).map_err(|error| AuditError::io("lock the directory", &error))?;
         let lock = lock.ok_or(AuditError::locked())?;
         file::remove_unfinished(&dir)
@@ -159,7 +160,7 @@ impl AuditLog {
             },
         );
         let limits = Limits::of(&config);
-        let writer = Writer::start(&dir, config, Box::new(clock), recovered, lock)
+        let writer = Writer::start(&dir, durability, config, Box::new(clock), recovered, lock)
             .map_err(|error| AuditError::io("prepare the segment", &error))?;
         let engine = Arc::new(Engine::new(limits, writer));
         let thread_engine = Arc::clone(&engine);
@@ -167,7 +168,7 @@ impl AuditLog {
             .name("audit-log".to_owned())
             .spawn(move || thread_engine.run())
             .map_err(|error| AuditError::io("start the writer", &error))?;
-        Ok((Self { engine, dir, key, writer: Some(writer) }, report))
+        Ok((Self { engine, dir, key, storage, durability, writer: Some(writer) }, report))
     }
 
     /// Writes and signs a checkpoint over all records handed over before, and waits for it. Hand it to
@@ -206,6 +207,18 @@ impl AuditLog {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What every receipt of this log says: [`Durability::Disk`], or [`Durability::Instance`] where the configuration
+    /// [declares](AuditConfig::on_any_storage) that the trail may go with the instance, and it may.
+    #[must_use]
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// What the directory was on when the log was opened.
+    pub(in crate::audit) fn storage(&self) -> Storage {
+        self.storage
     }
 
     /// The key its checkpoints are verified with.

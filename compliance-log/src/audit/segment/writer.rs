@@ -28,6 +28,8 @@ pub(super) const RECORD_OVERHEAD: usize = OVERHEAD + HEAD_LEN;
 
 pub(super) struct Writer {
     dir: PathBuf,
+    /// What is written is worth no more than what it is written to.
+    durability: Durability,
     config: AuditConfig,
     clock: Box<dyn Clock>,
     file: SegmentFile,
@@ -105,6 +107,7 @@ impl Batch<'_> {
 impl Writer {
     pub(super) fn start(
         dir: &Path,
+        durability: Durability,
         config: AuditConfig,
         clock: Box<dyn Clock>,
         recovered: Option<Recovered>,
@@ -147,6 +150,7 @@ impl Writer {
         let has_reserve = file::fill_reserve(dir, config.reserve_len)?;
         let mut writer = Self {
             dir: dir.to_owned(),
+            durability,
             config,
             clock,
             file,
@@ -226,7 +230,7 @@ impl Writer {
             .zip(results)
             .map(|(pending, result)| {
                 let receipt =
-                    result.map(|sequence| AuditReceipt::attest(pending.digest, sequence, Durability::Disk));
+                    result.map(|sequence| AuditReceipt::attest(pending.digest, sequence, self.durability));
                 (pending.completion, receipt)
             })
             .collect();

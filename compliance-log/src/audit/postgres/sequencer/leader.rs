@@ -27,7 +27,7 @@ const RAISE: &str = "UPDATE {p}trail SET epoch = epoch + 1 RETURNING epoch, reco
 const ADVANCE: &str = "UPDATE {p}trail SET records = $2, last = $3 WHERE epoch = $1";
 
 const MARK: &str = "UPDATE {p}event AS event SET sequence = taken.sequence, drained_at = $4, \
-        refused = taken.refused, body = CASE WHEN taken.refused IS NULL THEN NULL ELSE event.body END \
+        refused = taken.refused, body = CASE WHEN $5 AND taken.refused IS NULL THEN NULL ELSE event.body END \
     FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS taken (id, sequence, refused) \
     WHERE event.id = taken.id AND event.sequence IS NULL";
 
@@ -41,6 +41,8 @@ pub(super) struct Leader {
     /// Holds the lock as long as it lives; everything a leader writes goes over it.
     connection: PgConnection,
     epoch: i64,
+    /// What was taken over leaves its row: the trail is on a disk that lasts.
+    empties: bool,
     advance: Arc<str>,
     mark: Arc<str>,
     raise: Arc<str>,
@@ -62,6 +64,7 @@ impl Leader {
         pool: &PgPool,
         options: &PostgresOptions,
         lease: Duration,
+        empties: bool,
     ) -> Result<Self, SequencerError> {
         let mut connection =
             PgConnection::connect_with(&pool.connect_options()).await.map_err(database_error)?;
@@ -86,6 +89,7 @@ impl Leader {
         Ok(Self {
             connection,
             epoch: 0,
+            empties,
             advance: fill(ADVANCE),
             mark: fill(MARK),
             raise: fill(RAISE),
@@ -131,7 +135,7 @@ impl Leader {
         for beyond in beyond.chunks(LOOKED_UP) {
             let statements = (&self.look_up, &self.row);
             let taken = recognise(&mut transaction, statements, beyond, was_restored).await?;
-            mark(&mut transaction, &self.mark, &taken, now).await?;
+            mark(&mut transaction, &self.mark, self.empties, &taken, now).await?;
         }
         if !advance(&mut transaction, &self.advance, epoch, size, end).await? {
             return Err(SequencerErrorKind::Fenced.into());
@@ -150,7 +154,7 @@ impl Leader {
         if !advance(&mut transaction, &self.advance, self.epoch, last.saturating_add(1), Some(end)).await? {
             return Err(SequencerErrorKind::Fenced.into());
         }
-        let marked = mark(&mut transaction, &self.mark, taken, now).await?;
+        let marked = mark(&mut transaction, &self.mark, self.empties, taken, now).await?;
         transaction.commit().await.map_err(database_error)?;
         Ok(marked)
     }
@@ -183,6 +187,7 @@ async fn advance(
 async fn mark(
     connection: &mut PgConnection,
     statement: &Arc<str>,
+    empties: bool,
     taken: &[Taken],
     now: i64,
 ) -> Result<usize, SequencerError> {
@@ -199,6 +204,7 @@ async fn mark(
         .bind(sequences)
         .bind(refused)
         .bind(now)
+        .bind(empties)
         .execute(connection)
         .await
         .map_err(database_error)?;

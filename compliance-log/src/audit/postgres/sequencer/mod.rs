@@ -10,7 +10,7 @@ use std::time::Duration;
 use compliance_core::class::Internal;
 use compliance_core::clock::{Clock, Timestamp};
 use compliance_core::event::{
-    Actor, Event, EventError, EventKind, RecordError, RecordErrorKind, Recording, Sink,
+    Actor, Durability, Event, EventError, EventKind, RecordError, RecordErrorKind, Recording, Sink,
 };
 use compliance_core::finding::Outcome;
 use sha2::{Digest as _, Sha256};
@@ -64,7 +64,7 @@ const WAITING: &str = "SELECT id, body, added_at FROM (SELECT id, body, added_at
             (SELECT id, body, added_at FROM {p}event WHERE sequence IS NULL ORDER BY id LIMIT 1024) AS first) AS sized \
     WHERE before < 4194304 ORDER BY id";
 
-const FORGET: &str = "DELETE FROM {p}event WHERE drained_at < $1";
+const FORGET: &str = "DELETE FROM {p}event WHERE drained_at < $1 AND ($2 OR body IS NULL)";
 
 /// What stands in a row.
 #[derive(Debug)]
@@ -84,6 +84,10 @@ impl Sequencer {
 
     /// Opens the trail in `dir` and the tables in the pool's database. Does not lead yet; a directory another
     /// sequencer has open is refused with `audit.locked`.
+    ///
+    /// What was taken over leaves its row once it is on the trail's disk. A trail that may go with the instance is only
+    /// opened [on any storage](AuditConfig::on_any_storage), and then events stay in their rows: a receipt that says
+    /// `Remote` goes on being true.
     ///
     /// Everything must be recorded, whatever `config` says of best effort; people are sealed by the
     /// [sink](PostgresOptions::seal_people), so `config` must not.
@@ -205,7 +209,8 @@ impl Sequencer {
     }
 
     /// Deletes the rows of events taken over before `before`, at most as recent as [`MIN_AGE`](Self::MIN_AGE) before
-    /// now. They hold tokens, numbers and times; for bodies the trail refused, those too. How many there were.
+    /// now. They hold tokens, numbers and times; for bodies the trail refused, those too. How many there were. Rows that
+    /// kept their event, because the trail may go with the instance, stay.
     ///
     /// # Errors
     /// [`PostgresError`] when the database fails.
@@ -213,6 +218,7 @@ impl Sequencer {
         let latest = self.options.clock.now().saturating_sub(Self::MIN_AGE);
         let deleted = sqlx::query(AssertSqlSafe(Arc::clone(&self.statements.forget)))
             .bind(before.min(latest).as_unix_millis())
+            .bind(self.is_on_disk())
             .execute(&self.pool)
             .await
             .map_err(database_error)?;
@@ -268,8 +274,15 @@ impl Sequencer {
         self.log.verifying_key()
     }
 
+    /// Whether what is in the trail needs no second copy.
+    fn is_on_disk(&self) -> bool {
+        self.log.durability() >= Durability::Disk
+    }
+
     async fn lead(&self) -> Result<Leader, SequencerError> {
-        let mut leader = within(self.lease, Leader::connect(&self.pool, &self.options, self.lease)).await??;
+        let empties = self.is_on_disk();
+        let mut leader =
+            within(self.lease, Leader::connect(&self.pool, &self.options, self.lease, empties)).await??;
         // Whoever was writing for a dropped future has ended, so that what the trail has is all it will have.
         let writing = Arc::clone(&self.writing).lock_owned().await;
         let log = Arc::clone(&self.log);
