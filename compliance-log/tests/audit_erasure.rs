@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::{ManualClock, Timestamp};
-use compliance_core::event::{Actor, Event, EventKind, Person, Sink};
+use compliance_core::event::{Actor, Event, EventKind, Person, RecordErrorKind, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId, TenantId};
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, KeyRing, KeyStore};
-use compliance_log::audit::erasure::{Erasures, TwoPeople, verify_people};
+use compliance_core::testing::MemorySink;
+use compliance_log::audit::erasure::{Erasures, verify_people};
 use compliance_log::audit::record::{Circumstances, DataAccess};
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
@@ -224,34 +225,63 @@ fn nobody_shreds_their_own_trail() {
     let log = open(dir.path(), &keys);
     record_anna(&log);
     let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
-    let [anna, dpo, boss] = ["anna", "dpo-1", "boss-1"].map(|name| ActorId::new(name).unwrap());
+    let anna = ActorId::new("anna").unwrap();
     let ends = NOW.saturating_add(Duration::from_secs(1000));
     let after = Circumstances::new(Actor::System, ends).tenant(acme());
-    let mut retire = |by: &Circumstances, approval: Option<&TwoPeople>| {
-        erasures
-            .retire_actor(&anna, ends, approval, Some(&acme()), by, &log)
-            .map(drop)
-            .map_err(|error| error.code())
-    };
     let early = by(Actor::System);
-    assert_eq!(retire(&early, None), Err("erasure.retained"));
-    let with_herself = TwoPeople::new(anna.clone(), dpo.clone()).unwrap();
-    assert_eq!(retire(&early, Some(&with_herself)), Err("erasure.retained"));
-    assert_eq!(TwoPeople::new(dpo.clone(), dpo.clone()).unwrap_err().code(), "erasure.not_two_people");
-    assert_eq!(names(dir.path(), &*keys), expected(Some("anna")));
-    assert_eq!(retire(&early, Some(&TwoPeople::new(dpo, boss).unwrap())), Ok(()));
-    assert_eq!(retire(&after, None), Ok(()), "after its time nobody need approve");
-    let actor = &names(dir.path(), &*keys)[3][0];
-    assert_eq!(*actor, None);
-    let kinds: Vec<_> = records(dir.path().join("trail"))
-        .unwrap()
-        .map(|record| record.unwrap().event().kind())
-        .skip(4)
-        .collect();
-    assert_eq!(
-        kinds[..3],
-        [EventKind::AdministrationPerformed, EventKind::AdministrationPerformed, EventKind::ErasureCompleted]
-    );
+    let approve = |erasures: &Erasures, actor: Actor| {
+        erasures.approve_retirement(&anna, Some(&acme()), &by(actor), &log).map_err(|error| error.code())
+    };
+    let retire = |erasures: &mut Erasures, by: &Circumstances| {
+        erasures.retire_actor(&anna, ends, Some(&acme()), by, &log).map(drop).map_err(|error| error.code())
+    };
+    assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
+    assert_eq!(approve(&erasures, person("anna")), Err("erasure.approver"));
+    assert_eq!(approve(&erasures, Actor::System), Err("erasure.approver"));
+    assert_eq!(approve(&erasures, person("dpo-1")), Ok(()));
+    assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
+    assert_eq!(approve(&erasures, person("dpo-1")), Ok(()), "again, which is no second person");
+    assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
+    assert_eq!(names(dir.path(), &*keys)[3][0].as_deref(), Some("anna"));
+    let her_key = keys.find(&anna.key_owner(Some(&acme())).unwrap()).unwrap().unwrap().to_string();
+
+    assert_eq!(approve(&erasures, person("boss-1")), Ok(()));
+    assert_eq!(retire(&mut erasures, &early), Ok(()));
+    assert_eq!(retire(&mut erasures, &after), Ok(()), "after its time nobody need approve");
+    assert_eq!(names(dir.path(), &*keys)[3][0], None);
+    let kept: Vec<_> = records(dir.path().join("trail")).unwrap().skip(4).map(Result::unwrap).collect();
+    let kinds: Vec<_> = kept.iter().map(|record| record.event().kind()).collect();
+    let approved = EventKind::AdministrationPerformed;
+    assert_eq!(kinds[..4], [approved, approved, approved, EventKind::ErasureCompleted]);
+    // It is told whose key by the key, which names nobody.
+    for record in &kept[..3] {
+        let shown = format!("{:?}", record.event().fields());
+        assert!(shown.contains(&her_key) && !shown.contains("anna"), "{shown}");
+    }
+}
+
+/// An approval that is not on record does not count.
+#[test]
+fn an_approval_counts_once_it_is_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let log = open(dir.path(), &keys);
+    record_anna(&log);
+    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let anna = ActorId::new("anna").unwrap();
+    let full = MemorySink::default();
+    full.fail_with(Some(RecordErrorKind::Full));
+    for name in ["dpo-1", "boss-1"] {
+        let refused = erasures.approve_retirement(&anna, Some(&acme()), &by(person(name)), &full);
+        assert_eq!(refused.unwrap_err().code(), "record.full");
+    }
+    let ends = NOW.saturating_add(Duration::from_secs(1000));
+    let refused = erasures.retire_actor(&anna, ends, Some(&acme()), &by(Actor::System), &log);
+    assert_eq!(refused.unwrap_err().code(), "erasure.retained");
+    // Nor is there anything to approve for who never acted.
+    let nobody = ActorId::new("nobody").unwrap();
+    let refused = erasures.approve_retirement(&nobody, Some(&acme()), &by(person("dpo-1")), &log);
+    assert_eq!(refused.unwrap_err().code(), "seal.unknown_key");
 }
 
 #[test]

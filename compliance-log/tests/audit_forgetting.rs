@@ -6,17 +6,16 @@ mod trail;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use compliance_core::clock::{ManualClock, Timestamp};
-use compliance_core::event::{Actor, Event, EventKind, FieldValueKind, Person, Recording, Sink};
+use compliance_core::event::{Actor, Event, EventKind, FieldValueKind, Person, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId, TenantId};
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, KeyOwner, KeyRing, KeyStore, SealContext};
 use compliance_log::audit::checkpoint::CheckpointNote;
-use compliance_log::audit::erasure::{Erasures, TwoPeople, verify_people};
+use compliance_log::audit::erasure::{Erasures, verify_people};
 use compliance_log::audit::export::{ExportFormat, Exporter};
 use compliance_log::audit::index::TrailIndex;
 use compliance_log::audit::query::{Query, TenantTrail};
@@ -25,7 +24,7 @@ use compliance_log::audit::retention::{Retention, RetentionPeriod};
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditLog, Verdict, VerifyOptions};
-use compliance_log::key_store::{CaseId, FileKeyStore, HeldKeyStore, LegalHold, SqliteKeyStore};
+use compliance_log::key_store::{Approval, CaseId, FileKeyStore, HeldKeyStore, SqliteKeyStore};
 use trail::{config, key};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -278,14 +277,12 @@ fn forget(store: Store) {
     // Years later the retention of what she did ends. Not before.
     let ends = begun.saturating_add(DAY * 3660);
     let anna = ActorId::new("anna").unwrap();
-    let early =
-        erasures.retire_actor(&anna, ends, None, Some(&acme()), &service.by(Actor::System), &open.log);
+    let early = erasures.retire_actor(&anna, ends, Some(&acme()), &service.by(Actor::System), &open.log);
     assert_eq!(early.unwrap_err().code(), "erasure.retained");
     assert_eq!(service.people(&*open.keys), expected(None, Some("anna")));
     service.clock.advance(DAY * 3700);
-    let _receipt = erasures
-        .retire_actor(&anna, ends, None, Some(&acme()), &service.by(Actor::System), &open.log)
-        .unwrap();
+    let _receipt =
+        erasures.retire_actor(&anna, ends, Some(&acme()), &service.by(Actor::System), &open.log).unwrap();
     assert_eq!(service.people(&*open.keys), expected(None, None));
     service.check_whole(&*open.keys, &anchor);
     drop((erasures, open));
@@ -307,26 +304,7 @@ fn the_forgotten_stay_forgotten_with_keys_in_sqlite() {
     forget(Store::Sqlite);
 }
 
-/// Puts a hold on somebody at the very moment the second of two people approves.
-struct HoldInBetween<'a> {
-    log: &'a AuditLog,
-    keys: &'a dyn HeldKeyStore,
-    hold: LegalHold,
-    approvals: AtomicU64,
-}
-
-impl Sink for HoldInBetween<'_> {
-    fn record(&self, event: Event) -> Recording {
-        if event.kind() == EventKind::AdministrationPerformed
-            && self.approvals.fetch_add(1, Ordering::SeqCst) == 1
-        {
-            self.keys.place_hold(&self.hold).unwrap();
-        }
-        self.log.record(event)
-    }
-}
-
-/// Two people approve, and a hold comes after the look at the holds: the step that destroys the key looks again.
+/// Two people approve, and a hold comes after that: the step that destroys the key looks at both.
 fn early_destruction(store: Store) {
     let dir = tempfile::tempdir().unwrap();
     let begun: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
@@ -336,39 +314,48 @@ fn early_destruction(store: Store) {
     let anna = ActorId::new("anna").unwrap();
     let owner = anna.key_owner(Some(&acme())).unwrap();
     let case = CaseId::new("LG-7-O-12/26").unwrap();
-    let two = TwoPeople::new(ActorId::new("dpo-1").unwrap(), ActorId::new("counsel-1").unwrap()).unwrap();
     let ends = begun.saturating_add(DAY * 3660);
+    let erasures = service.erasures(&open);
+    for name in ["dpo-1", "counsel-1"] {
+        let by = service.by(Actor::Person(ActorId::new(name).unwrap()));
+        erasures.approve_retirement(&anna, Some(&acme()), &by, &open.log).unwrap();
+    }
+    // Approvals outlive the process.
+    drop((erasures, open));
+    let open = service.open();
     let mut erasures = service.erasures(&open);
     let by = service.by(Actor::System);
 
-    let sink = HoldInBetween {
-        log: &open.log,
-        keys: &*open.keys,
-        hold: LegalHold::new(owner.clone(), case.clone(), begun),
-        approvals: AtomicU64::new(0),
-    };
-    let refused = erasures.retire_actor(&anna, ends, Some(&two), Some(&acme()), &by, &sink).unwrap_err();
+    erasures.hold(&owner, &case, &service.by(Actor::System), &open.log).unwrap();
+    let refused = erasures.retire_actor(&anna, ends, Some(&acme()), &by, &open.log).unwrap_err();
     assert_eq!(refused.code(), "erasure.held");
-    assert_eq!(sink.approvals.load(Ordering::SeqCst), 2, "both had approved");
+    let late = service.by(Actor::Person(ActorId::new("boss-1").unwrap()));
+    let refused = erasures.approve_retirement(&anna, Some(&acme()), &late, &open.log).unwrap_err();
+    assert_eq!(refused.code(), "erasure.held", "nobody need approve what a hold forbids");
     assert_eq!(service.people(&*open.keys), expected(Some("anna"), Some("anna")));
-    let ledger = fs::read_to_string(dir.path().join("erasures")).unwrap();
-    assert_eq!(ledger.lines().count(), 0, "nothing was noted as destroyed");
+    let ledger = || fs::read_to_string(dir.path().join("erasures")).unwrap().lines().count();
+    assert_eq!(ledger(), 0, "nothing was noted as destroyed");
 
-    // Without the hold their word is enough, and theirs alone.
+    // Their word does not wait for ever.
     assert!(erasures.lift(&owner, &case, &by, &open.log).unwrap());
-    let own = TwoPeople::new(anna.clone(), ActorId::new("dpo-1").unwrap()).unwrap();
-    let alone = erasures.retire_actor(&anna, ends, Some(&own), Some(&acme()), &by, &open.log).unwrap_err();
-    assert_eq!(alone.code(), "erasure.retained");
-    let _receipt = erasures.retire_actor(&anna, ends, Some(&two), Some(&acme()), &by, &open.log).unwrap();
-    assert_eq!(service.people(&*open.keys), expected(Some("anna"), None));
+    service.clock.advance(Approval::LIFE + Duration::from_secs(1));
+    let by = service.by(Actor::System);
+    let lapsed = erasures.retire_actor(&anna, ends, Some(&acme()), &by, &open.log).unwrap_err();
+    assert_eq!((lapsed.code(), ledger()), ("erasure.retained", 0));
+    for name in ["dpo-1", "counsel-1"] {
+        let by = service.by(Actor::Person(ActorId::new(name).unwrap()));
+        erasures.approve_retirement(&anna, Some(&acme()), &by, &open.log).unwrap();
+    }
+    let _receipt = erasures.retire_actor(&anna, ends, Some(&acme()), &by, &open.log).unwrap();
+    assert_eq!((service.people(&*open.keys), ledger()), (expected(Some("anna"), None), 1));
 }
 
 #[test]
-fn a_hold_placed_while_two_people_approve_wins_with_keys_in_files() {
+fn a_hold_placed_after_two_people_approved_wins_with_keys_in_files() {
     early_destruction(Store::File);
 }
 
 #[test]
-fn a_hold_placed_while_two_people_approve_wins_with_keys_in_sqlite() {
+fn a_hold_placed_after_two_people_approved_wins_with_keys_in_sqlite() {
     early_destruction(Store::Sqlite);
 }

@@ -9,7 +9,7 @@ use compliance_core::id::TenantId;
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, KeyId, KeyOwner, KeyRing, KeyStore, SealContext};
 use compliance_core::testing::DeterministicRandom;
-use compliance_log::key_store::{CaseId, HeldKeyStore, LegalHold, SqliteKeyStore, UnheldError};
+use compliance_log::key_store::{CaseId, Consent, HeldKeyStore, LegalHold, SqliteKeyStore, UnheldError};
 
 const CONTEXT: SealContext<'static> = SealContext::new("audit.field");
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -164,7 +164,7 @@ fn nothing_is_destroyed_that_is_held_and_each_case_is_lifted_by_itself() {
     assert_eq!(keys.holds().unwrap().len(), 2);
     let mut told = 0;
     let mut destroy = |keys: &SqliteKeyStore, answer: bool| {
-        keys.destroy_unheld(&anna, NOW, &mut |_| {
+        keys.destroy_unheld(&anna, Consent::NotNeeded, NOW, &mut |_| {
             told += 1;
             answer
         })
@@ -199,7 +199,7 @@ fn a_hold_and_a_destruction_that_race_never_both_win_halfway() {
             .iter()
             .map(|owner| {
                 let mut noted = None;
-                let result = keys.destroy_unheld(owner, NOW, &mut |key| {
+                let result = keys.destroy_unheld(owner, Consent::NotNeeded, NOW, &mut |key| {
                     noted = Some(key);
                     true
                 });

@@ -7,6 +7,8 @@
 //! Two keys per person keep two duties apart: as a data subject they may ask to be forgotten (GDPR Art. 17); as the
 //! one who acted they may not shred the record of what they did.
 //!
+//! The latter takes two others, each in an act of their own, or the end of its time.
+//!
 //! A legal hold wins over both. Holds are kept with the keys ([`HeldKeyStore`]), survive a restart, and are looked at in
 //! the same step that destroys a key.
 //!
@@ -64,9 +66,10 @@ use compliance_core::seal::{
 use super::ledger::Ledger;
 use super::record::{Administration, Circumstances, Erasure};
 use super::segment::{AuditError, records};
-use crate::key_store::{CaseId, HeldKeyStore, LegalHold, UnheldError};
+use crate::key_store::{Approval, CaseId, Consent, HeldKeyStore, LegalHold, UnheldError};
 
-/// Carries erasures out: hold check, ledger, key, record; in this order, the first three in one step of the key store.
+/// Carries erasures out: check of holds and approvals, ledger, key, record; in this order, the first three in one step of
+/// the key store.
 pub struct Erasures {
     keys: Arc<dyn HeldKeyStore>,
     ledger: Ledger,
@@ -119,20 +122,6 @@ impl ReplayReport {
     #[must_use]
     pub fn unknown(&self) -> usize {
         self.unknown
-    }
-}
-
-/// Two people who agree to destroy an actor's key before its time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TwoPeople(ActorId, ActorId);
-
-impl TwoPeople {
-    /// Two different people.
-    ///
-    /// # Errors
-    /// [`ErasureErrorKind::NotTwoPeople`] when they are one.
-    pub fn new(first: ActorId, second: ActorId) -> Result<Self, ErasureError> {
-        if first == second { Err(ErasureErrorKind::NotTwoPeople.into()) } else { Ok(Self(first, second)) }
     }
 }
 
@@ -208,48 +197,66 @@ impl Erasures {
         sink: &dyn Sink,
     ) -> Result<ErasureReceipt, ErasureError> {
         let Some(owner) = subject.key_owner(tenant) else { return Ok(ErasureReceipt { destroyed: None }) };
-        let destroyed = self.destroy(&owner, by.at())?;
+        let destroyed = self.destroy(&owner, Consent::NotNeeded, by.at())?;
         let by = by.unnamed(subject.as_str());
         record_completed(&by, u32::from(destroyed.is_some()), destroyed.as_ref(), sink)?;
         Ok(ErasureReceipt { destroyed })
     }
 
-    /// Destroys somebody's key as the one who acted, once the retention of what they did has ended. Before that it
-    /// takes two other people, who are recorded.
+    /// Approves, as the person `by` says, that somebody's key as the one who acted be destroyed before its time. It is
+    /// recorded, then kept with the key, and counts for [`Approval::LIFE`]; approving again renews it. The record names
+    /// the key, not the person.
     ///
     /// # Errors
-    /// As [`erase`](Self::erase), and [`ErasureErrorKind::Retained`] before `retention_ends` without approval, or with
-    /// that of the person themselves.
+    /// [`ErasureErrorKind::Approver`] when `by` is the person themselves, or none; [`Held`](ErasureErrorKind::Held)
+    /// under a legal hold, which nobody's approval lifts; [`Record`](ErasureErrorKind::Record) when it was not recorded,
+    /// and then does not count; [`Keys`](ErasureErrorKind::Keys), also when they have no key.
+    ///
+    /// # Security
+    /// `by` is whoever the service has authenticated for this very call. Two approvals out of one session are one
+    /// person's.
+    pub fn approve_retirement(
+        &self,
+        actor: &ActorId,
+        tenant: Option<&TenantId>,
+        by: &Circumstances,
+        sink: &dyn Sink,
+    ) -> Result<(), ErasureError> {
+        let Actor::Person(approver) = by.actor() else { return Err(ErasureErrorKind::Approver.into()) };
+        if approver == actor {
+            return Err(ErasureErrorKind::Approver.into());
+        }
+        let unknown = || ErasureError::from(KeyStoreError::from(KeyStoreErrorKind::UnknownKey));
+        let owner = actor.key_owner(tenant).ok_or_else(unknown)?;
+        if self.keys.holds()?.iter().any(|hold| *hold.owner() == owner) {
+            return Err(ErasureErrorKind::Held.into());
+        }
+        let key = self.keys.find(&owner)?.ok_or_else(unknown)?;
+        let event = Administration::performed(by, "audit.actor_key_destruction.approve", Outcome::Passed)
+            .field("key", Internal(key.to_string()))
+            .build()?;
+        let _receipt = sink.record(event).wait()?;
+        Ok(self.keys.approve(key, Approval::new(approver.clone(), by.at()))?)
+    }
+
+    /// Destroys somebody's key as the one who acted, once the retention of what they did has ended. Before that it
+    /// takes the [approval](Self::approve_retirement) of two others: that they gave it and that no hold is on is looked
+    /// at in the step that destroys the key; in SQLite, in the same transaction.
+    ///
+    /// # Errors
+    /// As [`erase`](Self::erase), and [`ErasureErrorKind::Retained`] before `retention_ends` without two approvals.
     pub fn retire_actor(
         &mut self,
         actor: &ActorId,
         retention_ends: Timestamp,
-        approval: Option<&TwoPeople>,
         tenant: Option<&TenantId>,
         by: &Circumstances,
         sink: &dyn Sink,
     ) -> Result<ErasureReceipt, ErasureError> {
         let Some(owner) = actor.key_owner(tenant) else { return Ok(ErasureReceipt { destroyed: None }) };
-        if by.at() < retention_ends {
-            let TwoPeople(first, second) = approval
-                .filter(|TwoPeople(a, b)| a != actor && b != actor)
-                .ok_or(ErasureErrorKind::Retained)?;
-            // Nobody need approve what a hold forbids; whether one is on by then, the destruction itself looks.
-            if self.keys.holds()?.iter().any(|hold| *hold.owner() == owner) {
-                return Err(ErasureErrorKind::Held.into());
-            }
-            for approver in [first, second] {
-                let approves = by.by(Actor::Person(approver.clone()));
-                let event = Administration::performed(
-                    &approves,
-                    "audit.actor_key_destruction.approve",
-                    Outcome::Passed,
-                )
-                .build()?;
-                let _receipt = sink.record(event).wait()?;
-            }
-        }
-        let destroyed = self.destroy(&owner, by.at())?;
+        let is_early = by.at() < retention_ends;
+        let consent = if is_early { Consent::OfTwoOthers } else { Consent::NotNeeded };
+        let destroyed = self.destroy(&owner, consent, by.at())?;
         let by = by.unnamed(actor.as_str());
         record_completed(&by, u32::from(destroyed.is_some()), destroyed.as_ref(), sink)?;
         Ok(ErasureReceipt { destroyed })
@@ -281,11 +288,17 @@ impl Erasures {
         Ok(report)
     }
 
-    fn destroy(&mut self, owner: &KeyOwner, at: Timestamp) -> Result<Option<DestroyReceipt>, ErasureError> {
+    fn destroy(
+        &mut self,
+        owner: &KeyOwner,
+        consent: Consent,
+        at: Timestamp,
+    ) -> Result<Option<DestroyReceipt>, ErasureError> {
         let Self { keys, ledger } = self;
-        keys.destroy_unheld(owner, at, &mut |key| ledger.append(key, at).is_ok()).map_err(|error| {
+        keys.destroy_unheld(owner, consent, at, &mut |key| ledger.append(key, at).is_ok()).map_err(|error| {
             match error {
                 UnheldError::Held => ErasureErrorKind::Held,
+                UnheldError::NotApproved => ErasureErrorKind::Retained,
                 UnheldError::NotNoted => ErasureErrorKind::Ledger,
                 UnheldError::Store(error) => ErasureErrorKind::Keys(error),
             }
@@ -411,6 +424,9 @@ pub struct ErasureError(ErasureErrorKind);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErasureErrorKind {
+    /// Who acted cannot approve that it be forgotten; nor can who is no person.
+    #[error("only another person can approve")]
+    Approver,
     /// The event about it was not of its shape.
     #[error("its event was refused")]
     Event,
@@ -423,9 +439,6 @@ pub enum ErasureErrorKind {
     /// The ledger could not be read or written, or is none.
     #[error("the erasure ledger could not be read or written")]
     Ledger,
-    /// One person twice.
-    #[error("two different people must approve")]
-    NotTwoPeople,
     /// It was carried out, but its record was not written.
     #[error("{0}")]
     Record(RecordError),
@@ -444,16 +457,16 @@ impl ErasureError {
         self.0
     }
 
-    /// `erasure.event`, `erasure.held`, `erasure.ledger`, `erasure.not_two_people`, `erasure.retained`, or the code of
-    /// the key store's, the recording's or the trail's error.
+    /// `erasure.approver`, `erasure.event`, `erasure.held`, `erasure.ledger`, `erasure.retained`, or the code of the key
+    /// store's, the recording's or the trail's error.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self.0 {
+            ErasureErrorKind::Approver => "erasure.approver",
             ErasureErrorKind::Event => "erasure.event",
             ErasureErrorKind::Held => "erasure.held",
             ErasureErrorKind::Keys(error) => error.code(),
             ErasureErrorKind::Ledger => "erasure.ledger",
-            ErasureErrorKind::NotTwoPeople => "erasure.not_two_people",
             ErasureErrorKind::Record(error) => error.code(),
             ErasureErrorKind::Retained => "erasure.retained",
             ErasureErrorKind::Trail(error) => error.code(),

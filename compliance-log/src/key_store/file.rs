@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
-use compliance_core::id::TenantId;
+use compliance_core::id::{ActorId, TenantId};
 use compliance_core::random::SecureRandom;
 use compliance_core::seal::{
     DataKey, DestroyReceipt, KeyEncryptionKey, KeyId, KeyOwner, KeyRing, KeyStore, KeyStoreError,
@@ -14,11 +14,13 @@ use compliance_core::seal::{
 };
 use sha2::{Digest, Sha256};
 
+use super::approval::{Approval, Consent};
 use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError};
 use super::{KeyStoreOpenError, KeyStoreOpenErrorKind};
 
 const LIVING: &str = "key";
 const DESTROYED: &str = "gone";
+const APPROVED: &str = "approved";
 const HELD: &str = "hold";
 const BACKUPS: &str = "backups";
 const UNFINISHED: &str = "tmp";
@@ -54,6 +56,7 @@ struct State {
     by_owner: HashMap<KeyOwner, KeyId>,
     destroyed: HashMap<KeyId, DestroyReceipt>,
     holds: Vec<LegalHold>,
+    approvals: HashMap<KeyId, Vec<Approval>>,
     /// How long each declared backup may hold a file.
     backups: BTreeMap<String, Duration>,
     /// A write failed: what the disk holds is known only after opening again.
@@ -107,7 +110,7 @@ impl FileKeyStore {
         if let Some(receipt) = state.destroyed.get(&key) {
             // An earlier call may have failed between tombstone and removal.
             let receipt = *receipt;
-            remove_living(&self.dir, &self.path(key, LIVING)).map_err(|_| poison(&mut state.is_poisoned))?;
+            self.remove_all_of(key).map_err(|_| poison(&mut state.is_poisoned))?;
             return Ok(receipt);
         }
         if !state.living.contains_key(&key) {
@@ -121,9 +124,16 @@ impl FileKeyStore {
         if let Some((owner, _)) = state.living.remove(&key) {
             state.by_owner.remove(&owner);
         }
+        state.approvals.remove(&key);
         state.destroyed.insert(key, receipt);
-        remove_living(&self.dir, &self.path(key, LIVING)).map_err(|_| poison(&mut state.is_poisoned))?;
+        self.remove_all_of(key).map_err(|_| poison(&mut state.is_poisoned))?;
         Ok(receipt)
+    }
+
+    /// What there is of a destroyed key besides its tombstone.
+    fn remove_all_of(&self, key: KeyId) -> io::Result<()> {
+        remove(&self.dir, &self.path(key, LIVING))?;
+        remove(&self.dir, &self.path(key, APPROVED))
     }
 
     /// Replaces or creates a file: the old or the new content is there at any time, never half of one.
@@ -215,7 +225,7 @@ impl HeldKeyStore for FileKeyStore {
         };
         let hold = state.holds.swap_remove(at);
         let path = self.dir.join(format!("{}.{HELD}", hold_stem(&hold)));
-        remove_living(&self.dir, &path).map_err(|_| poison(&mut state.is_poisoned))?;
+        remove(&self.dir, &path).map_err(|_| poison(&mut state.is_poisoned))?;
         Ok(true)
     }
 
@@ -223,19 +233,39 @@ impl HeldKeyStore for FileKeyStore {
         Ok(self.state().holds.clone())
     }
 
+    fn approve(&self, key: KeyId, approval: Approval) -> Result<(), KeyStoreError> {
+        let mut state = self.state_to_change()?;
+        if state.destroyed.contains_key(&key) {
+            return Err(KeyStoreErrorKind::Destroyed.into());
+        }
+        if !state.living.contains_key(&key) {
+            return Err(KeyStoreErrorKind::UnknownKey.into());
+        }
+        let mut approvals = state.approvals.get(&key).cloned().unwrap_or_default();
+        approval.put_among(&mut approvals);
+        self.write(&key.to_string(), APPROVED, &encode_approvals(&approvals))
+            .map_err(|_| poison(&mut state.is_poisoned))?;
+        state.approvals.insert(key, approvals);
+        Ok(())
+    }
+
     fn destroy_unheld(
         &self,
         owner: &KeyOwner,
+        consent: Consent,
         at: Timestamp,
         before: &mut dyn FnMut(KeyId) -> bool,
     ) -> Result<Option<DestroyReceipt>, UnheldError> {
-        // INVARIANT: nothing changes keys or holds while this lock is held, in this process or, by the folder's lock,
+        // INVARIANT: nothing changes keys, approvals or holds while this lock is held, in this process or, by the folder's lock,
         // in another.
         let mut state = self.state_to_change()?;
         if state.holds.iter().any(|hold| hold.owner() == owner) {
             return Err(UnheldError::Held);
         }
         let Some(key) = state.by_owner.get(owner).copied() else { return Ok(None) };
+        if !consent.is_given(owner, at, state.approvals.get(&key).map_or(&[], Vec::as_slice)) {
+            return Err(UnheldError::NotApproved);
+        }
         if !before(key) {
             return Err(UnheldError::NotNoted);
         }
@@ -292,8 +322,8 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Overwrites and removes the file of a destroyed key; nothing to do when it is gone already.
-fn remove_living(dir: &Path, path: &Path) -> io::Result<()> {
+/// Overwrites and removes a file; nothing to do when it is gone already.
+fn remove(dir: &Path, path: &Path) -> io::Result<()> {
     let length = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -309,7 +339,7 @@ fn remove_living(dir: &Path, path: &Path) -> io::Result<()> {
 fn read_all(dir: &Path, ring: KeyRing) -> Result<State, KeyStoreOpenError> {
     let damaged = || KeyStoreOpenError::from(KeyStoreOpenErrorKind::Damaged);
     let (mut living, mut destroyed) = (HashMap::new(), HashMap::new());
-    let (mut holds, mut backups) = (Vec::new(), BTreeMap::new());
+    let (mut holds, mut approvals, mut backups) = (Vec::new(), HashMap::new(), BTreeMap::new());
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -327,15 +357,16 @@ fn read_all(dir: &Path, ring: KeyRing) -> Result<State, KeyStoreOpenError> {
             backups = decode_backups(&read_file(&path)?).ok_or_else(damaged)?;
             continue;
         }
-        let (Some(extension @ (LIVING | DESTROYED)), Some(stem)) = (extension, path.file_stem()) else {
+        let (Some(extension @ (LIVING | DESTROYED | APPROVED)), Some(stem)) = (extension, path.file_stem())
+        else {
             continue;
         };
         let key: KeyId = stem.to_str().and_then(|stem| stem.parse().ok()).ok_or_else(damaged)?;
         let content = read_file(&path)?;
-        if extension == LIVING {
-            living.insert(key, content);
-        } else {
-            destroyed.insert(key, decode_destroyed(key, &content).ok_or_else(damaged)?);
+        match extension {
+            LIVING => drop(living.insert(key, content)),
+            APPROVED => drop(approvals.insert(key, decode_approvals(&content).ok_or_else(damaged)?)),
+            _ => drop(destroyed.insert(key, decode_destroyed(key, &content).ok_or_else(damaged)?)),
         }
     }
     let mut state = State {
@@ -344,12 +375,13 @@ fn read_all(dir: &Path, ring: KeyRing) -> Result<State, KeyStoreOpenError> {
         by_owner: HashMap::new(),
         destroyed,
         holds,
+        approvals,
         backups,
         is_poisoned: false,
     };
     for (key, content) in living {
         if state.destroyed.contains_key(&key) {
-            remove_living(dir, &dir.join(format!("{key}.{LIVING}")))?;
+            remove(dir, &dir.join(format!("{key}.{LIVING}")))?;
             continue;
         }
         let (owner, wrapped) =
@@ -358,6 +390,9 @@ fn read_all(dir: &Path, ring: KeyRing) -> Result<State, KeyStoreOpenError> {
             return Err(damaged());
         }
         state.living.insert(key, (owner, wrapped));
+    }
+    for key in state.destroyed.keys().filter(|key| state.approvals.remove(key).is_some()) {
+        remove(dir, &dir.join(format!("{key}.{APPROVED}")))?;
     }
     Ok(state)
 }
@@ -423,6 +458,27 @@ fn decode_hold(content: &[u8]) -> Option<LegalHold> {
     let case = CaseId::new(str::from_utf8(take(&mut rest)?).ok()?).ok()?;
     let placed_at = i128::from_be_bytes(take(&mut rest)?.try_into().ok()?);
     rest.is_empty().then(|| LegalHold::new(owner, case, Timestamp::from_unix_nanos(placed_at)))
+}
+
+/// Version, then approver and time of each.
+fn encode_approvals(approvals: &[Approval]) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    for approval in approvals {
+        put(&mut out, approval.approver().as_str().as_bytes());
+        put(&mut out, &approval.at().as_unix_nanos().to_be_bytes());
+    }
+    out
+}
+
+fn decode_approvals(content: &[u8]) -> Option<Vec<Approval>> {
+    let (&VERSION, mut rest) = content.split_first()? else { return None };
+    let mut approvals = Vec::new();
+    while !rest.is_empty() {
+        let approver = ActorId::new(str::from_utf8(take(&mut rest)?).ok()?).ok()?;
+        let at = i128::from_be_bytes(take(&mut rest)?.try_into().ok()?);
+        approvals.push(Approval::new(approver, Timestamp::from_unix_nanos(at)));
+    }
+    Some(approvals)
 }
 
 /// The name of a hold's file, which says nothing of whom it is on.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use compliance_core::clock::Timestamp;
 use compliance_core::seal::{DestroyReceipt, KeyId, KeyOwner, KeyStore, KeyStoreError};
 
+use super::approval::{Approval, Consent};
+
 /// The longest case reference, in bytes.
 pub const MAX_CASE_LEN: usize = 64;
 
@@ -87,7 +89,7 @@ impl LegalHold {
     }
 }
 
-/// A key store that keeps legal holds and the backups it is in, and destroys what no hold is on.
+/// A key store that keeps legal holds, approvals and the backups it is in, and destroys what no hold is on.
 ///
 /// `Ok` means durable, as for [`KeyStore`]. [`KeyStore::destroy`] itself looks at no hold: it is for who replays
 /// erasures that were lawful when they were carried out.
@@ -114,14 +116,26 @@ pub trait HeldKeyStore: KeyStore {
     /// [`KeyStoreErrorKind::Unavailable`](compliance_core::seal::KeyStoreErrorKind::Unavailable).
     fn holds(&self) -> Result<Vec<LegalHold>, KeyStoreError>;
 
-    /// Destroys an owner's key if no hold is on the owner, in one step with looking: no hold can be placed in between.
-    /// `before` is told the key first, and nothing is destroyed when it answers `false`. `None`: the owner has no key.
+    /// Keeps somebody's approval that a living key be destroyed before its time. The same person again: the later one
+    /// counts. Approvals go with the key.
+    ///
+    /// # Errors
+    /// [`KeyStoreErrorKind::UnknownKey`](compliance_core::seal::KeyStoreErrorKind::UnknownKey),
+    /// [`Destroyed`](compliance_core::seal::KeyStoreErrorKind::Destroyed) or
+    /// [`Unavailable`](compliance_core::seal::KeyStoreErrorKind::Unavailable).
+    fn approve(&self, key: KeyId, approval: Approval) -> Result<(), KeyStoreError>;
+
+    /// Destroys an owner's key if no hold is on the owner and the consent that is asked for is
+    /// [given](Consent::is_given) by the approvals kept with it, in one step with looking: no hold can be placed in
+    /// between. `before` is told the key first, and nothing is destroyed when it answers `false`. `None`: the owner has
+    /// no key.
     ///
     /// # Errors
     /// [`UnheldError`].
     fn destroy_unheld(
         &self,
         owner: &KeyOwner,
+        consent: Consent,
         at: Timestamp,
         before: &mut dyn FnMut(KeyId) -> bool,
     ) -> Result<Option<DestroyReceipt>, UnheldError>;
@@ -148,6 +162,9 @@ pub enum UnheldError {
     /// A legal hold is on its owner.
     #[error("a legal hold is on the key")]
     Held,
+    /// Two others must approve, and have not.
+    #[error("no two others approve")]
+    NotApproved,
     /// What must be noted before was not.
     #[error("what must be noted before was not")]
     NotNoted,

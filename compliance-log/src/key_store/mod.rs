@@ -3,7 +3,8 @@
 //! `compliance_core::seal` says what a key store promises. [`FileKeyStore`] keeps each living key in a file of its own;
 //! `SqliteKeyStore` (feature `sqlite`) keeps them in one database. Both put a tombstone in a destroyed key's place, so
 //! that *erased* and *tampered* can be told apart for as long as the store lives, and both keep legal holds beside the
-//! keys ([`HeldKeyStore`]): that a key is under none and that it is destroyed is then one step.
+//! keys ([`HeldKeyStore`]), and who [approved](Approval) that a key be destroyed before its time: that it is under no hold,
+//! that two people agreed and that it is destroyed is then one step.
 //!
 //! ```
 //! use compliance_core::random::SystemRandom;
@@ -26,6 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod approval;
 mod file;
 mod hold;
 #[cfg(feature = "sqlite")]
@@ -36,6 +38,7 @@ use std::io;
 use compliance_core::id::TenantId;
 use compliance_core::seal::KeyOwner;
 
+pub use self::approval::{Approval, Consent};
 pub use self::file::FileKeyStore;
 pub use self::hold::{CaseId, CaseIdError, HeldKeyStore, LegalHold, MAX_CASE_LEN, UnheldError};
 #[cfg(feature = "sqlite")]

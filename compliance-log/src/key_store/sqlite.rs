@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
-use compliance_core::id::TenantId;
+use compliance_core::id::{ActorId, TenantId};
 use compliance_core::random::SecureRandom;
 use compliance_core::seal::{
     DataKey, DestroyReceipt, KeyEncryptionKey, KeyId, KeyOwner, KeyRing, KeyStore, KeyStoreError,
@@ -13,6 +13,7 @@ use compliance_core::seal::{
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
+use super::approval::{Approval, Consent};
 use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError};
 use super::{KeyStoreOpenError, KeyStoreOpenErrorKind};
 use crate::blocking::block_on;
@@ -22,7 +23,9 @@ const APPLICATION: i64 = 0x434b_5331;
 const VERSION: i64 = 1;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-const SCHEMA: [&str; 5] = [
+const SCHEMA: [&str; 6] = [
+    "CREATE TABLE approval (id BLOB NOT NULL, approver TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (id, approver)) \
+     WITHOUT ROWID",
     "CREATE TABLE backup (name TEXT PRIMARY KEY, seconds INTEGER NOT NULL)",
     "CREATE TABLE data_key (id BLOB PRIMARY KEY, tenant TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, \
      wrapped BLOB NOT NULL, UNIQUE (tenant, kind, name))",
@@ -39,12 +42,13 @@ type Sql<T> = Result<T, sqlx::Error>;
 /// Answers `Ok` only when the change is committed with `synchronous = FULL`. Destroying a key, lifting a hold and rotating
 /// also write the file anew without what was deleted (`VACUUM`) and empty the write-ahead log, so that the wrapped key is
 /// in no file of the store; time and memory for that grow with the number of living keys. A crash in between is made up for
-/// on opening. Checking for holds and destroying are one transaction.
+/// on opening. Looking for holds and approvals and destroying are
+/// one transaction.
 ///
 /// ```
 /// use compliance_core::random::SystemRandom;
 /// use compliance_core::seal::{KeyEncryptionKey, KeyOwner, KeyRing, KeyStore};
-/// use compliance_log::key_store::{CaseId, HeldKeyStore, LegalHold, SqliteKeyStore, UnheldError};
+/// use compliance_log::key_store::{CaseId, Consent, HeldKeyStore, LegalHold, SqliteKeyStore, UnheldError};
 ///
 /// let dir = tempfile::tempdir()?;
 /// let keys = SqliteKeyStore::open(dir.path().join("keys.db"), KeyRing::new(KeyEncryptionKey::new(&[7; 32])?))?;
@@ -54,9 +58,10 @@ type Sql<T> = Result<T, sqlx::Error>;
 /// let (case, now) = (CaseId::new("LG-7-O-12/26")?, "2026-11-21T12:00:00Z".parse()?);
 /// keys.place_hold(&LegalHold::new(owner.clone(), case.clone(), now))?;
 /// let mut note = |_| true;
-/// assert_eq!(keys.destroy_unheld(&owner, now, &mut note).unwrap_err(), UnheldError::Held);
+/// let refused = keys.destroy_unheld(&owner, Consent::NotNeeded, now, &mut note);
+/// assert_eq!(refused.unwrap_err(), UnheldError::Held);
 /// keys.lift_hold(&owner, &case)?;
-/// assert!(keys.destroy_unheld(&owner, now, &mut note)?.is_some());
+/// assert!(keys.destroy_unheld(&owner, Consent::NotNeeded, now, &mut note)?.is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -244,6 +249,18 @@ fn receipt(key: KeyId, at: &str, until: Option<&str>) -> Result<DestroyReceipt, 
     Ok(DestroyReceipt::attest(key, time(at)?, until.map(time).transpose()?))
 }
 
+async fn approvals(connection: &mut SqliteConnection, key: KeyId) -> Result<Vec<Approval>, KeyStoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as("SELECT approver, at FROM approval WHERE id = ?1")
+        .bind(key.as_bytes().as_slice())
+        .fetch_all(connection)
+        .await
+        .map_err(unavailable)?;
+    let approval = |(approver, at): (String, String)| {
+        Some(Approval::new(ActorId::new(approver).ok()?, at.parse().ok()?))
+    };
+    rows.into_iter().map(approval).collect::<Option<_>>().ok_or(KeyStoreErrorKind::Unavailable.into())
+}
+
 /// Puts the tombstone in the key's place, inside the caller's transaction.
 async fn destroy_in(
     connection: &mut SqliteConnection,
@@ -258,6 +275,11 @@ async fn destroy_in(
     if deleted.rows_affected() == 0 {
         return Err(KeyStoreErrorKind::UnknownKey.into());
     }
+    sqlx::query("DELETE FROM approval WHERE id = ?1")
+        .bind(key.as_bytes().as_slice())
+        .execute(&mut *connection)
+        .await
+        .map_err(unavailable)?;
     let seconds: Option<i64> = sqlx::query_scalar("SELECT max(seconds) FROM backup")
         .fetch_one(&mut *connection)
         .await
@@ -424,9 +446,32 @@ impl HeldKeyStore for SqliteKeyStore {
         rows.into_iter().map(hold).collect::<Option<_>>().ok_or(KeyStoreErrorKind::Unavailable.into())
     }
 
+    fn approve(&self, key: KeyId, approval: Approval) -> Result<(), KeyStoreError> {
+        let mut state = self.state();
+        let connection = state.connection()?;
+        block_on(async {
+            let mut transaction = begin(connection).await?;
+            if destroyed(&mut transaction, key).await?.is_some() {
+                return Err(KeyStoreErrorKind::Destroyed.into());
+            }
+            if row(&mut transaction, key).await?.is_none() {
+                return Err(KeyStoreErrorKind::UnknownKey.into());
+            }
+            sqlx::query("INSERT OR REPLACE INTO approval VALUES (?1, ?2, ?3)")
+                .bind(key.as_bytes().as_slice())
+                .bind(approval.approver().as_str())
+                .bind(approval.at().to_string())
+                .execute(&mut *transaction)
+                .await
+                .map_err(unavailable)?;
+            transaction.commit().await.map_err(unavailable)
+        })
+    }
+
     fn destroy_unheld(
         &self,
         owner: &KeyOwner,
+        consent: Consent,
         at: Timestamp,
         before: &mut dyn FnMut(KeyId) -> bool,
     ) -> Result<Option<DestroyReceipt>, UnheldError> {
@@ -450,6 +495,9 @@ impl HeldKeyStore for SqliteKeyStore {
                 return Ok(None);
             };
             let key = key_id(key)?;
+            if !consent.is_given(owner, at, &approvals(&mut transaction, key).await?) {
+                return Err(UnheldError::NotApproved);
+            }
             if !before(key) {
                 return Err(UnheldError::NotNoted);
             }

@@ -70,10 +70,9 @@ impl Circumstances {
         self.at
     }
 
-    /// The same by somebody else.
     #[cfg(feature = "key-store")]
-    pub(in crate::audit) fn by(&self, actor: Actor) -> Self {
-        Self { actor, on_behalf_of: None, ..self.clone() }
+    pub(in crate::audit) fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     /// The same without this person: who erases themselves is not named by the record of it.
