@@ -38,8 +38,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (name, effort) = match args.as_slice() {
-        // The other processes of the webhook block.
+        // The other processes of the webhook and the audit block.
         ["backlog"] => return ended(webhook::measure_backlog()),
+        ["trail"] => return ended(audit::measure_memory()),
         ["receiver", scheme] => return ended(webhook::receiver::serve(scheme)),
         [name] => (*name, Effort::FULL),
         [name, "--quick"] | ["--quick", name] => (*name, Effort::QUICK),

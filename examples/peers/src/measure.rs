@@ -156,3 +156,10 @@ fn nanoseconds(took: Duration, calls: u32, operations: usize) -> f64 {
 fn thread_cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
+
+/// The most memory this process has had, in MiB.
+pub(crate) fn peak_mib() -> Result<f64, Failure> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    Ok(peak.ok_or("the system does not say how much memory was used")?.parse::<f64>()? / 1024.0)
+}

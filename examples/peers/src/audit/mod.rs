@@ -7,6 +7,7 @@ mod sqlite;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ use self::sqlite::SqliteWriter;
 use crate::bench::Bench;
 use crate::callers::rate;
 use crate::disk;
-use crate::measure::{Effort, Failure, Measured, alone, in_turns, side_by_side};
+use crate::measure::{Effort, Failure, Measured, alone, in_turns, peak_mib, side_by_side};
 
 const CALLERS: usize = 64;
 /// What our log prepares in advance at a time.
@@ -43,6 +44,10 @@ pub(crate) fn figures(bench: &mut Bench) -> Result<(), Failure> {
     bench.figure("audit.append_64_audit_trail", "records/s", append_64_audit_trail(effort, dir.path()));
     bench.figure("audit.record_cpu", "ns", record_cpu(effort));
     bench.figure("audit.verify", "records/s", verify_all(effort, dir.path()));
+    // 3 GB and a minute or two: longer than a hurry allows.
+    if !effort.quick {
+        bench.figure("audit.memory_10m", "MiB", memory(dir.path()));
+    }
     Ok(())
 }
 
@@ -160,6 +165,33 @@ fn verify_all(effort: Effort, dir: &Path) -> Result<Measured, Failure> {
         || digest_of(&trail).ok(),
     );
     Ok(Measured { ours: 1e9 / measured.ours, peer: measured.peer.map(|ns| 1e9 / ns) })
+}
+
+/// In a process of its own, so that its memory is the trail's and nothing else's.
+fn memory(dir: &Path) -> Result<Measured, Failure> {
+    let output = Command::new(std::env::current_exe()?).arg("trail").current_dir(dir).output()?;
+    Ok(Measured::alone(String::from_utf8(output.stdout)?.trim().parse()?))
+}
+
+/// What the other process does, in its current directory: writes ten million records, verifies them all and prints the
+/// most memory it took, in MiB.
+pub(crate) fn measure_memory() -> Result<(), Failure> {
+    const RECORDS: u64 = 10_000_000;
+    let event = event()?;
+    let log = open(Path::new("memory"))?;
+    for number in 1..=RECORDS {
+        let recording = log.record(event.clone());
+        if number.is_multiple_of(1000) {
+            drop(recording.wait()?);
+        }
+    }
+    log.close()?;
+    let report = verify("memory", &VerifyOptions::new())?;
+    if report.verdict() != Verdict::TamperDetecting || report.records() != RECORDS {
+        return Err("the trail just written does not verify".into());
+    }
+    println!("{}", peak_mib()?);
+    Ok(())
 }
 
 /// An export of personal data by staff: about 300 bytes as a record.

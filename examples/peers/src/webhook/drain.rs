@@ -17,7 +17,7 @@ use super::raw;
 use super::receiver::Receiver;
 use crate::child::Child;
 use crate::disk;
-use crate::measure::{Effort, Failure, Measured, in_turns, median, process_cpu_time};
+use crate::measure::{Effort, Failure, Measured, in_turns, median, peak_mib, process_cpu_time};
 
 /// Deliveries per second beside a bare loop of POSTs, and CPU seconds of the sending process per thousand. The loop
 /// uses the same TLS, the same payloads and as many connections at once as our dispatcher uses for one endpoint. It
@@ -85,9 +85,7 @@ pub(super) fn backlog_memory() -> Result<f64, Failure> {
         deliver.done.notified().await;
         running.shutdown().await
     })?;
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
-    Ok(peak.ok_or("the system does not say how much memory was used")?.parse::<f64>()? / 1024.0)
+    peak_mib()
 }
 
 fn open(receiver: &Receiver) -> Result<House, Failure> {
