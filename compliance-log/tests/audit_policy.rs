@@ -2,13 +2,18 @@
 
 mod trail;
 
+use std::time::Duration;
+
 use compliance_core::clock::{ManualClock, Timestamp};
-use compliance_core::event::{Actor, Durability, Event, EventClass, EventKind, FieldValueKind, Sink, Value};
+use compliance_core::event::{
+    Actor, Durability, Event, EventClass, EventKind, FailurePolicy, FieldValueKind, PassPolicy, Recorded,
+    Recorder, Sink, Value,
+};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId};
 use compliance_core::testing::MemorySink;
 use compliance_log::audit::checkpoint::SignError;
-use compliance_log::audit::record::{Circumstances, DataAccess};
+use compliance_log::audit::record::{Authentication, Circumstances, DataAccess};
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditConfig, AuditLog, Audited, CheckpointKey, CheckpointSigner, VerifyingKey};
@@ -25,13 +30,19 @@ fn open(trail: &Trail, config: AuditConfig) -> AuditLog {
 }
 
 fn dropped(trail: &Trail) -> i64 {
+    sum_of_counts(trail, EventKind::SystemEventsDropped)
+}
+
+/// What the records of a kind say in their field `count`, added up.
+fn sum_of_counts(trail: &Trail, kind: EventKind) -> i64 {
     let mut sum = 0;
     for record in records(trail.path()).unwrap() {
         let record = record.unwrap();
-        if record.event().kind() != EventKind::SystemEventsDropped {
+        if record.event().kind() != kind {
             continue;
         }
-        match record.event().fields()[0].value() {
+        let count = record.event().fields().iter().find(|field| field.name() == "count").unwrap();
+        match count.value() {
             FieldValueKind::Plain { value: Value::Integer(count), .. } => sum += count,
             other => panic!("{other:?}"),
         }
@@ -75,11 +86,41 @@ fn under_a_quota_best_effort_ends_first_and_its_number_is_recorded() {
     );
 }
 
+/// An attacker tries passwords for an hour. What that takes of the disk is bounded by time, not by attempts; none is
+/// left uncounted, and what must be recorded goes on being so.
+#[test]
+fn a_flood_of_failed_logins_does_not_fill_the_disk() {
+    const ATTEMPTS: i64 = 60_000;
+    let trail = Trail::new();
+    let log = open(&trail, config().quota(256 * 1024));
+    let recorder = Recorder::new(&log, PassPolicy::default())
+        .limit_failures(FailurePolicy::new(5, Duration::from_secs(60)));
+    let mut listed = 0;
+    for number in 0..ATTEMPTS {
+        let at = Timestamp::from_unix_millis(number * 3_600_000 / ATTEMPTS);
+        let attempt = Authentication::login(&Circumstances::new(Actor::Anonymous, at), Outcome::Refused);
+        if let Recorded::Sent(recording) = recorder.record(attempt.build().unwrap()) {
+            drop(recording.wait().unwrap());
+            listed += 1;
+        }
+    }
+    recorder.flush(Timestamp::from_unix_seconds(3600));
+    drop(log.record(event(1)).wait().unwrap());
+    drop(recorder);
+    log.close().unwrap();
+    let counted = sum_of_counts(&trail, EventKind::SystemFailuresAggregated);
+    assert_eq!(listed + counted, ATTEMPTS, "every attempt is listed or counted");
+    assert!(listed <= 5 * 61, "{listed}");
+    let total: u64 = trail.segments().iter().map(|path| path.metadata().unwrap().len()).sum();
+    assert!(total < 128 * 1024, "{total}");
+    println!("{ATTEMPTS} attempts: {listed} listed, {counted} counted, {total} bytes");
+}
+
 #[test]
 fn segments_are_closed_by_time() {
     let trail = Trail::new();
     let clock = std::sync::Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
-    let hour = std::time::Duration::from_secs(3600);
+    let hour = Duration::from_secs(3600);
     let config = config().segment_len(1024 * 1024).segment_interval(hour);
     let (log, _) = AuditLog::open(trail.path(), config, clock.clone()).unwrap();
     for number in 0..10 {

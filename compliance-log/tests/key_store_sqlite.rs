@@ -130,26 +130,6 @@ fn what_a_crash_left_of_a_deletion_is_cleared_on_opening() {
 }
 
 #[test]
-fn an_erasure_is_pending_until_the_last_declared_backup_has_expired() {
-    let dir = tempfile::tempdir().unwrap();
-    let keys = open(dir.path());
-    let before = keys.create(&owner("before"), &SystemRandom).unwrap().id();
-    assert!(keys.destroy(before, NOW).unwrap().is_complete(NOW));
-    let day = Duration::from_secs(24 * 3600);
-    keys.declare_backup("nightly", day * 7).unwrap();
-    keys.declare_backup("monthly", day * 90).unwrap();
-    keys.declare_backup("hourly", day).unwrap();
-    drop(keys);
-    // Declared once, not with every start.
-    let keys = open(dir.path());
-    let key = keys.create(&owner("anna"), &SystemRandom).unwrap().id();
-    let receipt = keys.destroy(key, NOW).unwrap();
-    assert_eq!(receipt.backups_until(), Some(NOW.saturating_add(day * 90)));
-    assert_eq!(keys.pending(NOW.saturating_add(day * 90)).unwrap(), [receipt]);
-    assert_eq!(keys.pending(NOW.saturating_add(day * 91)).unwrap(), []);
-}
-
-#[test]
 fn nothing_is_destroyed_that_is_held_and_each_case_is_lifted_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let keys = open(dir.path());

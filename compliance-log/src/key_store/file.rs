@@ -15,7 +15,7 @@ use compliance_core::seal::{
 use sha2::{Digest, Sha256};
 
 use super::approval::{Approval, Consent};
-use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError};
+use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError, under};
 use super::{KeyStoreOpenError, KeyStoreOpenErrorKind};
 
 const LIVING: &str = "key";
@@ -61,6 +61,13 @@ struct State {
     backups: BTreeMap<String, Duration>,
     /// A write failed: what the disk holds is known only after opening again.
     is_poisoned: bool,
+}
+
+impl State {
+    /// The time of the declared backup that lives longest.
+    fn longest(&self) -> Option<Duration> {
+        self.backups.values().max().copied()
+    }
 }
 
 impl FileKeyStore {
@@ -109,15 +116,14 @@ impl FileKeyStore {
     ) -> Result<DestroyReceipt, KeyStoreError> {
         if let Some(receipt) = state.destroyed.get(&key) {
             // An earlier call may have failed between tombstone and removal.
-            let receipt = *receipt;
+            let receipt = under(*receipt, state.longest());
             self.remove_all_of(key).map_err(|_| poison(&mut state.is_poisoned))?;
             return Ok(receipt);
         }
         if !state.living.contains_key(&key) {
             return Err(KeyStoreErrorKind::UnknownKey.into());
         }
-        let last = state.backups.values().max();
-        let receipt = DestroyReceipt::attest(key, at, last.map(|retention| at.saturating_add(*retention)));
+        let receipt = under(DestroyReceipt::attest(key, at, None), state.longest());
         // The tombstone first: after a crash in between, opening finishes the removal.
         self.write(&key.to_string(), DESTROYED, &encode_destroyed(&receipt))
             .map_err(|_| poison(&mut state.is_poisoned))?;
@@ -288,8 +294,9 @@ impl HeldKeyStore for FileKeyStore {
 
     fn pending(&self, now: Timestamp) -> Result<Vec<DestroyReceipt>, KeyStoreError> {
         let state = self.state();
-        let mut pending: Vec<_> =
-            state.destroyed.values().filter(|receipt| !receipt.is_complete(now)).copied().collect();
+        let longest = state.longest();
+        let receipts = state.destroyed.values().map(|receipt| under(*receipt, longest));
+        let mut pending: Vec<_> = receipts.filter(|receipt| !receipt.is_complete(now)).collect();
         pending.sort_by_key(DestroyReceipt::destroyed_at);
         Ok(pending)
     }

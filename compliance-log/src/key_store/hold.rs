@@ -141,8 +141,9 @@ pub trait HeldKeyStore: KeyStore {
     ) -> Result<Option<DestroyReceipt>, UnheldError>;
 
     /// States that copies of the store are kept for so long after they were made. Receipts are pending until the last
-    /// declared backup that may hold the key has expired. Declaring a name again replaces its time: shorten it only when
-    /// the older copies are gone.
+    /// declared backup that may hold the key has expired; a longer time declared later holds for what was destroyed
+    /// before, a shorter one does not. Declaring a name again replaces its time: shorten it only when the older copies
+    /// are gone.
     ///
     /// # Errors
     /// [`KeyStoreErrorKind::Unavailable`](compliance_core::seal::KeyStoreErrorKind::Unavailable).
@@ -153,6 +154,13 @@ pub trait HeldKeyStore: KeyStore {
     /// # Errors
     /// [`KeyStoreErrorKind::Unavailable`](compliance_core::seal::KeyStoreErrorKind::Unavailable).
     fn pending(&self, now: Timestamp) -> Result<Vec<DestroyReceipt>, KeyStoreError>;
+}
+
+/// The receipt under what is declared of backups by now, if that is longer than it was.
+pub(super) fn under(receipt: DestroyReceipt, longest: Option<Duration>) -> DestroyReceipt {
+    let declared = longest.map(|longest| receipt.destroyed_at().saturating_add(longest));
+    let until = receipt.backups_until().max(declared);
+    DestroyReceipt::attest(receipt.key(), receipt.destroyed_at(), until)
 }
 
 /// A key was not destroyed.

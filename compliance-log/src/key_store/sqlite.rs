@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, S
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::approval::{Approval, Consent};
-use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError};
+use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError, under};
 use super::{KeyStoreOpenError, KeyStoreOpenErrorKind};
 use crate::blocking::block_on;
 
@@ -238,10 +238,20 @@ async fn destroyed(
     let row: Option<(String, Option<String>)> =
         sqlx::query_as("SELECT at, backups_until FROM destroyed WHERE id = ?1")
             .bind(key.as_bytes().as_slice())
-            .fetch_optional(connection)
+            .fetch_optional(&mut *connection)
             .await
             .map_err(unavailable)?;
-    row.map(|(at, until)| receipt(key, &at, until.as_deref())).transpose()
+    let Some((at, until)) = row else { return Ok(None) };
+    Ok(Some(under(receipt(key, &at, until.as_deref())?, longest(connection).await?)))
+}
+
+/// The time of the declared backup that lives longest.
+async fn longest(connection: &mut SqliteConnection) -> Result<Option<Duration>, KeyStoreError> {
+    let seconds: Option<i64> = sqlx::query_scalar("SELECT max(seconds) FROM backup")
+        .fetch_one(connection)
+        .await
+        .map_err(unavailable)?;
+    Ok(seconds.map(|seconds| Duration::from_secs(seconds.unsigned_abs())))
 }
 
 fn receipt(key: KeyId, at: &str, until: Option<&str>) -> Result<DestroyReceipt, KeyStoreError> {
@@ -280,19 +290,15 @@ async fn destroy_in(
         .execute(&mut *connection)
         .await
         .map_err(unavailable)?;
-    let seconds: Option<i64> = sqlx::query_scalar("SELECT max(seconds) FROM backup")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(unavailable)?;
-    let until = seconds.map(|seconds| at.saturating_add(Duration::from_secs(seconds.unsigned_abs())));
+    let receipt = under(DestroyReceipt::attest(key, at, None), longest(connection).await?);
     sqlx::query("INSERT INTO destroyed VALUES (?1, ?2, ?3)")
         .bind(key.as_bytes().as_slice())
         .bind(at.to_string())
-        .bind(until.map(|until| until.to_string()))
+        .bind(receipt.backups_until().map(|until| until.to_string()))
         .execute(connection)
         .await
         .map_err(unavailable)?;
-    Ok(DestroyReceipt::attest(key, at, until))
+    Ok(receipt)
 }
 
 impl KeyStore for SqliteKeyStore {
@@ -519,14 +525,14 @@ impl HeldKeyStore for SqliteKeyStore {
 
     fn pending(&self, now: Timestamp) -> Result<Vec<DestroyReceipt>, KeyStoreError> {
         let mut state = self.state();
-        let rows: Vec<(Vec<u8>, String, Option<String>)> = block_on(
-            sqlx::query_as("SELECT id, at, backups_until FROM destroyed WHERE backups_until IS NOT NULL")
-                .fetch_all(state.connection()?),
-        )
-        .map_err(unavailable)?;
+        let connection = state.connection()?;
+        let longest = block_on(longest(connection))?;
+        let rows: Vec<(Vec<u8>, String, Option<String>)> =
+            block_on(sqlx::query_as("SELECT id, at, backups_until FROM destroyed").fetch_all(connection))
+                .map_err(unavailable)?;
         let mut pending = Vec::new();
         for (id, at, until) in rows {
-            let receipt = receipt(key_id(id)?, &at, until.as_deref())?;
+            let receipt = under(receipt(key_id(id)?, &at, until.as_deref())?, longest);
             if !receipt.is_complete(now) {
                 pending.push(receipt);
             }

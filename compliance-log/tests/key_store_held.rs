@@ -1,4 +1,5 @@
-//! Two people and no hold: looked at in the step that destroys the key, whichever store it is in.
+//! What both stores on disk keep beside the keys: approvals, looked at with the holds in the step that destroys a key, and
+//! declared backups.
 
 use std::fs;
 use std::path::Path;
@@ -58,6 +59,57 @@ fn names(dir: &Path, needle: &[u8]) -> bool {
 
 fn destroy(keys: &dyn HeldKeyStore, owner: &KeyOwner, at: Timestamp) -> Result<bool, UnheldError> {
     keys.destroy_unheld(owner, Consent::OfTwoOthers, at, &mut |_| true).map(|receipt| receipt.is_some())
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[test]
+fn an_erasure_is_pending_until_the_last_declared_backup_has_expired() {
+    for open in STORES {
+        let dir = tempfile::tempdir().unwrap();
+        let later = |days: u32| NOW.saturating_add(DAY * days);
+        let (first, receipt) = {
+            let keys = open(dir.path());
+            keys.declare_backup("nightly", DAY * 7).unwrap();
+            keys.declare_backup("monthly", DAY * 90).unwrap();
+            keys.declare_backup("hourly", DAY).unwrap();
+            let first = keys.create(&owner("anna"), &SystemRandom).unwrap().id();
+            (first, keys.destroy(first, NOW).unwrap())
+        };
+        assert_eq!(receipt.backups_until(), Some(later(90)));
+        // Declared once, not with every start.
+        let keys = open(dir.path());
+        assert_eq!(keys.pending(later(90)).unwrap(), [receipt]);
+        assert_eq!(keys.pending(later(91)).unwrap(), []);
+        let second = keys.create(&owner("ben"), &SystemRandom).unwrap().id();
+        assert_eq!(keys.destroy(second, later(1)).unwrap().backups_until(), Some(later(91)));
+
+        // Copies that turn out to live longer hold what was destroyed before, too.
+        keys.declare_backup("archive", DAY * 365).unwrap();
+        let pending: Vec<_> = keys.pending(later(100)).unwrap().iter().map(|receipt| receipt.key()).collect();
+        assert_eq!(pending, [first, second]);
+        assert_eq!(keys.destroy(first, later(100)).unwrap().backups_until(), Some(later(365)));
+        // That others will live shorter from now on says nothing of those there are.
+        keys.declare_backup("archive", DAY).unwrap();
+        keys.declare_backup("monthly", DAY).unwrap();
+        let pending: Vec<_> = keys.pending(later(90)).unwrap().iter().map(|receipt| receipt.key()).collect();
+        assert_eq!(pending, [first, second]);
+    }
+}
+
+/// What nobody had declared when a key was destroyed may hold it all the same.
+#[test]
+fn a_backup_declared_too_late_makes_an_erasure_pending() {
+    for open in STORES {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = open(dir.path());
+        let key = keys.create(&owner("anna"), &SystemRandom).unwrap().id();
+        assert!(keys.destroy(key, NOW).unwrap().is_complete(NOW));
+        assert_eq!(keys.pending(NOW).unwrap(), []);
+        keys.declare_backup("nightly", DAY * 7).unwrap();
+        assert_eq!(keys.pending(NOW.saturating_add(DAY)).unwrap().len(), 1);
+        assert_eq!(keys.pending(NOW.saturating_add(DAY * 8)).unwrap(), []);
+    }
 }
 
 /// Whether these approvals of anna's key, each so many seconds after the first, are enough at a time.
