@@ -7,6 +7,7 @@ mod database;
 mod trail;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -209,7 +210,7 @@ fn a_sequencer_may_die_at_any_system_call() {
     let Some(server) = server() else { return };
     let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
     if !traces.is_ok_and(|status| status.success()) {
-        println!("skipped: strace is not there or may not trace");
+        writeln!(std::io::stderr(), "skipped: strace is not there or may not trace").unwrap();
         return;
     }
     runtime().block_on(async {
