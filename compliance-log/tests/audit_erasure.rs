@@ -19,6 +19,7 @@ use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditLog, Verdict, VerifyOptions};
 use compliance_log::key_store::{CaseId, FileKeyStore};
+use tempfile::TempDir;
 use trail::{config, key};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -63,6 +64,16 @@ fn record_anna(log: &AuditLog) {
         let event = event.build().unwrap();
         log.record(event.clone()).wait().unwrap().redeem(&event, log.durability()).unwrap();
     }
+}
+
+/// A trail with her in it, and what forgets her; the folder goes last.
+fn with_anna() -> (TempDir, Arc<FileKeyStore>, AuditLog, Erasures) {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let log = open(dir.path(), &keys);
+    record_anna(&log);
+    let erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    (dir, keys, log, erasures)
 }
 
 fn names(dir: &Path, keys: &dyn KeyStore) -> Vec<Vec<Option<String>>> {
@@ -175,11 +186,7 @@ fn an_erased_person_is_gone_in_every_role_but_as_actor_even_after_a_backup_is_re
 
 #[test]
 fn the_record_of_an_erasure_does_not_name_the_erased() {
-    let dir = tempfile::tempdir().unwrap();
-    let keys = keys(dir.path());
-    let log = open(dir.path(), &keys);
-    record_anna(&log);
-    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let (dir, _keys, log, mut erasures) = with_anna();
     // She asks for it herself.
     let _receipt = erasures.erase(&subject("anna"), Some(&acme()), &by(person("anna")), &log).unwrap();
     drop(log);
@@ -191,11 +198,7 @@ fn the_record_of_an_erasure_does_not_name_the_erased() {
 
 #[test]
 fn a_legal_hold_wins_over_an_erasure() {
-    let dir = tempfile::tempdir().unwrap();
-    let keys = keys(dir.path());
-    let log = open(dir.path(), &keys);
-    record_anna(&log);
-    let erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let (dir, keys, log, erasures) = with_anna();
     let owner = subject("anna").key_owner(Some(&acme())).unwrap();
     let [first, second] = ["LG-7-O-12/26", "LG-7-O-13/26"].map(|case| CaseId::new(case).unwrap());
     for case in [&first, &second] {
@@ -220,11 +223,7 @@ fn a_legal_hold_wins_over_an_erasure() {
 
 #[test]
 fn nobody_shreds_their_own_trail() {
-    let dir = tempfile::tempdir().unwrap();
-    let keys = keys(dir.path());
-    let log = open(dir.path(), &keys);
-    record_anna(&log);
-    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let (dir, keys, log, mut erasures) = with_anna();
     let anna = ActorId::new("anna").unwrap();
     let ends = NOW.saturating_add(Duration::from_secs(1000));
     let after = Circumstances::new(Actor::System, ends).tenant(acme());
@@ -263,11 +262,7 @@ fn nobody_shreds_their_own_trail() {
 /// An approval that is not on record does not count.
 #[test]
 fn an_approval_counts_once_it_is_recorded() {
-    let dir = tempfile::tempdir().unwrap();
-    let keys = keys(dir.path());
-    let log = open(dir.path(), &keys);
-    record_anna(&log);
-    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let (_dir, _keys, log, mut erasures) = with_anna();
     let anna = ActorId::new("anna").unwrap();
     let full = MemorySink::default();
     full.fail_with(Some(RecordErrorKind::Full));
