@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::{ManualClock, Timestamp};
-use compliance_core::event::{Actor, Event, EventKind, Person, RecordErrorKind, Sink};
+use compliance_core::event::{Actor, Event, EventClass, EventKind, Person, RecordErrorKind, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId, TenantId};
 use compliance_core::random::SystemRandom;
@@ -15,6 +15,7 @@ use compliance_core::seal::{KeyEncryptionKey, KeyRing, KeyStore};
 use compliance_core::testing::MemorySink;
 use compliance_log::audit::erasure::{Erasures, verify_people};
 use compliance_log::audit::record::{Circumstances, DataAccess};
+use compliance_log::audit::retention::{Retention, RetentionPeriod};
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditLog, Verdict, VerifyOptions};
@@ -225,14 +226,19 @@ fn a_legal_hold_wins_over_an_erasure() {
 fn nobody_shreds_their_own_trail() {
     let (dir, keys, log, mut erasures) = with_anna();
     let anna = ActorId::new("anna").unwrap();
-    let ends = NOW.saturating_add(Duration::from_secs(1000));
-    let after = Circumstances::new(Actor::System, ends).tenant(acme());
+    let retention = Retention::new(RetentionPeriod::of(Duration::from_secs(1000)));
+    let trail = dir.path().join("trail");
+    let after =
+        Circumstances::new(Actor::System, NOW.saturating_add(Duration::from_secs(1000))).tenant(acme());
     let early = by(Actor::System);
     let approve = |erasures: &Erasures, actor: Actor| {
         erasures.approve_retirement(&anna, Some(&acme()), &by(actor), &log).map_err(|error| error.code())
     };
     let retire = |erasures: &mut Erasures, by: &Circumstances| {
-        erasures.retire_actor(&anna, ends, Some(&acme()), by, &log).map(drop).map_err(|error| error.code())
+        erasures
+            .retire_actor(&anna, Some(&acme()), &retention, &trail, by, &log)
+            .map(drop)
+            .map_err(|error| error.code())
     };
     assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
     assert_eq!(approve(&erasures, person("anna")), Err("erasure.approver"));
@@ -259,10 +265,45 @@ fn nobody_shreds_their_own_trail() {
     }
 }
 
+/// How long somebody's key is kept is for the trail and the policy to say, not for whoever calls.
+#[test]
+fn an_actors_key_outlives_the_retention_of_the_last_thing_they_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let clock = Arc::new(ManualClock::at(NOW));
+    let config = config().seal_people(keys.clone(), Arc::new(SystemRandom));
+    let (log, _) = AuditLog::open(dir.path().join("trail"), config, clock.clone()).unwrap();
+    record_anna(&log);
+    clock.advance(Duration::from_secs(500));
+    let read = DataAccess::read(&by(person("anna")), "order", compliance_core::purpose!("support.ticket"));
+    drop(log.record(read.build().unwrap()).wait().unwrap());
+    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let anna = ActorId::new("anna").unwrap();
+    let trail = dir.path().join("trail");
+    let mut retire = |retention: &Retention, trail: &Path, after: u64| {
+        let at = NOW.saturating_add(Duration::from_secs(after));
+        let by = Circumstances::new(Actor::System, at).tenant(acme());
+        erasures
+            .retire_actor(&anna, Some(&acme()), retention, trail, &by, &log)
+            .map(|receipt| receipt.destroyed().is_some())
+            .map_err(|error| error.code())
+    };
+    let period = |seconds| RetentionPeriod::of(Duration::from_secs(seconds));
+    let short = Retention::new(period(100));
+    // A class kept longer, the last record, a hold of the policy; an empty folder proves nothing.
+    let longer = short.clone().class(EventClass::Data, period(1000));
+    assert_eq!(retire(&longer, &trail, 1499), Err("erasure.retained"));
+    assert_eq!(retire(&short, &trail, 599), Err("erasure.retained"));
+    assert_eq!(retire(&short.clone().hold_all(), &trail, 9999), Err("erasure.held"));
+    assert_eq!(retire(&short, dir.path(), 9999), Err("audit.no_trail"));
+    assert_eq!(retire(&short, &trail, 600), Ok(true));
+    assert_eq!(retire(&short, &trail, 601), Ok(false), "there is nothing left to destroy");
+}
+
 /// An approval that is not on record does not count.
 #[test]
 fn an_approval_counts_once_it_is_recorded() {
-    let (_dir, _keys, log, mut erasures) = with_anna();
+    let (dir, _keys, log, mut erasures) = with_anna();
     let anna = ActorId::new("anna").unwrap();
     let full = MemorySink::default();
     full.fail_with(Some(RecordErrorKind::Full));
@@ -270,8 +311,9 @@ fn an_approval_counts_once_it_is_recorded() {
         let refused = erasures.approve_retirement(&anna, Some(&acme()), &by(person(name)), &full);
         assert_eq!(refused.unwrap_err().code(), "record.full");
     }
-    let ends = NOW.saturating_add(Duration::from_secs(1000));
-    let refused = erasures.retire_actor(&anna, ends, Some(&acme()), &by(Actor::System), &log);
+    let retention = Retention::new(RetentionPeriod::of(Duration::from_secs(1000)));
+    let trail = dir.path().join("trail");
+    let refused = erasures.retire_actor(&anna, Some(&acme()), &retention, &trail, &by(Actor::System), &log);
     assert_eq!(refused.unwrap_err().code(), "erasure.retained");
     // Nor is there anything to approve for who never acted.
     let nobody = ActorId::new("nobody").unwrap();

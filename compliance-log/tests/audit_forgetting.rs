@@ -275,14 +275,23 @@ fn forget(store: Store) {
     service.check_whole(&*open.keys, &anchor);
 
     // Years later the retention of what she did ends. Not before.
-    let ends = begun.saturating_add(DAY * 3660);
+    let retention = Retention::new(RetentionPeriod::of(DAY * 3660));
+    let trail = service.trail();
     let anna = ActorId::new("anna").unwrap();
-    let early = erasures.retire_actor(&anna, ends, Some(&acme()), &service.by(Actor::System), &open.log);
+    let early = erasures.retire_actor(
+        &anna,
+        Some(&acme()),
+        &retention,
+        &trail,
+        &service.by(Actor::System),
+        &open.log,
+    );
     assert_eq!(early.unwrap_err().code(), "erasure.retained");
     assert_eq!(service.people(&*open.keys), expected(None, Some("anna")));
     service.clock.advance(DAY * 3700);
-    let _receipt =
-        erasures.retire_actor(&anna, ends, Some(&acme()), &service.by(Actor::System), &open.log).unwrap();
+    let _receipt = erasures
+        .retire_actor(&anna, Some(&acme()), &retention, &trail, &service.by(Actor::System), &open.log)
+        .unwrap();
     assert_eq!(service.people(&*open.keys), expected(None, None));
     service.check_whole(&*open.keys, &anchor);
     drop((erasures, open));
@@ -314,7 +323,8 @@ fn early_destruction(store: Store) {
     let anna = ActorId::new("anna").unwrap();
     let owner = anna.key_owner(Some(&acme())).unwrap();
     let case = CaseId::new("LG-7-O-12/26").unwrap();
-    let ends = begun.saturating_add(DAY * 3660);
+    let retention = Retention::new(RetentionPeriod::of(DAY * 3660));
+    let trail = service.trail();
     let erasures = service.erasures(&open);
     for name in ["dpo-1", "counsel-1"] {
         let by = service.by(Actor::Person(ActorId::new(name).unwrap()));
@@ -327,7 +337,8 @@ fn early_destruction(store: Store) {
     let by = service.by(Actor::System);
 
     erasures.hold(&owner, &case, &service.by(Actor::System), &open.log).unwrap();
-    let refused = erasures.retire_actor(&anna, ends, Some(&acme()), &by, &open.log).unwrap_err();
+    let refused =
+        erasures.retire_actor(&anna, Some(&acme()), &retention, &trail, &by, &open.log).unwrap_err();
     assert_eq!(refused.code(), "erasure.held");
     let late = service.by(Actor::Person(ActorId::new("boss-1").unwrap()));
     let refused = erasures.approve_retirement(&anna, Some(&acme()), &late, &open.log).unwrap_err();
@@ -340,13 +351,13 @@ fn early_destruction(store: Store) {
     assert!(erasures.lift(&owner, &case, &by, &open.log).unwrap());
     service.clock.advance(Approval::LIFE + Duration::from_secs(1));
     let by = service.by(Actor::System);
-    let lapsed = erasures.retire_actor(&anna, ends, Some(&acme()), &by, &open.log).unwrap_err();
+    let lapsed = erasures.retire_actor(&anna, Some(&acme()), &retention, &trail, &by, &open.log).unwrap_err();
     assert_eq!((lapsed.code(), ledger()), ("erasure.retained", 0));
     for name in ["dpo-1", "counsel-1"] {
         let by = service.by(Actor::Person(ActorId::new(name).unwrap()));
         erasures.approve_retirement(&anna, Some(&acme()), &by, &open.log).unwrap();
     }
-    let _receipt = erasures.retire_actor(&anna, ends, Some(&acme()), &by, &open.log).unwrap();
+    let _receipt = erasures.retire_actor(&anna, Some(&acme()), &retention, &trail, &by, &open.log).unwrap();
     assert_eq!((service.people(&*open.keys), ledger()), (expected(Some("anna"), None), 1));
 }
 

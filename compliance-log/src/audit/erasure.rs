@@ -60,11 +60,12 @@ use compliance_core::event::{Actor, EventError, Person, RecordError, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId, TenantId};
 use compliance_core::seal::{
-    DestroyReceipt, KeyOwner, KeyStore, KeyStoreError, KeyStoreErrorKind, OpenErrorKind,
+    DestroyReceipt, KeyId, KeyOwner, KeyStore, KeyStoreError, KeyStoreErrorKind, OpenErrorKind,
 };
 
 use super::ledger::Ledger;
 use super::record::{Administration, Circumstances, Erasure};
+use super::retention::Retention;
 use super::segment::{AuditError, records};
 use crate::key_store::{Approval, CaseId, Consent, HeldKeyStore, LegalHold, UnheldError};
 
@@ -239,22 +240,32 @@ impl Erasures {
         Ok(self.keys.approve(key, Approval::new(approver.clone(), by.at()))?)
     }
 
-    /// Destroys somebody's key as the one who acted, once the retention of what they did has ended. Before that it
-    /// takes the [approval](Self::approve_retirement) of two others: that they gave it and that no hold is on is looked
-    /// at in the step that destroys the key; in SQLite, in the same transaction.
+    /// Destroys somebody's key as the one who acted, once the retention of everything the trail in `trail` has of them as
+    /// such has ended, by the times they were recorded at. Before that it takes the
+    /// [approval](Self::approve_retirement) of two others: that they gave it and that no hold is on is looked at in the
+    /// step that destroys the key; in SQLite, in the same transaction. Reads the whole trail.
+    ///
+    /// What still waits in a database for the sequencer is not in the trail: call this once that is taken over.
     ///
     /// # Errors
-    /// As [`erase`](Self::erase), and [`ErasureErrorKind::Retained`] before `retention_ends` without two approvals.
+    /// As [`erase`](Self::erase); [`ErasureErrorKind::Retained`] before that end without two approvals;
+    /// [`Held`](ErasureErrorKind::Held) also under a hold of `retention`; [`Trail`](ErasureErrorKind::Trail) when the
+    /// trail cannot be read or is none.
     pub fn retire_actor(
         &mut self,
         actor: &ActorId,
-        retention_ends: Timestamp,
         tenant: Option<&TenantId>,
+        retention: &Retention,
+        trail: impl AsRef<Path>,
         by: &Circumstances,
         sink: &dyn Sink,
     ) -> Result<ErasureReceipt, ErasureError> {
         let Some(owner) = actor.key_owner(tenant) else { return Ok(ErasureReceipt { destroyed: None }) };
-        let is_early = by.at() < retention_ends;
+        let ends = match self.keys.find(&owner)? {
+            Some(key) => retention_ends(trail.as_ref(), key, retention)?,
+            None => None,
+        };
+        let is_early = ends.is_some_and(|ends| by.at() < ends);
         let consent = if is_early { Consent::OfTwoOthers } else { Consent::NotNeeded };
         let destroyed = self.destroy(&owner, consent, by.at())?;
         let by = by.unnamed(actor.as_str());
@@ -305,6 +316,28 @@ impl Erasures {
             .into()
         })
     }
+}
+
+/// When what was recorded of somebody as the one who acted need not be kept any more; `None`: there is nothing.
+fn retention_ends(
+    trail: &Path,
+    key: KeyId,
+    retention: &Retention,
+) -> Result<Option<Timestamp>, ErasureError> {
+    let mut records = records(trail)?.peekable();
+    // No trail is no proof that they did nothing.
+    records.peek().ok_or_else(AuditError::no_trail)?;
+    let mut ends = None;
+    for record in records {
+        let record = record?;
+        if matches!(record.event().actor(), Actor::SealedPerson(person) if person.key() == key) {
+            if retention.holds(record.event()) {
+                return Err(ErasureErrorKind::Held.into());
+            }
+            ends = ends.max(Some(retention.ends(&record)));
+        }
+    }
+    Ok(ends)
 }
 
 fn record_hold(

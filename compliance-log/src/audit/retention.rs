@@ -247,8 +247,19 @@ impl Retention {
     }
 
     fn must_stay(&self, record: &Record, now: Timestamp) -> bool {
+        self.ends(record) > now || self.is_held(record.event())
+    }
+
+    /// When a record may go, holds aside.
+    pub(in crate::audit) fn ends(&self, record: &Record) -> Timestamp {
         let period = self.classes.get(&record.event().kind().class()).unwrap_or(&self.others);
-        period.ends(record.recorded_at()) > now || self.is_held(record.event())
+        period.ends(record.recorded_at())
+    }
+
+    /// Whether a hold that was stated here is on this.
+    #[cfg(feature = "key-store")]
+    pub(in crate::audit) fn holds(&self, event: &Event) -> bool {
+        self.holds_all || self.is_held(event)
     }
 
     fn is_held(&self, event: &Event) -> bool {
