@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use compliance_core::class::Internal;
 use compliance_core::clock::{Clock, ManualClock, SystemClock, Timestamp};
-use compliance_core::event::{Actor, Event, EventKind, RecordErrorKind, Recording, Sink};
+use compliance_core::event::{Actor, Event, EventKind, Recording, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::testing::SinkConformance;
 use compliance_log::audit::segment::records;
@@ -186,6 +186,8 @@ fn a_sealed_value_of_the_largest_size_comes_back() {
 #[cfg(feature = "key-store")]
 #[test]
 fn an_event_beyond_the_limit_is_refused_and_the_trail_goes_on() {
+    use compliance_core::event::RecordErrorKind;
+
     let trail = Trail::new();
     let log = trail.open();
     let mut kept = 0;

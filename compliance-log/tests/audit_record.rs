@@ -7,7 +7,7 @@ use std::path::Path;
 
 use compliance_core::class::{Internal, Public};
 use compliance_core::clock::{ManualClock, Timestamp};
-use compliance_core::event::{Actor, Event, EventKind, FieldValueKind, Sink};
+use compliance_core::event::{Actor, Event, EventKind, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, CorrelationId, SubjectId, TenantId};
 use compliance_core::purpose;
@@ -130,6 +130,7 @@ fn each_class_has_its_builders() {
 #[cfg(feature = "pseudonym")]
 #[test]
 fn what_was_typed_as_a_name_is_nowhere_in_the_trail() {
+    use compliance_core::event::FieldValueKind;
     use compliance_core::pseudonym::{Epoch, PseudonymKey};
     use compliance_core::pseudonym_domain;
 
