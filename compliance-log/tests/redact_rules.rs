@@ -126,6 +126,20 @@ mod custom {
     }
 
     #[test]
+    fn many_detectors_find_what_each_finds_alone() {
+        let names: Vec<String> = (0..200).map(|n| format!("CODE_{n}")).collect();
+        let detector = |n: usize| CustomDetector::new(&names[n], &format!(r"\bC{n}-[0-9]{{4,8}}\b")).unwrap();
+        let all = (0..200).fold(Redactor::builder(), |builder, n| builder.custom(detector(n))).build();
+        for n in [0, 1, 7, 63, 64, 199] {
+            let text = format!("before C{n}-12345 and C201-12345 behind");
+            let expected = format!("before [CODE_{n}] and C201-12345 behind");
+            assert_eq!(all.redact(&text), expected);
+            assert_eq!(Redactor::builder().custom(detector(n)).build().redact(&text), expected);
+        }
+        assert_eq!(all.redact("C3-1234 C170-1234"), "[CODE_3] [CODE_170]");
+    }
+
+    #[test]
     fn a_placeholder_is_no_hit() {
         let greedy = CustomDetector::new("SHOUT", "[A-Z_]{4,}").unwrap();
         let redactor = Redactor::builder().custom(greedy).build();

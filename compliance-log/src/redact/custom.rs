@@ -42,7 +42,8 @@ mod with {
     ///
     /// It runs where the others run: on texts and fields, on what is percent-encoded, escaped or base64. Cost is linear in
     /// the text; there are no look-arounds and no back-references. What it finds is a hit of [`Detector::Custom`] with a
-    /// placeholder of its own.
+    /// placeholder of its own. One detector's matches do not overlap: the leftmost counts, and where its check fails, the
+    /// search goes on behind it.
     ///
     /// ```
     /// use compliance_log::redact::{CustomDetector, Redactor};
@@ -174,7 +175,8 @@ mod with {
             self.0.is_empty()
         }
 
-        /// What they find in a text.
+        /// What they find in a text. One after the other: each has a search for its own literals in front, which makes twenty
+        /// of them twice as fast as one automaton for all.
         pub(crate) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
             for (index, detector) in (1..=u8::MAX).zip(&self.0) {
                 for found in detector.pattern.find_iter(text) {
