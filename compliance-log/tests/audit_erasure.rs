@@ -9,8 +9,9 @@ use std::time::Duration;
 use compliance_core::clock::{ManualClock, Timestamp};
 use compliance_core::event::{Actor, Event, EventClass, EventKind, Person, RecordErrorKind, Sink};
 use compliance_core::finding::Outcome;
-use compliance_core::id::{ActorId, SubjectId, TenantId};
+use compliance_core::id::{ActorId, CorrelationId, SubjectId, TenantId};
 use compliance_core::random::SystemRandom;
+use compliance_core::request::Correlation;
 use compliance_core::seal::{KeyEncryptionKey, KeyRing, KeyStore};
 use compliance_core::testing::MemorySink;
 use compliance_log::audit::erasure::{Erasures, verify_people};
@@ -19,7 +20,7 @@ use compliance_log::audit::retention::{Retention, RetentionPeriod};
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditLog, Verdict, VerifyOptions};
-use compliance_log::key_store::{CaseId, FileKeyStore};
+use compliance_log::key_store::{CaseId, FileKeyStore, HeldKeyStore};
 use tempfile::TempDir;
 use trail::{config, key};
 
@@ -33,6 +34,10 @@ fn keys(dir: &Path) -> Arc<FileKeyStore> {
 fn open(dir: &Path, keys: &Arc<FileKeyStore>) -> AuditLog {
     let config = config().seal_people(keys.clone(), Arc::new(SystemRandom));
     AuditLog::open(dir.join("trail"), config, ManualClock::at(NOW)).unwrap().0
+}
+
+fn erasing(dir: &Path, keys: &Arc<FileKeyStore>) -> Erasures {
+    Erasures::open(keys.clone(), dir.join("erasures"), ManualClock::at(NOW)).unwrap()
 }
 
 fn person(name: &str) -> Actor {
@@ -73,7 +78,7 @@ fn with_anna() -> (TempDir, Arc<FileKeyStore>, AuditLog, Erasures) {
     let keys = keys(dir.path());
     let log = open(dir.path(), &keys);
     record_anna(&log);
-    let erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let erasures = erasing(dir.path(), &keys);
     (dir, keys, log, erasures)
 }
 
@@ -149,13 +154,13 @@ fn a_sealed_trail_names_nobody_in_plain() {
 fn an_erased_person_is_gone_in_every_role_but_as_actor_even_after_a_backup_is_restored() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path();
-    let (ledger, backup) = (path.join("erasures"), path.join("backup"));
+    let backup = path.join("backup");
     {
         let keys = keys(path);
         let log = open(path, &keys);
         record_anna(&log);
         copy(&path.join("keys"), &backup);
-        let mut erasures = Erasures::open(keys.clone(), &ledger).unwrap();
+        let mut erasures = erasing(path, &keys);
         let receipt = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap();
         assert!(
             receipt.destroyed().is_some() && receipt.is_complete(NOW.saturating_add(Duration::from_secs(1)))
@@ -172,7 +177,7 @@ fn an_erased_person_is_gone_in_every_role_but_as_actor_even_after_a_backup_is_re
     let keys = keys(path);
     assert_eq!(names(path, &*keys), expected(Some("anna")), "the backup brings her back");
     let log = open(path, &keys);
-    let mut erasures = Erasures::open(keys.clone(), &ledger).unwrap();
+    let mut erasures = erasing(path, &keys);
     let report = erasures.replay(&by(Actor::System), &log).unwrap();
     assert_eq!((report.destroyed(), report.gone(), report.unknown()), (1, 0, 0));
     let report = erasures.replay(&by(Actor::System), &log).unwrap();
@@ -209,7 +214,7 @@ fn a_legal_hold_wins_over_an_erasure() {
     drop((erasures, log, keys));
     let keys = self::keys(dir.path());
     let log = open(dir.path(), &keys);
-    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
+    let mut erasures = erasing(dir.path(), &keys);
     let refused = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap_err();
     assert_eq!(refused.code(), "erasure.held");
     assert_eq!(names(dir.path(), &*keys), expected(Some("anna")));
@@ -224,35 +229,36 @@ fn a_legal_hold_wins_over_an_erasure() {
 
 #[test]
 fn nobody_shreds_their_own_trail() {
-    let (dir, keys, log, mut erasures) = with_anna();
+    let (dir, keys, log, erasures) = with_anna();
+    let kept = Retention::new(RetentionPeriod::of(Duration::from_secs(1000)));
+    let mut erasures = erasures.retaining(kept, dir.path().join("trail"));
     let anna = ActorId::new("anna").unwrap();
-    let retention = Retention::new(RetentionPeriod::of(Duration::from_secs(1000)));
-    let trail = dir.path().join("trail");
-    let after =
-        Circumstances::new(Actor::System, NOW.saturating_add(Duration::from_secs(1000))).tenant(acme());
-    let early = by(Actor::System);
     let approve = |erasures: &Erasures, actor: Actor| {
         erasures.approve_retirement(&anna, Some(&acme()), &by(actor), &log).map_err(|error| error.code())
     };
     let retire = |erasures: &mut Erasures, by: &Circumstances| {
-        erasures
-            .retire_actor(&anna, Some(&acme()), &retention, &trail, by, &log)
-            .map(drop)
-            .map_err(|error| error.code())
+        let receipt = erasures.retire_actor(&anna, Some(&acme()), by, &log);
+        receipt.map(|receipt| receipt.destroyed().is_some()).map_err(|error| error.code())
     };
-    assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
+    // When it is is not for who asks to say.
+    let distant = Circumstances::new(Actor::System, Timestamp::MAX).tenant(acme());
+    for early in [by(Actor::System), by(person("dpo-1")), distant] {
+        assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
+    }
+    assert_eq!(retire(&mut erasures, &by(person("anna"))), Err("erasure.approver"));
     assert_eq!(approve(&erasures, person("anna")), Err("erasure.approver"));
     assert_eq!(approve(&erasures, Actor::System), Err("erasure.approver"));
     assert_eq!(approve(&erasures, person("dpo-1")), Ok(()));
-    assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
+    assert_eq!(retire(&mut erasures, &by(Actor::System)), Err("erasure.retained"));
     assert_eq!(approve(&erasures, person("dpo-1")), Ok(()), "again, which is no second person");
-    assert_eq!(retire(&mut erasures, &early), Err("erasure.retained"));
+    assert_eq!(retire(&mut erasures, &by(Actor::System)), Err("erasure.retained"));
     assert_eq!(names(dir.path(), &*keys)[3][0].as_deref(), Some("anna"));
     let her_key = keys.find(&anna.key_owner(Some(&acme())).unwrap()).unwrap().unwrap().to_string();
 
     assert_eq!(approve(&erasures, person("boss-1")), Ok(()));
-    assert_eq!(retire(&mut erasures, &early), Ok(()));
-    assert_eq!(retire(&mut erasures, &after), Ok(()), "after its time nobody need approve");
+    // Not by herself, whoever approved and whatever the time.
+    assert_eq!(retire(&mut erasures, &by(person("anna"))), Err("erasure.approver"));
+    assert_eq!(retire(&mut erasures, &by(Actor::System)), Ok(true));
     assert_eq!(names(dir.path(), &*keys)[3][0], None);
     let kept: Vec<_> = records(dir.path().join("trail")).unwrap().skip(4).map(Result::unwrap).collect();
     let kinds: Vec<_> = kept.iter().map(|record| record.event().kind()).collect();
@@ -265,45 +271,58 @@ fn nobody_shreds_their_own_trail() {
     }
 }
 
-/// How long somebody's key is kept is for the trail and the policy to say, not for whoever calls.
+/// The trail says when somebody last did something, the configuration for how long that is kept, the clock what time it is.
 #[test]
-fn an_actors_key_outlives_the_retention_of_the_last_thing_they_did() {
+fn an_actor_is_forgotten_when_the_retention_of_the_last_they_did_has_ended() {
     let dir = tempfile::tempdir().unwrap();
     let keys = keys(dir.path());
     let clock = Arc::new(ManualClock::at(NOW));
     let config = config().seal_people(keys.clone(), Arc::new(SystemRandom));
     let (log, _) = AuditLog::open(dir.path().join("trail"), config, clock.clone()).unwrap();
-    record_anna(&log);
-    clock.advance(Duration::from_secs(500));
-    let read = DataAccess::read(&by(person("anna")), "order", compliance_core::purpose!("support.ticket"));
-    drop(log.record(read.build().unwrap()).wait().unwrap());
-    let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures")).unwrap();
-    let anna = ActorId::new("anna").unwrap();
-    let trail = dir.path().join("trail");
-    let mut retire = |retention: &Retention, trail: &Path, after: u64| {
-        let at = NOW.saturating_add(Duration::from_secs(after));
-        let by = Circumstances::new(Actor::System, at).tenant(acme());
-        erasures
-            .retire_actor(&anna, Some(&acme()), retention, trail, &by, &log)
-            .map(|receipt| receipt.destroyed().is_some())
-            .map_err(|error| error.code())
+    let act = |name: &str| {
+        let read = DataAccess::read(&by(person(name)), "order", compliance_core::purpose!("support.ticket"));
+        drop(log.record(read.build().unwrap()).wait().unwrap());
     };
-    let period = |seconds| RetentionPeriod::of(Duration::from_secs(seconds));
-    let short = Retention::new(period(100));
-    // A class kept longer, the last record, a hold of the policy; an empty folder proves nothing.
-    let longer = short.clone().class(EventClass::Data, period(1000));
-    assert_eq!(retire(&longer, &trail, 1499), Err("erasure.retained"));
-    assert_eq!(retire(&short, &trail, 599), Err("erasure.retained"));
-    assert_eq!(retire(&short.clone().hold_all(), &trail, 9999), Err("erasure.held"));
-    assert_eq!(retire(&short, dir.path(), 9999), Err("audit.no_trail"));
-    assert_eq!(retire(&short, &trail, 600), Ok(true));
-    assert_eq!(retire(&short, &trail, 601), Ok(false), "there is nothing left to destroy");
+    let [anna, staff] = ["anna", "staff-17"].map(|name| ActorId::new(name).unwrap());
+    act("anna");
+    clock.advance(Duration::from_secs(600));
+    act("anna");
+    act("staff-17");
+    let long = RetentionPeriod::of(Duration::from_secs(1000));
+    let opened = || Erasures::open(keys.clone(), dir.path().join("erasures"), clock.clone()).unwrap();
+    let retire = |erasures: &mut Erasures, actor| {
+        let receipt = erasures.retire_actor(actor, Some(&acme()), &by(Actor::System), &log);
+        receipt.map(|receipt| receipt.destroyed().is_some()).map_err(|error| error.code())
+    };
+    clock.advance(Duration::from_secs(999));
+    let retention = Retention::new(RetentionPeriod::of(Duration::ZERO)).class(EventClass::Data, long);
+    let mut erasures = opened().retaining(retention.clone(), dir.path().join("trail"));
+    assert_eq!(
+        retire(&mut erasures, &anna),
+        Err("erasure.retained"),
+        "the first is past its time, the last not"
+    );
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(retire(&mut erasures, &anna), Ok(true));
+    drop(erasures);
+    // Where nobody said how long, or the trail is not there, it takes two others.
+    assert_eq!(retire(&mut opened(), &staff), Err("erasure.retained"));
+    let empty = dir.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let mut erasures = opened().retaining(retention.clone(), empty);
+    assert_eq!(retire(&mut erasures, &staff), Err("audit.no_trail"));
+    drop(erasures);
+    // Nor while a hold of the retention itself is on it.
+    let held = opened().retaining(retention.clone().hold_all(), dir.path().join("trail"));
+    assert_eq!(retire(&mut { held }, &staff), Err("erasure.retained"));
+    let mut erasures = opened().retaining(retention, dir.path().join("trail"));
+    assert_eq!(retire(&mut erasures, &staff), Ok(true));
 }
 
 /// An approval that is not on record does not count.
 #[test]
 fn an_approval_counts_once_it_is_recorded() {
-    let (dir, _keys, log, mut erasures) = with_anna();
+    let (_dir, _keys, log, mut erasures) = with_anna();
     let anna = ActorId::new("anna").unwrap();
     let full = MemorySink::default();
     full.fail_with(Some(RecordErrorKind::Full));
@@ -311,14 +330,208 @@ fn an_approval_counts_once_it_is_recorded() {
         let refused = erasures.approve_retirement(&anna, Some(&acme()), &by(person(name)), &full);
         assert_eq!(refused.unwrap_err().code(), "record.full");
     }
-    let retention = Retention::new(RetentionPeriod::of(Duration::from_secs(1000)));
-    let trail = dir.path().join("trail");
-    let refused = erasures.retire_actor(&anna, Some(&acme()), &retention, &trail, &by(Actor::System), &log);
+    let refused = erasures.retire_actor(&anna, Some(&acme()), &by(Actor::System), &log);
     assert_eq!(refused.unwrap_err().code(), "erasure.retained");
     // Nor is there anything to approve for who never acted.
     let nobody = ActorId::new("nobody").unwrap();
     let refused = erasures.approve_retirement(&nobody, Some(&acme()), &by(person("dpo-1")), &log);
     assert_eq!(refused.unwrap_err().code(), "seal.unknown_key");
+}
+
+/// Of the last record of a kind: its fields.
+fn fields(dir: &Path, kind: EventKind) -> String {
+    let told = records(dir.join("trail"))
+        .unwrap()
+        .map(Result::unwrap)
+        .filter(|record| record.event().kind() == kind);
+    format!("{:?}", told.last().expect("there is one").event().fields())
+}
+
+#[test]
+fn an_erasure_that_was_not_recorded_keeps_its_receipt() {
+    let (dir, keys, log, mut erasures) = with_anna();
+    keys.declare_backup("monthly", Duration::from_secs(30 * 24 * 3600)).unwrap();
+    let full = MemorySink::default();
+    full.fail_with(Some(RecordErrorKind::Full));
+    let dpo = by(person("dpo-1"));
+    let unrecorded = erasures.erase(&subject("anna"), Some(&acme()), &dpo, &full).unwrap_err();
+    assert_eq!(unrecorded.code(), "record.full");
+    let receipt = erasures.erase(&subject("anna"), Some(&acme()), &dpo, &log).unwrap();
+    let until = receipt.destroyed().unwrap().backups_until().unwrap();
+    assert_eq!(until, NOW.saturating_add(Duration::from_secs(30 * 24 * 3600)));
+    assert!(!receipt.is_complete(NOW) && receipt.is_complete(until.saturating_add(Duration::from_secs(1))));
+    assert!(receipt.settled().is_empty());
+    let told = fields(dir.path(), EventKind::ErasureCompleted);
+    assert!(told.contains("pending_until") && told.contains("Integer(1)"), "{told}");
+
+    // The same over a restart, after which nobody can tell whose it was: whoever is next brings it on record.
+    erasures.erase(&subject("ben"), Some(&acme()), &dpo, &full).unwrap_err();
+    drop(erasures);
+    let mut erasures = erasing(dir.path(), &keys);
+    let receipt = erasures.erase(&subject("ben"), Some(&acme()), &dpo, &log).unwrap();
+    assert_eq!((receipt.destroyed(), receipt.settled().len()), (None, 1));
+    assert_eq!(receipt.settled()[0].backups_until(), Some(until));
+    let count = || records(dir.path().join("trail")).unwrap().count();
+    let before = count();
+    let again = erasures.erase(&subject("ben"), Some(&acme()), &dpo, &log).unwrap();
+    assert_eq!((again.settled().len(), count()), (0, before + 1), "recorded once");
+    assert!(fields(dir.path(), EventKind::ErasureCompleted).contains("pending_until"));
+}
+
+#[test]
+fn where_there_is_no_key_nothing_is_erased_and_nothing_complete() {
+    let (dir, _keys, log, mut erasures) = with_anna();
+    let later = NOW.saturating_add(Duration::from_secs(1));
+    let mut erase = |name: &str, tenant: Option<&str>| {
+        let tenant = tenant.map(|tenant| TenantId::new(tenant).unwrap());
+        let receipt = erasures.erase(&subject(name), tenant.as_ref(), &by(person("dpo-1")), &log).unwrap();
+        (receipt.destroyed().is_some(), receipt.is_complete(later))
+    };
+    assert_eq!(erase("nobody", Some("acme")), (false, false));
+    assert_eq!(erase("anna", Some("other")), (false, false), "in another tenant");
+    assert_eq!(erase("anna", None), (false, false), "in none");
+    assert_eq!(erase("anna", Some("acme")), (true, true));
+    assert_eq!(erase("anna", Some("acme")), (false, false), "again");
+    let kinds: Vec<_> = records(dir.path().join("trail"))
+        .unwrap()
+        .skip(4)
+        .map(|record| record.unwrap().event().kind())
+        .collect();
+    let asked = EventKind::ErasureRequested;
+    assert_eq!(kinds, [asked, asked, asked, EventKind::ErasureCompleted, asked]);
+    // Nor over a trail that seals nobody.
+    let plain = AuditLog::open(dir.path().join("plain"), config(), ManualClock::at(NOW)).unwrap().0;
+    record_anna(&plain);
+    let ben = erasures.erase(&subject("cleo"), Some(&acme()), &by(person("dpo-1")), &plain).unwrap();
+    assert!(!ben.is_complete(later));
+}
+
+#[test]
+fn the_record_of_a_hold_names_nobody_and_makes_no_key() {
+    for (owner, tenant) in [
+        (subject("anna").key_owner(Some(&acme())).unwrap(), None),
+        (
+            ActorId::new("anna").unwrap().key_owner(Some(&acme())).unwrap(),
+            Some(TenantId::new("legal").unwrap()),
+        ),
+    ] {
+        let (dir, keys, log, mut erasures) = with_anna();
+        let counsel = Circumstances::new(person("counsel-1"), NOW);
+        let counsel = match tenant.clone() {
+            Some(tenant) => counsel.tenant(tenant),
+            None => counsel,
+        };
+        let case = CaseId::new("LG-7-O-12/26").unwrap();
+        erasures.hold(&owner, &case, &counsel, &log).unwrap();
+        let told = fields(dir.path(), EventKind::AdministrationPerformed);
+        assert!(told.contains(&keys.find(&owner).unwrap().unwrap().to_string()), "{told}");
+        assert!(erasures.lift(&owner, &case, &counsel, &log).unwrap());
+        let _receipt = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap();
+        drop(log);
+        assert_eq!(names(dir.path(), &*keys), expected(None));
+        for record in records(dir.path().join("trail")).unwrap().skip(4) {
+            let people = record.unwrap().event().people(&*keys).unwrap();
+            let told = people.actor().into_iter().chain(people.on_behalf_of()).chain(people.subjects());
+            assert!(!told.cloned().any(|person| person == Person::Known("anna".into())));
+        }
+        for elsewhere in [None, tenant.as_ref()] {
+            assert_eq!(keys.find(&subject("anna").key_owner(elsewhere).unwrap()).unwrap(), None);
+        }
+    }
+}
+
+#[test]
+fn a_hold_on_a_person_holds_both_their_keys() {
+    let (_dir, keys, log, mut erasures) = with_anna();
+    let (owner, case) =
+        (subject("anna").key_owner(Some(&acme())).unwrap(), CaseId::new("LG-7-O-12/26").unwrap());
+    let anna = ActorId::new("anna").unwrap();
+    // Nobody has a say in a hold on themselves.
+    let herself = by(person("anna"));
+    assert_eq!(erasures.hold(&owner, &case, &herself, &log).unwrap_err().code(), "erasure.approver");
+    erasures.hold(&owner, &case, &by(person("counsel-1")), &log).unwrap();
+    assert_eq!(erasures.lift(&owner, &case, &herself, &log).unwrap_err().code(), "erasure.approver");
+    let refused = erasures.approve_retirement(&anna, Some(&acme()), &by(person("dpo-1")), &log).unwrap_err();
+    assert_eq!(refused.code(), "erasure.held");
+    let refused = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap_err();
+    assert_eq!(refused.code(), "erasure.held");
+    assert!(erasures.lift(&owner, &case, &by(person("counsel-1")), &log).unwrap());
+    assert!(keys.holds().unwrap().is_empty());
+}
+
+#[test]
+fn a_hold_wins_over_a_replay_and_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path();
+    {
+        let keys = keys(path);
+        let log = open(path, &keys);
+        record_anna(&log);
+        copy(&path.join("keys"), &path.join("backup"));
+        let mut erasures = erasing(path, &keys);
+        let _receipt = erasures.erase(&subject("anna"), Some(&acme()), &by(person("dpo-1")), &log).unwrap();
+    }
+    std::fs::remove_dir_all(path.join("keys")).unwrap();
+    copy(&path.join("backup"), &path.join("keys"));
+    let keys = keys(path);
+    let log = AuditLog::open(path.join("again"), config(), ManualClock::at(NOW)).unwrap().0;
+    let mut erasures = erasing(path, &keys);
+    let (owner, case) =
+        (subject("anna").key_owner(Some(&acme())).unwrap(), CaseId::new("LG-7-O-12/26").unwrap());
+    erasures.hold(&owner, &case, &by(person("counsel-1")), &log).unwrap();
+    let report = erasures.replay(&by(Actor::System), &log).unwrap();
+    assert_eq!((report.held(), report.destroyed(), report.gone(), report.unknown()), (1, 0, 0, 0));
+    assert_eq!(names(path, &*keys), expected(Some("anna")));
+    assert!(erasures.lift(&owner, &case, &by(person("counsel-1")), &log).unwrap());
+    let report = erasures.replay(&by(Actor::System), &log).unwrap();
+    assert_eq!((report.held(), report.destroyed(), report.gone(), report.unknown()), (0, 1, 0, 0));
+    assert_eq!(names(path, &*keys), expected(None));
+}
+
+/// "The actor is Anna, the subject K" would say who K is in every other record.
+#[test]
+fn what_somebody_did_to_themselves_leads_to_no_other_record() {
+    let (dir, keys, log, mut erasures) = with_anna();
+    let request = Correlation::new(CorrelationId::from_stored_bytes([7; 16]), None);
+    let anna = by(person("anna")).correlation(request);
+    let own = DataAccess::updated(
+        &anna.clone().on_behalf_of(person("anna")),
+        "profile",
+        compliance_core::purpose!("own.profile"),
+    );
+    drop(log.record(own.subject(subject("anna")).build().unwrap()).wait().unwrap());
+    let hers = keys.find(&subject("anna").key_owner(Some(&acme())).unwrap()).unwrap().unwrap();
+    let _receipt = erasures.erase(&subject("anna"), Some(&acme()), &anna, &log).unwrap();
+    drop(log);
+    assert_eq!(names(dir.path(), &*keys), expected(None));
+    let all: Vec<_> = records(dir.path().join("trail")).unwrap().map(Result::unwrap).collect();
+    let own = all[4].event().people(&*keys).unwrap();
+    let known = Person::Known("anna".into());
+    assert_eq!(
+        (own.actor(), own.on_behalf_of(), own.subjects()),
+        (Some(&known), Some(&known), &[known.clone()][..])
+    );
+    for record in &all {
+        let event = record.event();
+        let named = event.people(&*keys).unwrap().actor() == Some(&known);
+        let keys_in = event.sealed_subjects().iter().map(|sealed| sealed.key());
+        assert!(!named || !keys_in.into_iter().any(|key| key == hers), "record {}", record.sequence());
+    }
+    // Nor does the record of the erasure share a request with one that names her.
+    let last = all.last().unwrap().event();
+    assert_eq!((last.kind(), last.actor()), (EventKind::ErasureCompleted, &Actor::System));
+    assert_eq!((last.correlation(), last.client()), (None, None));
+}
+
+#[test]
+fn a_ledger_is_open_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys(dir.path());
+    let erasures = erasing(dir.path(), &keys);
+    let second = Erasures::open(keys.clone(), dir.path().join("erasures"), ManualClock::at(NOW));
+    assert_eq!(second.unwrap_err().code(), "erasure.ledger");
+    drop(erasures);
+    drop(erasing(dir.path(), &keys));
 }
 
 #[test]

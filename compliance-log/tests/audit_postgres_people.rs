@@ -15,7 +15,6 @@ use compliance_log::audit::Verdict;
 use compliance_log::audit::erasure::{Erasures, verify_people};
 use compliance_log::audit::postgres::{PostgresOptions, PostgresSink, Sequencer};
 use compliance_log::audit::record::Circumstances;
-use compliance_log::audit::retention::{Retention, RetentionPeriod};
 use compliance_log::key_store::{FileKeyStore, SqliteKeyStore};
 use database::{Database, Proxy, drain_all, events, options, pool, server};
 use trail::{Trail, config, event};
@@ -56,7 +55,7 @@ async fn people_are_sealed_before_they_reach_the_database() {
     let (dir, erasing) = (beside.path().join("erasures"), keys.clone());
     let sink = tokio::task::spawn_blocking(move || {
         let by = Circumstances::new(Actor::System, SystemClock.now());
-        let mut erasures = Erasures::open(erasing, dir).unwrap();
+        let mut erasures = Erasures::open(erasing, dir, SystemClock).unwrap();
         let subject = SubjectId::new("user-4711").unwrap();
         assert!(erasures.erase(&subject, None, &by, &sink).unwrap().destroyed().is_some());
         sink
@@ -89,30 +88,25 @@ async fn an_early_destruction_by_two_people_is_told_by_way_of_the_database() {
     proxy.go();
     sink.record(event(1)).await.unwrap().redeem(&event(1), Durability::Remote).unwrap();
 
-    let mut sequencer = database.sequencer(&trail).await.unwrap();
-    assert_eq!(drain_all(&mut sequencer).await, 1);
     let (dir, erasing) = (beside.path().join("erasures"), keys.clone());
-    let place = trail.path().to_owned();
     let (sink, away) = tokio::task::spawn_blocking(move || {
-        let mut erasures = Erasures::open(erasing, dir).unwrap();
+        let mut erasures = Erasures::open(erasing, dir, SystemClock).unwrap();
         let now = SystemClock.now();
-        // The trail's clock stands still.
-        let retention = Retention::new(RetentionPeriod::of(Duration::from_secs(3600 * 24 * 366 * 100)));
         let staff = ActorId::new("staff-17").unwrap();
         let by = |name: &str| Circumstances::new(Actor::Person(ActorId::new(name).unwrap()), now);
         erasures.approve_retirement(&staff, None, &by("dpo-1"), &sink).unwrap();
         erasures.approve_retirement(&staff, None, &by("boss-1"), &away).unwrap_err();
-        let refused =
-            erasures.retire_actor(&staff, None, &retention, &place, &by("dpo-1"), &sink).unwrap_err();
+        let refused = erasures.retire_actor(&staff, None, &by("dpo-1"), &sink).unwrap_err();
         assert_eq!(refused.code(), "erasure.retained");
         erasures.approve_retirement(&staff, None, &by("boss-1"), &sink).unwrap();
-        let receipt = erasures.retire_actor(&staff, None, &retention, &place, &by("dpo-1"), &sink).unwrap();
+        let receipt = erasures.retire_actor(&staff, None, &by("dpo-1"), &sink).unwrap();
         assert!(receipt.destroyed().is_some());
         (sink, away)
     })
     .await
     .unwrap();
-    assert_eq!(drain_all(&mut sequencer).await, 3);
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 4);
     sequencer.close().await.unwrap();
     let actors: Vec<_> =
         events(&trail).iter().map(|event| event.people(&*keys).unwrap().actor().cloned()).collect();

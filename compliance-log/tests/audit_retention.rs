@@ -44,11 +44,11 @@ fn what_is_past_its_time_goes_and_the_rest_verifies() {
     let trail = Trail::new();
     let (log, clock) = days(&trail, 100);
     let retention = Retention::new(RetentionPeriod::of(30 * DAY));
-    let report = retention.retire(&log, &by(&clock), clock.now()).unwrap();
+    let report = retention.retire(&log, &by(&clock)).unwrap();
     assert!(report.segments() >= 5 && report.before() <= 71, "{report:?}");
     let first = trail.segments()[0].file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
     assert_eq!(first, report.before());
-    assert_eq!(retention.retire(&log, &by(&clock), clock.now()).unwrap().segments(), 0, "nothing more to go");
+    assert_eq!(retention.retire(&log, &by(&clock)).unwrap().segments(), 0, "nothing more to go");
     drop(log);
     let verified = verify(trail.path(), &options()).unwrap();
     assert_eq!((verified.fault(), verified.verdict()), (None, Verdict::TamperDetecting));
@@ -66,8 +66,7 @@ fn what_is_past_its_time_goes_and_the_rest_verifies() {
 fn segments_that_were_not_retired_are_missed() {
     let trail = Trail::new();
     let (log, clock) = days(&trail, 100);
-    let report =
-        Retention::new(RetentionPeriod::of(60 * DAY)).retire(&log, &by(&clock), clock.now()).unwrap();
+    let report = Retention::new(RetentionPeriod::of(60 * DAY)).retire(&log, &by(&clock)).unwrap();
     assert!(report.segments() > 0);
     drop(log);
     // Somebody takes one more, as if that had been retired too.
@@ -84,7 +83,7 @@ fn the_longest_class_in_a_segment_keeps_it() {
     let (log, clock) = days(&trail, 50);
     let retention =
         Retention::new(RetentionPeriod::of(DAY)).class(EventClass::Data, RetentionPeriod::of(1000 * DAY));
-    assert_eq!(retention.retire(&log, &by(&clock), clock.now()).unwrap().segments(), 0);
+    assert_eq!(retention.retire(&log, &by(&clock)).unwrap().segments(), 0);
 }
 
 #[test]
@@ -92,13 +91,35 @@ fn a_legal_hold_wins() {
     let trail = Trail::new();
     let (log, clock) = days(&trail, 100);
     let short = || Retention::new(RetentionPeriod::of(DAY));
-    assert_eq!(short().hold_all().retire(&log, &by(&clock), clock.now()).unwrap().segments(), 0);
+    assert_eq!(short().hold_all().retire(&log, &by(&clock)).unwrap().segments(), 0);
     let held = short().hold(SubjectId::new("user-35").unwrap());
-    let report = held.retire(&log, &by(&clock), clock.now()).unwrap();
+    let report = held.retire(&log, &by(&clock)).unwrap();
     assert!((1..=35).contains(&report.before()), "{report:?}");
     assert!(records(trail.path()).unwrap().any(|record| record.unwrap().sequence() == 35));
-    let report = short().retire(&log, &by(&clock), clock.now()).unwrap();
+    let report = short().retire(&log, &by(&clock)).unwrap();
     assert!(report.before() > 35);
+}
+
+#[cfg(feature = "key-store")]
+#[test]
+fn a_hold_on_a_key_keeps_what_is_sealed_under_it_in_a_field() {
+    use compliance_core::event::FieldValueKind;
+    let trail = Trail::new();
+    let clock = Arc::new(ManualClock::at("2026-01-01T00:00:00Z".parse().unwrap()));
+    let config = config().segment_len(1024 * 1024).segment_interval(DAY);
+    let (log, _) = AuditLog::open(trail.path(), config, clock.clone()).unwrap();
+    let noted = trail::sealed_fields(1);
+    let FieldValueKind::Sealed(sealed) = noted.fields()[0].value() else { panic!("it is sealed") };
+    let key = sealed.key();
+    let plain = |numbers: std::ops::Range<u64>| numbers.map(event);
+    for event in plain(0..4).chain([noted]).chain(plain(5..10)) {
+        drop(log.record(event).wait().unwrap());
+        clock.advance(2 * DAY);
+    }
+    let short = || Retention::new(RetentionPeriod::of(DAY));
+    let report = short().hold_sealed(key).retire(&log, &by(&clock)).unwrap();
+    assert!((1..=4).contains(&report.before()), "{report:?}");
+    assert!(short().retire(&log, &by(&clock)).unwrap().before() > 4);
 }
 
 #[test]
@@ -111,7 +132,7 @@ fn an_anchor_from_before_what_is_left_proves_nothing_about_it() {
         clock.advance(DAY);
     });
     let fresh = log.checkpoint().unwrap();
-    let report = Retention::new(RetentionPeriod::of(5 * DAY)).retire(&log, &by(&clock), clock.now()).unwrap();
+    let report = Retention::new(RetentionPeriod::of(5 * DAY)).retire(&log, &by(&clock)).unwrap();
     assert!(report.before() > 30);
     drop(log);
     let anchored = |note: &str| {
@@ -122,13 +143,37 @@ fn an_anchor_from_before_what_is_left_proves_nothing_about_it() {
     assert_eq!(anchored(old.note()), Verdict::TamperDetecting);
 }
 
+/// A year that ends in UTC has ended in Berlin an hour before: what is made in that hour is of the new year there.
+#[test]
+fn a_year_ends_when_it_has_everywhere() {
+    for (at, ends) in [
+        ("2026-12-31T09:59:59Z", "2027-01-01T12:00:00Z"),
+        ("2026-12-31T10:00:00Z", "2028-01-01T12:00:00Z"),
+        ("2026-12-31T23:30:00Z", "2028-01-01T12:00:00Z"),
+        ("2027-01-01T00:00:00Z", "2028-01-01T12:00:00Z"),
+    ] {
+        let period = RetentionPeriod::from_year_end(Duration::ZERO);
+        assert_eq!(period.ends(at.parse().unwrap()), ends.parse().unwrap(), "{at}");
+    }
+}
+
+/// What time it is, the trail's clock says; a circumstance is no clock.
+#[test]
+fn nothing_goes_because_somebody_says_it_is_late() {
+    let trail = Trail::new();
+    let (log, _clock) = days(&trail, 30);
+    let late = Circumstances::new(Actor::System, Timestamp::MAX);
+    let retention = Retention::new(RetentionPeriod::of(60 * DAY));
+    assert_eq!(retention.retire(&log, &late).unwrap().segments(), 0);
+}
+
 #[test]
 fn presets_name_their_source_and_end_when_it_says() {
     let at = "2026-03-01T12:00:00Z".parse().unwrap();
     for (preset, ends) in [
         (PCI_DSS_10_5_1, "2027-03-02T12:00:00Z"),
         (OFAC_501_601, "2036-03-08T12:00:00Z"),
-        (HGB_257_BOOKS, "2037-01-08T00:00:00Z"),
+        (HGB_257_BOOKS, "2037-01-08T12:00:00Z"),
     ] {
         assert!(!preset.source().is_empty() && !preset.binds().is_empty());
         assert_eq!(preset.period().ends(at), ends.parse().unwrap(), "{}", preset.source());

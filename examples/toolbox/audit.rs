@@ -9,9 +9,9 @@ use compliance_core::event::Actor;
 use compliance_core::finding::Outcome;
 use compliance_core::id::{SubjectId, TenantId};
 use compliance_core::random::SystemRandom;
-use compliance_core::seal::{DestroyReceipt, KeyEncryptionKey, KeyRing};
+use compliance_core::seal::{KeyEncryptionKey, KeyRing};
 use compliance_log::audit::checkpoint::CheckpointNote;
-use compliance_log::audit::erasure::{ErasureError, ErasureErrorKind, Erasures};
+use compliance_log::audit::erasure::{ErasureError, ErasureErrorKind, ErasureReceipt, Erasures};
 use compliance_log::audit::export::{ExportFormat, Exporter};
 use compliance_log::audit::proof::RecordProof;
 use compliance_log::audit::record::Circumstances;
@@ -142,9 +142,11 @@ pub(crate) fn check(receipt: &str, key: &str) -> Ended {
     }
 }
 
-/// `audit erase DIR SUBJECT …` → what was destroyed. Exit 0: erased, or nothing of them is left to erase; 1: a legal hold
-/// is on them; 2: could not be carried out. `--keys` names the folder of a file key store, or the file of one in SQLite. `--kek` and `--seed` name files of 32 bytes: the key-encryption
-/// key of the key store and the seed of the trail's signing key, with which the erasure is recorded.
+/// `audit erase DIR SUBJECT …` → what was destroyed. Exit 0: erased; 1: a legal hold is on them, or they have no key
+/// (`no_key`: erased before, not in this tenant, or in plain in a trail that seals nobody); 2: could not be carried out.
+/// `settled` names keys of earlier erasures that had not been recorded and are now. `--keys` names the folder of a file key
+/// store, or the file of one in SQLite. `--kek` and `--seed` name files of 32 bytes: the key-encryption key of the key store
+/// and the seed of the trail's signing key, with which the erasure is recorded.
 pub(crate) fn erase(dir: &str, subject: &str, options: &[&str]) -> Option<Ended> {
     let (pairs, []) = options.as_chunks::<2>() else { return None };
     let (mut keys, mut kek, mut seed, mut ledger, mut tenant) = (None, None, None, None, None);
@@ -159,7 +161,7 @@ pub(crate) fn erase(dir: &str, subject: &str, options: &[&str]) -> Option<Ended>
         }
     }
     let (keys, kek, seed, ledger) = (keys?, kek?, seed?, ledger?);
-    let erase = || -> Result<Option<DestroyReceipt>, Box<dyn std::error::Error>> {
+    let erase = || -> Result<ErasureReceipt, Box<dyn std::error::Error>> {
         let subject = SubjectId::new(subject)?;
         let tenant = tenant.map(TenantId::new).transpose()?;
         let ring = KeyRing::new(KeyEncryptionKey::new(&secret(kek)?)?);
@@ -177,19 +179,23 @@ pub(crate) fn erase(dir: &str, subject: &str, options: &[&str]) -> Option<Ended>
         if let Some(tenant) = &tenant {
             by = by.tenant(tenant.clone());
         }
-        let receipt = Erasures::open(keys, ledger)?.erase(&subject, tenant.as_ref(), &by, &log)?;
+        let receipt =
+            Erasures::open(keys, ledger, SystemClock)?.erase(&subject, tenant.as_ref(), &by, &log)?;
         log.close()?;
-        Ok(receipt.destroyed().copied())
+        Ok(receipt)
     };
     Some(match erase() {
-        Ok(destroyed) => {
+        Ok(receipt) => {
+            let destroyed = receipt.destroyed();
+            let settled: Vec<_> = receipt.settled().iter().map(|receipt| receipt.key().to_string()).collect();
             print_answer(&json!({
-                "verdict": if destroyed.is_some() { "erased" } else { "unknown" },
+                "verdict": if destroyed.is_some() { "erased" } else { "no_key" },
                 "key": destroyed.map(|receipt| receipt.key().to_string()),
                 "pending_until": destroyed
                     .and_then(|receipt| receipt.backups_until().map(|until| until.to_string())),
+                "settled": settled,
             }));
-            Ended::Done
+            if destroyed.is_some() { Ended::Done } else { Ended::NotInOrder }
         }
         Err(error) => match error.downcast_ref::<ErasureError>() {
             Some(held) if held.kind() == ErasureErrorKind::Held => {

@@ -5,11 +5,12 @@
 //! opened changes nothing.
 #![no_main]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use compliance_core::clock::Timestamp;
+use compliance_core::clock::{SystemClock, Timestamp};
 use compliance_core::event::{Actor, Event, Recording, Sink};
 use compliance_core::seal::{KeyEncryptionKey, KeyRing};
 use compliance_log::audit::erasure::Erasures;
@@ -56,7 +57,7 @@ fn repair(ledger: &[u8]) -> Option<Vec<u8>> {
 fn check(ledger: &[u8]) {
     let path = DIR.join("ledger");
     fs::write(&path, ledger).unwrap();
-    let Ok(mut erasures) = Erasures::open(KEYS.clone(), &path) else { return };
+    let Ok(mut erasures) = Erasures::open(KEYS.clone(), &path, SystemClock) else { return };
     let opened = fs::read(&path).unwrap();
     assert!(ledger.starts_with(&opened));
     assert!(opened.is_empty() || opened.ends_with(b"\n"));
@@ -65,9 +66,10 @@ fn check(ledger: &[u8]) {
     assert!(lines.iter().all(|line| has_check(line)));
     let by = Circumstances::new(Actor::System, Timestamp::UNIX_EPOCH);
     let report = erasures.replay(&by, &Nothing).unwrap();
-    assert_eq!((report.destroyed(), report.gone(), report.unknown()), (0, 0, lines.len()));
+    let keys: BTreeSet<_> = lines.iter().map(|line| line.split(' ').nth(1)).collect();
+    assert_eq!((report.destroyed(), report.gone(), report.held(), report.unknown()), (0, 0, 0, keys.len()));
     drop(erasures);
-    drop(Erasures::open(KEYS.clone(), &path).unwrap());
+    drop(Erasures::open(KEYS.clone(), &path, SystemClock).unwrap());
     assert_eq!(fs::read(&path).unwrap(), opened);
 }
 

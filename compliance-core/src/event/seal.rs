@@ -67,10 +67,21 @@ impl Event {
     /// subjects ([`SUBJECT_KEY`]), the person who acted under their key as actor ([`ACTOR_KEY`]). Keys belong to the
     /// event's tenant and are made where there are none. Each value is bound to kind, time and place in the event.
     ///
+    /// Whoever acts upon themselves is sealed under their key as actor in both places: beside a name that can be read,
+    /// the id of their key as data subject would name them in every other record once that is destroyed.
+    ///
+    /// # Security
+    /// A value sealed under somebody's key as data subject in a field of an event they are the actor of, or in which they
+    /// are named otherwise, gives their key away in the same manner. Fields are the caller's.
+    ///
     /// # Errors
     /// [`SealError`] when the key store or the random source fails.
     pub fn seal_people(&self, keys: &dyn KeyStore, random: &dyn SecureRandom) -> Result<Self, SealError> {
         let mut sealed = self.clone();
+        let kind_of = |name: &str| match &self.actor {
+            Actor::Person(id) if id.as_str() == name => ACTOR_KEY,
+            _ => SUBJECT_KEY,
+        };
         let seal = |kind: &str, role: Role, name: &str| -> Result<Sealed, SealError> {
             let owner =
                 owner(kind, name, self.tenant()).ok_or(SealErrorKind::TooLong { found: name.len() })?;
@@ -81,11 +92,12 @@ impl Event {
             sealed.actor = Actor::SealedPerson(Box::new(seal(ACTOR_KEY, Role::Actor, id.as_str())?));
         }
         if let Some(Actor::Person(id)) = &self.on_behalf_of {
-            let person = seal(SUBJECT_KEY, Role::OnBehalfOf, id.as_str())?;
+            let person = seal(kind_of(id.as_str()), Role::OnBehalfOf, id.as_str())?;
             sealed.on_behalf_of = Some(Actor::SealedPerson(Box::new(person)));
         }
         for subject in std::mem::take(&mut sealed.subjects) {
-            sealed.sealed_subjects.push(seal(SUBJECT_KEY, Role::Subject, subject.as_str())?);
+            let name = subject.as_str();
+            sealed.sealed_subjects.push(seal(kind_of(name), Role::Subject, name)?);
         }
         Ok(sealed)
     }

@@ -7,13 +7,15 @@
 //! Two keys per person keep two duties apart: as a data subject they may ask to be forgotten (GDPR Art. 17); as the
 //! one who acted they may not shred the record of what they did.
 //!
-//! The latter takes two others, each in an act of their own, or the end of its time.
+//! The latter takes two others, each in an act of their own, or the end of its time, which the trail, the configured
+//! [`Retention`] and the clock tell, never whoever asks.
 //!
 //! A legal hold wins over both. Holds are kept with the keys ([`HeldKeyStore`]), survive a restart, and are looked at in
 //! the same step that destroys a key.
 //!
-//! Every erasure is written to a ledger before the key is destroyed. After a backup of the key store was restored,
-//! [`Erasures::replay`] destroys again what had been destroyed since.
+//! Every erasure is written to a ledger before the key is destroyed, and again once it is recorded: one that was carried
+//! out and not recorded is by the next call. After a backup of the key store was restored, [`Erasures::replay`] destroys
+//! again what had been destroyed since.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -41,22 +43,27 @@
 //! let read = Event::builder(EventKind::DataRead, Outcome::Passed, Actor::System, SystemClock.now());
 //! log.record(read.subject(anna.clone()).build()?).wait()?;
 //!
-//! let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures"))?;
+//! let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures"), SystemClock)?;
 //! let by = Circumstances::new(Actor::System, SystemClock.now());
-//! erasures.erase(&anna, None, &by, &log)?;
+//! let receipt = erasures.erase(&anna, None, &by, &log)?;
+//! assert!(receipt.is_complete(SystemClock.now()));
+//! // Nothing is there to erase: of somebody else, in another tenant, or over a trail that seals nobody.
+//! let receipt = erasures.erase(&SubjectId::new("user-4712")?, None, &by, &log)?;
+//! assert!(!receipt.is_complete(SystemClock.now()));
 //!
 //! let first = records(dir.path().join("trail"))?.next().expect("one record was written")?;
 //! assert!(matches!(first.event().people(&*keys)?.subjects(), [Person::Erased(_)]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use compliance_core::class::Internal;
-use compliance_core::clock::Timestamp;
-use compliance_core::event::{Actor, EventError, Person, RecordError, Sink};
+use compliance_core::clock::{Clock, Timestamp};
+use compliance_core::event::{ACTOR_KEY, Actor, EventError, Person, RecordError, SUBJECT_KEY, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, SubjectId, TenantId};
 use compliance_core::seal::{
@@ -70,10 +77,15 @@ use super::segment::{AuditError, records};
 use crate::key_store::{Approval, CaseId, Consent, HeldKeyStore, LegalHold, UnheldError};
 
 /// Carries erasures out: check of holds and approvals, ledger, key, record; in this order, the first three in one step of
-/// the key store.
+/// the key store. What is given out is kept until it is recorded.
 pub struct Erasures {
     keys: Arc<dyn HeldKeyStore>,
     ledger: Ledger,
+    clock: Box<dyn Clock>,
+    /// How long what people did is kept, and where it is.
+    retention: Option<(Retention, PathBuf)>,
+    /// Whose key was noted, until its destruction is recorded: the store does not remember owners.
+    noted: BTreeMap<KeyOwner, KeyId>,
 }
 
 /// What an erasure came to.
@@ -81,19 +93,27 @@ pub struct Erasures {
 #[must_use]
 pub struct ErasureReceipt {
     destroyed: Option<DestroyReceipt>,
+    settled: Vec<DestroyReceipt>,
 }
 
 impl ErasureReceipt {
-    /// The key store's receipt; `None` when the trail never had the person.
+    /// The key store's receipt. `None`: the person has no key, and nothing was erased. They were erased before, have no
+    /// record in this tenant, or stand in plain in a trail that [seals](super::AuditConfig::seal_people) nobody.
     #[must_use]
     pub fn destroyed(&self) -> Option<&DestroyReceipt> {
         self.destroyed.as_ref()
     }
 
-    /// Whether the erasure is complete, or still pending on a backup of the key.
+    /// Receipts of earlier erasures that were carried out, could not be recorded then, and are now.
+    #[must_use]
+    pub fn settled(&self) -> &[DestroyReceipt] {
+        &self.settled
+    }
+
+    /// Whether somebody was erased and no backup of their key is left. Where there was no key, nothing is complete.
     #[must_use]
     pub fn is_complete(&self, now: Timestamp) -> bool {
-        self.destroyed.is_none_or(|receipt| receipt.is_complete(now))
+        self.destroyed.is_some_and(|receipt| receipt.is_complete(now))
     }
 }
 
@@ -103,6 +123,7 @@ impl ErasureReceipt {
 pub struct ReplayReport {
     destroyed: usize,
     gone: usize,
+    held: usize,
     unknown: usize,
 }
 
@@ -119,6 +140,13 @@ impl ReplayReport {
         self.gone
     }
 
+    /// Keys a legal hold is on: those who would have been erased can be read. Lift the holds and replay again, or keep
+    /// them.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
     /// Keys the store does not know: the backup was older than they are.
     #[must_use]
     pub fn unknown(&self) -> usize {
@@ -127,25 +155,39 @@ impl ReplayReport {
 }
 
 impl Erasures {
-    /// Works on the keys in `keys` with the ledger in the file `ledger`, created where there is none.
+    /// Works on the keys in `keys` with the ledger in the file `ledger`, created where there is none. `clock` says when
+    /// something is done, and whether its time has come.
     ///
     /// Keep the ledger where a restored backup of the keys does not overwrite it. It holds key ids and times; nobody's
-    /// name.
+    /// name. One process has it open at a time.
     ///
     /// # Errors
-    /// [`ErasureErrorKind::Ledger`] when the file cannot be read, or is no ledger.
-    pub fn open(keys: Arc<dyn HeldKeyStore>, ledger: impl AsRef<Path>) -> Result<Self, ErasureError> {
+    /// [`ErasureErrorKind::Ledger`] when the file cannot be read, is open elsewhere, or is no ledger.
+    pub fn open(
+        keys: Arc<dyn HeldKeyStore>,
+        ledger: impl AsRef<Path>,
+        clock: impl Clock + 'static,
+    ) -> Result<Self, ErasureError> {
         let ledger = Ledger::open(ledger.as_ref()).map_err(|_| ErasureErrorKind::Ledger)?;
-        Ok(Self { keys, ledger })
+        Ok(Self { keys, ledger, clock: Box::new(clock), retention: None, noted: BTreeMap::new() })
     }
 
-    /// Puts a legal hold on somebody: until it is [lifted](Self::lift), nothing erases them, and
-    /// [`Retention::holds_of`](super::retention::Retention::holds_of) keeps what there is about them. It is kept with the
-    /// keys and recorded.
+    /// Says how long what people did is kept, and in which trail it stands: from the last record of it on, nobody need
+    /// approve that their key is [destroyed](Self::retire_actor). Without this, two others always must.
+    #[must_use]
+    pub fn retaining(self, retention: Retention, trail: impl Into<PathBuf>) -> Self {
+        Self { retention: Some((retention, trail.into())), ..self }
+    }
+
+    /// Puts a legal hold on somebody, as data subject and as the one who acted: until it is [lifted](Self::lift), nothing
+    /// erases them, and [`Retention::holds_of`] keeps what there is about them. It is kept with the keys and recorded;
+    /// the record names the case and the key, not the person.
+    ///
+    /// An owner of any other kind is held as this kind alone.
     ///
     /// # Errors
-    /// [`ErasureErrorKind::Keys`] when it could not be kept; [`Record`](ErasureErrorKind::Record) when it is in force
-    /// but not recorded: call again.
+    /// [`ErasureErrorKind::Approver`] when `by` is the person themselves; [`Keys`](ErasureErrorKind::Keys) when it could
+    /// not be kept; [`Record`](ErasureErrorKind::Record) when it is in force but not recorded: call again.
     pub fn hold(
         &self,
         owner: &KeyOwner,
@@ -153,15 +195,21 @@ impl Erasures {
         by: &Circumstances,
         sink: &dyn Sink,
     ) -> Result<(), ErasureError> {
-        self.keys.place_hold(&LegalHold::new(owner.clone(), case.clone(), by.at()))?;
-        record_hold("audit.legal_hold.place", owner, case, by, sink)
+        if is_by(by, owner.name()) {
+            return Err(ErasureErrorKind::Approver.into());
+        }
+        for owner in roles(owner) {
+            self.keys.place_hold(&LegalHold::new(owner, case.clone(), self.clock.now()))?;
+        }
+        self.record_hold("audit.legal_hold.place", owner, case, by, sink)
     }
 
-    /// Lifts the legal hold of one case; others on the same person stay. `false`: there was none. It is recorded before
-    /// it is lifted.
+    /// Lifts the legal hold of one case, as it was [placed](Self::hold); others on the same person stay. `false`: there
+    /// was none. It is recorded before it is lifted.
     ///
     /// # Errors
-    /// [`ErasureErrorKind::Record`] when it was not recorded, and then not lifted; [`Keys`](ErasureErrorKind::Keys).
+    /// [`ErasureErrorKind::Approver`] when `by` is the person themselves; [`Record`](ErasureErrorKind::Record) when it
+    /// was not recorded, and then not lifted; [`Keys`](ErasureErrorKind::Keys).
     pub fn lift(
         &self,
         owner: &KeyOwner,
@@ -169,8 +217,15 @@ impl Erasures {
         by: &Circumstances,
         sink: &dyn Sink,
     ) -> Result<bool, ErasureError> {
-        record_hold("audit.legal_hold.lift", owner, case, by, sink)?;
-        Ok(self.keys.lift_hold(owner, case)?)
+        if is_by(by, owner.name()) {
+            return Err(ErasureErrorKind::Approver.into());
+        }
+        self.record_hold("audit.legal_hold.lift", owner, case, by, sink)?;
+        let mut was_there = false;
+        for owner in roles(owner) {
+            was_there |= self.keys.lift_hold(&owner, case)?;
+        }
+        Ok(was_there)
     }
 
     /// What was erased but may still be in a backup as of `now`, the oldest first.
@@ -184,12 +239,15 @@ impl Erasures {
     /// Erases somebody as a data subject: acted for, target or mentioned, in every record of the tenant.
     ///
     /// The ledger has it before the key is destroyed, the trail after; the record of it does not name them. What they
-    /// did themselves stays attributable. Erasing somebody again is no error.
+    /// did themselves stays attributable, also what they did to themselves. Erasing somebody who has no key is no error,
+    /// and [not complete](ErasureReceipt::is_complete); that it was asked for is recorded.
     ///
     /// # Errors
     /// [`ErasureErrorKind::Held`] under a legal hold; [`Ledger`](ErasureErrorKind::Ledger) and
-    /// [`Keys`](ErasureErrorKind::Keys) when it could not be carried out; [`Record`](ErasureErrorKind::Record) when it
-    /// was carried out but not recorded: call again.
+    /// [`Keys`](ErasureErrorKind::Keys) when it could not be carried out, or not to its end;
+    /// [`Record`](ErasureErrorKind::Record) when it was carried out but not recorded. Call again: the receipt is given
+    /// out then. After a restart the next call, for whomever, records it and has its receipt among those
+    /// [settled](ErasureReceipt::settled).
     pub fn erase(
         &mut self,
         subject: &SubjectId,
@@ -197,11 +255,8 @@ impl Erasures {
         by: &Circumstances,
         sink: &dyn Sink,
     ) -> Result<ErasureReceipt, ErasureError> {
-        let Some(owner) = subject.key_owner(tenant) else { return Ok(ErasureReceipt { destroyed: None }) };
-        let destroyed = self.destroy(&owner, Consent::NotNeeded, by.at())?;
         let by = by.unnamed(subject.as_str());
-        record_completed(&by, u32::from(destroyed.is_some()), destroyed.as_ref(), sink)?;
-        Ok(ErasureReceipt { destroyed })
+        self.carry_out(subject.key_owner(tenant), Consent::NotNeeded, &by, sink)
     }
 
     /// Approves, as the person `by` says, that somebody's key as the one who acted be destroyed before its time. It is
@@ -237,144 +292,193 @@ impl Erasures {
             .field("key", Internal(key.to_string()))
             .build()?;
         let _receipt = sink.record(event).wait()?;
-        Ok(self.keys.approve(key, Approval::new(approver.clone(), by.at()))?)
+        Ok(self.keys.approve(key, Approval::new(approver.clone(), self.clock.now()))?)
     }
 
-    /// Destroys somebody's key as the one who acted, once the retention of everything the trail in `trail` has of them as
-    /// such has ended, by the times they were recorded at. Before that it takes the
-    /// [approval](Self::approve_retirement) of two others: that they gave it and that no hold is on is looked at in the
-    /// step that destroys the key; in SQLite, in the same transaction. Reads the whole trail.
+    /// Destroys somebody's key as the one who acted, once the [configured](Self::retaining) retention of the last they did
+    /// has ended. Before that it takes the [approval](Self::approve_retirement) of two others: that they gave it and that
+    /// no hold is on is looked at in the step that destroys the key; in SQLite, in the same transaction.
     ///
-    /// What still waits in a database for the sequencer is not in the trail: call this once that is taken over.
+    /// Reads the whole trail. An event that is on its way there, in a queue or in a database, is not looked at: let the
+    /// sequencer take it over first. What a hold of the configured retention itself is on never ends.
     ///
     /// # Errors
-    /// As [`erase`](Self::erase); [`ErasureErrorKind::Retained`] before that end without two approvals;
-    /// [`Held`](ErasureErrorKind::Held) also under a hold of `retention`; [`Trail`](ErasureErrorKind::Trail) when the
-    /// trail cannot be read or is none.
+    /// As [`erase`](Self::erase); [`ErasureErrorKind::Approver`] when `by` is the person themselves;
+    /// [`Retained`](ErasureErrorKind::Retained) before its time without two approvals;
+    /// [`Trail`](ErasureErrorKind::Trail) when the trail cannot be read, or is none.
     pub fn retire_actor(
         &mut self,
         actor: &ActorId,
         tenant: Option<&TenantId>,
-        retention: &Retention,
-        trail: impl AsRef<Path>,
         by: &Circumstances,
         sink: &dyn Sink,
     ) -> Result<ErasureReceipt, ErasureError> {
-        let Some(owner) = actor.key_owner(tenant) else { return Ok(ErasureReceipt { destroyed: None }) };
-        let ends = match self.keys.find(&owner)? {
-            Some(key) => retention_ends(trail.as_ref(), key, retention)?,
-            None => None,
+        if is_by(by, actor.as_str()) {
+            return Err(ErasureErrorKind::Approver.into());
+        }
+        let owner = actor.key_owner(tenant);
+        let consent = match &owner {
+            Some(owner) if self.is_retained(actor, owner)? => Consent::OfTwoOthers,
+            _ => Consent::NotNeeded,
         };
-        let is_early = ends.is_some_and(|ends| by.at() < ends);
-        let consent = if is_early { Consent::OfTwoOthers } else { Consent::NotNeeded };
-        let destroyed = self.destroy(&owner, consent, by.at())?;
-        let by = by.unnamed(actor.as_str());
-        record_completed(&by, u32::from(destroyed.is_some()), destroyed.as_ref(), sink)?;
-        Ok(ErasureReceipt { destroyed })
+        self.carry_out(owner, consent, &by.unnamed(actor.as_str()), sink)
     }
 
-    /// Destroys again whatever the ledger says was destroyed: after a backup of the key store was restored, before
-    /// anybody reads the trail.
+    /// Destroys again whatever the ledger says was to be destroyed: after a backup of the key store was restored, before
+    /// anybody reads the trail. A legal hold wins here, too, and is [reported](ReplayReport::held).
     ///
     /// # Errors
-    /// [`ErasureErrorKind::Keys`] when the store fails; [`Record`](ErasureErrorKind::Record) when it was carried out
-    /// but not recorded.
+    /// [`ErasureErrorKind::Ledger`] and [`Keys`](ErasureErrorKind::Keys) when one fails;
+    /// [`Record`](ErasureErrorKind::Record) when it was carried out but not recorded: call again.
     pub fn replay(&mut self, by: &Circumstances, sink: &dyn Sink) -> Result<ReplayReport, ErasureError> {
         let mut report = ReplayReport::default();
+        let now = self.clock.now();
         for key in self.ledger.keys() {
             match self.keys.unwrap_key(key).map_err(|error| error.kind()) {
                 Err(KeyStoreErrorKind::Destroyed) => report.gone = report.gone.saturating_add(1),
                 Err(KeyStoreErrorKind::UnknownKey) => report.unknown = report.unknown.saturating_add(1),
                 Ok(_) | Err(KeyStoreErrorKind::NotUnwrapped) => {
-                    let _receipt = self.keys.destroy(key, by.at())?;
-                    report.destroyed = report.destroyed.saturating_add(1);
+                    let ledger = &mut self.ledger;
+                    let noted = &mut |key| ledger.note(key, now).is_ok();
+                    match self.keys.destroy_key_unheld(key, now, noted) {
+                        Ok(_receipt) => report.destroyed = report.destroyed.saturating_add(1),
+                        Err(UnheldError::Held) => report.held = report.held.saturating_add(1),
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 Err(kind) => return Err(KeyStoreError::from(kind).into()),
             }
         }
-        if report.destroyed > 0 {
-            let count = u32::try_from(report.destroyed).unwrap_or(u32::MAX);
-            record_completed(by, count, None, sink)?;
-        }
+        let _settled = self.settle(None, by, sink)?;
         Ok(report)
+    }
+
+    /// Whether what they did must be kept still, as far as can be told.
+    fn is_retained(&self, actor: &ActorId, owner: &KeyOwner) -> Result<bool, ErasureError> {
+        let Some((retention, trail)) = &self.retention else { return Ok(true) };
+        let Some(key) = self.keys.find(owner)? else { return Ok(false) };
+        Ok(self.clock.now() < retention.ends_for(trail, actor, key)?)
+    }
+
+    fn carry_out(
+        &mut self,
+        owner: Option<KeyOwner>,
+        consent: Consent,
+        by: &Circumstances,
+        sink: &dyn Sink,
+    ) -> Result<ErasureReceipt, ErasureError> {
+        let destroyed = match &owner {
+            Some(owner) => self.destroy(owner, consent)?,
+            None => None,
+        };
+        let mut settled = self.settle(destroyed, by, sink)?;
+        settled.retain(|receipt| Some(*receipt) != destroyed);
+        match &owner {
+            Some(owner) if destroyed.is_some() => drop(self.noted.remove(owner)),
+            _ => drop(sink.record(Erasure::requested(by).build()?).wait()?),
+        }
+        Ok(ErasureReceipt { destroyed, settled })
     }
 
     fn destroy(
         &mut self,
         owner: &KeyOwner,
         consent: Consent,
-        at: Timestamp,
     ) -> Result<Option<DestroyReceipt>, ErasureError> {
-        let Self { keys, ledger } = self;
-        keys.destroy_unheld(owner, consent, at, &mut |key| ledger.append(key, at).is_ok()).map_err(|error| {
-            match error {
-                UnheldError::Held => ErasureErrorKind::Held,
-                UnheldError::NotApproved => ErasureErrorKind::Retained,
-                UnheldError::NotNoted => ErasureErrorKind::Ledger,
-                UnheldError::Store(error) => ErasureErrorKind::Keys(error),
-            }
-            .into()
-        })
-    }
-}
-
-/// When what was recorded of somebody as the one who acted need not be kept any more; `None`: there is nothing.
-fn retention_ends(
-    trail: &Path,
-    key: KeyId,
-    retention: &Retention,
-) -> Result<Option<Timestamp>, ErasureError> {
-    let mut records = records(trail)?.peekable();
-    // No trail is no proof that they did nothing.
-    records.peek().ok_or_else(AuditError::no_trail)?;
-    let mut ends = None;
-    for record in records {
-        let record = record?;
-        if matches!(record.event().actor(), Actor::SealedPerson(person) if person.key() == key) {
-            if retention.holds(record.event()) {
-                return Err(ErasureErrorKind::Held.into());
-            }
-            ends = ends.max(Some(retention.ends(&record)));
+        let now = self.clock.now();
+        let Self { keys, ledger, noted, .. } = self;
+        let mut note = |key| {
+            noted.insert(owner.clone(), key);
+            ledger.note(key, now).is_ok()
+        };
+        let destroyed = keys.destroy_unheld(owner, consent, now, &mut note)?;
+        match self.noted.get(owner) {
+            // An earlier call destroyed it and did not come to its end: the same receipt again.
+            Some(key) if destroyed.is_none() => Ok(Some(self.keys.destroy(*key, now)?)),
+            _ => Ok(destroyed),
         }
     }
-    Ok(ends)
+
+    /// Records what was carried out and is on no record yet, `known` among it.
+    fn settle(
+        &mut self,
+        known: Option<DestroyReceipt>,
+        by: &Circumstances,
+        sink: &dyn Sink,
+    ) -> Result<Vec<DestroyReceipt>, ErasureError> {
+        let now = self.clock.now();
+        let mut carried_out = Vec::new();
+        for key in self.ledger.unrecorded() {
+            if let Some(known) = known.filter(|known| known.key() == key) {
+                carried_out.push(known);
+                continue;
+            }
+            match self.keys.unwrap_key(key).map_err(|error| error.kind()) {
+                // A destroyed key's first receipt again.
+                Err(KeyStoreErrorKind::Destroyed) => carried_out.push(self.keys.destroy(key, now)?),
+                // It was noted, and nothing came of it.
+                Ok(_) | Err(KeyStoreErrorKind::NotUnwrapped | KeyStoreErrorKind::UnknownKey) => {}
+                Err(kind) => return Err(KeyStoreError::from(kind).into()),
+            }
+        }
+        if carried_out.is_empty() {
+            return Ok(carried_out);
+        }
+        let count = u32::try_from(carried_out.len()).unwrap_or(u32::MAX);
+        let mut event = Erasure::completed(by, count);
+        if let Some(until) = carried_out.iter().filter_map(DestroyReceipt::backups_until).max() {
+            event = event.pending_until(until);
+        }
+        let _receipt = sink.record(event.build()?).wait()?;
+        for receipt in &carried_out {
+            self.ledger.settle(receipt.key(), now).map_err(|_| ErasureErrorKind::Ledger)?;
+        }
+        Ok(carried_out)
+    }
+
+    fn record_hold(
+        &self,
+        action: &'static str,
+        owner: &KeyOwner,
+        case: &CaseId,
+        by: &Circumstances,
+        sink: &dyn Sink,
+    ) -> Result<(), ErasureError> {
+        let case = Internal(case.as_str().to_owned());
+        let mut event = Administration::performed(by, action, Outcome::Passed).field("case", case);
+        // A name would outlive the erasure that comes once the hold is lifted.
+        if let Some(key) = self.keys.find(owner)? {
+            event = event.field("key", Internal(key.to_string()));
+        }
+        let _receipt = sink.record(event.build()?).wait()?;
+        Ok(())
+    }
 }
 
-fn record_hold(
-    action: &'static str,
-    owner: &KeyOwner,
-    case: &CaseId,
-    by: &Circumstances,
-    sink: &dyn Sink,
-) -> Result<(), ErasureError> {
-    let case = Internal(case.as_str().to_owned());
-    let mut event = Administration::performed(by, action, Outcome::Passed).field("case", case);
-    // Sealed like everybody in the trail, where the trail seals people.
-    if let Ok(subject) = SubjectId::new(owner.name()) {
-        event = event.subject(subject);
+/// Whether it is this very person who acts, or nobody can tell that it is not.
+fn is_by(by: &Circumstances, name: &str) -> bool {
+    match by.actor() {
+        Actor::SealedPerson(_) => true,
+        actor => actor.id().is_some_and(|id| id.as_str() == name),
     }
-    let _receipt = sink.record(event.build()?).wait()?;
-    Ok(())
+}
+
+/// One person's keys in their two roles; any other owner is alone.
+fn roles(owner: &KeyOwner) -> Vec<KeyOwner> {
+    if ![SUBJECT_KEY, ACTOR_KEY].contains(&owner.kind()) {
+        return vec![owner.clone()];
+    }
+    let of_kind = |kind| {
+        let role = KeyOwner::new(kind, owner.name()).ok()?;
+        Some(owner.tenant().map_or(role.clone(), |tenant| role.of_tenant(tenant.clone())))
+    };
+    [SUBJECT_KEY, ACTOR_KEY].into_iter().filter_map(of_kind).collect()
 }
 
 impl fmt::Debug for Erasures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Erasures").finish_non_exhaustive()
     }
-}
-
-fn record_completed(
-    by: &Circumstances,
-    keys: u32,
-    destroyed: Option<&DestroyReceipt>,
-    sink: &dyn Sink,
-) -> Result<(), ErasureError> {
-    let mut event = Erasure::completed(by, keys);
-    if let Some(until) = destroyed.and_then(DestroyReceipt::backups_until) {
-        event = event.pending_until(until);
-    }
-    let _receipt = sink.record(event.build()?).wait()?;
-    Ok(())
 }
 
 /// What is left of the people in a trail.
@@ -457,8 +561,8 @@ pub struct ErasureError(ErasureErrorKind);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErasureErrorKind {
-    /// Who acted cannot approve that it be forgotten; nor can who is no person.
-    #[error("only another person can approve")]
+    /// Who it is about cannot have a say in it, nor carry it out; nor can who is no person approve.
+    #[error("only another person can do this")]
     Approver,
     /// The event about it was not of its shape.
     #[error("its event was refused")]
@@ -510,6 +614,17 @@ impl ErasureError {
 impl From<ErasureErrorKind> for ErasureError {
     fn from(kind: ErasureErrorKind) -> Self {
         Self(kind)
+    }
+}
+
+impl From<UnheldError> for ErasureError {
+    fn from(error: UnheldError) -> Self {
+        Self(match error {
+            UnheldError::Held => ErasureErrorKind::Held,
+            UnheldError::NotApproved => ErasureErrorKind::Retained,
+            UnheldError::NotNoted => ErasureErrorKind::Ledger,
+            UnheldError::Store(error) => ErasureErrorKind::Keys(error),
+        })
     }
 }
 

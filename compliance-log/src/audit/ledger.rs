@@ -1,12 +1,14 @@
-//! The erasure ledger: one line per destroyed key, synchronised before the key is destroyed.
+//! The erasure ledger: a line for each key before it is destroyed, synchronised, and another once that is recorded.
 //!
 //! ```text
 //! 1 0123456789abcdef0123456789abcdef 2026-11-21T12:00:00Z 5f1e2d3c4b5a6978
 //! ```
 //!
-//! Version, key id, time, and the first eight bytes of a SHA-256 over the line so far. A last line without its end is
-//! what a crash left and is cut; any other line that is not of its form refuses the ledger.
+//! What it says (`1`: the key is to be destroyed, `2`: that it was is in the trail), key id, time, and the first eight
+//! bytes of a SHA-256 over the line so far. A last line without its end is what a crash left and is cut; any other line
+//! that is not of its form refuses the ledger.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -19,10 +21,16 @@ use super::hash;
 /// Larger ledgers than this, in bytes, are refused: some million erasures.
 const MAX_LEN: u64 = 256 * 1024 * 1024;
 
+const NOTED: &str = "1";
+const RECORDED: &str = "2";
+
 #[derive(Debug)]
 pub(super) struct Ledger {
     file: File,
-    keys: Vec<KeyId>,
+    /// How many bytes are whole lines; `None` once what is behind them could not be cut.
+    whole: Option<u64>,
+    /// Whether the last word on a key is that it is recorded.
+    keys: BTreeMap<KeyId, bool>,
 }
 
 impl Ledger {
@@ -31,8 +39,9 @@ impl Ledger {
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let is_new = !path.exists();
         let mut file = options.open(path)?;
+        // Two would write over one another's lines.
+        file.try_lock()?;
         let mut text = Vec::new();
         (&file).take(MAX_LEN.saturating_add(1)).read_to_end(&mut text)?;
         let damaged = || io::Error::from(io::ErrorKind::InvalidData);
@@ -41,28 +50,65 @@ impl Ledger {
         }
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at.saturating_add(1));
         let lines = text.get(..whole).and_then(|lines| str::from_utf8(lines).ok()).ok_or_else(damaged)?;
-        let keys = lines.lines().map(|line| parse(line).ok_or_else(damaged)).collect::<io::Result<_>>()?;
-        file.set_len(whole as u64)?;
-        file.seek(SeekFrom::Start(whole as u64))?;
-        if is_new && cfg!(unix) {
+        let mut keys = BTreeMap::new();
+        for line in lines.lines() {
+            let (key, is_recorded) = parse(line).ok_or_else(damaged)?;
+            keys.insert(key, is_recorded);
+        }
+        if whole < text.len() {
+            cut(&mut file, whole as u64)?;
+        }
+        if cfg!(unix) {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
         }
-        Ok(Self { file, keys })
+        Ok(Self { file, whole: Some(whole as u64), keys })
     }
 
-    pub(super) fn append(&mut self, key: KeyId, at: Timestamp) -> io::Result<()> {
-        let line = format!("1 {key} {at}");
-        let written = writeln!(self.file, "{line} {}", check(&line)).and_then(|()| self.file.sync_data());
-        if written.is_ok() && !self.keys.contains(&key) {
-            self.keys.push(key);
-        }
-        written
+    /// Writes down that a key is to be destroyed.
+    pub(super) fn note(&mut self, key: KeyId, at: Timestamp) -> io::Result<()> {
+        self.append(NOTED, key, at)?;
+        self.keys.insert(key, false);
+        Ok(())
+    }
+
+    /// Writes down that the trail has it.
+    pub(super) fn settle(&mut self, key: KeyId, at: Timestamp) -> io::Result<()> {
+        self.append(RECORDED, key, at)?;
+        self.keys.insert(key, true);
+        Ok(())
     }
 
     pub(super) fn keys(&self) -> Vec<KeyId> {
-        self.keys.clone()
+        self.keys.keys().copied().collect()
     }
+
+    /// Those of which the trail may not have that they were destroyed.
+    pub(super) fn unrecorded(&self) -> Vec<KeyId> {
+        self.keys.iter().filter(|(_, is_recorded)| !**is_recorded).map(|(key, _)| *key).collect()
+    }
+
+    fn append(&mut self, word: &str, key: KeyId, at: Timestamp) -> io::Result<()> {
+        let whole = self.whole.ok_or(io::ErrorKind::Other)?;
+        let stated = format!("{word} {key} {at}");
+        let line = format!("{stated} {}\n", check(&stated));
+        let file = &mut self.file;
+        let written = file
+            .seek(SeekFrom::Start(whole))
+            .and_then(|_| file.write_all(line.as_bytes()))
+            .and_then(|()| file.sync_all());
+        self.whole = match &written {
+            Ok(()) => Some(whole.saturating_add(line.len() as u64)),
+            // Half a line would run into the next one.
+            Err(_) => cut(file, whole).is_ok().then_some(whole),
+        };
+        written
+    }
+}
+
+fn cut(file: &mut File, whole: u64) -> io::Result<()> {
+    file.set_len(whole)?;
+    file.sync_all()
 }
 
 fn check(line: &str) -> String {
@@ -70,11 +116,17 @@ fn check(line: &str) -> String {
     hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn parse(line: &str) -> Option<KeyId> {
+/// The key, and whether the line says that it is recorded.
+fn parse(line: &str) -> Option<(KeyId, bool)> {
     let (stated, found) = line.rsplit_once(' ')?;
     let mut words = stated.split(' ');
-    (words.next()? == "1" && check(stated) == found).then_some(())?;
+    let is_recorded = match words.next()? {
+        NOTED => false,
+        RECORDED => true,
+        _ => return None,
+    };
+    (check(stated) == found).then_some(())?;
     let key = words.next()?.parse().ok()?;
     let _at: Timestamp = words.next()?.parse().ok()?;
-    words.next().is_none().then_some(key)
+    words.next().is_none().then_some((key, is_recorded))
 }

@@ -36,7 +36,7 @@ use compliance_core::seal::KeyId;
 #[cfg(feature = "sqlite")]
 use super::index::IndexErrorKind;
 use super::record::{Circumstances, Record, System};
-use super::segment::{AuditError, Records, records};
+use super::segment::{AuditError, Records, records, records_from, segments};
 
 /// Which records are wanted. Every condition that is stated must hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,8 @@ impl Query {
     }
 
     /// About this subject also where they are sealed: by the id of their key, which the key store
-    /// [finds](compliance_core::seal::KeyOwner). Nothing is opened.
+    /// [finds](compliance_core::seal::KeyOwner). Nothing is opened. What they did to themselves is sealed under their key
+    /// as actor: [`sealed_actor`](Self::sealed_actor) finds it.
     pub fn sealed_subject(self, subject: SubjectId, key: KeyId) -> Self {
         Self { subject: Some((subject, Some(key))), ..self }
     }
@@ -121,8 +122,8 @@ impl Query {
             && self.actor.as_ref().is_none_or(|(id, key)| is(event.actor(), id.as_str(), *key))
     }
 
-    /// Reads the trail, once it is recorded who does. Over a directory it reads every segment, over an index those
-    /// records that are wanted; memory does not grow with either.
+    /// Reads the trail as it is by now, once it is recorded who does, in whichever sink. Over a directory it reads every
+    /// segment, over an index those records that are wanted; memory does not grow with either.
     ///
     /// # Errors
     /// [`QueryError`] when the reading was not recorded, the query asks for more than its source may give
@@ -147,15 +148,17 @@ impl Query {
             let _receipt = sink.record(System::trail_read_refused(by).build()?).wait()?;
             return Err(QueryErrorKind::OtherTenant.into());
         }
-        // The list of segments first, so that what records the reading is not read.
+        // Both before the reading is recorded, so that its record is not read. Its receipt does not tell: the sink may be
+        // any.
         let records = records(trail.dir())?;
-        let receipt = sink.record(event).wait()?;
+        let before = end(trail)?;
+        let _receipt = sink.record(event).wait()?;
         let matches = Matches {
             query: self,
             dir: trail.dir().to_owned(),
             records,
             from: 0,
-            before: receipt.sequence(),
+            before,
             #[cfg(feature = "sqlite")]
             hits: None,
         };
@@ -165,6 +168,27 @@ impl Query {
         }
         Ok(matches)
     }
+}
+
+/// The number behind the last record there is.
+fn end(trail: &impl TrailSource) -> Result<u64, AuditError> {
+    #[cfg(feature = "sqlite")]
+    if let Some(end) = trail.index().and_then(|index| index.end().ok()) {
+        return Ok(end);
+    }
+    let io = |error| AuditError::io("list the segments", &error);
+    let segments = segments(trail.dir()).map_err(io)?;
+    // The last one may have been begun just now.
+    let mut end = segments.last().map_or(0, |(first, _)| *first);
+    let mut last = records_from(trail.dir(), end)?;
+    while let Some(sequence) = last.next_with(|head, _, _| Ok(head.sequence)) {
+        match sequence {
+            Ok(sequence) => end = sequence.saturating_add(1),
+            // Reading as far as there is something gives what is whole, then says what is not.
+            Err(_) => return Ok(u64::MAX),
+        }
+    }
+    Ok(end)
 }
 
 mod source {
@@ -308,7 +332,7 @@ pub struct Matches {
     records: Records,
     /// The first record that was not looked at.
     from: u64,
-    /// The record of this very reading; it and what follows are not part of it.
+    /// The number behind the last record there was when the reading began.
     before: u64,
     #[cfg(feature = "sqlite")]
     hits: Option<super::index::Hits>,

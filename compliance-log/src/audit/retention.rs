@@ -19,17 +19,21 @@
 //! # let (log, _) = AuditLog::open(dir.path(), AuditConfig::new(key).on_any_storage(), SystemClock)?;
 //! let retention = Retention::new(PCI_DSS_10_5_1.period()).class(EventClass::Check, OFAC_501_601.period());
 //! let by = Circumstances::new(Actor::System, SystemClock.now());
-//! let report = retention.retire(&log, &by, SystemClock.now())?;
+//! let report = retention.retire(&log, &by)?;
 //! assert_eq!(report.segments(), 0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+#[cfg(feature = "key-store")]
+use std::path::Path;
 use std::time::Duration;
 
 use compliance_core::clock::{Date, Timestamp};
-use compliance_core::event::{Actor, Event, EventClass, EventError, RecordError};
+use compliance_core::event::{Actor, Event, EventClass, EventError, FieldValueKind, RecordError};
+#[cfg(feature = "key-store")]
+use compliance_core::id::ActorId;
 use compliance_core::id::SubjectId;
 use compliance_core::seal::KeyId;
 
@@ -52,7 +56,9 @@ impl RetentionPeriod {
         Self { length, from_year_end: false }
     }
 
-    /// From the end of the calendar year (UTC) in which the record was made.
+    /// From the end of the calendar year in which the record was made, in whichever time zone that is latest: what was
+    /// made in the last fourteen hours of a year in UTC, when the next has begun somewhere, counts as made in that, and a
+    /// year ends twelve hours later than in UTC.
     #[must_use]
     pub const fn from_year_end(length: Duration) -> Self {
         Self { length, from_year_end: true }
@@ -61,17 +67,21 @@ impl RetentionPeriod {
     /// When a record made at `at` may go.
     #[must_use]
     pub fn ends(&self, at: Timestamp) -> Timestamp {
-        let start = if self.from_year_end { year_end(at) } else { at };
+        let start = if self.from_year_end { year_end(at.saturating_add(AHEAD)) } else { at };
         start.saturating_add(self.length)
     }
 }
+
+/// How far clocks are ahead of UTC at most, in Kiribati, and behind it at most, on Baker Island.
+const AHEAD: Duration = Duration::from_secs(14 * 3600);
+const BEHIND: Duration = Duration::from_secs(12 * 3600);
 
 fn year_end(at: Timestamp) -> Timestamp {
     let date = at.date().to_string();
     let year = date.get(..4).and_then(|year| year.parse::<i16>().ok());
     let next = year.and_then(|year| Date::new(year.saturating_add(1), 1, 1).ok());
     // Dates with other than four digits have no business in a trail; a year more keeps them.
-    next.map_or(at.saturating_add(DAY.saturating_mul(366)), Date::start)
+    next.map_or(at.saturating_add(DAY.saturating_mul(366)), Date::start).saturating_add(BEHIND)
 }
 
 /// A period somebody prescribes, and what that binds. A preset claims no more than its source says.
@@ -201,17 +211,39 @@ impl Retention {
         Ok(all)
     }
 
-    /// Retires what may go as of `now`.
+    /// When the last that somebody did may go: the latest end over the records in `trail` whose actor they are, by their
+    /// name or their key. A record that is held here may not ever. No trail is no proof that they did nothing.
+    #[cfg(feature = "key-store")]
+    pub(super) fn ends_for(
+        &self,
+        trail: &Path,
+        actor: &ActorId,
+        key: KeyId,
+    ) -> Result<Timestamp, AuditError> {
+        let mut records = records(trail)?.peekable();
+        records.peek().ok_or_else(AuditError::no_trail)?;
+        let mut last = Timestamp::MIN;
+        for record in records {
+            let record = record?;
+            let is_theirs = match record.event().actor() {
+                Actor::SealedPerson(sealed) => sealed.key() == key,
+                plain => plain.id() == Some(actor),
+            };
+            if is_theirs {
+                let is_held = self.holds_all || self.is_held(record.event());
+                last = last.max(if is_held { Timestamp::MAX } else { self.ends(&record) });
+            }
+        }
+        Ok(last)
+    }
+
+    /// Retires what may go by now. The time is the trail's own, of a checkpoint that is made first.
     ///
     /// # Errors
     /// [`RetireError`] when the trail cannot be read, the retirement not be recorded – then nothing was deleted – or a
     /// file not be deleted.
-    pub fn retire(
-        &self,
-        log: &AuditLog,
-        by: &Circumstances,
-        now: Timestamp,
-    ) -> Result<RetireReport, RetireError> {
+    pub fn retire(&self, log: &AuditLog, by: &Circumstances) -> Result<RetireReport, RetireError> {
+        let now = log.checkpoint()?.at();
         #[cfg(feature = "key-store")]
         let all = self.with_holds()?;
         #[cfg(not(feature = "key-store"))]
@@ -250,16 +282,9 @@ impl Retention {
         self.ends(record) > now || self.is_held(record.event())
     }
 
-    /// When a record may go, holds aside.
-    pub(in crate::audit) fn ends(&self, record: &Record) -> Timestamp {
+    fn ends(&self, record: &Record) -> Timestamp {
         let period = self.classes.get(&record.event().kind().class()).unwrap_or(&self.others);
         period.ends(record.recorded_at())
-    }
-
-    /// Whether a hold that was stated here is on this.
-    #[cfg(feature = "key-store")]
-    pub(in crate::audit) fn holds(&self, event: &Event) -> bool {
-        self.holds_all || self.is_held(event)
     }
 
     fn is_held(&self, event: &Event) -> bool {
@@ -273,6 +298,10 @@ impl Retention {
             || event.sealed_subjects().iter().any(|sealed| self.held_keys.contains(&sealed.key()))
             || is_person(event.actor())
             || event.on_behalf_of().is_some_and(is_person)
+            || event.fields().iter().any(|field| match field.value() {
+                FieldValueKind::Sealed(sealed) => self.held_keys.contains(&sealed.key()),
+                _ => false,
+            })
     }
 }
 

@@ -278,6 +278,24 @@ impl HeldKeyStore for FileKeyStore {
         Ok(Some(self.destroy_in(&mut state, key, at)?))
     }
 
+    fn destroy_key_unheld(
+        &self,
+        key: KeyId,
+        at: Timestamp,
+        before: &mut dyn FnMut(KeyId) -> bool,
+    ) -> Result<DestroyReceipt, UnheldError> {
+        let mut state = self.state_to_change()?;
+        if let Some((owner, _)) = state.living.get(&key) {
+            if state.holds.iter().any(|hold| hold.owner() == owner) {
+                return Err(UnheldError::Held);
+            }
+            if !before(key) {
+                return Err(UnheldError::NotNoted);
+            }
+        }
+        Ok(self.destroy_in(&mut state, key, at)?)
+    }
+
     fn declare_backup(&self, name: &'static str, retention: Duration) -> Result<(), KeyStoreError> {
         let mut state = self.state_to_change()?;
         let mut backups = state.backups.clone();

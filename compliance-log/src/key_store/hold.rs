@@ -91,8 +91,7 @@ impl LegalHold {
 
 /// A key store that keeps legal holds, approvals and the backups it is in, and destroys what no hold is on.
 ///
-/// `Ok` means durable, as for [`KeyStore`]. [`KeyStore::destroy`] itself looks at no hold: it is for who replays
-/// erasures that were lawful when they were carried out.
+/// `Ok` means durable, as for [`KeyStore`]. [`KeyStore::destroy`] itself looks at no hold.
 ///
 /// # Security
 /// An older backup of the store brings back the holds of its time. State those placed since again before anything is
@@ -128,10 +127,11 @@ pub trait HeldKeyStore: KeyStore {
     /// Destroys an owner's key if no hold is on the owner and the consent that is asked for is
     /// [given](Consent::is_given) by the approvals kept with it, in one step with looking: no hold can be placed in
     /// between. `before` is told the key first, and nothing is destroyed when it answers `false`. `None`: the owner has
-    /// no key.
+    /// no key, and nothing of one that an earlier call destroyed is left in the store.
     ///
     /// # Errors
-    /// [`UnheldError`].
+    /// [`UnheldError`]. After [`Store`](UnheldError::Store) the key may be destroyed, and not yet cleared away: call
+    /// again.
     fn destroy_unheld(
         &self,
         owner: &KeyOwner,
@@ -139,6 +139,18 @@ pub trait HeldKeyStore: KeyStore {
         at: Timestamp,
         before: &mut dyn FnMut(KeyId) -> bool,
     ) -> Result<Option<DestroyReceipt>, UnheldError>;
+
+    /// The same by the key, for who replays destructions that once had their consent. A key that is destroyed already
+    /// gives its first receipt again, and `before` is not asked.
+    ///
+    /// # Errors
+    /// [`UnheldError`].
+    fn destroy_key_unheld(
+        &self,
+        key: KeyId,
+        at: Timestamp,
+        before: &mut dyn FnMut(KeyId) -> bool,
+    ) -> Result<DestroyReceipt, UnheldError>;
 
     /// States that copies of the store are kept for so long after they were made. Receipts are pending until the last
     /// declared backup that may hold the key has expired; a longer time declared later holds for what was destroyed

@@ -175,12 +175,11 @@ async fn prepare(connection: &mut SqliteConnection) -> Result<(), KeyStoreOpenEr
             }
             // A write, so that nobody else has it open from here on.
             sqlx::query("PRAGMA user_version = 1").execute(&mut *connection).await.map_err(open_error)?;
-            let is_uncleared: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM uncleared)")
-                .fetch_one(&mut *connection)
-                .await
-                .map_err(open_error)?;
             // A crash came between a deletion and this.
-            if is_uncleared { clear(connection).await.map_err(open_error) } else { Ok(()) }
+            if is_uncleared(connection).await.map_err(open_error)? {
+                clear(connection).await.map_err(open_error)?;
+            }
+            Ok(())
         }
         (APPLICATION, ..) => Err(KeyStoreOpenErrorKind::Damaged.into()),
         _ => Err(KeyStoreOpenErrorKind::Other.into()),
@@ -196,6 +195,10 @@ async fn schema(connection: &mut SqliteConnection) -> Sql<Vec<String>> {
 /// Notes, in the transaction that deletes, that the file is to be [cleared](clear).
 async fn note_uncleared(connection: &mut SqliteConnection) -> Sql<()> {
     sqlx::query("INSERT OR IGNORE INTO uncleared VALUES (1)").execute(connection).await.map(drop)
+}
+
+async fn is_uncleared(connection: &mut SqliteConnection) -> Sql<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM uncleared)").fetch_one(connection).await
 }
 
 /// Leaves nothing of what was deleted in the file or the log. `secure_delete` alone does not: when SQLite evens out its
@@ -269,6 +272,21 @@ async fn approvals(connection: &mut SqliteConnection, key: KeyId) -> Result<Vec<
         Some(Approval::new(ActorId::new(approver).ok()?, at.parse().ok()?))
     };
     rows.into_iter().map(approval).collect::<Option<_>>().ok_or(KeyStoreErrorKind::Unavailable.into())
+}
+
+async fn is_held(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    kind: &str,
+    name: &str,
+) -> Result<bool, KeyStoreError> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM hold WHERE tenant = ?1 AND kind = ?2 AND name = ?3)")
+        .bind(tenant)
+        .bind(kind)
+        .bind(name)
+        .fetch_one(connection)
+        .await
+        .map_err(unavailable)
 }
 
 /// Puts the tombstone in the key's place, inside the caller's transaction.
@@ -485,19 +503,15 @@ impl HeldKeyStore for SqliteKeyStore {
         let connection = state.connection()?;
         block_on(async {
             let mut transaction = begin(connection).await?;
-            let held: bool = sqlx::query_scalar(
-                "SELECT EXISTS (SELECT 1 FROM hold WHERE tenant = ?1 AND kind = ?2 AND name = ?3)",
-            )
-            .bind(tenant(owner))
-            .bind(owner.kind())
-            .bind(owner.name())
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(unavailable)?;
-            if held {
+            if is_held(&mut transaction, tenant(owner), owner.kind(), owner.name()).await? {
                 return Err(UnheldError::Held);
             }
             let Some(key) = find(&mut transaction, owner).await.map_err(unavailable)? else {
+                // The call that destroyed it may have failed before it was cleared away.
+                transaction.rollback().await.map_err(unavailable)?;
+                if is_uncleared(connection).await.map_err(unavailable)? {
+                    clear(connection).await.map_err(unavailable)?;
+                }
                 return Ok(None);
             };
             let key = key_id(key)?;
@@ -512,6 +526,39 @@ impl HeldKeyStore for SqliteKeyStore {
             transaction.commit().await.map_err(unavailable)?;
             clear(connection).await.map_err(unavailable)?;
             Ok(Some(receipt))
+        })
+    }
+
+    fn destroy_key_unheld(
+        &self,
+        key: KeyId,
+        at: Timestamp,
+        before: &mut dyn FnMut(KeyId) -> bool,
+    ) -> Result<DestroyReceipt, UnheldError> {
+        let mut state = self.state();
+        let connection = state.connection()?;
+        block_on(async {
+            let mut transaction = begin(connection).await?;
+            let receipt = match destroyed(&mut transaction, key).await? {
+                Some(receipt) => receipt,
+                None => {
+                    let (tenant, kind, name, _) = row(&mut transaction, key)
+                        .await?
+                        .ok_or(KeyStoreErrorKind::UnknownKey)
+                        .map_err(KeyStoreError::from)?;
+                    if is_held(&mut transaction, &tenant, &kind, &name).await? {
+                        return Err(UnheldError::Held);
+                    }
+                    if !before(key) {
+                        return Err(UnheldError::NotNoted);
+                    }
+                    destroy_in(&mut transaction, key, at).await?
+                }
+            };
+            note_uncleared(&mut transaction).await.map_err(unavailable)?;
+            transaction.commit().await.map_err(unavailable)?;
+            clear(connection).await.map_err(unavailable)?;
+            Ok(receipt)
         })
     }
 

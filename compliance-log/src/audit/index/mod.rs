@@ -174,6 +174,13 @@ impl TrailIndex {
         self.inner.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The number behind the last record there is by now.
+    pub(super) fn end(&self) -> Result<u64, IndexError> {
+        let mut open = self.lock();
+        let _report = self.inner.refresh(&mut open, None)?;
+        Ok(open.as_ref().map_or(0, |open| open.state.next))
+    }
+
     /// Begins to answer a query over everything that is recorded by now.
     pub(super) fn hits(&self, query: &Query) -> Result<Hits, IndexError> {
         let mut open = self.lock();

@@ -66,22 +66,21 @@ impl Circumstances {
     }
 
     #[cfg(feature = "key-store")]
-    pub(in crate::audit) fn at(&self) -> Timestamp {
-        self.at
-    }
-
-    #[cfg(feature = "key-store")]
     pub(in crate::audit) fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// The same without this person: who erases themselves is not named by the record of it.
+    /// The same without this person: who erases themselves is not named by the record of it, and neither network nor
+    /// request leads to other records that do.
     #[cfg(feature = "key-store")]
     pub(in crate::audit) fn unnamed(&self, name: &str) -> Self {
         let is_named = |actor: &Actor| actor.id().is_some_and(|id| id.as_str() == name);
+        if !is_named(&self.actor) && !self.on_behalf_of.as_ref().is_some_and(is_named) {
+            return self.clone();
+        }
         let on_behalf_of = self.on_behalf_of.clone().filter(|actor| !is_named(actor));
         let actor = if is_named(&self.actor) { Actor::System } else { self.actor.clone() };
-        Self { actor, on_behalf_of, ..self.clone() }
+        Self { actor, on_behalf_of, client: None, correlation: None, ..self.clone() }
     }
 
     fn event(&self, kind: EventKind, outcome: Outcome) -> EventBuilder {

@@ -43,7 +43,6 @@ pub(super) use self::file::segments;
 pub(super) use self::reader::{Damage, FrameReader, Step};
 #[cfg(feature = "sqlite")]
 pub(super) use self::records::Place;
-#[cfg(feature = "postgres")]
 pub(super) use self::records::records_from;
 pub(super) use self::recover::head;
 #[cfg(feature = "postgres")]

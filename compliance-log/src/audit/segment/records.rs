@@ -49,7 +49,6 @@ pub(in crate::audit) struct Place {
 }
 
 /// The records from the segment on that holds number `sequence`, or would.
-#[cfg(feature = "postgres")]
 pub(in crate::audit) fn records_from(dir: &Path, sequence: u64) -> Result<Records, AuditError> {
     let mut records = records(dir)?;
     records.following = records.segments.partition_point(|(first, _)| *first <= sequence).saturating_sub(1);

@@ -229,13 +229,8 @@ impl Sequencer {
     ///
     /// # Errors
     /// [`RetireError`].
-    pub fn retire(
-        &mut self,
-        retention: &Retention,
-        by: &Circumstances,
-        now: Timestamp,
-    ) -> Result<RetireReport, RetireError> {
-        retention.retire(&self.log, by, now)
+    pub fn retire(&mut self, retention: &Retention, by: &Circumstances) -> Result<RetireReport, RetireError> {
+        retention.retire(&self.log, by)
     }
 
     /// A signed checkpoint over everything taken over: [`AuditLog::checkpoint`].
