@@ -77,7 +77,7 @@ fn check_receipts(trail: &Trail, expected: Durability) {
         if is_disk { Ok("anna@example.com") } else { Err("receipt.not_durable") }
     );
     // Whoever chooses it, and writes so, gets it.
-    let chosen = Audited::new("anna@example.com", access()).unwrap().at_least(Durability::Instance);
+    let chosen = Audited::new("anna@example.com", access()).unwrap().dangerous_at_least(Durability::Instance);
     assert_eq!(chosen.release(&log).wait(), Ok("anna@example.com"));
     // What must not be lost finds no place in it.
     let sink = DurableSink::on_lasting_disk(log).map(|sink| sink.least()).map_err(|error| error.kind());

@@ -26,7 +26,7 @@ struct Matched(&'static str);
 fn layer(sink: impl Sink + 'static) -> AuditLayer {
     let clock = ManualClock::at(Timestamp::UNIX_EPOCH);
     AuditLayer::new(sink, clock, |request| request.get::<Matched>().map(|matched| matched.0.to_owned()))
-        .at_least(Durability::Memory)
+        .dangerous_at_least(Durability::Memory)
 }
 
 fn principal() -> Principal {
@@ -174,6 +174,65 @@ fn a_record_that_is_not_durable_enough_does_not_count() {
     let answer = block_on(service.oneshot(request("POST", "/users"))).unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(calls.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn asking_for_less_than_a_disk_takes_a_dangerous_word() {
+    let (sink, calls) = (Arc::new(MemorySink::default()), Arc::default());
+    let service = layer(sink).at_least(Durability::Memory).layer(answering(200, &calls));
+    let answer = block_on(service.oneshot(request("POST", "/users"))).unwrap();
+    assert_eq!((answer.status(), calls.load(Ordering::Relaxed)), (StatusCode::SERVICE_UNAVAILABLE, 0));
+}
+
+/// Whoever has no account must not be able to fill the disk.
+#[test]
+fn a_flood_of_anonymous_calls_is_recorded_up_to_a_limit_and_counted() {
+    let matched = |route: &'static str| move |method: &'static str| request(method, route);
+    for (sort, method, route, status, records) in [
+        ("refused", "GET", "/users/{id}", 404, 1),
+        ("answered", "GET", "/users/{id}", 200, 1),
+        ("unmatched", "GET", "/users/4711", 404, 1),
+        // What is about to be carried out, and what became of it, each up to the limit.
+        ("begun", "POST", "/session", 401, 2),
+        ("unmatched", "POST", "/users/4711", 404, 1),
+    ] {
+        let (sink, calls) = (Arc::new(MemorySink::default()), Arc::default());
+        {
+            let service = layer(sink.clone()).layer(answering(status, &calls));
+            for _ in 0..1_000 {
+                let answer = block_on(service.clone().oneshot(matched(route)(method))).unwrap();
+                assert_eq!(answer.status().as_u16(), status);
+            }
+        }
+        assert_eq!(calls.load(Ordering::Relaxed), 1_000);
+        let (called, counts): (Vec<_>, Vec<_>) =
+            sink.events().into_iter().partition(|event| event.kind() == EventKind::ApiCalled);
+        assert_eq!(called.len(), records * AuditLayer::ANONYMOUS as usize, "{sort} {method}");
+        assert!(counts.iter().all(|event| event.kind() == EventKind::SystemFailuresAggregated));
+        assert!(counts.iter().any(|event| text(event, "code") == sort), "{counts:?}");
+        let counted: usize = counts.iter().map(|event| text(event, "count").parse::<usize>().unwrap()).sum();
+        let phases = if method == "POST" { 2 } else { 1 };
+        assert_eq!(called.len() + counted, phases * 1_000, "{sort} {method}");
+    }
+}
+
+#[test]
+fn calls_that_changed_something_and_calls_of_somebody_known_are_recorded_each() {
+    for (method, who, records) in
+        [("POST", None, 20 + 100), ("GET", Some(principal()), 100), ("POST", Some(principal()), 200)]
+    {
+        let (sink, calls) = (Arc::new(MemorySink::default()), Arc::default());
+        let service = layer(sink.clone()).layer(answering(200, &calls));
+        for _ in 0..100 {
+            let mut request = request(method, "/users");
+            if let Some(who) = &who {
+                request.extensions_mut().insert(who.clone());
+            }
+            block_on(service.clone().oneshot(request)).unwrap();
+        }
+        let called = sink.events().iter().filter(|event| event.kind() == EventKind::ApiCalled).count();
+        assert_eq!(called, records, "{method} {who:?}");
+    }
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn personal_data_comes_out_against_a_durable_record_of_exactly_that() {
             .fields(&["email"])
             .count(1)
     };
-    let email = || Audited::new("anna@example.com", access()).unwrap().at_least(log.durability());
+    let email = || Audited::new("anna@example.com", access()).unwrap().dangerous_at_least(log.durability());
     assert_eq!(email().release(&log).wait(), Ok("anna@example.com"));
     assert_eq!(compliance_core::testing::block_on(email().release(&log)), Ok("anna@example.com"));
     let email = email();

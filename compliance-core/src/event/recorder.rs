@@ -147,6 +147,37 @@ impl<S: Sink> Recorder<S> {
         }
     }
 
+    /// Records an event, or counts it when nobody known is its actor and it is one more than the
+    /// [limit](Self::limit_failures), whatever its outcome: for what anybody can cause as often as they like. `code` says
+    /// what of, and stands in the count; an event's own reason does not.
+    ///
+    #[cfg_attr(feature = "testing", doc = "```")]
+    #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
+    /// use std::time::Duration;
+    /// use compliance_core::event::{Actor, Event, EventKind, FailurePolicy, PassPolicy, Recorder};
+    /// use compliance_core::finding::Outcome;
+    /// use compliance_core::testing::MemorySink;
+    ///
+    /// let sink = MemorySink::default();
+    /// let recorder = Recorder::new(&sink, PassPolicy::Each)
+    ///     .limit_failures(FailurePolicy::new(2, Duration::from_secs(60)));
+    /// let now = "2026-11-21T12:00:00Z".parse()?;
+    /// for _ in 0..1_000 {
+    ///     let call = Event::builder(EventKind::ApiCalled, Outcome::Passed, Actor::Anonymous, now);
+    ///     drop(recorder.record_within(call.build()?, "answered"));
+    /// }
+    /// recorder.flush(now);
+    /// assert_eq!(sink.events().len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn record_within(&self, event: Event, code: &'static str) -> Recorded {
+        if *event.actor() == Actor::Anonymous && self.is_beyond(&event, code) {
+            Recorded::Counted
+        } else {
+            Recorded::Sent(self.sink.record(event))
+        }
+    }
+
     /// Records every count that is open, as of `now`.
     pub fn flush(&self, now: Timestamp) {
         let tallies = std::mem::take(&mut *self.lock());
@@ -160,17 +191,18 @@ impl<S: Sink> Recorder<S> {
 
     /// Whether this is one anonymous failure more than is recorded.
     fn is_flood(&self, event: &Event) -> bool {
-        let Some(policy) = self.failures else { return false };
         if event.outcome() != Outcome::Refused || *event.actor() != Actor::Anonymous {
             return false;
         }
         // A check's answer waits for its record.
-        if event.kind() == EventKind::CheckDecided {
-            return false;
-        }
+        event.kind() != EventKind::CheckDecided && self.is_beyond(event, event.reason().unwrap_or(""))
+    }
+
+    fn is_beyond(&self, event: &Event, code: &str) -> bool {
+        let Some(policy) = self.failures else { return false };
         let now = event.at();
         let mut floods = self.lock_floods();
-        let mut key = (event.kind().code(), Box::from(event.reason().unwrap_or("")));
+        let mut key = (event.kind().code(), Box::from(code));
         if !floods.contains_key(&key) && floods.len() >= Self::MAX_CODES {
             // Whoever can choose reasons must not open ever more windows.
             key = ("", Box::default());

@@ -31,7 +31,7 @@ use super::record::DataAccess;
 ///     .subject(SubjectId::new("user-4711")?)
 ///     .fields(&["email"]);
 /// let email = Audited::new("anna@example.com", read)?;
-/// # let email = email.at_least(log.durability()); // Wherever this example runs.
+/// # let email = email.dangerous_at_least(log.durability()); // Wherever this example runs.
 /// assert_eq!(email.release(&log).wait()?, "anna@example.com"); // or .await
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -59,8 +59,16 @@ impl<T> Audited<T> {
         Ok(Self { value, event: access.build()?, least: Durability::Disk })
     }
 
-    /// Asks for more, or less, than [`Durability::Disk`].
+    /// Asks for more than [`Durability::Disk`]; what is less changes nothing.
     pub fn at_least(self, least: Durability) -> Self {
+        self.dangerous_at_least(least.max(Durability::Disk))
+    }
+
+    /// Is content with less than [`Durability::Disk`].
+    ///
+    /// # Security
+    /// The record may go with the instance, and with it who was given the value.
+    pub fn dangerous_at_least(self, least: Durability) -> Self {
         Self { least, ..self }
     }
 

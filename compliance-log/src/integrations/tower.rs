@@ -19,7 +19,7 @@
 //! let layer = AuditLayer::new(sink.clone(), SystemClock, |request| {
 //!     request.get::<Matched>().map(|matched| matched.0.to_owned())
 //! });
-//! # let layer = layer.at_least(Durability::Memory);
+//! # let layer = layer.dangerous_at_least(Durability::Memory);
 //! let service = ServiceBuilder::new()
 //!     .layer(layer)
 //!     .service(service_fn(async |_| Ok::<_, std::convert::Infallible>(http::Response::new(()))));
@@ -40,9 +40,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use compliance_core::clock::Clock;
-use compliance_core::event::{Actor, Durability, Event, EventError, Sink};
+use compliance_core::event::{
+    Actor, Durability, Event, EventError, FailurePolicy, PassPolicy, Recorded, Recorder, Sink,
+};
 use compliance_core::request::{ClientAddress, Correlation, Principal};
 use http::{Extensions, Method, Request, Response, StatusCode};
 use tower_layer::Layer;
@@ -64,8 +67,18 @@ type Route = dyn Fn(&Extensions) -> Option<String> + Send + Sync;
 ///   503 and nothing of the answer.
 /// * A call that is given up half-way, because the caller went away or the handler panicked, is recorded as such.
 ///
+/// * Calls of nobody known are recorded up to a [limit](Self::limit_anonymous) each, by what became of them, and counted
+///   beyond it; those that changed something each.
+///
 /// # Security
 /// 503 after a change does not undo it; the record of its beginning says that it was tried.
+///
+/// Whoever has no account can make as many calls as the network bears. Of these at most
+/// [`ANONYMOUS`](Self::ANONYMOUS) per minute are recorded each of those that were refused, that met no route, that were
+/// read-only, that were given up, and of the beginnings of the others; the rest is in a `system.failures_aggregated` with
+/// their number. What is left is an anonymous call that may change something and is answered below 400, a sign-up: throttle
+/// those routes. A process that dies in a flood loses the counts of that minute, and beginnings beyond the limit leave no
+/// record of calls it died in.
 #[derive(Clone)]
 pub struct AuditLayer {
     shared: Arc<Shared>,
@@ -74,6 +87,7 @@ pub struct AuditLayer {
 #[derive(Clone)]
 struct Shared {
     sink: Arc<dyn Sink>,
+    recorder: Arc<Recorder<Arc<dyn Sink>>>,
     clock: Arc<dyn Clock>,
     route: Arc<Route>,
     least: Durability,
@@ -81,6 +95,9 @@ struct Shared {
 }
 
 impl AuditLayer {
+    /// How many anonymous calls per minute of each sort are recorded each.
+    pub const ANONYMOUS: u32 = 20;
+
     /// Records into `sink`. `route` says from a request's extensions which route matched; `None`, and whatever is no
     /// [`RouteTemplate`], is recorded as `/{unmatched}`.
     #[must_use]
@@ -89,9 +106,12 @@ impl AuditLayer {
         clock: impl Clock + 'static,
         route: impl Fn(&Extensions) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
+        let sink: Arc<dyn Sink> = Arc::new(sink);
+        let limit = FailurePolicy::new(Self::ANONYMOUS, Duration::from_secs(60));
         Self {
             shared: Arc::new(Shared {
-                sink: Arc::new(sink),
+                recorder: recorder(&sink, limit),
+                sink,
                 clock: Arc::new(clock),
                 route: Arc::new(route),
                 least: Durability::Disk,
@@ -100,10 +120,28 @@ impl AuditLayer {
         }
     }
 
-    /// Asks for more, or less, than [`Durability::Disk`].
+    /// Asks for more than [`Durability::Disk`]; what is less changes nothing.
     #[must_use]
-    pub fn at_least(mut self, least: Durability) -> Self {
+    pub fn at_least(self, least: Durability) -> Self {
+        self.dangerous_at_least(least.max(Durability::Disk))
+    }
+
+    /// Is content with less than [`Durability::Disk`].
+    ///
+    /// # Security
+    /// Records that do not outlast the instance do not tell afterwards what was called.
+    #[must_use]
+    pub fn dangerous_at_least(mut self, least: Durability) -> Self {
         Arc::make_mut(&mut self.shared).least = least;
+        self
+    }
+
+    /// Records so many calls of nobody known each, in place of [`ANONYMOUS`](Self::ANONYMOUS) a minute, by what became
+    /// of them: `refused` (400 and above), `unmatched`, `answered` (read-only, below 400), `begun`, `abandoned`.
+    #[must_use]
+    pub fn limit_anonymous(mut self, limit: FailurePolicy) -> Self {
+        let shared = Arc::make_mut(&mut self.shared);
+        shared.recorder = recorder(&shared.sink, limit);
         self
     }
 
@@ -113,6 +151,10 @@ impl AuditLayer {
         Arc::make_mut(&mut self.shared).is_report_only = true;
         self
     }
+}
+
+fn recorder(sink: &Arc<dyn Sink>, limit: FailurePolicy) -> Arc<Recorder<Arc<dyn Sink>>> {
+    Arc::new(Recorder::new(Arc::clone(sink), PassPolicy::Each).limit_failures(limit))
 }
 
 impl fmt::Debug for AuditLayer {
@@ -167,7 +209,7 @@ where
         let mut inner = std::mem::replace(&mut self.inner, next);
         let mut call = Call::of(&self.shared, &request);
         Box::pin(async move {
-            if call.may_change && !call.is_kept(call.begun()).await {
+            if call.may_change && !call.is_kept(call.begun(), Some(call.sort("begun"))).await {
                 call.end();
                 return Ok(unrecorded());
             }
@@ -176,7 +218,14 @@ where
             if call.principal.is_none() {
                 call.principal = answer.extensions().get().cloned();
             }
-            if call.is_kept(call.ended(answer.status())).await { Ok(answer) } else { Ok(unrecorded()) }
+            let is_refused = answer.status().as_u16() >= 400;
+            let sort = match (is_refused, call.may_change) {
+                (true, _) => Some(call.sort("refused")),
+                (false, false) => Some(call.sort("answered")),
+                // Something may have come of it.
+                (false, true) => None,
+            };
+            if call.is_kept(call.ended(answer.status()), sort).await { Ok(answer) } else { Ok(unrecorded()) }
         })
     }
 }
@@ -193,6 +242,7 @@ struct Call {
     method: &'static str,
     may_change: bool,
     route: RouteTemplate,
+    is_unmatched: bool,
     principal: Option<Principal>,
     client: Option<ClientAddress>,
     correlation: Option<Correlation>,
@@ -207,6 +257,7 @@ impl Call {
             shared: Arc::clone(shared),
             method: method(request.method()),
             may_change: !request.method().is_safe(),
+            is_unmatched: route.is_none(),
             route: route.unwrap_or_else(RouteTemplate::unmatched),
             principal: extensions.get().cloned(),
             client: extensions.get().copied(),
@@ -244,12 +295,28 @@ impl Call {
         ApiCall::ended(&self.circumstances(), self.method, &self.route, status.as_u16()).build()
     }
 
-    /// Whether the call may go on: it is recorded, or only reported.
-    fn is_kept(&self, event: Result<Event, EventError>) -> impl Future<Output = bool> + Send + use<> {
+    /// What anonymous calls that end like this one are counted as.
+    fn sort(&self, sort: &'static str) -> &'static str {
+        if self.is_unmatched { "unmatched" } else { sort }
+    }
+
+    /// Whether the call may go on: it is recorded, counted among those of its sort, or only reported.
+    fn is_kept(
+        &self,
+        event: Result<Event, EventError>,
+        sort: Option<&'static str>,
+    ) -> impl Future<Output = bool> + Send + use<> {
         let shared = Arc::clone(&self.shared);
         async move {
             let Ok(event) = event else { return shared.is_report_only };
-            let receipt = shared.sink.record(event.clone()).await;
+            let recording = match sort {
+                None => shared.sink.record(event.clone()),
+                Some(sort) => match shared.recorder.record_within(event.clone(), sort) {
+                    Recorded::Counted => return true,
+                    Recorded::Sent(recording) => recording,
+                },
+            };
+            let receipt = recording.await;
             let is_kept = receipt.is_ok_and(|receipt| receipt.redeem(&event, shared.least).is_ok());
             is_kept || shared.is_report_only
         }
@@ -264,7 +331,7 @@ impl Drop for Call {
         let event = ApiCall::abandoned(&self.circumstances(), self.method, &self.route);
         if let Ok(event) = event.build() {
             // Taken over by the sink; nobody is left to wait for it.
-            drop(self.shared.sink.record(event));
+            drop(self.shared.recorder.record_within(event, self.sort("abandoned")));
         }
     }
 }
