@@ -128,7 +128,8 @@ fn a_trail_in_memory_does_not_start_unless_somebody_accepts_it() {
     drop(sink);
     let first = compliance_log::audit::segment::records(trail.path()).unwrap().next().unwrap().unwrap();
     let fields: Vec<_> = first.event().fields().iter().map(|field| field.name()).collect();
-    assert_eq!(fields, ["setting", "storage", "approver", "reason", "expires"]);
+    assert_eq!(first.event().kind().code(), "check.risk_accepted");
+    assert_eq!(fields, ["setting", "approver", "reason", "expires", "storage"]);
 }
 
 #[track_caller]

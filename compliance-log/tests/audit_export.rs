@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use compliance_core::class::{Internal, Public};
 use compliance_core::clock::{ManualClock, Timestamp};
-use compliance_core::event::{Actor, Event, EventClass, EventKind, Sink};
+use compliance_core::event::{Actor, Event, EventClass, EventKind, FieldValueKind, Sink};
 use compliance_core::finding::Outcome;
 use compliance_core::id::{ActorId, CorrelationId, SubjectId, TenantId};
 use compliance_core::request::{AddressSource, ClientAddress, Correlation};
@@ -111,6 +111,95 @@ fn nothing_is_read_or_exported_that_could_not_be_recorded() {
         .unwrap_err();
     assert_eq!(refused.code(), "record.full");
     assert!(!String::from_utf8(out).unwrap().contains("user-4711"));
+}
+
+/// What the record of a reading says of it, by field, and whom it is about.
+fn told(sink: &MemorySink) -> (Vec<(String, String)>, Vec<String>) {
+    let events = sink.events();
+    let event = events.last().unwrap();
+    let field = |field: &compliance_core::event::Field| match field.value() {
+        FieldValueKind::Plain { value, .. } => (field.name().to_owned(), value.to_string()),
+        other => panic!("{other:?}"),
+    };
+    let subjects = event.subjects().iter().map(|subject| subject.as_str().to_owned());
+    (event.fields().iter().map(field).collect(), subjects.collect())
+}
+
+#[test]
+fn the_record_of_a_reading_says_what_was_asked_for() {
+    let trail = Trail::new();
+    drop(every_kind(&trail));
+    let (acme, anna) = (TenantId::new("acme").unwrap(), SubjectId::new("user-4711").unwrap());
+    let key = compliance_core::seal::KeyId::from_bytes([0xAB; 16]);
+    let check = |query: Query, fields: &[(&str, &str)], subjects: &[&str]| {
+        let sink = MemorySink::default();
+        drop(query.clone().run(trail.path(), &staff(), &sink).unwrap());
+        let expected: Vec<_> =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(told(&sink), (expected.clone(), subjects.iter().map(|name| (*name).to_owned()).collect()));
+        // An export says the same, and in which form.
+        let mut out = Vec::new();
+        let exporter = Exporter::new("service", "1");
+        exporter.export(trail.path(), query, ExportFormat::Csv, &mut out, &staff(), &sink).unwrap();
+        assert_eq!(told(&sink).0, [vec![("format".to_owned(), "csv".to_owned())], expected].concat());
+    };
+    check(Query::in_all_tenants(), &[], &[]);
+    let here = "a subject of this record";
+    let (from, until) = (Timestamp::from_unix_seconds(T0), Timestamp::from_unix_seconds(T0 + 9));
+    check(
+        Query::in_tenant(acme)
+            .class(EventClass::Data)
+            .between(from, until)
+            .correlation(CorrelationId::from_stored_bytes([7; 16]))
+            .subject(anna.clone()),
+        &[
+            ("query.tenant", "acme"),
+            ("query.class", "data"),
+            ("query.from", &from.to_string()),
+            ("query.until", &until.to_string()),
+            ("query.correlation_id", &CorrelationId::from_stored_bytes([7; 16]).to_string()),
+            ("query.subject", here),
+        ],
+        &["user-4711"],
+    );
+    let keyed = format!("key {key}");
+    check(Query::in_all_tenants().sealed_subject(anna.clone(), key), &[("query.subject", &keyed)], &[]);
+    let by_staff = ActorId::new("staff-9").unwrap();
+    check(Query::in_all_tenants().sealed_actor(by_staff.clone(), key), &[("query.actor", &keyed)], &[]);
+    check(Query::in_all_tenants().actor(by_staff), &[("query.actor", here)], &["staff-9"]);
+    // Who asks for themselves is not told by a key beside their own name.
+    let own = SubjectId::new("staff-17").unwrap();
+    check(Query::in_all_tenants().sealed_subject(own, key), &[("query.subject", here)], &["staff-17"]);
+}
+
+#[test]
+fn a_line_has_the_snapshots_of_a_decision_and_the_callers_trace() {
+    use compliance_core::finding::{Finding, PolicyVersion};
+    use compliance_core::snapshot::Snapshot;
+    let trail = Trail::new();
+    let (log, _) = AuditLog::open(trail.path(), config(), ManualClock::at(Timestamp::UNIX_EPOCH)).unwrap();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let caller = Some(compliance_core::id::TraceParent::parse(parent).unwrap());
+    let code = compliance_core::reason_code!("embargo.country");
+    let list = Snapshot::of("countries", "2026-11-20".parse().unwrap(), b"list", 7);
+    let finding =
+        Finding::refused(code, code, PolicyVersion::new("embargo", "3")).with_snapshot(list.clone());
+    let event =
+        Event::builder(EventKind::CheckDecided, Outcome::Refused, Actor::Anonymous, Timestamp::UNIX_EPOCH)
+            .finding(&finding)
+            .correlation(Correlation::new(CorrelationId::from_stored_bytes([7; 16]), caller));
+    drop(log.record(event.build().unwrap()).wait().unwrap());
+    drop(log);
+    let record = records(trail.path()).unwrap().next().unwrap().unwrap();
+    let exporter = Exporter::new("service", "1");
+    let digest: String = list.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
+    let snapshots = serde_json::json!([{
+        "source": "countries", "as_of": "2026-11-20", "sha256": digest, "entries": 7,
+    }]);
+    let line = exporter.json(&record);
+    assert_eq!((&line["snapshots"], &line["traceparent"]), (&snapshots, &parent.into()));
+    let unmapped = &exporter.ocsf(&record)["unmapped"];
+    assert_eq!((&unmapped["snapshots"], &unmapped["traceparent"]), (&snapshots, &parent.into()));
 }
 
 #[test]

@@ -162,6 +162,73 @@ fn personal_data_comes_out_against_a_durable_record_of_exactly_that() {
     assert_eq!(kept, [expected.clone(), expected.clone(), expected]);
 }
 
+/// A key store behind a network that is down.
+#[cfg(feature = "key-store")]
+#[derive(Debug)]
+struct Away;
+
+#[cfg(feature = "key-store")]
+impl compliance_core::seal::KeyStore for Away {
+    fn create(
+        &self,
+        _: &compliance_core::seal::KeyOwner,
+        _: &dyn compliance_core::random::SecureRandom,
+    ) -> Result<compliance_core::seal::DataKey, compliance_core::seal::KeyStoreError> {
+        Err(compliance_core::seal::KeyStoreErrorKind::Unavailable.into())
+    }
+
+    fn find(
+        &self,
+        _: &compliance_core::seal::KeyOwner,
+    ) -> Result<Option<compliance_core::seal::KeyId>, compliance_core::seal::KeyStoreError> {
+        Err(compliance_core::seal::KeyStoreErrorKind::Unavailable.into())
+    }
+
+    fn unwrap_key(
+        &self,
+        _: compliance_core::seal::KeyId,
+    ) -> Result<compliance_core::seal::DataKey, compliance_core::seal::KeyStoreError> {
+        Err(compliance_core::seal::KeyStoreErrorKind::Unavailable.into())
+    }
+
+    fn destroy(
+        &self,
+        _: compliance_core::seal::KeyId,
+        _: Timestamp,
+    ) -> Result<compliance_core::seal::DestroyReceipt, compliance_core::seal::KeyStoreError> {
+        Err(compliance_core::seal::KeyStoreErrorKind::Unavailable.into())
+    }
+
+    fn rotate(
+        &self,
+        _: compliance_core::seal::KeyEncryptionKey,
+        _: &dyn compliance_core::random::SecureRandom,
+    ) -> Result<usize, compliance_core::seal::KeyStoreError> {
+        Err(compliance_core::seal::KeyStoreErrorKind::Unavailable.into())
+    }
+}
+
+#[cfg(feature = "key-store")]
+#[test]
+fn best_effort_that_cannot_be_sealed_or_is_too_large_is_counted_and_recorded() {
+    use std::sync::Arc;
+    let trail = Trail::new();
+    let random = Arc::new(compliance_core::random::SystemRandom);
+    let config = config().best_effort(EventClass::Data).seal_people(Arc::new(Away), random);
+    let log = open(&trail, config);
+    let code = |event| log.record(event).wait().unwrap_err().code();
+    for number in 0..3 {
+        assert_eq!(code(event(number)), "record.unavailable");
+    }
+    assert_eq!(code(trail::sealed_fields(17)), "record.too_large");
+    // What must be recorded is denied, which is told at once and counted nowhere.
+    let staff = Actor::Person(ActorId::new("staff-17").unwrap());
+    let must = Event::builder(EventKind::AccountCreated, Outcome::Passed, staff, Timestamp::UNIX_EPOCH);
+    assert_eq!(code(must.build().unwrap()), "record.unavailable");
+    log.close().unwrap();
+    assert_eq!(dropped(&trail), 4);
+}
+
 /// A signer behind a network that comes and goes.
 #[derive(Debug, Default)]
 struct Remote {

@@ -8,6 +8,8 @@ use compliance_core::event::{Actor, Durability, Event, EventKind, Sink as _};
 use compliance_core::finding::Outcome;
 use compliance_log::audit::Verdict;
 use compliance_log::audit::postgres::{SequencerErrorKind, TablePrefix, record_statement};
+use compliance_log::audit::record::Circumstances;
+use compliance_log::audit::retention::{Retention, RetentionPeriod};
 use database::{Database, drain_all, events, server};
 use sqlx::AssertSqlSafe;
 use trail::{Trail, event};
@@ -253,6 +255,70 @@ async fn after_the_database_was_restored_nothing_is_taken_twice() {
     sequencer.close().await.unwrap();
     assert_eq!(events(&trail), [event(0), event(1), event(2), event(3)]);
     drop(sink);
+    database.drop().await;
+}
+
+/// Somebody runs it, and goes on anchoring, retiring and cleaning up beside.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_of_a_sequencer_that_runs_is_at_hand() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let (sink, path) = (database.sink().await, Trail::new());
+    let sequencer = database.sequencer(&path).await.unwrap();
+    let trail = sequencer.trail();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(sequencer.run(async move { drop(stopped.await) }));
+    for number in 0..100 {
+        drop(sink.record(event(number)).await.unwrap());
+    }
+    while trail.checkpoint().await.unwrap().size() < 100 {
+        tokio::task::yield_now().await;
+    }
+    let by = Circumstances::new(Actor::System, "2026-11-21T12:00:00Z".parse().unwrap());
+    let retention = Retention::new(RetentionPeriod::of(std::time::Duration::ZERO));
+    let report = trail.retire(&retention, &by).await.unwrap();
+    assert!(report.segments() > 0);
+    assert_eq!(trail.forget(SystemClock.now()).await.unwrap(), 0, "too young");
+    // It goes on taking over.
+    drop(sink.record(event(100)).await.unwrap());
+    while !events(&path).contains(&event(100)) {
+        tokio::task::yield_now().await;
+    }
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    assert_eq!(trail.checkpoint().await.unwrap_err().code(), "record.unavailable");
+    assert_eq!(trail.retire(&retention, &by).await.unwrap_err().code(), "record.unavailable");
+    drop(sink);
+    database.drop().await;
+}
+
+/// Another driver's events are taken over as they are; that somebody in them stands in plain is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_in_plain_are_counted_when_they_are_taken_over() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    drop(database.sink().await);
+    let trail = Trail::new();
+    let at = "2026-11-21T12:00:00Z".parse().unwrap();
+    let nobody =
+        Event::builder(EventKind::SystemStarted, Outcome::Passed, Actor::System, at).build().unwrap();
+    let staff = Actor::Person(compliance_core::id::ActorId::new("staff-17").unwrap());
+    let somebody = Event::builder(EventKind::SystemStarted, Outcome::Passed, staff, at).build().unwrap();
+    for (token, event) in [(1_u8, nobody), (2, somebody), (3, event(1))] {
+        let mut body = Vec::new();
+        event.encode(&mut body);
+        sqlx::query(AssertSqlSafe(record_statement(TablePrefix::default())))
+            .bind(vec![token; 16])
+            .bind(body)
+            .bind(1_795_262_400_000_i64)
+            .execute(&database.pool)
+            .await
+            .unwrap();
+    }
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    assert_eq!(drain_all(&mut sequencer).await, 3);
+    assert_eq!(sequencer.plain_people(), 2);
+    sequencer.close().await.unwrap();
     database.drop().await;
 }
 

@@ -25,9 +25,10 @@ use std::sync::Arc;
 
 use compliance_core::class::Internal;
 use compliance_core::clock::Timestamp;
-use compliance_core::event::{Actor, Durability, Event, EventError, EventKind, RecordError, Recording, Sink};
-use compliance_core::finding::{Outcome, RiskAcceptance, RiskError};
+use compliance_core::event::{Durability, Event, RecordError, Recording, Sink};
+use compliance_core::finding::{RiskAcceptance, RiskError};
 
+use super::record::risk_accepted;
 use super::segment::AuditLog;
 
 /// File systems on disks, as Linux names them.
@@ -212,7 +213,9 @@ impl DurableSink {
         now: Timestamp,
     ) -> Result<Self, DurableError> {
         let acceptance = acceptance.in_force(now).map_err(DurableErrorKind::Risk)?;
-        let event = accepted_event(acceptance, log.storage(), now).map_err(|_| DurableErrorKind::Event)?;
+        let event = risk_accepted(acceptance, "audit.storage", now);
+        let event = event.field("storage", Internal(log.storage().to_string())).build();
+        let event = event.map_err(|_| DurableErrorKind::Event)?;
         let _receipt = log.record(event).wait().map_err(DurableErrorKind::Record)?;
         Ok(Self::on(log))
     }
@@ -264,20 +267,6 @@ impl fmt::Debug for DurableSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DurableSink").field("least", &self.least).finish_non_exhaustive()
     }
-}
-
-fn accepted_event(
-    acceptance: &RiskAcceptance,
-    storage: Storage,
-    now: Timestamp,
-) -> Result<Event, EventError> {
-    Event::builder(EventKind::ConfigurationChanged, Outcome::Passed, Actor::System, now)
-        .field("setting", Internal("audit.storage"))
-        .field("storage", Internal(storage.to_string()))
-        .field("approver", Internal(acceptance.approver()))
-        .field("reason", Internal(acceptance.reason()))
-        .field("expires", Internal(acceptance.expires()))
-        .build()
 }
 
 /// What must be recorded has no place that lasts.

@@ -15,6 +15,7 @@ use std::io::Write;
 
 use compliance_core::event::{Actor, Event, EventKind, Field, FieldValueKind, Sink, Value as FieldContent};
 use compliance_core::finding::{Enforcement, Outcome};
+use compliance_core::snapshot::Snapshot;
 use serde_json::{Map, Value, json};
 
 use super::query::{Query, QueryError, QueryErrorKind, TrailSource};
@@ -146,7 +147,7 @@ impl Exporter {
         by: &Circumstances,
         sink: &dyn Sink,
     ) -> Result<u64, QueryError> {
-        let event = System::trail_exported(by, format.as_str()).build()?;
+        let event = System::trail_exported(by, format.as_str());
         let mut count = 0_u64;
         let write = |_| QueryError::from(QueryErrorKind::Write);
         if let Some(header) = Self::header(format) {
@@ -196,6 +197,7 @@ impl Exporter {
             ("client", client(event)),
             ("purpose", event.purpose().map(ToString::to_string)),
             ("correlation_id", correlation(event)),
+            ("traceparent", traceparent(event)),
             ("reason", event.reason().map(ToOwned::to_owned)),
             ("policy", event.policy().map(|policy| format!("{} {}", policy.name(), policy.version()))),
         ];
@@ -209,6 +211,9 @@ impl Exporter {
             }
             if !event.fields().is_empty() {
                 object.insert("fields".to_owned(), fields(event).into());
+            }
+            if !event.snapshots().is_empty() {
+                object.insert("snapshots".to_owned(), snapshots(event));
             }
         }
         object
@@ -277,6 +282,7 @@ impl Exporter {
                 ("purpose", event.purpose().map(ToString::to_string)),
                 ("policy", event.policy().map(|policy| format!("{} {}", policy.name(), policy.version()))),
                 ("client_network", client(event)),
+                ("traceparent", traceparent(event)),
                 ("actor_type", Some(actor_type(event.actor()).to_owned())),
             ],
         );
@@ -285,6 +291,9 @@ impl Exporter {
         }
         if !event.fields().is_empty() {
             unmapped.insert("fields".to_owned(), fields(event).into());
+        }
+        if !event.snapshots().is_empty() {
+            unmapped.insert("snapshots".to_owned(), snapshots(event));
         }
         if let Some(metadata) = metadata.as_object_mut() {
             put_present(
@@ -463,6 +472,24 @@ fn client(event: &Event) -> Option<String> {
 
 fn correlation(event: &Event) -> Option<String> {
     event.correlation().map(|correlation| correlation.id().to_string())
+}
+
+fn traceparent(event: &Event) -> Option<String> {
+    Some(event.correlation()?.parent()?.to_string())
+}
+
+/// The lists and databases a decision used.
+fn snapshots(event: &Event) -> Value {
+    let snapshot = |snapshot: &Snapshot| {
+        let digest: String = snapshot.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({
+            "source": snapshot.source(),
+            "as_of": snapshot.as_of().to_string(),
+            "sha256": digest,
+            "entries": snapshot.entries(),
+        })
+    };
+    event.snapshots().iter().map(snapshot).collect()
 }
 
 fn fields(event: &Event) -> Map<String, Value> {

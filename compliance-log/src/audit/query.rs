@@ -1,5 +1,9 @@
 //! Reading the trail: by tenant, subject, actor, time, class and correlation id. Reading is itself recorded, before
-//! the first record is given out.
+//! the first record is given out, with what was asked for.
+//!
+//! Whoever has the directory has other doors, and none of them records who goes through:
+//! [`records`](super::segment::records), [`RecordProof`](super::proof::RecordProof), `verify_people`, the files. They are for
+//! programs that run the trail; what people ask for goes through a query or an export.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -28,6 +32,7 @@
 
 use std::path::PathBuf;
 
+use compliance_core::class::Internal;
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{Actor, Event, EventClass, EventError, RecordError, Sink};
 use compliance_core::id::{ActorId, CorrelationId, SubjectId, TenantId};
@@ -134,25 +139,61 @@ impl Query {
         by: &Circumstances,
         sink: &dyn Sink,
     ) -> Result<Matches, QueryError> {
-        self.run_recorded(&trail, by, System::trail_read(by).build()?, sink)
+        self.run_recorded(&trail, by, System::trail_read(by), sink)
+    }
+
+    /// What the record of a reading says of it. Somebody asked for by the id of their key is named by that, so that no
+    /// key is made for them where the reader is; else they stand there as its subject, sealed where the trail seals.
+    fn told(&self, mut event: System, by: &Circumstances) -> System {
+        if let Some(tenant) = &self.tenant {
+            event = event.field("query.tenant", Internal(tenant.as_str()));
+        }
+        if let Some(class) = self.class {
+            event = event.field("query.class", Internal(class.as_str()));
+        }
+        if self.from > Timestamp::MIN {
+            event = event.field("query.from", Internal(self.from));
+        }
+        if self.until < Timestamp::MAX {
+            event = event.field("query.until", Internal(self.until));
+        }
+        if let Some(id) = self.correlation {
+            event = event.field("query.correlation_id", Internal(id.to_string()));
+        }
+        let subject =
+            self.subject.as_ref().map(|(id, key)| ("query.subject", SubjectId::new(id.as_str()), *key));
+        let actor = self.actor.as_ref().map(|(id, key)| ("query.actor", SubjectId::new(id.as_str()), *key));
+        for (role, person, key) in subject.into_iter().chain(actor) {
+            let is_reader = person
+                .as_ref()
+                .is_ok_and(|person| by.actor().id().is_some_and(|reader| reader.as_str() == person.as_str()));
+            event = match (key, person) {
+                // Beside their own name the id of a key would say whose it is.
+                (Some(key), _) if !is_reader => event.field(role, Internal(format!("key {key}"))),
+                (_, Ok(person)) => event.field(role, Internal("a subject of this record")).subject(person),
+                (_, Err(_)) => event.field(role, Internal("an identifier of no subject's form")),
+            };
+        }
+        event
     }
 
     pub(super) fn run_recorded(
         self,
         trail: &impl TrailSource,
         by: &Circumstances,
-        event: Event,
+        event: System,
         sink: &dyn Sink,
     ) -> Result<Matches, QueryError> {
         if trail.tenant().is_some_and(|tenant| self.tenant.as_ref() != Some(tenant)) {
-            let _receipt = sink.record(System::trail_read_refused(by).build()?).wait()?;
+            let refused = self.told(System::trail_read_refused(by), by).build()?;
+            let _receipt = sink.record(refused).wait()?;
             return Err(QueryErrorKind::OtherTenant.into());
         }
         // Both before the reading is recorded, so that its record is not read. Its receipt does not tell: the sink may be
         // any.
         let records = records(trail.dir())?;
         let before = end(trail)?;
-        let _receipt = sink.record(event).wait()?;
+        let _receipt = sink.record(self.told(event, by).build()?).wait()?;
         let matches = Matches {
             query: self,
             dir: trail.dir().to_owned(),

@@ -49,7 +49,8 @@
 //!
 //! **Privileges.** A service needs `INSERT (token, body, added_at)` and `SELECT (id, token, sequence)` on the event
 //! table and `SELECT` on the schema table, no more; the sequencer owns them. Between commit and take-over an event is
-//! as safe as the database is from those who may write to it: only what is in the trail shows tampering.
+//! as safe as the database is from those who may write to it: only what is in the trail shows tampering. They decide, too,
+//! whether people in it are sealed: [`Sequencer::plain_people`] tells of those that were not.
 
 mod error;
 mod schema;
@@ -72,14 +73,14 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 pub use self::error::{PostgresError, PostgresErrorKind, SqlState};
 pub use self::schema::{TablePrefix, TablePrefixError, migrations, record_statement};
-pub use self::sequencer::{Sequencer, SequencerError, SequencerErrorKind};
+pub use self::sequencer::{SequencedTrail, Sequencer, SequencerError, SequencerErrorKind};
 
 use self::error::database_error;
 use self::writer::Writer;
-use super::record::MAX_EVENT_LEN;
-use super::segment::Policies;
+use super::record::{MAX_EVENT_LEN, risk_accepted};
 #[cfg(feature = "key-store")]
 use super::segment::Sealing;
+use super::segment::{Policies, RecordPolicy};
 
 const TOKEN_LEN: usize = 16;
 
@@ -349,7 +350,8 @@ impl PostgresSink {
         if let Some(acceptance) = &sink.options.plaintext
             && !is_private(&mut connection).await?
         {
-            let event = writer::plaintext_event(acceptance, sink.options.clock.now());
+            let event =
+                risk_accepted(acceptance, "audit.postgres.plaintext", sink.options.clock.now()).build();
             let event = event.map_err(|_| PostgresErrorKind::Corrupt)?;
             let _receipt = sink.record(event).await.map_err(PostgresErrorKind::Record)?;
         }
@@ -423,8 +425,13 @@ impl PostgresSink {
 
 impl Sink for PostgresSink {
     fn record(&self, event: Event) -> Recording {
-        let row = self.options.row(&event).map_err(PostgresError::record_error);
         let policy = self.options.policies.of(event.kind().class());
+        let row = self.options.row(&event).map_err(PostgresError::record_error).inspect_err(|error| {
+            // What is reserved was never an event of the caller's.
+            if policy == RecordPolicy::BestEffort && error.kind() != RecordErrorKind::Reserved {
+                self.writer.count_dropped();
+            }
+        });
         row.and_then(|row| self.writer.submit(row, policy))
             .unwrap_or_else(|error: RecordError| Recording::ready(Err(error)))
     }

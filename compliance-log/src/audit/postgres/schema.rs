@@ -79,6 +79,12 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 /// Parameters: 1 sixteen random bytes, drawn anew for every event; 2 the event's canonical form
 /// ([`Event::encode`](compliance_core::event::Event::encode)); 3 now, in milliseconds since the Unix epoch. After the
 /// commit, look the sixteen bytes up over another connection before anything is done that needed the record.
+///
+/// # Security
+/// What is inserted is taken over as it is. Where people are [sealed](super::PostgresOptions::seal_people), seal them
+/// yourself first, by [`Event::seal_people`](compliance_core::event::Event::seal_people) with the same key store: whoever
+/// stands there in plain stays so, and no erasure reaches them. [`Sequencer::plain_people`](super::Sequencer::plain_people)
+/// counts them. So does whoever may insert into the table decide what stands in the trail; grant that to services only.
 #[must_use]
 pub fn record_statement(prefix: TablePrefix) -> String {
     prefix.fill(RECORD)

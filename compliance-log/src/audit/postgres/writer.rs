@@ -4,13 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use compliance_core::class::Internal;
-use compliance_core::clock::Timestamp;
 use compliance_core::event::{
-    Actor, AuditReceipt, Completion, Durability, Event, EventDigest, EventError, EventKind, RecordError,
-    RecordErrorKind, Recording,
+    AuditReceipt, Completion, Durability, EventDigest, RecordError, RecordErrorKind, Recording,
 };
-use compliance_core::finding::{Outcome, RiskAcceptance};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::sync::Notify;
@@ -122,6 +118,14 @@ impl Writer {
         drop(state);
         self.work.notify_one();
         Ok(recording)
+    }
+
+    /// Counts a best-effort event that came to be no row.
+    pub(super) fn count_dropped(&self) {
+        let mut state = self.lock();
+        state.dropped = state.dropped.saturating_add(1);
+        drop(state);
+        self.work.notify_one();
     }
 
     pub(super) fn close(&self) {
@@ -309,14 +313,4 @@ impl Drop for End<'_> {
             pending.completion.complete(Err(RecordError::new(RecordErrorKind::Unavailable)));
         }
     }
-}
-
-/// The record of a connection that somebody has accepted to be readable on its way.
-pub(super) fn plaintext_event(acceptance: &RiskAcceptance, now: Timestamp) -> Result<Event, EventError> {
-    Event::builder(EventKind::ConfigurationChanged, Outcome::Passed, Actor::System, now)
-        .field("setting", Internal("audit.postgres.plaintext"))
-        .field("approver", Internal(acceptance.approver()))
-        .field("reason", Internal(acceptance.reason()))
-        .field("expires", Internal(acceptance.expires()))
-        .build()
 }

@@ -20,6 +20,7 @@ mod route;
 mod typed;
 
 pub use self::route::{RouteError, RouteTemplate};
+pub(super) use self::typed::risk_accepted;
 pub use self::typed::{
     Account, Administration, ApiCall, Authentication, Authorization, Circumstances, Configuration, Consent,
     DataAccess, Erasure, System,

@@ -3,7 +3,7 @@ use std::time::Duration;
 use compliance_core::class::{Internal, Purpose};
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{Actor, Event, EventBuilder, EventError, EventKind, FieldValue, Value};
-use compliance_core::finding::{Finding, Outcome, ReasonCode};
+use compliance_core::finding::{Finding, Outcome, ReasonCode, RiskAcceptance};
 use compliance_core::id::{SubjectId, TenantId};
 use compliance_core::pseudonym::Pseudonym;
 use compliance_core::request::{ClientAddress, Correlation};
@@ -65,7 +65,6 @@ impl Circumstances {
         Self { correlation: Some(correlation), ..self }
     }
 
-    #[cfg(feature = "key-store")]
     pub(in crate::audit) fn actor(&self) -> &Actor {
         &self.actor
     }
@@ -99,6 +98,19 @@ impl Circumstances {
             None => event,
         }
     }
+}
+
+/// That somebody accepts the risk of a setting: who, why, until when.
+pub(in crate::audit) fn risk_accepted(
+    acceptance: &RiskAcceptance,
+    setting: &'static str,
+    now: Timestamp,
+) -> EventBuilder {
+    Event::builder(EventKind::CheckRiskAccepted, Outcome::Passed, Actor::System, now)
+        .field("setting", Internal(setting))
+        .field("approver", Internal(acceptance.approver()))
+        .field("reason", Internal(acceptance.reason()))
+        .field("expires", Internal(acceptance.expires()))
 }
 
 /// Names of fields, roles or columns: the program's own words, so that nothing of a user's can be among them.
@@ -487,6 +499,11 @@ impl System {
     /// The service or a `component` of it stopped.
     pub fn stopped(by: &Circumstances, component: &'static str) -> Self {
         Self(by.event(EventKind::SystemStopped, Outcome::Passed).field("component", Internal(component)))
+    }
+
+    /// Whom it was about.
+    pub(in crate::audit) fn subject(self, subject: SubjectId) -> Self {
+        Self(self.0.subject(subject))
     }
 
     /// The trail is exported. Recorded before the first record leaves.

@@ -38,6 +38,25 @@ impl Limits {
             sealing: config.sealing.clone(),
         }
     }
+
+    /// The canonical form that is written, and the digest that is attested.
+    fn form(&self, event: &Event) -> Result<(Vec<u8>, EventDigest), RecordError> {
+        let mut bytes = Vec::with_capacity(512);
+        let digest = match &self.sealing {
+            None => event.encode_with_digest(&mut bytes),
+            Some(sealing) => {
+                let unavailable = RecordError::new(RecordErrorKind::Unavailable);
+                sealing.seal(event).ok_or(unavailable)?.encode(&mut bytes);
+                // The receipt is for what the caller handed over.
+                event.digest()
+            }
+        };
+        if bytes.len() > MAX_EVENT_LEN {
+            let kind = RecordErrorKind::TooLarge { found: bytes.len(), max: MAX_EVENT_LEN };
+            return Err(RecordError::new(kind));
+        }
+        Ok((bytes, digest))
+    }
 }
 
 pub(super) struct Engine {
@@ -252,21 +271,13 @@ impl Engine {
 
     /// Hands an event over.
     pub(super) fn submit_own(this: &Arc<Self>, event: &Event) -> Result<Recording, RecordError> {
-        let mut bytes = Vec::with_capacity(512);
-        let digest = match &this.limits.sealing {
-            None => event.encode_with_digest(&mut bytes),
-            Some(sealing) => {
-                let unavailable = RecordError::new(RecordErrorKind::Unavailable);
-                sealing.seal(event).ok_or(unavailable)?.encode(&mut bytes);
-                // The receipt is for what the caller handed over.
-                event.digest()
-            }
-        };
-        if bytes.len() > MAX_EVENT_LEN {
-            let kind = RecordErrorKind::TooLarge { found: bytes.len(), max: MAX_EVENT_LEN };
-            return Err(RecordError::new(kind));
-        }
         let policy = this.limits.policies.of(event.kind().class());
+        let (bytes, digest) = this.limits.form(event).inspect_err(|_| {
+            if policy == RecordPolicy::BestEffort {
+                let mut state = this.lock();
+                state.dropped = state.dropped.saturating_add(1);
+            }
+        })?;
         let len = bytes.len().saturating_add(RECORD_OVERHEAD);
         let (completion, recording) = Recording::driven(Arc::clone(this) as Arc<dyn Drive>);
         let mut state = match policy {

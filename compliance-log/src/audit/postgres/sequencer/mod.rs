@@ -2,6 +2,7 @@
 
 mod error;
 mod leader;
+mod trail;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 pub use self::error::{SequencerError, SequencerErrorKind};
+pub use self::trail::SequencedTrail;
 
 use self::leader::Leader;
 use super::error::{PostgresError, PostgresErrorKind, database_error};
@@ -46,16 +48,11 @@ pub struct Sequencer {
     writing: Arc<Mutex<()>>,
     pool: PgPool,
     options: PostgresOptions,
-    statements: Statements,
+    trail: SequencedTrail,
+    waiting: Arc<str>,
     lease: Duration,
     was_restored: bool,
     leader: Option<Leader>,
-}
-
-#[derive(Clone, Debug)]
-struct Statements {
-    waiting: Arc<str>,
-    forget: Arc<str>,
 }
 
 /// At most 1024 rows and four megabytes, before the last.
@@ -63,8 +60,6 @@ const WAITING: &str = "SELECT id, body, added_at FROM (SELECT id, body, added_at
         sum(octet_length(body)) OVER (ORDER BY id) - octet_length(body) AS before FROM \
             (SELECT id, body, added_at FROM {p}event WHERE sequence IS NULL ORDER BY id LIMIT 1024) AS first) AS sized \
     WHERE before < 4194304 ORDER BY id";
-
-const FORGET: &str = "DELETE FROM {p}event WHERE drained_at < $1 AND ($2 OR body IS NULL)";
 
 /// What stands in a row.
 #[derive(Debug)]
@@ -111,16 +106,16 @@ impl Sequencer {
         let mut connection = pool.acquire().await.map_err(database_error)?;
         schema::migrate(&mut connection, options.prefix).await?;
         options.check(&mut connection).await?;
-        let statements = Statements {
-            waiting: options.prefix.fill(WAITING).into(),
-            forget: options.prefix.fill(FORGET).into(),
-        };
+        let (log, writing) = (Arc::new(log), Arc::default());
+        let trail =
+            SequencedTrail::new(&log, Arc::clone(&writing), pool.clone(), options.clone(), options.prefix);
         let sequencer = Self {
-            log: Arc::new(log),
-            writing: Arc::default(),
+            log,
+            writing,
             pool: pool.clone(),
+            trail,
+            waiting: options.prefix.fill(WAITING).into(),
             options,
-            statements,
             lease: Duration::from_secs(30),
             was_restored: false,
             leader: None,
@@ -161,7 +156,7 @@ impl Sequencer {
             Some(leader) => leader,
             None => self.lead().await?,
         };
-        let waiting = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.statements.waiting)));
+        let waiting = sqlx::query_as(AssertSqlSafe(Arc::clone(&self.waiting)));
         let rows: Vec<(i64, Vec<u8>, i64)> =
             within(self.lease, waiting.fetch_all(leader.connection())).await?.map_err(database_error)?;
         let read = |(id, body, at): (i64, Vec<u8>, i64)| Waiting::read(id, &body, at);
@@ -208,39 +203,44 @@ impl Sequencer {
         }
     }
 
-    /// Deletes the rows of events taken over before `before`, at most as recent as [`MIN_AGE`](Self::MIN_AGE) before
-    /// now. They hold tokens, numbers and times; for bodies the trail refused, those too. How many there were. Rows that
-    /// kept their event, because the trail may go with the instance, stay.
+    /// The trail, for what is done beside taking over. Take it before [`run`](Self::run).
+    #[must_use]
+    pub fn trail(&self) -> SequencedTrail {
+        self.trail.clone()
+    }
+
+    /// [`SequencedTrail::forget`].
     ///
     /// # Errors
     /// [`PostgresError`] when the database fails.
     pub async fn forget(&self, before: Timestamp) -> Result<u64, PostgresError> {
-        let latest = self.options.clock.now().saturating_sub(Self::MIN_AGE);
-        let deleted = sqlx::query(AssertSqlSafe(Arc::clone(&self.statements.forget)))
-            .bind(before.min(latest).as_unix_millis())
-            .bind(self.is_on_disk())
-            .execute(&self.pool)
-            .await
-            .map_err(database_error)?;
-        Ok(deleted.rows_affected())
+        self.trail.forget(before).await
     }
 
-    /// Retires what may go from the trail: [`Retention::retire`]. Blocks on the disk.
+    /// [`SequencedTrail::retire`].
     ///
     /// # Errors
     /// [`RetireError`].
-    pub fn retire(&mut self, retention: &Retention, by: &Circumstances) -> Result<RetireReport, RetireError> {
-        retention.retire(&self.log, by)
+    pub async fn retire(
+        &self,
+        retention: &Retention,
+        by: &Circumstances,
+    ) -> Result<RetireReport, RetireError> {
+        self.trail.retire(retention, by).await
     }
 
-    /// A signed checkpoint over everything taken over: [`AuditLog::checkpoint`].
+    /// [`SequencedTrail::checkpoint`].
     ///
     /// # Errors
     /// The recording's codes.
     pub async fn checkpoint(&self) -> Result<SignedCheckpoint, SequencerError> {
-        let log = Arc::clone(&self.log);
-        let checkpoint = spawn_blocking(move || log.checkpoint()).await;
-        Ok(checkpoint.map_err(|_| SequencerErrorKind::Interrupted)??)
+        self.trail.checkpoint().await
+    }
+
+    /// [`SequencedTrail::plain_people`].
+    #[must_use]
+    pub fn plain_people(&self) -> u64 {
+        self.trail.plain_people()
     }
 
     /// Gives leadership back and closes the trail: [`AuditLog::close`].
@@ -292,11 +292,12 @@ impl Sequencer {
 
     /// Writes the rows to the trail, durably.
     async fn write(&self, rows: Vec<Waiting>) -> Result<Vec<Taken>, SequencerError> {
-        let log = Arc::clone(&self.log);
+        let (log, trail) = (Arc::clone(&self.log), self.trail.clone());
         let writing = Arc::clone(&self.writing).lock_owned().await;
         let write = spawn_blocking(move || {
             let _writing = writing;
             let record = |row: Waiting| {
+                trail.count_plain(&row.event);
                 let digest = digest(&row.event);
                 (row.id, row.refused, digest, log.record(row.event))
             };
