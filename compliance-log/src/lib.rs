@@ -7,6 +7,7 @@ mod blocking;
 #[cfg(feature = "tower")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "tower")))]
 pub mod correlation;
+mod directory;
 #[cfg(any(feature = "postgres", feature = "sqlite", feature = "tower"))]
 #[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "postgres", feature = "sqlite", feature = "tower"))))]
 pub mod integrations;

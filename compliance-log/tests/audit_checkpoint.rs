@@ -23,7 +23,7 @@ fn a_checkpoint_is_a_signed_note_with_five_lines_and_a_signature() {
     let lines: Vec<_> = checkpoint.note().split('\n').collect();
     let [origin, size, root, extension, "", signature, ""] = lines[..] else { panic!("{lines:?}") };
     assert_eq!((origin, size, root.len()), ("test.example/audit", "3", 44));
-    assert_eq!(extension, "compliance-log/1 1 2026-11-21T12:00:00Z 16 closed");
+    assert_eq!(extension, "compliance-log/2 1 2026-11-21T12:00:00Z 16 3600 closed");
     assert!(signature.starts_with("\u{2014} test.example/audit "));
     assert_eq!(accept(checkpoint.note()), Ok(checkpoint));
 }
@@ -79,7 +79,10 @@ fn other_forms_of_the_same_statement_are_refused() {
     check(note, "closed", "Closed");
     check(note, "closed", "closed extra");
     check(note, "closed\n", "closed\nanother extension\n");
-    check(note, "compliance-log/1", "compliance-log/2");
+    check(note, "compliance-log/2", "compliance-log/1");
+    check(note, "compliance-log/2", "compliance-log/3");
+    check(note, " 3600 ", " 03600 ");
+    check(note, " 3600 ", " ");
     check(note, "\n\n", "\n");
     check(note, "\u{2014} ", "- ");
     check(note, "=\n", "\n");

@@ -3,7 +3,7 @@
 mod trail;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use compliance_core::class::{Internal, Public};
 use compliance_core::clock::{ManualClock, Timestamp};
@@ -165,7 +165,7 @@ fn what_was_typed_as_a_name_is_nowhere_in_the_trail() {
     assert!(told[0] == told[1] && told[1] != told[2]);
 }
 
-/// Three records in the form of the first version, as this file's own code wrote them.
+/// Three records in the form of today. The first version differed in its checkpoints alone.
 fn write_golden(dir: &Path) {
     let clock = ManualClock::at("2026-11-21T12:00:00Z".parse().unwrap());
     let (log, _) = AuditLog::open(dir, config(), clock).unwrap();
@@ -185,26 +185,33 @@ fn write_golden(dir: &Path) {
     log.close().unwrap();
 }
 
-fn golden() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/trail-v1"))
+fn golden(version: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors")).join(version)
 }
 
-/// Whatever this crate becomes, it reads and verifies the trails of its first version, to the byte.
+/// What is written today is written so tomorrow, to the byte.
 #[test]
-fn a_trail_of_the_first_version_is_written_read_and_verified_as_it_was() {
-    const FILES: [&str; 2] = ["00000000000000000000.seg", "checkpoint"];
+fn a_trail_is_written_in_the_second_version() {
     let fresh = Trail::new();
     write_golden(fresh.path());
-    for file in FILES {
-        assert_eq!(
-            fs::read(fresh.path().join(file)).unwrap(),
-            fs::read(golden().join(file)).unwrap(),
-            "{file}"
-        );
+    for file in ["00000000000000000000.seg", "checkpoint"] {
+        let golden = fs::read(golden("trail-v2").join(file)).unwrap();
+        assert_eq!(fs::read(fresh.path().join(file)).unwrap(), golden, "{file}");
     }
-    let anchor = CheckpointNote::parse(&fs::read_to_string(golden().join("checkpoint")).unwrap()).unwrap();
+}
+
+/// Whatever this crate becomes, it reads and verifies the trails of its first versions.
+#[test]
+fn trails_of_every_version_are_read_and_verified_as_they_were() {
+    for version in ["trail-v1", "trail-v2"] {
+        check_golden(&golden(version));
+    }
+}
+
+fn check_golden(golden: &Path) {
+    let anchor = CheckpointNote::parse(&fs::read_to_string(golden.join("checkpoint")).unwrap()).unwrap();
     let options = VerifyOptions::new().key(key().verifying_key().clone()).anchor(anchor).read_events();
-    let report = verify(golden(), &options).unwrap();
+    let report = verify(golden, &options).unwrap();
     assert_eq!((report.records(), report.verdict()), (3, Verdict::TamperEvident { since: 3 }));
     let digests = [
         "698aa4d1d3c431dece301c15b3f9b1dfca37f422da9210e38794b989fe8019fd",
@@ -212,6 +219,6 @@ fn a_trail_of_the_first_version_is_written_read_and_verified_as_it_was() {
         "d5a1a0d497208300584ce0a5b853f688a87dbd3275d137c5ea7aa7e05e1a93a6",
     ];
     let found: Vec<_> =
-        records(golden()).unwrap().map(|record| record.unwrap().event().digest().to_string()).collect();
+        records(golden).unwrap().map(|record| record.unwrap().event().digest().to_string()).collect();
     assert_eq!(found, digests);
 }

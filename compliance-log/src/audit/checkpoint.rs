@@ -7,20 +7,24 @@
 //! service.example/audit
 //! 4096
 //! CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
-//! compliance-log/1 17 2026-11-21T12:00:00Z 4096 open
+//! compliance-log/2 17 2026-11-21T12:00:00Z 4096 60 open
 //!
 //! — service.example/audit Az3grlgt…
 //! ```
 //!
-//! The extension line holds the checkpoint's number (0 for the first, without gaps, so that none can be
-//! taken out), its time, the most records that may follow before the next checkpoint, and whether the trail
-//! was closed with it. Other signatures on the same note, a witness's for one, are allowed and ignored.
+//! The extension line holds its version, the checkpoint's number (0 for the first, without gaps, so that none can be
+//! taken out), its time, the most records that may follow before the next checkpoint, the most seconds that may pass,
+//! and a word: `closed` when the trail was closed with it; `recovered` when it is over records that the signing process
+//! did not write but found, left unsigned by one that ended otherwise than by closing; `open` in all other cases.
+//! Version 1, which is read and no longer written, has no seconds and no `recovered`. Other signatures on the same note,
+//! a witness's for one, are allowed and ignored.
 //!
 //! Keep the key outside the trail's directory, and copies of checkpoints outside the machine: a checkpoint
 //! next to the trail only guards against those who cannot sign.
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -157,9 +161,11 @@ impl CheckpointKey {
 
 /// Signs checkpoints: a key in memory, or one that never leaves a KMS or HSM.
 ///
-/// Called on the thread that writes, once per checkpoint: what takes long holds records up. When it fails, records that
-/// need a checkpoint are refused with [`Unavailable`](compliance_core::event::RecordErrorKind::Unavailable), and taken
-/// again once it answers.
+/// Called on the thread that writes, once per checkpoint: what takes long holds records up. When it fails, whoever asked
+/// for the checkpoint is told, a heartbeat is tried again after a second and then ever less often, at least once per
+/// [interval](super::AuditConfig::checkpoint_interval), and records are taken as long as the last checkpoint's promise
+/// holds: once [`checkpoint_every`](super::AuditConfig::checkpoint_every) of them are signed by nothing, further ones are
+/// refused with [`Unavailable`](compliance_core::event::RecordErrorKind::Unavailable), until it answers.
 pub trait CheckpointSigner: Send + Sync + fmt::Debug {
     /// The public half.
     fn verifying_key(&self) -> &VerifyingKey;
@@ -374,14 +380,39 @@ pub(super) struct Statement {
     pub(super) number: u64,
     pub(super) at: Timestamp,
     pub(super) every: u64,
-    pub(super) closing: bool,
+    /// In seconds; `None` in version 1.
+    pub(super) interval: Option<u64>,
+    pub(super) state: State,
+}
+
+/// What became of the trail with a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Closed,
+    Open,
+    /// Over records that whoever signed did not write.
+    Recovered,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Recovered => "recovered",
+        }
+    }
 }
 
 impl Statement {
     fn text(&self, origin: &str) -> String {
-        let Self { size, root, number, at, every, closing } = self;
-        let (root, state) = (BASE64.encode(root.as_bytes()), if *closing { "closed" } else { "open" });
-        format!("{origin}\n{size}\n{root}\ncompliance-log/1 {number} {at} {every} {state}\n")
+        let Self { size, root, number, at, every, interval, state } = self;
+        let (root, state) = (BASE64.encode(root.as_bytes()), state.word());
+        let promise = match interval {
+            None => format!("compliance-log/1 {number} {at} {every}"),
+            Some(seconds) => format!("compliance-log/2 {number} {at} {every} {seconds}"),
+        };
+        format!("{origin}\n{size}\n{root}\n{promise} {state}\n")
     }
 
     /// Reads the lines after the origin; `Err` is the number of the line that is not of its form.
@@ -390,12 +421,23 @@ impl Statement {
         let root = lines.next().and_then(|line| BASE64.decode(line).ok()?.try_into().ok()).ok_or(3_usize)?;
         let mut words = lines.next().ok_or(4_usize)?.split(' ');
         let mut parse_extension = || {
-            (words.next()? == "compliance-log/1").then_some(())?;
+            let version = words.next()?;
             let number = decimal(words.next()?)?;
             let at = words.next()?.parse().ok()?;
             let every = decimal(words.next()?)?;
-            let closing = words.next()? == "closed";
-            Some(Self { size, root: TreeHash::from_bytes(root), number, at, every, closing })
+            let interval = match version {
+                "compliance-log/1" => None,
+                "compliance-log/2" => Some(decimal(words.next()?)?),
+                _ => return None,
+            };
+            let state = match words.next()? {
+                "closed" => State::Closed,
+                "open" => State::Open,
+                "recovered" if interval.is_some() => State::Recovered,
+                _ => return None,
+            };
+            let root = TreeHash::from_bytes(root);
+            Some(Self { size, root, number, at, every, interval, state })
         };
         parse_extension().ok_or(4)
     }
@@ -537,10 +579,25 @@ impl SignedCheckpoint {
         self.statement.every
     }
 
+    /// The longest until the next checkpoint, in whole seconds, unless the trail was closed with it: what
+    /// [`checkpoint_interval`](super::AuditConfig::checkpoint_interval) was. `None` in version 1, which did not say.
+    #[must_use]
+    pub fn interval(&self) -> Option<Duration> {
+        self.statement.interval.map(Duration::from_secs)
+    }
+
     /// Whether the trail was closed with it.
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        self.statement.closing
+        self.statement.state == State::Closed
+    }
+
+    /// Whether it covers records that whoever signed it did not write but found when the trail was opened, signed by
+    /// nobody. What such records say of the trail itself – that its beginning was retired, that it goes on under another
+    /// key – does not count.
+    #[must_use]
+    pub fn is_recovery(&self) -> bool {
+        self.statement.state == State::Recovered
     }
 
     /// The signed note.

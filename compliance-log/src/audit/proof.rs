@@ -56,10 +56,11 @@ pub struct RecordProof {
 
 impl RecordProof {
     /// Proves record `sequence` of the trail in `dir` under the latest checkpoint beside its segments. Reads the trail
-    /// once, in bounded memory.
+    /// once, in bounded memory. Where its beginning was retired, what is left has its receipts all the same.
     ///
     /// # Errors
     /// [`RecordProofErrorKind::NotCovered`] when no checkpoint covers the record yet, or it is not there;
+    /// [`Inclusion`](RecordProofErrorKind::Inclusion) when the trail is not what the checkpoint states;
     /// [`Trail`](RecordProofErrorKind::Trail) when the trail cannot be read.
     pub fn make(dir: impl AsRef<Path>, sequence: u64) -> Result<Self, RecordProofError> {
         let not_covered = RecordProofErrorKind::NotCovered;
@@ -67,6 +68,7 @@ impl RecordProof {
         let size = checkpoint.statement().size;
         let (mut record, mut failure) = (None, None);
         let mut records = records(dir)?;
+        let before = records.tree_before()?;
         let leaves = std::iter::from_fn(|| {
             let next = records.next_with(|head, body, hash| {
                 if head.sequence == sequence {
@@ -76,11 +78,15 @@ impl RecordProof {
             })?;
             next.map_err(|error| failure = Some(error)).ok()
         });
-        let inclusion = InclusionProof::prove(leaves, sequence, size);
+        let inclusion = InclusionProof::prove_after(&before, leaves, sequence, size);
         if let Some(error) = failure {
             return Err(error.into());
         }
         let (Some(inclusion), Some(record)) = (inclusion, record) else { return Err(not_covered.into()) };
+        // What would prove nothing is not handed out.
+        inclusion
+            .verify(&TreeHash::leaf(&record), &checkpoint.statement().root)
+            .map_err(RecordProofErrorKind::Inclusion)?;
         Ok(Self { record, inclusion, checkpoint })
     }
 

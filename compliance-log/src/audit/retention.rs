@@ -1,8 +1,8 @@
 //! How long records are kept, and who says so.
 //!
 //! Whole closed segments are deleted, oldest first, once every record in them is past the retention of its class and
-//! nobody in them is under a legal hold. That they are is recorded in the trail before they go; verification passes over
-//! what is left, and says what was retired.
+//! nobody in them is under a legal hold. That they are is recorded in the trail, and signed by a checkpoint, before they
+//! go; verification passes over what is left, and says what was retired.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -39,6 +39,7 @@ use compliance_core::seal::KeyId;
 
 use super::record::{Circumstances, Record, System};
 use super::segment::{self, AuditError, AuditLog, records};
+use crate::directory;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -240,9 +241,10 @@ impl Retention {
     /// Retires what may go by now. The time is the trail's own, of a checkpoint that is made first.
     ///
     /// # Errors
-    /// [`RetireError`] when the trail cannot be read, the retirement not be recorded – then nothing was deleted – or a
-    /// file not be deleted.
+    /// [`RetireError`] when the trail cannot be read, the retirement not be recorded and signed – then nothing was
+    /// deleted – or a file not be deleted.
     pub fn retire(&self, log: &AuditLog, by: &Circumstances) -> Result<RetireReport, RetireError> {
+        // Also covers whatever an earlier process left unsigned: no word of the trail counts under the same checkpoint.
         let now = log.checkpoint()?.at();
         #[cfg(feature = "key-store")]
         let all = self.with_holds()?;
@@ -269,12 +271,14 @@ impl Retention {
         };
         let event = System::trail_retired(by, *before).build()?;
         let _receipt = log.record_own(&event).wait()?;
+        // Unsigned, anybody could have written it: nothing goes before it is signed.
+        let _signed = log.checkpoint()?;
         for (_, path) in segments.iter().take(kept) {
+            let len = fs::metadata(path).map_err(io)?.len();
             fs::remove_file(path).map_err(io)?;
+            log.give_back(len);
         }
-        if cfg!(unix) {
-            fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(io)?;
-        }
+        directory::sync(dir).map_err(io)?;
         Ok(RetireReport { segments: kept, before: *before })
     }
 

@@ -130,6 +130,19 @@ impl CompactTree {
     pub fn peaks(&self) -> &[TreeHash] {
         &self.peaks
     }
+
+    /// The tree of its leaves from `low` on and before `high`; `None` when one of its subtrees lies across.
+    fn part(&self, low: u64, high: u64) -> Option<Self> {
+        let (mut start, mut peaks) = (0_u64, Vec::new());
+        let lengths = (0..u64::BITS).rev().map(|bit| self.size & (1_u64 << bit)).filter(|length| *length > 0);
+        for (length, peak) in lengths.zip(&self.peaks) {
+            if (low..high).contains(&start) {
+                peaks.push(*peak);
+            }
+            start = start.saturating_add(length);
+        }
+        Self::from_peaks(self.size.min(high).saturating_sub(low), peaks)
+    }
 }
 
 /// A proof did not prove.
@@ -208,7 +221,31 @@ impl InclusionProof {
     /// Proves leaf `index` of the first `size` of `leaves`, reading them once. Memory grows with the
     /// logarithm of the size. `None` when `index` is not below `size` or there are fewer leaves.
     pub fn prove(leaves: impl IntoIterator<Item = TreeHash>, index: u64, size: u64) -> Option<Self> {
-        if index >= size {
+        Self::prove_after(&CompactTree::new(), leaves, index, size)
+    }
+
+    /// The same where the first leaves are gone and only their tree is left: `leaves` are those that follow it. `None`
+    /// for a leaf that is gone, too.
+    ///
+    /// ```
+    /// use compliance_log::audit::tree::{CompactTree, InclusionProof, TreeHash};
+    ///
+    /// let leaves: Vec<_> = (0..5_u8).map(|n| TreeHash::leaf(&[n])).collect();
+    /// let mut before = CompactTree::new();
+    /// leaves[..3].iter().for_each(|leaf| before.push(*leaf));
+    ///
+    /// let rest = || leaves[3..].iter().copied();
+    /// let proof = InclusionProof::prove_after(&before, rest(), 4, 5);
+    /// assert_eq!(proof, InclusionProof::prove(leaves.iter().copied(), 4, 5));
+    /// assert_eq!(InclusionProof::prove_after(&before, rest(), 2, 5), None);
+    /// ```
+    pub fn prove_after(
+        before: &CompactTree,
+        leaves: impl IntoIterator<Item = TreeHash>,
+        index: u64,
+        size: u64,
+    ) -> Option<Self> {
+        if index >= size || index < before.size() {
             return None;
         }
         let mut ranges = Vec::new();
@@ -224,7 +261,7 @@ impl InclusionProof {
             }
         }
         ranges.reverse();
-        Some(Self { index, size, path: roots(leaves, &ranges, size)? })
+        Some(Self { index, size, path: roots(before, leaves, &ranges, size)? })
     }
 
     /// The leaf's index, which is the record's sequence number.
@@ -321,7 +358,7 @@ impl ConsistencyProof {
             }
         }
         ranges.reverse();
-        Some(Self { old_size, new_size, path: roots(leaves, &ranges, new_size)? })
+        Some(Self { old_size, new_size, path: roots(&CompactTree::new(), leaves, &ranges, new_size)? })
     }
 
     /// Leaves of the earlier tree.
@@ -400,15 +437,19 @@ fn split(size: u64) -> u64 {
     1_u64 << size.saturating_sub(1).max(1).ilog2()
 }
 
-/// The roots of disjoint ranges of the first `size` leaves, in the order of `ranges`.
+/// The roots of disjoint ranges of the first `size` leaves, in the order of `ranges`, given the leaves behind `before`.
+/// The ranges are those of a way to a leaf behind it, or `before` has none: then each of its subtrees lies within one range
+/// or outside all.
 fn roots(
+    before: &CompactTree,
     leaves: impl IntoIterator<Item = TreeHash>,
     ranges: &[(u64, u64)],
     size: u64,
 ) -> Option<Vec<TreeHash>> {
-    let mut trees: Vec<_> = ranges.iter().map(|&(low, high)| (low, high, CompactTree::new())).collect();
-    let mut seen = 0;
-    for (index, leaf) in (0..size).zip(leaves) {
+    let begun = ranges.iter().map(|&(low, high)| Some((low, high, before.part(low, high)?)));
+    let mut trees = begun.collect::<Option<Vec<_>>>()?;
+    let mut seen = before.size();
+    for (index, leaf) in (before.size()..size).zip(leaves) {
         if let Some((_, _, tree)) = trees.iter_mut().find(|(low, high, _)| (*low..*high).contains(&index)) {
             tree.push(leaf);
         }

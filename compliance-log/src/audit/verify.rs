@@ -17,6 +17,7 @@ use compliance_core::finding::Outcome;
 
 use super::checkpoint::{CheckpointNote, SignedCheckpoint, Statement, VerifyingKey};
 use super::fault::{Fault, FaultKind, Position};
+pub use super::segment::Gap;
 use super::segment::{self, AuditError, AuditErrorKind, Chain, Damage, FrameReader, Step};
 
 /// What to verify a trail against. Without anything, it is verified against the key it names itself.
@@ -131,6 +132,7 @@ pub struct VerifyReport {
     fault: Option<Fault>,
     completeness: Completeness,
     checkpoint: Option<SignedCheckpoint>,
+    longest_gap: Option<Gap>,
 }
 
 impl VerifyReport {
@@ -173,6 +175,14 @@ impl VerifyReport {
     #[must_use]
     pub fn checkpoint(&self) -> Option<&SignedCheckpoint> {
         self.checkpoint.as_ref()
+    }
+
+    /// The longest time without a checkpoint in what was read, or the one that is longest overdue if any is. Checkpoints
+    /// are made at an interval also when nothing happens, and state it: an overdue one means that nothing was recorded
+    /// although the trail was open. No verdict depends on it; whether the service was down then, you know.
+    #[must_use]
+    pub fn longest_gap(&self) -> Option<Gap> {
+        self.longest_gap
     }
 
     /// [`Passed`](Outcome::Passed) when the trail is whole, [`Review`](Outcome::Review) when it ends within a
@@ -289,7 +299,8 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
         _ => Verdict::TamperDetecting,
     };
     let (segments, completeness) = (run.segments, run.completeness);
-    Ok(VerifyReport { verdict, records, first, segments, fault, completeness, checkpoint })
+    let longest_gap = run.chain.as_ref().and_then(Chain::longest_gap);
+    Ok(VerifyReport { verdict, records, first, segments, fault, completeness, checkpoint, longest_gap })
 }
 
 enum Stop {

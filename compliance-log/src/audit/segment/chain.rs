@@ -1,5 +1,7 @@
 //! What every frame of a trail must be, given the frames before it.
 
+use std::time::Duration;
+
 use compliance_core::clock::Timestamp;
 
 use super::frame::{CheckpointBody, FrameKind, Header, HeaderError};
@@ -21,10 +23,80 @@ pub(crate) struct Chain {
     /// When the segment was begun: the time of the checkpoint in its header.
     begun_at: Timestamp,
     batch: Option<u32>,
-    /// The key the trail says it goes on under.
+    longest_gap: Option<Gap>,
+    /// What the trail says of itself under a checkpoint.
+    said: OwnWords,
+    /// The same in the records after the last checkpoint. Anybody can have written those.
+    unsigned: OwnWords,
+}
+
+#[derive(Clone, Debug, Default)]
+struct OwnWords {
+    /// The key the trail goes on under.
     next_key: Option<Box<str>>,
-    /// Records before this one were retired, as the trail says.
+    /// Records before this one were retired.
     retired_before: u64,
+}
+
+impl OwnWords {
+    fn add(&mut self, word: OwnWord) {
+        match word {
+            OwnWord::KeyChangedTo(key) => self.next_key = Some(key),
+            OwnWord::RetiredBefore(before) => self.retired_before = self.retired_before.max(before),
+        }
+    }
+
+    fn add_all(&mut self, words: Self) {
+        self.next_key = words.next_key.or(self.next_key.take());
+        self.retired_before = self.retired_before.max(words.retired_before);
+    }
+}
+
+/// The time between two checkpoints of a trail that was not closed in between, by the trail's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    after: u64,
+    length: Duration,
+    promised: Option<Duration>,
+}
+
+impl Gap {
+    fn between(last: &SignedCheckpoint, next: &SignedCheckpoint) -> Option<Self> {
+        let length = next.at().saturating_since(last.at());
+        let gap = Self { after: last.number(), length, promised: last.interval() };
+        (!last.is_closing()).then_some(gap)
+    }
+
+    /// The number of the checkpoint before it.
+    #[must_use]
+    pub fn after(&self) -> u64 {
+        self.after
+    }
+
+    /// How long it is.
+    #[must_use]
+    pub fn length(&self) -> Duration {
+        self.length
+    }
+
+    /// How long that checkpoint said it would be at most; `None` where it did not say.
+    #[must_use]
+    pub fn promised(&self) -> Option<Duration> {
+        self.promised
+    }
+
+    /// Whether it is more than twice as long as was promised: a heartbeat was not late but missing. Then nothing was
+    /// recorded, or signed, for that long: the process was down or stopped, the signer away, or somebody took a stretch
+    /// out together with its checkpoints, with the key.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        !self.excess().is_zero()
+    }
+
+    fn excess(&self) -> Duration {
+        self.promised
+            .map_or(Duration::ZERO, |promised| self.length.saturating_sub(promised.saturating_mul(2)))
+    }
 }
 
 impl Chain {
@@ -32,7 +104,7 @@ impl Chain {
     /// Without a key, the header's own is taken.
     pub(crate) fn begin(frame: &Frame<'_>, name: u64, key: Option<&VerifyingKey>) -> Result<Self, Fault> {
         let err = |kind| fault(kind, name, name, frame);
-        let header = decode_header(frame, name, name)?;
+        let header = Header::of_segment(frame, name, name)?;
         if key.is_some_and(|key| *key != header.key) {
             return Err(err(FaultKind::OtherKey));
         }
@@ -49,18 +121,19 @@ impl Chain {
             segment: name,
             begun_at,
             batch: None,
-            next_key: None,
-            retired_before: 0,
+            longest_gap: None,
+            said: OwnWords::default(),
+            unsigned: OwnWords::default(),
         })
     }
 
     /// Goes on with the next segment, whose header must repeat where this one ends.
     pub(crate) fn continue_with(&mut self, frame: &Frame<'_>, name: u64) -> Result<(), Fault> {
         let next = self.tree.size();
-        let header = decode_header(frame, name, next)?;
+        let header = Header::of_segment(frame, name, next)?;
         if header.key != self.key {
             // Said in a record the old key's checkpoint covers, and that checkpoint signed by the new key too.
-            let is_announced = self.next_key.as_deref() == Some(&*header.key.to_string());
+            let is_announced = self.said.next_key.as_deref() == Some(&*header.key.to_string());
             if !is_announced || header.checkpoint.verify(&header.key).is_err() {
                 return Err(fault(FaultKind::OtherKey, next, name, frame));
             }
@@ -103,12 +176,8 @@ impl Chain {
                 }
                 self.tree.push(frame.hash);
                 self.uncovered = self.uncovered.saturating_add(1);
-                match head.own_word() {
-                    None => {}
-                    Some(OwnWord::KeyChangedTo(key)) => self.next_key = Some(key),
-                    Some(OwnWord::RetiredBefore(before)) => {
-                        self.retired_before = self.retired_before.max(before);
-                    }
+                if let Some(word) = head.own_word() {
+                    self.unsigned.add(word);
                 }
                 Ok(Some(head))
             }
@@ -123,6 +192,14 @@ impl Chain {
                 if signed.size() != self.tree.size() || *signed.root() != self.tree.root() {
                     return Err(FaultKind::CheckpointRoot);
                 }
+                let words = std::mem::take(&mut self.unsigned);
+                // Whoever recovers a trail signs what was found, not that it is true.
+                if !signed.is_recovery() {
+                    self.said.add_all(words);
+                }
+                let rank = |gap: &Gap| (gap.excess(), gap.length);
+                self.longest_gap =
+                    self.longest_gap.into_iter().chain(Gap::between(&self.last, &signed)).max_by_key(rank);
                 self.last = signed;
                 self.uncovered = 0;
                 Ok(None)
@@ -159,8 +236,13 @@ impl Chain {
         self.uncovered
     }
 
+    /// Records before this one were retired, as the trail says under a checkpoint.
     pub(crate) fn retired_before(&self) -> u64 {
-        self.retired_before
+        self.said.retired_before
+    }
+
+    pub(crate) fn longest_gap(&self) -> Option<Gap> {
+        self.longest_gap
     }
 
     pub(super) fn begun_at(&self) -> Timestamp {
@@ -172,15 +254,18 @@ impl Chain {
     }
 }
 
-fn decode_header(frame: &Frame<'_>, name: u64, sequence: u64) -> Result<Header, Fault> {
-    let err = |kind| Err(fault(kind, sequence, name, frame));
-    if frame.kind != FrameKind::Header {
-        return err(FaultKind::FrameKind);
-    }
-    match Header::decode(frame.body) {
-        Ok(header) if header.first == name => Ok(header),
-        Ok(_) | Err(HeaderError::Form) => err(FaultKind::SegmentHeader),
-        Err(HeaderError::Version) => err(FaultKind::SegmentVersion),
+impl Header {
+    /// The header of the segment of this name, which is to begin with record `sequence`.
+    pub(super) fn of_segment(frame: &Frame<'_>, name: u64, sequence: u64) -> Result<Self, Fault> {
+        let err = |kind| Err(fault(kind, sequence, name, frame));
+        if frame.kind != FrameKind::Header {
+            return err(FaultKind::FrameKind);
+        }
+        match Self::decode(frame.body) {
+            Ok(header) if header.first == name => Ok(header),
+            Ok(_) | Err(HeaderError::Form) => err(FaultKind::SegmentHeader),
+            Err(HeaderError::Version) => err(FaultKind::SegmentVersion),
+        }
     }
 }
 

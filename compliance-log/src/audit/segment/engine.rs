@@ -83,6 +83,8 @@ pub(super) struct State {
     dropped: u64,
     /// Room is left only for what must be recorded.
     is_scarce: bool,
+    /// Bytes of segments that were retired, which the writer does not know of yet.
+    retired_len: u64,
     is_led: bool,
     pub(super) is_closing: bool,
     is_poisoned: bool,
@@ -113,6 +115,7 @@ pub(super) struct Pending {
 pub(super) struct Round {
     pub(super) queue: Queue,
     pub(super) dropped: u64,
+    pub(super) retired_len: u64,
     pub(super) wants_checkpoint: bool,
     pub(super) is_closing: bool,
 }
@@ -141,7 +144,10 @@ impl State {
     }
 
     fn has_work(&self) -> bool {
-        !self.queue.entries.is_empty() || !self.checkpoints.is_empty() || self.is_closing
+        !self.queue.entries.is_empty()
+            || !self.checkpoints.is_empty()
+            || self.retired_len > 0
+            || self.is_closing
     }
 
     fn queued_len(&self) -> usize {
@@ -156,6 +162,7 @@ impl State {
         let round = Round {
             queue: std::mem::replace(&mut self.queue, spare),
             dropped: std::mem::take(&mut self.dropped),
+            retired_len: std::mem::take(&mut self.retired_len),
             wants_checkpoint: !checkpoints.is_empty(),
             is_closing: self.is_closing,
         };
@@ -257,6 +264,14 @@ impl Engine {
             drop(sender.try_send(outcome.checkpoint.clone()));
         }
         (!outcome.has_failed && !is_closing).then_some(outcome.until_heartbeat)
+    }
+
+    /// Gives the room of retired segments back to the trail's quota.
+    pub(super) fn give_back(&self, len: u64) {
+        let mut state = self.lock();
+        state.retired_len = state.retired_len.saturating_add(len);
+        drop(state);
+        self.notify_work();
     }
 
     /// Hands an event over, unless it is one that verification takes the trail's own word for.

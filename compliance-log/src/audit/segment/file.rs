@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::directory;
+
 const EXTENSION: &str = "seg";
 const NEXT_SEGMENT: &str = "segment.tmp";
 const LOCK: &str = "lock";
@@ -42,34 +44,49 @@ pub(crate) fn read_head(dir: &Path, max_len: usize) -> io::Result<Option<Vec<u8>
     Ok(Some(note))
 }
 
+/// The file a checkpoint is written to before it takes the latest one's place. Where it cannot be opened, nothing has
+/// changed.
+pub(super) fn open_next_head(dir: &Path) -> io::Result<File> {
+    private(OpenOptions::new().write(true).create(true).truncate(true)).open(dir.join(NEXT_HEAD))
+}
+
 /// Replaces the latest checkpoint. The old or the new one is there at any time, never half of one.
-pub(super) fn write_head(dir: &Path, note: &str) -> io::Result<()> {
-    let next = dir.join(NEXT_HEAD);
-    let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&next)?;
-    file.write_all(note.as_bytes())?;
-    file.sync_data()?;
-    fs::rename(next, dir.join(HEAD))
+pub(super) fn write_head(dir: &Path, mut next: File, note: &str) -> io::Result<()> {
+    next.write_all(note.as_bytes())?;
+    next.sync_data()?;
+    fs::rename(dir.join(NEXT_HEAD), dir.join(HEAD))
+}
+
+/// What keeps a second writer out, as long as it lives.
+pub(super) struct Lock {
+    _file: File,
+    /// Open and locked too, for the file can be removed; `None` on Windows, where an open file cannot.
+    dir: Option<File>,
+}
+
+impl Lock {
+    /// Makes created and renamed files lasting.
+    pub(super) fn sync_dir(&self) -> io::Result<()> {
+        self.dir.as_ref().map_or(Ok(()), File::sync_all)
+    }
 }
 
 /// Creates the directory where it is missing and takes the lock; `None` when another writer holds it.
-pub(super) fn lock(dir: &Path) -> io::Result<Option<File>> {
-    if !dir.is_dir() {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(dir)?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_dir(parent)?;
-        }
-    }
+pub(super) fn lock(dir: &Path) -> io::Result<Option<Lock>> {
+    directory::create(dir, 0o700)?;
     let mut options = OpenOptions::new();
     let file = private(options.write(true).create(true).truncate(false)).open(dir.join(LOCK))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(error),
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => return Ok(None),
+        Err(fs::TryLockError::Error(error)) => return Err(error),
     }
+    let dir = if cfg!(unix) { Some(File::open(dir)?) } else { None };
+    // Where the file system locks no directories, the file alone must do.
+    if let Some(Err(fs::TryLockError::WouldBlock)) = dir.as_ref().map(File::try_lock) {
+        return Ok(None);
+    }
+    Ok(Some(Lock { _file: file, dir }))
 }
 
 /// Removes what a crash left of a segment or checkpoint that was being made.
@@ -119,11 +136,6 @@ pub(super) fn release_reserve(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes created and renamed files lasting. Windows knows no such call and needs none.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
-}
-
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
@@ -148,12 +160,16 @@ pub(super) struct Prepared {
     path: PathBuf,
 }
 
+/// The file a segment is made in before it gets its name. Where it cannot be opened, nothing has changed.
+pub(super) fn open_next_segment(dir: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    private(options.read(true).write(true).create(true).truncate(true)).open(dir.join(NEXT_SEGMENT))
+}
+
 impl SegmentFile {
-    /// Makes a segment aside, durable, header and space ahead included.
-    pub(super) fn prepare(dir: &Path, header: &[u8], max_len: u64) -> io::Result<Prepared> {
+    /// Makes a segment aside, durable, header included.
+    pub(super) fn prepare(dir: &Path, file: File, header: &[u8], max_len: u64) -> io::Result<Prepared> {
         let path = dir.join(NEXT_SEGMENT);
-        let mut options = OpenOptions::new();
-        let file = private(options.read(true).write(true).create(true).truncate(true)).open(&path)?;
         let mut segment = Self { file, len: 0, allocated: 0, max_len };
         segment.file.write_all(header)?;
         segment.len = header.len() as u64;
@@ -231,9 +247,9 @@ impl SegmentFile {
 
 impl Prepared {
     /// Puts the segment in its place.
-    pub(super) fn install(self, dir: &Path, first: u64) -> io::Result<SegmentFile> {
+    pub(super) fn install(self, dir: &Path, lock: &Lock, first: u64) -> io::Result<SegmentFile> {
         fs::rename(self.path, dir.join(format!("{first:020}.{EXTENSION}")))?;
-        sync_dir(dir)?;
+        lock.sync_dir()?;
         Ok(self.segment)
     }
 }

@@ -87,8 +87,9 @@ impl OpenReport {
         self.torn_bytes
     }
 
-    /// Records behind the last checkpoint, left by a process that did not close the trail. No signature
-    /// covered them; the checkpoint written on opening now does.
+    /// Records behind the last checkpoint, left by a process that did not close the trail. No signature covered them;
+    /// the next checkpoint does, [as found](SignedCheckpoint::is_recovery), which is written on opening where disk and
+    /// signer allow it.
     #[must_use]
     pub fn uncovered(&self) -> u64 {
         self.uncovered
@@ -201,6 +202,11 @@ impl AuditLog {
     /// Records an event that only the trail itself writes.
     pub(in crate::audit) fn record_own(&self, event: &Event) -> Recording {
         Engine::submit_own(&self.engine, event).unwrap_or_else(|error| Recording::ready(Err(error)))
+    }
+
+    /// Gives the room of segments that were deleted back to the [quota](AuditConfig::quota).
+    pub(in crate::audit) fn give_back(&self, bytes: u64) {
+        self.engine.give_back(bytes);
     }
 
     /// The directory.

@@ -35,6 +35,7 @@ pub use self::log::{AuditLog, OpenReport};
 pub use self::records::{Records, records};
 
 pub(super) use self::chain::Chain;
+pub use self::chain::Gap;
 #[cfg(feature = "postgres")]
 pub(super) use self::config::Policies;
 #[cfg(all(feature = "key-store", feature = "postgres"))]

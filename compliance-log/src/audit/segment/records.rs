@@ -2,11 +2,11 @@ use std::path::{Path, PathBuf};
 
 use super::error::AuditError;
 use super::file;
-use super::frame::FrameKind;
+use super::frame::{FrameKind, Header};
 use super::reader::{Damage, FrameReader, Step};
 use crate::audit::fault::{Fault, FaultKind, Position};
 use crate::audit::record::{Record, RecordFormError, RecordHead};
-use crate::audit::tree::TreeHash;
+use crate::audit::tree::{CompactTree, TreeHash};
 
 /// Reads the records of the trail in `dir`, in order, in bounded memory.
 ///
@@ -103,6 +103,20 @@ impl Records {
         }
         (self.following, self.next, self.has_ended) = (at.saturating_add(1), next, false);
         Ok(true)
+    }
+
+    /// The tree over the records before the first there is, as the first segment's header has it, unproven.
+    pub(in crate::audit) fn tree_before(&self) -> Result<CompactTree, AuditError> {
+        let Some((first, path)) = self.segments.first() else { return Ok(CompactTree::new()) };
+        let io = |error| AuditError::io("read a segment", &error);
+        let mut reader = FrameReader::open(path).map_err(io)?;
+        match reader.step().map_err(io)? {
+            Step::Frame(frame) => Ok(Header::of_segment(&frame, *first, *first)?.tree),
+            Step::End { offset, .. } | Step::Damaged { offset } => {
+                let position = Position { sequence: *first, segment: *first, offset };
+                Err(Fault::new(FaultKind::FrameDamaged, position).into())
+            }
+        }
     }
 
     /// The next record in the form `take` gives it.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use compliance_core::class::Internal;
 use compliance_core::clock::{Clock, Timestamp};
@@ -15,11 +15,11 @@ use compliance_core::finding::Outcome as EventOutcome;
 use super::MAX_BATCH_LEN;
 use super::config::{AuditConfig, RecordPolicy};
 use super::engine::{Outcome, Pending, Queue, Round};
-use super::file::{self, SegmentFile};
+use super::file::{self, Lock, SegmentFile};
 use super::frame::{self, FrameKind, Header, OVERHEAD};
 use super::reader::MAX_TORN_LEN;
 use super::recover::Recovered;
-use crate::audit::checkpoint::{self, SignedCheckpoint, Statement};
+use crate::audit::checkpoint::{self, SignedCheckpoint, State, Statement};
 use crate::audit::record::{self, HEAD_LEN, KEY_CHANGED_TO};
 use crate::audit::tree::CompactTree;
 
@@ -40,12 +40,48 @@ pub(super) struct Writer {
     /// Bytes of the segments before this one.
     closed_len: u64,
     edge: Edge,
-    last_checkpoint: Instant,
+    heartbeat: Heartbeat,
     /// The reserve is there; what is written at best effort is written.
     has_reserve: bool,
     buffer: Vec<u8>,
     /// Held as long as the writer lives.
-    _lock: File,
+    lock: Lock,
+}
+
+/// When the next checkpoint is due though nobody asks for one.
+struct Heartbeat {
+    since: Instant,
+    wait: Duration,
+    interval: Duration,
+    /// How long it waited after the last attempt that failed; 0 when none did.
+    retry: Duration,
+}
+
+impl Heartbeat {
+    /// How long it waits after the first attempt that fails, twice as long after each further one, and never longer than
+    /// the interval.
+    const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+    fn new(interval: Duration) -> Self {
+        Self { since: Instant::now(), wait: interval, interval, retry: Duration::ZERO }
+    }
+
+    fn left(&self) -> Duration {
+        self.wait.saturating_sub(self.since.elapsed())
+    }
+
+    fn is_due(&self) -> bool {
+        self.left().is_zero()
+    }
+
+    fn made(&mut self) {
+        *self = Self::new(self.interval);
+    }
+
+    fn failed(&mut self) {
+        self.retry = self.retry.saturating_mul(2).max(Self::FIRST_RETRY).min(self.interval);
+        (self.since, self.wait) = (Instant::now(), self.retry);
+    }
 }
 
 /// Where the trail ends.
@@ -54,12 +90,14 @@ struct Edge {
     tree: CompactTree,
     last: SignedCheckpoint,
     uncovered: u64,
+    /// Some of the uncovered were found here on opening; whoever had the directory can have written them.
+    has_found: bool,
 }
 
 /// A commit that came to nothing.
 #[derive(Clone, Copy)]
 enum CommitError {
-    /// There is no room; nothing was written.
+    /// There is no room, or no file to be had; nothing was written.
     Full,
     /// What the disk holds is not known.
     Failed,
@@ -111,7 +149,7 @@ impl Writer {
         config: AuditConfig,
         clock: Box<dyn Clock>,
         recovered: Option<Recovered>,
-        lock: File,
+        lock: Lock,
     ) -> io::Result<Self> {
         let mut closed_len = 0_u64;
         let rotates = recovered
@@ -127,7 +165,7 @@ impl Writer {
                 let file = SegmentFile::reopen(&path, len, heal, config.segment_len)?;
                 let begun_at = chain.begun_at();
                 let (tree, last, uncovered) = chain.into_parts();
-                (file, first, begun_at, Edge { tree, last, uncovered })
+                (file, first, begun_at, Edge { tree, last, uncovered, has_found: uncovered > 0 })
             }
             None => {
                 let tree = CompactTree::new();
@@ -138,19 +176,23 @@ impl Writer {
                     number: 0,
                     at: begun_at,
                     every: config.checkpoint_every,
-                    closing: false,
+                    interval: Some(whole_seconds(config.checkpoint_interval)),
+                    state: State::Open,
                 };
                 let last = checkpoint::sign(&*config.signer, statement).map_err(io::Error::other)?;
                 let mut header = Vec::new();
                 Header::put(&mut header, &tree, &last, config.signer.verifying_key());
-                let file = SegmentFile::prepare(dir, &header, config.segment_len)?.install(dir, 0)?;
-                (file, 0, begun_at, Edge { tree, last, uncovered: 0 })
+                let file = file::open_next_segment(dir)?;
+                let file = SegmentFile::prepare(dir, file, &header, config.segment_len)?;
+                let file = file.install(dir, &lock, 0)?;
+                (file, 0, begun_at, Edge { tree, last, uncovered: 0, has_found: false })
             }
         };
         let has_reserve = file::fill_reserve(dir, config.reserve_len)?;
         let mut writer = Self {
             dir: dir.to_owned(),
             durability,
+            heartbeat: Heartbeat::new(config.checkpoint_interval),
             config,
             clock,
             file,
@@ -158,15 +200,15 @@ impl Writer {
             begun_at,
             closed_len,
             edge,
-            last_checkpoint: Instant::now(),
             has_reserve,
             buffer: Vec::new(),
-            _lock: lock,
+            lock,
         };
         if rotates {
             writer.rotate()?;
-        } else if writer.edge.uncovered > 0 {
-            // A full disk leaves them uncovered until the next heartbeat.
+        } else if writer.edge.uncovered > 0 || writer.edge.last.is_closing() {
+            // Over what was found; or that the trail is open again, and heartbeats are promised. Without room or signer
+            // that waits for the next heartbeat.
             let nothing = Batch { entries: &[], start: 0, bytes: &[] };
             if let Err(CommitError::Failed) = writer.commit(&nothing, 0, Mark::Now, false) {
                 return Err(io::Error::other("the checkpoint was not written"));
@@ -179,6 +221,7 @@ impl Writer {
     fn rotate(&mut self) -> io::Result<()> {
         let refused = |_| io::Error::other("the key was not rotated");
         let previous = self.config.previous.take().ok_or(io::ErrorKind::InvalidInput)?;
+        let next = file::open_next_segment(&self.dir)?;
         let now = self.clock.now();
         let key = self.config.signer.verifying_key().clone();
         let mut bytes = Vec::new();
@@ -190,10 +233,13 @@ impl Writer {
         let before = self.edge.clone();
         self.buffer.clear();
         let new = std::mem::replace(&mut self.config.signer, previous);
-        let laid_out = self.put_record(&bytes, now);
-        let statement = self.next_statement(false);
+        if self.edge.has_found {
+            // Apart from what this process says itself.
+            self.put_checkpoint(false).map_err(refused)?;
+        }
+        self.put_record(&bytes, now).map_err(refused)?;
+        let statement = self.next_statement(State::Open);
         let old = std::mem::replace(&mut self.config.signer, new);
-        laid_out.map_err(refused)?;
         self.edge.last =
             checkpoint::sign_by_both(&*old, &*self.config.signer, statement).map_err(io::Error::other)?;
         self.edge.uncovered = 0;
@@ -201,15 +247,16 @@ impl Writer {
         frame::put_checkpoint(&mut self.buffer, batch, self.edge.last.note());
         self.write(before).map_err(refused)?;
         self.publish_head().map_err(refused)?;
-        self.next_segment().map_err(refused)
+        self.next_segment(next).map_err(refused)
     }
 
     /// Writes what was handed over in as many commits as it needs.
     pub(super) fn round(&mut self, round: Round) -> (Outcome, Queue) {
-        let Round { mut queue, dropped, wants_checkpoint, is_closing } = round;
+        let Round { mut queue, dropped, retired_len, wants_checkpoint, is_closing } = round;
+        self.closed_len = self.closed_len.saturating_sub(retired_len);
         let mark = if is_closing {
             Mark::Closing
-        } else if wants_checkpoint || self.last_checkpoint.elapsed() >= self.config.checkpoint_interval {
+        } else if wants_checkpoint || self.heartbeat.is_due() {
             Mark::Now
         } else {
             Mark::AsPromised
@@ -220,6 +267,9 @@ impl Writer {
         let mut results = Vec::with_capacity(queue.entries.len());
         let mut dropped_left = dropped;
         let outcome = self.commit_all(&queue, mark, &mut dropped_left, &mut results);
+        if self.heartbeat.is_due() {
+            self.heartbeat.failed();
+        }
         if is_closing {
             // What was to be kept is kept; space ahead that stays is no loss.
             drop(self.file.trim());
@@ -242,7 +292,7 @@ impl Writer {
             has_failed: matches!(outcome, Err(CommitError::Failed)),
             dropped: dropped_left,
             is_scarce: self.is_scarce(),
-            until_heartbeat: self.config.checkpoint_interval.saturating_sub(self.last_checkpoint.elapsed()),
+            until_heartbeat: self.heartbeat.left(),
         };
         (outcome, queue)
     }
@@ -272,6 +322,12 @@ impl Writer {
                 skips = true;
                 outcome = self.commit(&batch, *dropped, mark, true);
             }
+            if matches!(outcome, Err(CommitError::Unsigned)) && mark != Mark::AsPromised {
+                // Whoever asked for the checkpoint does not get it. Records need none as long as the last one's promise
+                // holds.
+                ended = Err(CommitError::Unsigned);
+                outcome = self.commit(&batch, *dropped, Mark::AsPromised, skips);
+            }
             match outcome {
                 Ok(first) => {
                     *dropped = 0;
@@ -299,7 +355,7 @@ impl Writer {
             if mark != Mark::Closing
                 && let Err(CommitError::Failed) = self.roll()
             {
-                // What was written is durable; only the log cannot go on.
+                // The records are durable, and have their receipts; only the log cannot go on.
                 ended = Err(CommitError::Failed);
             }
             start = now.last().map_or(start, |pending| pending.end);
@@ -334,7 +390,7 @@ impl Writer {
         let number = before.last.number();
         self.write(before)?;
         if self.edge.last.number() > number {
-            self.last_checkpoint = Instant::now();
+            self.heartbeat.made();
             self.publish_head()?;
         }
         Ok(first)
@@ -394,19 +450,29 @@ impl Writer {
         Ok(())
     }
 
-    fn next_statement(&self, closing: bool) -> Statement {
+    fn next_statement(&self, state: State) -> Statement {
         Statement {
             size: self.edge.tree.size(),
             root: self.edge.tree.root(),
             number: self.edge.last.number().saturating_add(1),
             at: self.clock.now(),
             every: self.config.checkpoint_every,
-            closing,
+            interval: Some(whole_seconds(self.config.checkpoint_interval)),
+            state,
         }
     }
 
-    fn put_checkpoint(&mut self, closing: bool) -> Result<(), CommitError> {
-        let signed = checkpoint::sign(&*self.config.signer, self.next_statement(closing));
+    fn put_checkpoint(&mut self, is_closing: bool) -> Result<(), CommitError> {
+        if self.edge.has_found {
+            self.put_signed(State::Recovered)?;
+            self.edge.has_found = false;
+            return if is_closing { self.put_signed(State::Closed) } else { Ok(()) };
+        }
+        self.put_signed(if is_closing { State::Closed } else { State::Open })
+    }
+
+    fn put_signed(&mut self, state: State) -> Result<(), CommitError> {
+        let signed = checkpoint::sign(&*self.config.signer, self.next_statement(state));
         self.edge.last = signed.map_err(|_| CommitError::Unsigned)?;
         self.edge.uncovered = 0;
         let batch = self.batch();
@@ -422,7 +488,9 @@ impl Writer {
 
     fn write(&mut self, before: Edge) -> Result<(), CommitError> {
         let used = self.closed_len.saturating_add(self.file.len());
-        if used.saturating_add(self.buffer.len() as u64) > self.config.quota {
+        let is_over_quota = used.saturating_add(self.buffer.len() as u64) > self.config.quota;
+        // Where a commit begins must fit into its frames; only a segment that could long not be closed gets there.
+        if is_over_quota || self.file.len() > u64::from(u32::MAX) {
             self.edge = before;
             return Err(CommitError::Full);
         }
@@ -437,16 +505,18 @@ impl Writer {
         self.file.append(&self.buffer).map_err(|_| CommitError::Failed)
     }
 
-    /// A full disk keeps the older checkpoint in place, which is still true.
+    /// A full disk, or a process that can open no more files, keeps the older checkpoint in place, which is still true,
+    /// until the next one.
     fn publish_head(&self) -> Result<(), CommitError> {
-        match file::write_head(&self.dir, self.edge.last.note()) {
+        let Ok(next) = file::open_next_head(&self.dir) else { return Ok(()) };
+        match file::write_head(&self.dir, next, self.edge.last.note()) {
             Err(error) if !file::is_full(&error) => Err(CommitError::Failed),
             _ => Ok(()),
         }
     }
 
     /// Closes the segment with a checkpoint and begins the next, once it is long enough. While the disk has
-    /// no room for another, it goes on with this one.
+    /// no room for another, or no file can be opened, it goes on with this one.
     fn roll(&mut self) -> Result<(), CommitError> {
         let age = self.clock.now().saturating_since(self.begun_at);
         let is_due = self.file.len() >= self.config.segment_len
@@ -454,6 +524,7 @@ impl Writer {
         if !is_due || self.edge.tree.size() == self.first {
             return Ok(());
         }
+        let Ok(next) = file::open_next_segment(&self.dir) else { return Ok(()) };
         if self.edge.uncovered > 0 {
             let before = self.edge.clone();
             self.buffer.clear();
@@ -466,21 +537,21 @@ impl Writer {
                 Err(CommitError::Full | CommitError::Unsigned) => return Ok(()),
                 Ok(()) => {}
             }
-            self.last_checkpoint = Instant::now();
+            self.heartbeat.made();
             self.publish_head()?;
         }
-        match self.next_segment() {
+        match self.next_segment(next) {
             Err(CommitError::Failed) => Err(CommitError::Failed),
             Err(CommitError::Full | CommitError::Unsigned) | Ok(()) => Ok(()),
         }
     }
 
     /// Begins the next segment, whose header repeats the checkpoint this one ends with.
-    fn next_segment(&mut self) -> Result<(), CommitError> {
+    fn next_segment(&mut self, next: File) -> Result<(), CommitError> {
         self.buffer.clear();
         let Edge { tree, last, .. } = &self.edge;
         Header::put(&mut self.buffer, tree, last, self.config.signer.verifying_key());
-        let next = match SegmentFile::prepare(&self.dir, &self.buffer, self.config.segment_len) {
+        let next = match SegmentFile::prepare(&self.dir, next, &self.buffer, self.config.segment_len) {
             Ok(next) => next,
             Err(error) if file::is_full(&error) => return Err(CommitError::Full),
             Err(_) => return Err(CommitError::Failed),
@@ -488,9 +559,14 @@ impl Writer {
         self.file.trim().map_err(|_| CommitError::Failed)?;
         self.closed_len = self.closed_len.saturating_add(self.file.len());
         (self.first, self.begun_at) = (tree.size(), last.at());
-        self.file = next.install(&self.dir, self.first).map_err(|_| CommitError::Failed)?;
+        self.file = next.install(&self.dir, &self.lock, self.first).map_err(|_| CommitError::Failed)?;
         Ok(())
     }
+}
+
+/// Rounded up: a promise may say more than is kept, never less.
+fn whole_seconds(interval: Duration) -> u64 {
+    interval.as_secs().saturating_add(u64::from(interval.subsec_nanos() > 0))
 }
 
 /// The record of events that were dropped; `None` when there were none.
