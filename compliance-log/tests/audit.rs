@@ -94,6 +94,19 @@ fn a_second_writer_is_refused() {
     println!("two writers: {refused} second ones refused, {RECORDS} records of the first");
 }
 
+/// Somebody tidies up.
+#[cfg(unix)]
+#[test]
+fn a_second_writer_is_refused_where_the_lock_file_was_removed() {
+    let trail = Trail::new();
+    let log = trail.open();
+    fs::remove_file(trail.path().join("lock")).unwrap();
+    let second = AuditLog::open(trail.path(), config(), SystemClock);
+    assert_eq!(second.unwrap_err().code(), "audit.locked");
+    drop(log);
+    assert!(AuditLog::open(trail.path(), config(), SystemClock).is_ok());
+}
+
 #[test]
 fn a_trail_is_continued_only_with_its_key() {
     let trail = Trail::new();

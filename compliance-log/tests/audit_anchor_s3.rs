@@ -14,7 +14,7 @@ use compliance_core::clock::Timestamp;
 use compliance_log::audit::SignedCheckpoint;
 use compliance_log::audit::anchor::{Anchor, AnchorError, LOCK_TOLERANCE, S3Anchor};
 use compliance_log::audit::verify::verify;
-use compliance_log::audit::{Verdict, VerifyOptions};
+use compliance_log::audit::{CheckpointKey, Verdict, VerifyOptions};
 use object_store::aws::AmazonS3Builder;
 use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
@@ -269,7 +269,8 @@ fn the_same_again_is_no_error_and_another_contradicts() {
     let first = trail.record(3);
     let server = Server::start(locked("COMPLIANCE", first.at().saturating_add(YEAR * 10)));
     let anchor = server.anchor();
-    assert_eq!(anchor.latest(), Ok(None));
+    let keys = [key().verifying_key().clone()];
+    assert_eq!(anchor.latest(&keys), Ok(None));
     assert_eq!(anchor.publish(&first), Ok(()));
     assert_eq!(anchor.publish(&first), Ok(()));
     // Another history under the same number.
@@ -278,7 +279,14 @@ fn the_same_again_is_no_error_and_another_contradicts() {
     assert_eq!(anchor.publish(&forged), Err(AnchorError::Contradicts));
     let second = trail.record(2);
     assert_eq!(anchor.publish(&second), Ok(()));
-    let latest = anchor.latest().unwrap().unwrap();
+    // Whatever else lies under a higher number hides nothing.
+    for (number, content) in
+        [(u64::MAX, b"garbage".to_vec()), (u64::MAX - 1, first.note().as_bytes().to_vec())]
+    {
+        let name = format!("/anchors/test.example/audit/{number:020}.checkpoint");
+        server.bucket.lock().unwrap().objects.insert(name, content);
+    }
+    let latest = anchor.latest(&keys).unwrap().unwrap();
     assert_eq!(latest.verify(key().verifying_key()).unwrap(), second);
     let options = VerifyOptions::new().key(key().verifying_key().clone()).anchor(latest);
     assert_eq!(verify(trail.path(), &options).unwrap().verdict(), Verdict::TamperEvident { since: 5 });
@@ -306,5 +314,8 @@ fn an_unlocked_object_is_no_anchor_to_read_either() {
     let anchor = server.anchor();
     assert_eq!(anchor.publish(&checkpoint), Ok(()));
     server.bucket.lock().unwrap().manners = Manners::default();
-    assert_eq!(anchor.latest(), Err(AnchorError::NotLocked));
+    let keys = [key().verifying_key().clone()];
+    assert_eq!(anchor.latest(&keys), Err(AnchorError::NotLocked));
+    let other = CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
+    assert_eq!(anchor.latest(&[other.verifying_key().clone()]), Ok(None), "nobody's");
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::cast_possible_truncation, reason = "the values are small, or meant to be cut")]
 
+mod trace;
 mod trail;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use compliance_core::event::Sink;
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditLog, Verdict, VerifyOptions};
+use trace::{can_trace, skip};
 use trail::{config, event, key};
 
 /// Names the directory to the process that is to die.
@@ -146,6 +148,45 @@ fn a_failed_write_poisons_the_log_until_it_is_reopened() {
     said.all_found(dir.path());
 }
 
+/// A process that runs out of file descriptors needs none to record. Checkpoints go on, into the segment; the next segment
+/// waits for better times.
+#[cfg(unix)]
+#[test]
+fn a_process_that_can_open_no_more_files_goes_on_recording() {
+    const NAME: &str = "a_process_that_can_open_no_more_files_goes_on_recording";
+    if let Some(dir) = std::env::var_os(VICTIM) {
+        let (log, _) = AuditLog::open(dir, config(), SystemClock).unwrap();
+        let record = |numbers: std::ops::Range<u64>| {
+            for number in numbers {
+                match log.record(event(number)).wait() {
+                    Ok(receipt) => println!("\nack {} {}", receipt.sequence(), receipt.digest()),
+                    Err(error) => println!("\nrefused {}", error.code()),
+                }
+            }
+        };
+        record(0..5);
+        let all: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+        assert!((1..60).contains(&all.len()));
+        record(5..205);
+        drop(all);
+        record(205..305);
+        log.close().unwrap();
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut said = Said::default();
+    let mut child = victim(NAME, dir.path(), Some("ulimit -n 60"));
+    said.listen(BufReader::new(child.stdout.take().unwrap()), usize::MAX);
+    assert!(child.wait().unwrap().success());
+    assert_eq!((said.acknowledged.len(), said.refused.len()), (305, 0));
+    said.all_found(dir.path());
+    let mut names: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| trail::first_of_name(&entry.unwrap())).collect();
+    names.sort_unstable();
+    let firsts: Vec<_> = names.into_iter().flatten().collect();
+    assert!(firsts.len() > 5 && firsts[1] > 205, "{firsts:?}");
+}
+
 /// How many records the process under injected faults tries to write.
 const TRIES: u64 = 40;
 
@@ -213,10 +254,7 @@ fn no_failing_system_call_loses_an_acknowledged_record() {
     if let Some(dir) = std::env::var_os(VICTIM) {
         return record_a_few(Path::new(&dir));
     }
-    if !Command::new("strace").args(["-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success())
-    {
-        // Past the test's captured output: that this was left out must be seen.
-        writeln!(std::io::stderr(), "skipped: strace is not there or may not trace").unwrap();
+    if !can_trace() {
         return;
     }
     let mut pairs = Vec::new();
@@ -313,6 +351,46 @@ fn traced(test: &str, dir: &Path, call: &str, fault: &str) -> (Said, bool) {
     (said, has_struck)
 }
 
+/// Each directory that is made for a trail has its entry synchronised, also where the path is relative.
+#[cfg(target_os = "linux")]
+#[test]
+fn every_directory_that_is_made_is_there_after_a_crash() {
+    const NAME: &str = "every_directory_that_is_made_is_there_after_a_crash";
+    if std::env::var_os(VICTIM).is_some() {
+        drop(AuditLog::open("a/b/trail", config(), SystemClock).unwrap());
+        return;
+    }
+    if !can_trace() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let told = dir.join("strace");
+    let status = Command::new("strace")
+        .args(["-f", "-y", "-e", "trace=?mkdir,?mkdirat,fsync", "-o"])
+        .arg(&told)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", NAME, "--nocapture", "--test-threads=1"])
+        .env(VICTIM, "here")
+        .current_dir(&dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let told = std::fs::read_to_string(told).unwrap();
+    let mut rest = told.as_str();
+    for (made, parent) in [("\"a\"", ""), ("\"a/b\"", "/a"), ("\"a/b/trail\"", "/a/b")] {
+        let synced = format!("<{}{parent}>)", dir.display());
+        for sign in [made, &synced] {
+            rest = rest
+                .split_once(sign)
+                .unwrap_or_else(|| panic!("{sign} is missing or out of order: {told}"))
+                .1;
+        }
+    }
+}
+
 /// Stands between a program and the C library: writes of files come out short, by half each time.
 #[cfg(target_os = "linux")]
 const SHORT_WRITES: &str = r#"
@@ -351,7 +429,7 @@ fn short_writes_are_gone_on_with() {
     let compiled =
         Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&shim).arg(&source).arg("-ldl").status();
     if !compiled.is_ok_and(|status| status.success()) {
-        writeln!(std::io::stderr(), "skipped: there is no C compiler").unwrap();
+        skip("there is no C compiler");
         return;
     }
     let trail = dir.path().join("trail");

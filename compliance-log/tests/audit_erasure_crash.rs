@@ -1,6 +1,8 @@
 //! Ledger and key stores under failing, full and dying storage: nobody counts as erased of whom there is something left,
 //! and what was left half done opens again and is brought to its end.
 
+mod trace;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -111,15 +113,6 @@ struct Sum {
     erased: usize,
 }
 
-fn has_strace() -> bool {
-    let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
-    let is_there = traces.is_ok_and(|status| status.success());
-    if !is_there {
-        println!("skipped: strace is not there or may not trace");
-    }
-    is_there
-}
-
 /// Lays one out and runs the victim over it with a fault; whether the fault struck.
 fn struck(test: &str, store: Store, call: &str, fault: &str, sum: &mut Sum) -> bool {
     let beside = tempfile::tempdir().unwrap();
@@ -202,7 +195,7 @@ fn sweep(test: &str, store: Store) {
     if let Some(dir) = std::env::var_os(VICTIM) {
         return erase_everybody(Path::new(&dir), store);
     }
-    if !has_strace() {
+    if !trace::can_trace() {
         return;
     }
     let mut sum = Sum::default();

@@ -10,6 +10,7 @@ use compliance_core::clock::{ManualClock, Timestamp};
 use compliance_core::event::{Actor, RecordErrorKind, Sink};
 use compliance_core::testing::MemorySink;
 use compliance_log::audit::VerifyOptions;
+use compliance_log::audit::anchor::AnchorError;
 use compliance_log::audit::metrics::{MeteredSink, last_verified};
 use compliance_log::audit::record::Circumstances;
 use compliance_log::audit::schedule::{VerifySchedule, Verifying};
@@ -130,6 +131,36 @@ fn how_long_ago_the_trail_was_verified_is_told_and_never_is_for_ever() {
     let all: BTreeMap<_, _> = kept.all().into_iter().collect();
     assert_eq!(all["audit_last_verified_seconds{}"], f64::INFINITY);
     assert_eq!(all["audit_verify_failures_total{code=audit.frame_damaged}"], 1.0);
+}
+
+/// A commit a crash tore was never acknowledged: what was is whole.
+#[test]
+fn a_torn_commit_is_no_failure_and_a_missing_anchor_is_one() {
+    let trail = Trail::new();
+    trail.record(20);
+    let last = trail.segments().pop().unwrap();
+    trail::forge(&last, 20, &event(20));
+    let content = std::fs::read(&last).unwrap();
+    std::fs::write(&last, &content[..content.len() - 10]).unwrap();
+    let (kept, sink) = (Kept::default(), MemorySink::default());
+    let (clock, by) = (
+        ManualClock::at(Timestamp::from_unix_seconds(10)),
+        Circumstances::new(Actor::System, Timestamp::UNIX_EPOCH),
+    );
+    metrics::with_local_recorder(&kept, || {
+        let mut schedule = VerifySchedule::new(trail.path(), VerifyOptions::new());
+        assert!(schedule.run(&by, &clock, &sink).unwrap().fault().is_none());
+    });
+    assert_eq!(kept.all(), [("audit_last_verified_timestamp_seconds{}".to_owned(), 10.0)]);
+    let kept = Kept::default();
+    metrics::with_local_recorder(&kept, || {
+        let mut schedule = VerifySchedule::new(trail.path(), VerifyOptions::new())
+            .anchored_by(|| Err(AnchorError::Unavailable));
+        assert!(schedule.run(&by, &clock, &sink).unwrap().fault().is_none());
+    });
+    let expected = ["audit_anchor_failures_total", "audit_verify_failures_total"]
+        .map(|name| (format!("{name}{{code=anchor.unavailable}}"), 1.0));
+    assert_eq!(kept.all(), expected);
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod trail;
 
 use std::time::Duration;
 
-use compliance_core::clock::{ManualClock, Timestamp};
+use compliance_core::clock::{Clock, ManualClock, Timestamp};
 use compliance_core::event::{
     Actor, Durability, Event, EventClass, EventKind, FailurePolicy, FieldValueKind, PassPolicy, Recorded,
     Recorder, Sink, Value,
@@ -14,6 +14,7 @@ use compliance_core::id::{ActorId, SubjectId};
 use compliance_core::testing::MemorySink;
 use compliance_log::audit::checkpoint::SignError;
 use compliance_log::audit::record::{Authentication, Circumstances, DataAccess};
+use compliance_log::audit::retention::{Retention, RetentionPeriod};
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditConfig, AuditLog, Audited, CheckpointKey, CheckpointSigner, VerifyingKey};
@@ -114,6 +115,37 @@ fn a_flood_of_failed_logins_does_not_fill_the_disk() {
     let total: u64 = trail.segments().iter().map(|path| path.metadata().unwrap().len()).sum();
     assert!(total < 128 * 1024, "{total}");
     println!("{ATTEMPTS} attempts: {listed} listed, {counted} counted, {total} bytes");
+}
+
+#[test]
+fn what_is_retired_goes_back_to_the_quota() {
+    let trail = Trail::new();
+    let day = Duration::from_secs(24 * 3600);
+    let clock = std::sync::Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+    let config = config().best_effort(EventClass::Check).quota(24 * 1024).reserve_len(8 * 1024);
+    let (log, _) = AuditLog::open(trail.path(), config, clock.clone()).unwrap();
+    let fill = || {
+        let full = (0..)
+            .find_map(|number| log.record(check_event(number)).wait().err().map(|error| (number, error)));
+        let (kept, error) = full.unwrap();
+        assert_eq!(error.code(), "record.full");
+        kept
+    };
+    let first = fill();
+    for _ in 0..3 {
+        clock.advance(2 * day);
+        let by = Circumstances::new(Actor::System, clock.now());
+        let report = Retention::new(RetentionPeriod::of(day)).retire(&log, &by).unwrap();
+        assert!(report.segments() > 1);
+        // A round of the writer's, so that it knows.
+        let _heard = log.checkpoint().unwrap();
+        let again = fill();
+        assert!(again > first / 2, "{again} after {first}");
+    }
+    drop(log);
+    let total: u64 = trail.segments().iter().map(|path| path.metadata().unwrap().len()).sum();
+    assert!(total <= 25 * 1024, "{total}");
+    assert!(trail.verify().fault().is_none());
 }
 
 #[test]

@@ -4,10 +4,10 @@
 #![cfg(unix)]
 
 mod database;
+mod trace;
 mod trail;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -208,9 +208,7 @@ fn a_sequencer_killed_again_and_again_loses_and_doubles_nothing() {
 #[test]
 fn a_sequencer_may_die_at_any_system_call() {
     let Some(server) = server() else { return };
-    let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).status();
-    if !traces.is_ok_and(|status| status.success()) {
-        writeln!(std::io::stderr(), "skipped: strace is not there or may not trace").unwrap();
+    if !trace::can_trace() {
         return;
     }
     runtime().block_on(async {

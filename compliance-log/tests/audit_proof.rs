@@ -5,12 +5,13 @@ mod trail;
 use std::sync::Arc;
 use std::time::Duration;
 
-use compliance_core::clock::{ManualClock, SystemClock, Timestamp};
+use compliance_core::clock::{Clock, ManualClock, SystemClock, Timestamp};
 use compliance_core::event::{Actor, EventKind, Sink};
 use compliance_core::testing::MemorySink;
 use compliance_log::audit::anchor::{Anchor, AnchorError, Anchoring, FileAnchor, PostAnchor};
 use compliance_log::audit::proof::RecordProof;
 use compliance_log::audit::record::Circumstances;
+use compliance_log::audit::retention::{Retention, RetentionPeriod};
 use compliance_log::audit::schedule::VerifySchedule;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditLog, CheckpointKey, FaultKind, Verdict, VerifyOptions};
@@ -32,6 +33,47 @@ fn every_record_has_a_receipt_that_stands_by_itself() {
     let other = CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
     let proof = RecordProof::make(trail.path(), 3).unwrap();
     assert_eq!(proof.verify(other.verifying_key()).unwrap_err().code(), "checkpoint.signature");
+}
+
+#[test]
+fn what_is_left_after_a_retirement_has_its_receipts() {
+    let trail = Trail::new();
+    trail.record(200);
+    let key = key().verifying_key().clone();
+    let clock = Arc::new(ManualClock::at("2027-01-01T00:00:00Z".parse().unwrap()));
+    for period in [30, 20, 1] {
+        let (log, _) = AuditLog::open(trail.path(), config(), clock.clone()).unwrap();
+        let day = Duration::from_secs(24 * 3600);
+        (0..60).for_each(|number| drop(log.record(event(number)).wait().unwrap()));
+        let by = Circumstances::new(Actor::System, clock.now());
+        let report = Retention::new(RetentionPeriod::of(day * period)).retire(&log, &by).unwrap();
+        let covered = log.close().unwrap().size();
+        assert!(report.segments() > 0);
+        for sequence in report.before()..covered {
+            let proof = RecordProof::make(trail.path(), sequence).unwrap();
+            let record = RecordProof::parse(&proof.to_string()).unwrap().verify(&key).unwrap();
+            assert_eq!(record.sequence(), sequence);
+        }
+        for gone in [0, report.before() - 1, covered] {
+            assert_eq!(
+                RecordProof::make(trail.path(), gone).unwrap_err().code(),
+                "proof.not_covered",
+                "{gone}"
+            );
+        }
+        clock.advance(day * 25);
+    }
+}
+
+#[test]
+fn a_receipt_that_proves_nothing_is_not_made() {
+    let (trail, other) = (Trail::new(), Trail::new());
+    trail.record(20);
+    let log = other.open();
+    (0..20).for_each(|number| drop(log.record(event(number + 1)).wait().unwrap()));
+    drop(log);
+    std::fs::copy(other.path().join("checkpoint"), trail.path().join("checkpoint")).unwrap();
+    assert_eq!(RecordProof::make(trail.path(), 3).unwrap_err().code(), "proof.root");
 }
 
 #[test]
@@ -66,13 +108,14 @@ fn an_anchor_never_takes_two_checkpoints_of_one_number() {
     fork.record(3);
     let elsewhere = tempfile::tempdir().unwrap();
     let anchor = FileAnchor::open(elsewhere.path()).unwrap();
-    assert_eq!(anchor.latest(), Ok(None));
+    let keys = [key().verifying_key().clone()];
+    assert_eq!(anchor.latest(&keys), Ok(None));
     assert_eq!(anchor.publish(&first), Ok(()));
     assert_eq!(anchor.publish(&first), Ok(()), "again is no error");
     let contradiction = fork.verify().checkpoint().unwrap().clone();
     assert_eq!(contradiction.number(), first.number());
     assert_eq!(anchor.publish(&contradiction), Err(AnchorError::Contradicts));
-    assert_eq!(anchor.latest().unwrap().unwrap().note(), first.note());
+    assert_eq!(anchor.latest(&keys).unwrap().unwrap().note(), first.note());
 }
 
 #[test]
@@ -122,7 +165,7 @@ fn only_what_is_new_is_read_again() {
     let first = verify(trail.path(), &options()).unwrap();
     assert_eq!((first.first(), first.records()), (0, 200));
     trail.record(50);
-    let after = options().after(first.checkpoint().unwrap().clone());
+    let after = options().after(&first);
     let second = verify(trail.path(), &after).unwrap();
     assert_eq!((second.fault(), second.records(), second.verdict()), (None, 250, Verdict::TamperDetecting));
     assert!(second.first() > 150 && second.segments() < verify(trail.path(), &options()).unwrap().segments());

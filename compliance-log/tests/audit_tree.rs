@@ -82,6 +82,14 @@ fn every_leaf_of_small_trees_is_proven_and_no_other() {
         let root = root(&leaves);
         for index in 0..size {
             let proof = InclusionProof::prove(leaves.iter().copied(), index, size).unwrap();
+            let mut before = CompactTree::new();
+            for gone in 0..=index {
+                let rest = leaves.iter().skip(gone as usize).copied();
+                assert_eq!(InclusionProof::prove_after(&before, rest, index, size).as_ref(), Some(&proof));
+                before.push(leaves[gone as usize]);
+            }
+            let rest = leaves.iter().skip(index as usize + 1).copied();
+            assert_eq!(InclusionProof::prove_after(&before, rest, index, size), None, "it is gone");
             for (other, leaf) in leaves.iter().enumerate() {
                 assert_eq!(proof.verify(leaf, &root).is_ok(), other as u64 == index, "{index} of {size}");
             }

@@ -90,14 +90,21 @@ fn an_anchor_stays_good_while_the_trail_grows() {
 }
 
 #[test]
-fn an_anchor_the_key_did_not_sign_is_an_error() {
-    let trail = Trail::new();
+fn an_anchor_no_key_of_the_trail_signed_is_an_error() {
+    let (trail, theirs) = (Trail::new(), Trail::new());
     let anchor = trail.record(3);
-    let other = CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
+    let other = || CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
+    let config = AuditConfig::new(other()).on_any_storage();
+    let (log, _) = AuditLog::open(theirs.path(), config, SystemClock).unwrap();
+    let foreign = log.close().unwrap();
+    let refused = verify(trail.path(), &with_anchor(&foreign)).unwrap_err();
+    assert_eq!(refused.code(), "audit.anchor");
+    // Under another key than the given one it is another's trail, whatever the anchor.
     let options = VerifyOptions::new()
-        .key(other.verifying_key().clone())
+        .key(other().verifying_key().clone())
         .anchor(CheckpointNote::parse(anchor.note()).unwrap());
-    assert_eq!(verify(trail.path(), &options).unwrap_err().code(), "audit.anchor");
+    let fault = *check(trail.path(), &options).fault().unwrap();
+    assert_eq!(fault.kind(), FaultKind::OtherKey);
 }
 
 #[test]

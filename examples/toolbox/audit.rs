@@ -64,6 +64,12 @@ pub(crate) fn verify(dir: &str, options: &[&str]) -> Option<Ended> {
             "root": checkpoint.root().to_string(),
             "at": checkpoint.at().to_string(),
         })),
+        "longest_gap": report.longest_gap().map(|gap| json!({
+            "after": gap.after(),
+            "seconds": gap.length().as_secs(),
+            "promised": gap.promised().map(|promised| promised.as_secs()),
+            "overdue": gap.is_overdue(),
+        })),
         "first_bad_sequence": report.fault().map(|fault| fault.sequence()),
         "reason": report.fault().map(|fault| fault.kind().code()),
     });

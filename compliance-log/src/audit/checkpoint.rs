@@ -32,6 +32,7 @@ use compliance_core::clock::Timestamp;
 use compliance_core::random::{RandomError, SecureRandom};
 use ed25519_dalek::{Signature, Signer as _, SigningKey};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::tree::TreeHash;
 
@@ -126,12 +127,17 @@ impl CheckpointKey {
     /// Length of a seed in bytes (RFC 8032 §5.1.5, the private key).
     pub const SEED_LEN: usize = 32;
 
-    /// The key of a seed that was kept from earlier. The seed must come from a secure generator.
+    /// The key of a seed that was kept from earlier. The seed must come from a secure generator. What is handed over is
+    /// wiped here, as the key is when it is dropped; a copy the caller keeps is the caller's to wipe.
     ///
     /// # Errors
     /// [`CheckpointError`] `checkpoint.key_name`.
     pub fn from_seed(name: &str, seed: [u8; Self::SEED_LEN]) -> Result<Self, CheckpointError> {
-        let signing = SigningKey::from_bytes(&seed);
+        Self::from_secret(name, &Zeroizing::new(seed))
+    }
+
+    fn from_secret(name: &str, seed: &[u8; Self::SEED_LEN]) -> Result<Self, CheckpointError> {
+        let signing = SigningKey::from_bytes(seed);
         let verifying = VerifyingKey::new(name, signing.verifying_key())?;
         Ok(Self { signing, verifying })
     }
@@ -141,9 +147,9 @@ impl CheckpointKey {
     /// # Errors
     /// [`KeyGenerationError`] when the name is not one, or the source of chance fails.
     pub fn generate(name: &str, random: &dyn SecureRandom) -> Result<Self, KeyGenerationError> {
-        let mut seed = [0; Self::SEED_LEN];
-        random.fill(&mut seed)?;
-        Ok(Self::from_seed(name, seed)?)
+        let mut seed = Zeroizing::new([0; Self::SEED_LEN]);
+        random.fill(&mut *seed)?;
+        Ok(Self::from_secret(name, &seed)?)
     }
 
     /// The secret itself, for the caller to keep.

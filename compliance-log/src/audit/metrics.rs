@@ -8,6 +8,7 @@
 //! | `audit_last_verified_seconds` | gauge | | how long ago the trail was last found whole; infinite when it never was |
 //! | `audit_last_verified_timestamp_seconds` | gauge | | when that was, in seconds since the Unix epoch: alert on this where a verifier that hangs must be noticed, for nobody keeps the other up to date then |
 //! | `audit_verify_failures_total` | counter | `code` | verifications that found a fault or could say nothing |
+//! | `audit_anchor_failures_total` | counter | `code` | checkpoints that were not anchored, and anchored ones that could not be read: alert on any `anchor.contradicts`, the trail or the anchor has another history |
 //!
 //! No label holds anything of a user's.
 
@@ -69,6 +70,10 @@ pub fn last_verified(schedule: &VerifySchedule, now: Timestamp) {
 pub(super) fn verified(at: Timestamp) {
     let seconds = at.saturating_since(Timestamp::UNIX_EPOCH).as_secs_f64();
     gauge!("audit_last_verified_timestamp_seconds").set(seconds);
+}
+
+pub(super) fn anchor_failed(code: &'static str) {
+    counter!("audit_anchor_failures_total", "code" => code).increment(1);
 }
 
 pub(super) fn verify_failed(code: &'static str) {

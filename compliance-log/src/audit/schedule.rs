@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 use compliance_core::clock::{Clock, Timestamp};
 use compliance_core::event::{Actor, Sink};
 
+use super::anchor::AnchorError;
+use super::checkpoint::CheckpointNote;
 use super::record::{Circumstances, System};
 use super::segment::AuditError;
 use super::verify::{VerifyOptions, VerifyReport, verify};
 use compliance_core::finding::Outcome;
+
+type Latest = Box<dyn FnMut() -> Result<Option<CheckpointNote>, AnchorError> + Send>;
 
 /// Verifies a trail again and again: all of it at first and then every so many runs, what is new in between. Each run
 /// is recorded with its outcome.
@@ -43,11 +47,15 @@ use compliance_core::finding::Outcome;
 /// assert!(schedule.seconds_since_verified(SystemClock.now()).is_some_and(|seconds| seconds < 60.0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 #[must_use]
 pub struct VerifySchedule {
     dir: PathBuf,
     options: VerifyOptions,
+    latest: Option<Latest>,
+    /// The highest anchored checkpoint that was heard of.
+    anchor: Option<CheckpointNote>,
+    /// The number of the one the trail was last found to agree with.
+    compared: Option<u64>,
     all_every: u32,
     /// Runs since the last one over everything.
     partial_runs: u32,
@@ -58,7 +66,33 @@ pub struct VerifySchedule {
 impl VerifySchedule {
     /// Verifies the trail in `dir` against key and anchor of `options`.
     pub fn new(dir: impl Into<PathBuf>, options: VerifyOptions) -> Self {
-        Self { dir: dir.into(), options, all_every: 24, partial_runs: 0, last: None, verified_at: None }
+        Self {
+            dir: dir.into(),
+            options,
+            latest: None,
+            anchor: None,
+            compared: None,
+            all_every: 24,
+            partial_runs: 0,
+            last: None,
+            verified_at: None,
+        }
+    }
+
+    /// Compares the trail with the latest anchored checkpoint, which is asked for before each run:
+    /// [`FileAnchor::latest`](super::anchor::FileAnchor::latest), `S3Anchor::latest`, or what a witness answers. The one of
+    /// `options` is used until there is one. Where a checkpoint comes from before what was verified last and was not
+    /// compared yet, everything is read. When none can be had, the run is a review, and does not count as verified.
+    ///
+    /// # Security
+    /// Without this, anchors are kept and nobody looks at them: a trail that was rewritten with its own key goes on
+    /// verifying.
+    pub fn anchored_by(
+        mut self,
+        latest: impl FnMut() -> Result<Option<CheckpointNote>, AnchorError> + Send + 'static,
+    ) -> Self {
+        self.latest = Some(Box::new(latest));
+        self
     }
 
     /// Reads everything again on every so-many-th run, at least 1; 24 unless stated. Only that finds what was changed
@@ -68,7 +102,8 @@ impl VerifySchedule {
         self
     }
 
-    /// Verifies now, and records that. A run that finds a fault is followed by one over everything.
+    /// Verifies now, and records that. A run that finds a fault is followed by one over everything. A commit that is under
+    /// way is waited for; one that a crash tore is a review and no failure, for nothing in it was acknowledged.
     ///
     /// # Errors
     /// [`AuditError`] when nothing could be said; that is recorded too, as a review. Whether the record was written is
@@ -79,34 +114,39 @@ impl VerifySchedule {
         clock: &dyn Clock,
         sink: &dyn Sink,
     ) -> Result<VerifyReport, AuditError> {
-        let since = self.last.as_ref().filter(|_| self.partial_runs.saturating_add(1) < self.all_every);
-        let since = since.and_then(VerifyReport::checkpoint).cloned();
+        let anchored = self.look_at_anchor();
+        let mut options = self.options.clone().patient();
+        if let Some(anchor) = &self.anchor {
+            options = options.anchor(anchor.clone());
+        }
+        let is_partial = self.partial_runs.saturating_add(1) < self.all_every;
+        let since = self.last.as_ref().filter(|last| is_partial && self.covers_anchor(last));
+        options = since.map_or(options.clone(), |last| options.after(last));
         self.partial_runs = if since.is_some() { self.partial_runs.saturating_add(1) } else { 0 };
-        let options = match since {
-            Some(checkpoint) => self.options.clone().after(checkpoint),
-            None => self.options.clone(),
-        };
         let started = Instant::now();
         let report = verify(&self.dir, &options);
-        let (outcome, records) =
+        let (mut outcome, records) =
             report.as_ref().map_or((Outcome::Review, 0), |report| (report.outcome(), report.records()));
+        let failure = match &report {
+            Ok(report) if report.is_whole() => anchored.err().map(|error| error.code()),
+            Ok(report) => Some(report.fault().map_or("audit.truncated", |fault| fault.kind().code())),
+            Err(error) => Some(error.code()),
+        };
         #[cfg(feature = "metrics")]
-        match &report {
-            Ok(report) if outcome != Outcome::Passed => {
-                let code = report.fault().map_or("audit.truncated", |fault| fault.kind().code());
-                super::metrics::verify_failed(code);
-            }
-            Ok(_) => {}
-            Err(error) => super::metrics::verify_failed(error.code()),
+        if let Some(code) = failure {
+            super::metrics::verify_failed(code);
         }
-        if outcome == Outcome::Passed {
+        self.last = report.as_ref().ok().filter(|report| report.is_whole()).cloned();
+        if self.last.is_some() {
+            self.compared = self.anchor.as_ref().map(|anchor| anchor.statement().number);
+        }
+        if failure.is_none() {
             let now = clock.now();
             self.verified_at = Some(now);
             #[cfg(feature = "metrics")]
             super::metrics::verified(now);
-            self.last = report.as_ref().ok().cloned();
-        } else {
-            self.last = None;
+        } else if outcome == Outcome::Passed {
+            outcome = Outcome::Review;
         }
         if let Ok(event) = System::trail_verified(by, outcome, records, started.elapsed()).build() {
             drop(sink.record(event));
@@ -114,10 +154,42 @@ impl VerifySchedule {
         report
     }
 
+    /// Keeps the highest anchored checkpoint there is: one that was rolled back does not get by.
+    fn look_at_anchor(&mut self) -> Result<(), AnchorError> {
+        let Some(latest) = &mut self.latest else { return Ok(()) };
+        let number = |note: &CheckpointNote| note.statement().number;
+        let found = latest().inspect_err(|_error| {
+            #[cfg(feature = "metrics")]
+            super::metrics::anchor_failed(_error.code());
+        })?;
+        self.anchor = self.anchor.take().into_iter().chain(found).max_by_key(number);
+        Ok(())
+    }
+
+    /// Whether a run that goes on from there meets the anchored checkpoint, or an earlier one has met it.
+    fn covers_anchor(&self, last: &VerifyReport) -> bool {
+        let Some(anchor) = &self.anchor else { return true };
+        let number = anchor.statement().number;
+        self.compared == Some(number)
+            || last.checkpoint().is_some_and(|checkpoint| number >= checkpoint.number())
+    }
+
     /// How long ago the trail was last found whole; `None`: never by this schedule.
     #[must_use]
     pub fn seconds_since_verified(&self, now: Timestamp) -> Option<f64> {
         self.verified_at.map(|at| now.saturating_since(at).as_secs_f64())
+    }
+}
+
+impl fmt::Debug for VerifySchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dir, options, all_every, verified_at, .. } = self;
+        f.debug_struct("VerifySchedule")
+            .field("dir", dir)
+            .field("options", options)
+            .field("all_every", all_every)
+            .field("verified_at", verified_at)
+            .finish_non_exhaustive()
     }
 }
 

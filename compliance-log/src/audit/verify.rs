@@ -12,10 +12,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use compliance_core::finding::Outcome;
 
-use super::checkpoint::{CheckpointNote, SignedCheckpoint, Statement, VerifyingKey};
+use super::checkpoint::{CheckpointError, CheckpointNote, SignedCheckpoint, Statement, VerifyingKey};
 use super::fault::{Fault, FaultKind, Position};
 pub use super::segment::Gap;
 use super::segment::{self, AuditError, AuditErrorKind, Chain, Damage, FrameReader, Step};
@@ -26,8 +28,16 @@ use super::segment::{self, AuditError, AuditErrorKind, Chain, Damage, FrameReade
 pub struct VerifyOptions {
     key: Option<VerifyingKey>,
     anchor: Option<CheckpointNote>,
-    after: Option<SignedCheckpoint>,
+    after: Option<After>,
     reads_events: bool,
+    is_patient: bool,
+}
+
+/// Where an earlier run ended.
+#[derive(Clone, Debug)]
+struct After {
+    checkpoint: SignedCheckpoint,
+    keys: Vec<VerifyingKey>,
 }
 
 impl VerifyOptions {
@@ -42,17 +52,28 @@ impl VerifyOptions {
         self
     }
 
-    /// A checkpoint that was kept where the trail's writer cannot change it.
+    /// A checkpoint that was kept where the trail's writer cannot change it. Signed by the given key or by another that
+    /// the trail was written under: each of those vouches for the next.
     pub fn anchor(mut self, anchor: CheckpointNote) -> Self {
         self.anchor = Some(anchor);
         self
     }
 
-    /// Verifies only what came after a checkpoint that an earlier run verified
-    /// ([`VerifyReport::checkpoint`]): segments that end before it are not read again. That the trail still has the
-    /// root it had then is checked, and so is everything from the segment on in which that checkpoint lies.
-    pub fn after(mut self, verified: SignedCheckpoint) -> Self {
-        self.after = Some(verified);
+    /// Verifies only what came after the last checkpoint that an earlier run verified: segments that end before it are
+    /// not read again. That the trail still has the root it had then is checked, and so is everything from the segment
+    /// on in which that checkpoint lies; that it goes on under the key it had then, too. Where that segment was retired
+    /// meanwhile, everything is read. A report with a fault, or of a truncated trail, counts for nothing.
+    pub fn after(mut self, verified: &VerifyReport) -> Self {
+        self.after = verified.checkpoint.clone().filter(|_| verified.is_whole()).map(|checkpoint| {
+            let keys = verified.keys.clone();
+            After { checkpoint, keys }
+        });
+        self
+    }
+
+    /// Waits a little for a commit that is under way at the end.
+    pub(super) fn patient(mut self) -> Self {
+        self.is_patient = true;
         self
     }
 
@@ -133,6 +154,7 @@ pub struct VerifyReport {
     completeness: Completeness,
     checkpoint: Option<SignedCheckpoint>,
     longest_gap: Option<Gap>,
+    keys: Vec<VerifyingKey>,
 }
 
 impl VerifyReport {
@@ -177,6 +199,18 @@ impl VerifyReport {
         self.checkpoint.as_ref()
     }
 
+    /// The keys the trail was written under, oldest first, as far as this run and those it goes on from have read. Each
+    /// signed the change to the next: what one of them vouches for, all do.
+    #[must_use]
+    pub fn keys(&self) -> &[VerifyingKey] {
+        &self.keys
+    }
+
+    /// Whether every record there is is what was written, and no checkpoint speaks of more.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.verdict, Verdict::TamperDetecting | Verdict::TamperEvident { .. })
+    }
+
     /// The longest time without a checkpoint in what was read, or the one that is longest overdue if any is. Checkpoints
     /// are made at an interval also when nothing happens, and state it: an overdue one means that nothing was recorded
     /// although the trail was open. No verdict depends on it; whether the service was down then, you know.
@@ -200,8 +234,8 @@ impl VerifyReport {
 /// Verifies the trail in `dir`: every byte of every record, every checkpoint, every number; that it grew from
 /// the anchor, if one is given, and from the checkpoint beside the segments.
 ///
-/// Streams in bounded memory. The trail may be open for writing meanwhile; what is being written then shows
-/// as [`Completeness::Torn`]. Nothing is changed.
+/// Streams in bounded memory. The trail may be open for writing meanwhile: what is being written is looked at again, and
+/// shows as [`Completeness::Torn`] only where it does not get on. Nothing is changed.
 ///
 /// ```
 /// use compliance_core::{clock::SystemClock, random::SystemRandom};
@@ -226,61 +260,71 @@ impl VerifyReport {
 ///
 /// # Errors
 /// [`AuditError`] when nothing could be said: `audit.io`; `audit.no_trail` when there is none and no
-/// checkpoint says there was; `audit.anchor` when the key did not sign the anchor. A bad trail is not an
-/// error but a report.
+/// checkpoint says there was; `audit.anchor` when neither the key nor another that the trail was written under signed
+/// the anchor. A bad trail is not an error but a report.
 ///
 /// # Security
 /// Take key and anchor from where the trail's writer cannot write. Records behind the anchored checkpoint are
 /// bound by the trail's own signatures alone, those behind its last checkpoint by nothing; the last
 /// checkpoint states how many of those there may be at most.
+///
+/// After a rotation hand the new key to whoever verifies. Whoever stole an old one can fork the trail from any place
+/// before the rotation on, and go on under a third key: to a verifier who knows only the old key, and has no anchor from
+/// after that place, the fork is as good as the trail. Under the new key it is another's.
 pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyReport, AuditError> {
     let dir = dir.as_ref();
-    if let (Some(key), Some(anchor)) = (&options.key, &options.anchor) {
-        anchor.verify(key).map_err(AuditError::anchor)?;
-    }
     // In this order: what a writer adds meanwhile makes the trail longer than its checkpoint, never shorter.
     let head = match segment::head(dir) {
         Err(error) if matches!(error.kind(), AuditErrorKind::Io { .. }) => return Err(error),
         head => head,
     };
     let mut segments = segment::segments(dir).map_err(|error| AuditError::io("list the segments", &error))?;
-    let mut first = 0;
-    if let Some(after) = &options.after {
+    // Where not even the beginning of what came after is left, everything is read that is.
+    let after = options
+        .after
+        .as_ref()
+        .filter(|after| segments.first().is_some_and(|(lowest, _)| *lowest <= after.checkpoint.size()));
+    if let Some(after) = after {
         // The last segment that begins at or before it holds it.
-        let skipped = segments.partition_point(|(name, _)| *name <= after.size()).saturating_sub(1);
+        let skipped =
+            segments.partition_point(|(name, _)| *name <= after.checkpoint.size()).saturating_sub(1);
         segments.drain(..skipped);
-        // Where it is not there, the first that is shows the gap.
-        first = segments.first().map_or(0, |(name, _)| (*name).min(after.size()));
-    } else if let Some((name, _)) = segments.first() {
-        // Whether what was before was retired, the trail must say itself.
-        first = *name;
     }
-    let is_incremental = options.after.is_some();
+    // Whether what was before was retired, the trail must say itself, or an earlier run has seen it.
+    let first = segments.first().map_or(0, |(name, _)| *name);
+    let is_incremental = after.is_some();
+    let keys = after.map_or(Vec::new(), |after| after.keys.clone());
     let anchored = options.anchor.as_ref().map(|anchor| anchor.statement().size);
     let mut run = Run {
         anchor: Witness::new(options.anchor.as_ref().map(CheckpointNote::statement)),
         head: Witness::new(head.as_ref().ok().and_then(Option::as_ref).map(CheckpointNote::statement)),
-        after: Witness::new(options.after.as_ref().map(SignedCheckpoint::statement)),
+        after: Witness::new(options.after.as_ref().map(|after| after.checkpoint.statement())),
         first,
         first_number: 0,
-        is_key_met: options.key.is_none(),
+        keys,
         chain: None,
         segments: 0,
         completeness: Completeness::Open { uncovered: 0 },
         reads_events: options.reads_events,
+        is_patient: options.is_patient,
     };
     if segments.is_empty() && run.anchor.statement.is_none() && matches!(head, Ok(None)) {
         return Err(AuditError::no_trail());
     }
-    let fault = match run.read(&segments, options.key.as_ref()) {
+    let fault = match run.read(&segments) {
         Ok(()) if !is_incremental && first > run.retired_before() => {
             let position = Position { sequence: run.retired_before(), segment: first, offset: 0 };
             Some(Fault::new(FaultKind::SegmentMissing, position))
         }
-        Ok(()) if !run.is_key_met && run.chain.is_some() => {
+        Ok(()) if options.key.as_ref().is_some_and(|key| run.is_not_under(key)) => {
             Some(Fault::new(FaultKind::OtherKey, Position { segment: first, sequence: first, offset: 0 }))
         }
-        Ok(()) => run.compare(head).err(),
+        Ok(()) => {
+            if let (Some(key), Some(anchor)) = (&options.key, &options.anchor) {
+                run.check_signer(anchor, key).map_err(AuditError::anchor)?;
+            }
+            run.compare(head).err()
+        }
         Err(Stop::Fault(fault)) => Some(fault),
         Err(Stop::Error(error)) => return Err(error),
     };
@@ -300,7 +344,8 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     };
     let (segments, completeness) = (run.segments, run.completeness);
     let longest_gap = run.chain.as_ref().and_then(Chain::longest_gap);
-    Ok(VerifyReport { verdict, records, first, segments, fault, completeness, checkpoint, longest_gap })
+    let keys = run.keys;
+    Ok(VerifyReport { verdict, records, first, segments, fault, completeness, checkpoint, longest_gap, keys })
 }
 
 enum Stop {
@@ -363,35 +408,48 @@ struct Run {
     first: u64,
     /// The number of the checkpoint it begins with.
     first_number: u64,
-    /// The given key is one of those the trail was written under, each of which vouches for the others.
-    is_key_met: bool,
+    /// Those the trail was written under, each of which vouches for the others.
+    keys: Vec<VerifyingKey>,
     chain: Option<Chain>,
     segments: u64,
     completeness: Completeness,
     reads_events: bool,
+    is_patient: bool,
 }
 
+/// How often a commit that seems to be under way is looked at.
+const LOOKS: u32 = 8;
+
+/// How long in between, where it is waited for.
+const PAUSE: Duration = Duration::from_millis(20);
+
 impl Run {
+    fn is_not_under(&self, key: &VerifyingKey) -> bool {
+        self.chain.is_some() && !self.keys.contains(key)
+    }
+
+    /// Whether the given key signed the anchor, or one that it vouches for.
+    fn check_signer(&self, anchor: &CheckpointNote, key: &VerifyingKey) -> Result<(), CheckpointError> {
+        match anchor.verify(key) {
+            Err(_) if self.keys.iter().any(|other| anchor.verify(other).is_ok()) => Ok(()),
+            signed => signed.map(|_| ()),
+        }
+    }
+
     fn retired_before(&self) -> u64 {
         self.chain.as_ref().map_or(0, Chain::retired_before)
     }
 
-    fn read(&mut self, segments: &[(u64, PathBuf)], key: Option<&VerifyingKey>) -> Result<(), Stop> {
+    fn read(&mut self, segments: &[(u64, PathBuf)]) -> Result<(), Stop> {
         let mut segments = segments.iter().peekable();
         while let Some((name, path)) = segments.next() {
-            self.read_segment(path, *name, segments.peek().is_none(), key)?;
+            self.read_segment(path, *name, segments.peek().is_none())?;
             self.segments = self.segments.saturating_add(1);
         }
         Ok(())
     }
 
-    fn read_segment(
-        &mut self,
-        path: &Path,
-        name: u64,
-        is_last: bool,
-        key: Option<&VerifyingKey>,
-    ) -> Result<(), Stop> {
+    fn read_segment(&mut self, path: &Path, name: u64, is_last: bool) -> Result<(), Stop> {
         let mut reader = FrameReader::open(path)?;
         let next = self.chain.as_ref().map_or(self.first, |chain| chain.tree().size());
         let position = |offset| Position { sequence: next, segment: name, offset };
@@ -401,7 +459,8 @@ impl Run {
         let mut chain = match reader.step()? {
             Step::Frame(frame) => match self.chain.take() {
                 None => {
-                    let chain = Chain::begin(&frame, name, None)?;
+                    // An earlier run ended under this key.
+                    let chain = Chain::begin(&frame, name, self.keys.last())?;
                     self.first_number = chain.last().number();
                     chain
                 }
@@ -416,7 +475,9 @@ impl Run {
                 return Err(Fault::new(FaultKind::FrameDamaged, position(offset)).into());
             }
         };
-        self.is_key_met |= key == Some(chain.key());
+        if self.keys.last() != Some(chain.key()) {
+            self.keys.push(chain.key().clone());
+        }
         let read = self.read_frames(&mut reader, &mut chain, is_last);
         self.chain = Some(chain);
         read
@@ -428,6 +489,7 @@ impl Run {
         chain: &mut Chain,
         is_last: bool,
     ) -> Result<(), Stop> {
+        let (mut looks, mut torn) = (0_u32, None);
         loop {
             self.anchor.look(chain);
             self.head.look(chain);
@@ -454,6 +516,16 @@ impl Run {
             };
             match damage {
                 Damage::Passing => {}
+                // What a crash tore stays as it is; what is being written gets on.
+                Damage::Torn { bytes }
+                    if is_last && looks < LOOKS && (self.is_patient || torn != Some((offset, bytes))) =>
+                {
+                    if self.is_patient {
+                        thread::sleep(PAUSE);
+                    }
+                    (looks, torn) = (looks.saturating_add(1), Some((offset, bytes)));
+                    reader.reread(offset)?;
+                }
                 Damage::Torn { bytes } if is_last => {
                     self.completeness = Completeness::Torn { bytes, uncovered: chain.uncovered() };
                     return Ok(());

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::approval::{Approval, Consent};
 use super::hold::{CaseId, HeldKeyStore, LegalHold, UnheldError, under};
 use super::{KeyStoreOpenError, KeyStoreOpenErrorKind};
+use crate::directory;
 
 const LIVING: &str = "key";
 const DESTROYED: &str = "gone";
@@ -78,7 +79,7 @@ impl FileKeyStore {
     /// [`KeyStoreOpenError`]: `key_store.locked`, `key_store.damaged`, `key_store.io`.
     pub fn open(dir: impl AsRef<Path>, ring: KeyRing) -> Result<Self, KeyStoreOpenError> {
         let dir = dir.as_ref().to_owned();
-        create_private_dir(&dir)?;
+        directory::create(dir.as_ref(), 0o700)?;
         let lock =
             private_file(OpenOptions::new().write(true).create(true).truncate(false)).open(dir.join(LOCK))?;
         match lock.try_lock() {
@@ -150,7 +151,7 @@ impl FileKeyStore {
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(unfinished, self.dir.join(format!("{stem}.{extension}")))?;
-        sync_dir(&self.dir)
+        directory::sync(&self.dir)
     }
 }
 
@@ -325,26 +326,10 @@ fn poison(is_poisoned: &mut bool) -> KeyStoreError {
     KeyStoreErrorKind::Unavailable.into()
 }
 
-fn create_private_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)?;
-    dir.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
-}
-
 fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
     options
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// Overwrites and removes a file; nothing to do when it is gone already.
@@ -358,7 +343,7 @@ fn remove(dir: &Path, path: &Path) -> io::Result<()> {
     io::copy(&mut io::repeat(0).take(length), &mut file)?;
     file.sync_all()?;
     fs::remove_file(path)?;
-    sync_dir(dir)
+    directory::sync(dir)
 }
 
 fn read_all(dir: &Path, ring: KeyRing) -> Result<State, KeyStoreOpenError> {

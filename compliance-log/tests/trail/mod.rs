@@ -198,3 +198,8 @@ pub(crate) fn forge(segment: &Path, sequence: u64, event: &Event) {
 pub(crate) fn first_of(segment: &Path) -> u64 {
     segment.file_stem().unwrap().to_str().unwrap().parse().unwrap()
 }
+
+/// The same for an entry of a trail's directory; `None` for all other files.
+pub(crate) fn first_of_name(entry: &fs::DirEntry) -> Option<u64> {
+    entry.file_name().to_str()?.strip_suffix(".seg")?.parse().ok()
+}

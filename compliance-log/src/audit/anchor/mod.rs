@@ -17,13 +17,19 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use compliance_core::event::{Actor, Sink};
+use compliance_core::finding::Outcome;
+use compliance_core::reason_code;
 
 #[cfg(feature = "object-store")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "object-store")))]
-pub use self::s3::{LOCK_TOLERANCE, S3Anchor};
-use super::checkpoint::{CheckpointNote, MAX_NOTE_LEN, SignedCheckpoint};
+pub use self::s3::{LOCK_TOLERANCE, MAX_FALSE_NOTES, S3Anchor};
+use super::checkpoint::{CheckpointNote, MAX_NOTE_LEN, SignedCheckpoint, VerifyingKey};
+use super::record::{Circumstances, System};
 use super::segment::AuditLog;
+use crate::directory;
 
 /// Keeps checkpoints outside the reach of the trail's writer.
 pub trait Anchor: Send + Sync {
@@ -81,7 +87,7 @@ impl From<io::Error> for AnchorError {
 /// let anchor = FileAnchor::open(elsewhere.path())?;
 /// anchor.publish(&log.checkpoint()?)?;
 ///
-/// let latest = anchor.latest()?.expect("one is kept");
+/// let latest = anchor.latest(&[key.clone()])?.expect("one is kept");
 /// let report = verify(dir.path(), &VerifyOptions::new().key(key).anchor(latest))?;
 /// assert!(report.verdict().to_string().starts_with("tamper-evident"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -102,33 +108,52 @@ impl FileAnchor {
     /// # Errors
     /// [`AnchorError::Unavailable`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, AnchorError> {
-        fs::create_dir_all(&dir)?;
+        directory::create(dir.as_ref(), 0o777)?;
         Ok(Self { dir: dir.as_ref().to_owned() })
     }
 
-    /// The checkpoint with the highest number kept here; its signature has not been looked at.
+    /// The checkpoint with the highest number kept here that one of the keys signed; after a rotation name the old key
+    /// too. Whatever else lies there under a higher number is passed over.
     ///
     /// # Errors
-    /// [`AnchorError::Unavailable`] when the directory cannot be read or the checkpoint is none.
-    pub fn latest(&self) -> Result<Option<CheckpointNote>, AnchorError> {
-        let mut last = None;
+    /// [`AnchorError::Unavailable`] when the directory or a file in it cannot be read.
+    pub fn latest(&self, keys: &[VerifyingKey]) -> Result<Option<CheckpointNote>, AnchorError> {
+        let mut kept = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
-            let path = entry?.path();
-            let is_checkpoint = path.extension().is_some_and(|extension| extension == EXTENSION);
-            let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
-            if let Some(number) = number.filter(|_| is_checkpoint) {
-                last = last.max(Some((number, path)));
+            let entry = entry?;
+            let number = entry.file_name().to_str().and_then(number);
+            // A pipe would never answer.
+            if let Some(number) = number
+                && entry.file_type()?.is_file()
+            {
+                kept.push((number, entry.path()));
             }
         }
-        let Some((_, path)) = last else { return Ok(None) };
-        let note = read(&path)?;
-        CheckpointNote::parse(&note).map(Some).map_err(|_| AnchorError::Unavailable)
+        kept.sort_unstable();
+        for (number, path) in kept.iter().rev() {
+            if let Some(note) = genuine(&read(path)?, *number, keys) {
+                return Ok(Some(note));
+            }
+        }
+        Ok(None)
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    let mut note = String::new();
-    File::open(path)?.take((MAX_NOTE_LEN as u64).saturating_add(1)).read_to_string(&mut note)?;
+/// The number in the name of a checkpoint that is kept.
+fn number(name: &str) -> Option<u64> {
+    name.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse().ok()
+}
+
+/// What is kept under a number, if it is a checkpoint of that number by one of the keys.
+fn genuine(note: &[u8], number: u64, keys: &[VerifyingKey]) -> Option<CheckpointNote> {
+    let note = CheckpointNote::parse(str::from_utf8(note).ok()?).ok()?;
+    let is_signed = keys.iter().any(|key| note.verify(key).is_ok());
+    (is_signed && note.statement().number == number).then_some(note)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut note = Vec::new();
+    File::open(path)?.take((MAX_NOTE_LEN as u64).saturating_add(1)).read_to_end(&mut note)?;
     Ok(note)
 }
 
@@ -136,7 +161,7 @@ impl Anchor for FileAnchor {
     fn publish(&self, checkpoint: &SignedCheckpoint) -> Result<(), AnchorError> {
         let path = self.dir.join(format!("{:020}.{EXTENSION}", checkpoint.number()));
         if path.exists() {
-            let is_same = read(&path)? == checkpoint.note();
+            let is_same = read(&path)? == checkpoint.note().as_bytes();
             return if is_same { Ok(()) } else { Err(AnchorError::Contradicts) };
         }
         // Whole or not at all: the name comes last.
@@ -228,7 +253,10 @@ pub struct Anchoring {
 }
 
 impl Anchoring {
-    /// Begins. Each round signs a fresh checkpoint, so that `every` bounds what is not anchored.
+    /// Begins. Each round signs a fresh checkpoint, so that `every` bounds what is not anchored. What fails is counted,
+    /// with the feature `metrics` as `audit_anchor_failures_total` too; that the anchor has another history than the trail
+    /// ([`AnchorError::Contradicts`]) is recorded in the trail as well, as a verification that was refused. Compare the
+    /// trail with the anchor too: [`VerifySchedule::anchored_by`](super::schedule::VerifySchedule::anchored_by).
     ///
     /// # Errors
     /// [`AnchorError::Unavailable`] when there is no thread to be had.
@@ -243,11 +271,18 @@ impl Anchoring {
         let thread = thread::Builder::new().name("audit-anchor".to_owned()).spawn(move || {
             loop {
                 let is_last = !matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Timeout));
-                let published = log
-                    .checkpoint()
-                    .map_err(|_| AnchorError::Unavailable)
-                    .and_then(|checkpoint| anchor.publish(&checkpoint).map(|()| checkpoint.number()));
+                let begun = Instant::now();
+                let checkpoint = log.checkpoint().map_err(|_| AnchorError::Unavailable);
+                let published = match &checkpoint {
+                    Ok(checkpoint) => anchor.publish(checkpoint).map(|()| checkpoint.number()),
+                    Err(error) => Err(*error),
+                };
+                #[cfg(feature = "metrics")]
+                if let Err(error) = published {
+                    super::metrics::anchor_failed(error.code());
+                }
                 let mut status = lock(&thread_status);
+                let before = status.last_error;
                 match published {
                     Ok(number) => (status.published, status.last_error) = (Some(number), None),
                     Err(error) => {
@@ -256,6 +291,13 @@ impl Anchoring {
                     }
                 }
                 drop(status);
+                // Once, not at each round for as long as it lasts.
+                if published == Err(AnchorError::Contradicts)
+                    && before != Some(AnchorError::Contradicts)
+                    && let Ok(checkpoint) = &checkpoint
+                {
+                    record_contradiction(&log, checkpoint, begun.elapsed());
+                }
                 if is_last {
                     return;
                 }
@@ -267,6 +309,16 @@ impl Anchoring {
     /// How it stands.
     pub fn status(&self) -> AnchorStatus {
         *lock(&self.status)
+    }
+}
+
+/// Whether it was recorded is not waited for: the next round tells, and the status.
+fn record_contradiction(log: &AuditLog, checkpoint: &SignedCheckpoint, took: Duration) {
+    let by = Circumstances::new(Actor::System, checkpoint.at());
+    let event = System::trail_verified(&by, Outcome::Refused, checkpoint.size(), took)
+        .reason(reason_code!("anchor.contradicts"));
+    if let Ok(event) = event.build() {
+        drop(log.record(event));
     }
 }
 

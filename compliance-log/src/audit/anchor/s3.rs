@@ -15,14 +15,17 @@ use object_store::client::{
     ClientOptions, HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService,
 };
 use object_store::path::Path;
-use object_store::{Error, GetOptions, ObjectStore, PutMode, PutOptions, RetryConfig};
+use object_store::{Error, GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, RetryConfig};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Anchor, AnchorError, EXTENSION};
-use crate::audit::checkpoint::{CheckpointNote, MAX_NOTE_LEN, SignedCheckpoint};
+use super::{Anchor, AnchorError, EXTENSION, genuine, number};
+use crate::audit::checkpoint::{CheckpointNote, MAX_NOTE_LEN, SignedCheckpoint, VerifyingKey};
 
 /// How much the lock of an object may end too early, for the clocks of trail and store differ.
 pub const LOCK_TOLERANCE: Duration = Duration::from_secs(3600);
+
+/// How many objects that are no checkpoint of the keys' are read in search of the latest.
+pub const MAX_FALSE_NOTES: usize = 64;
 
 /// How long one checkpoint may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,7 +67,7 @@ pub struct S3Anchor {
 
 enum Job {
     Publish { checkpoint: Box<SignedCheckpoint>, answer: SyncSender<Result<(), AnchorError>> },
-    Latest { answer: SyncSender<Result<Option<CheckpointNote>, AnchorError>> },
+    Latest { keys: Vec<VerifyingKey>, answer: SyncSender<Result<Option<CheckpointNote>, AnchorError>> },
 }
 
 impl S3Anchor {
@@ -101,12 +104,14 @@ impl S3Anchor {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// The checkpoint with the highest number kept here; its signature has not been looked at. Lists the prefix.
+    /// The checkpoint with the highest number kept here that one of the keys signed; after a rotation name the old key
+    /// too. Whatever else lies there under a higher number is passed over. Lists the prefix.
     ///
     /// # Errors
-    /// [`AnchorError::NotLocked`] when it is not, or no longer, locked; [`Unavailable`](AnchorError::Unavailable).
-    pub fn latest(&self) -> Result<Option<CheckpointNote>, AnchorError> {
-        self.ask(|answer| Job::Latest { answer })
+    /// [`AnchorError::NotLocked`] when it is not, or no longer, locked; [`Unavailable`](AnchorError::Unavailable), also
+    /// when more than [`MAX_FALSE_NOTES`] under higher numbers are none.
+    pub fn latest(&self, keys: &[VerifyingKey]) -> Result<Option<CheckpointNote>, AnchorError> {
+        self.ask(|answer| Job::Latest { keys: keys.to_vec(), answer })
     }
 
     fn ask<T>(&self, job: impl FnOnce(SyncSender<Result<T, AnchorError>>) -> Job) -> Result<T, AnchorError> {
@@ -153,8 +158,8 @@ impl Bucket {
                 Job::Publish { checkpoint, answer } => {
                     let _sent = answer.send(in_time(runtime, self.publish(&checkpoint)));
                 }
-                Job::Latest { answer } => {
-                    let _sent = answer.send(in_time(runtime, self.latest()));
+                Job::Latest { keys, answer } => {
+                    let _sent = answer.send(in_time(runtime, self.latest(&keys)));
                 }
             }
         }
@@ -183,20 +188,23 @@ impl Bucket {
         }
     }
 
-    async fn latest(&self) -> Result<Option<CheckpointNote>, AnchorError> {
+    async fn latest(&self, keys: &[VerifyingKey]) -> Result<Option<CheckpointNote>, AnchorError> {
         let listed =
             self.store.list_with_delimiter(Some(&self.prefix)).await.map_err(|_| AnchorError::Unavailable)?;
-        let number = |name: &str| name.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse::<u64>().ok();
-        let last = listed
-            .objects
-            .into_iter()
-            .filter_map(|object| Some((number(object.location.filename()?)?, object.location)))
-            .max();
-        let Some((_, name)) = last else { return Ok(None) };
-        let (note, lock) = self.read(&name).await?;
-        let note = str::from_utf8(&note).map_err(|_| AnchorError::Unavailable)?;
-        let note = CheckpointNote::parse(note).map_err(|_| AnchorError::Unavailable)?;
-        if lock.is_compliance { Ok(Some(note)) } else { Err(AnchorError::NotLocked) }
+        let numbered = |object: ObjectMeta| Some((number(object.location.filename()?)?, object));
+        let mut kept: Vec<_> = listed.objects.into_iter().filter_map(numbered).collect();
+        kept.retain(|(_, object)| object.size <= MAX_NOTE_LEN as u64);
+        kept.sort_unstable_by_key(|(number, _)| *number);
+        for (looked, (number, object)) in kept.iter().rev().enumerate() {
+            if looked > MAX_FALSE_NOTES {
+                return Err(AnchorError::Unavailable);
+            }
+            let (note, lock) = self.read(&object.location).await?;
+            if let Some(note) = genuine(&note, *number, keys) {
+                return if lock.is_compliance { Ok(Some(note)) } else { Err(AnchorError::NotLocked) };
+            }
+        }
+        Ok(None)
     }
 
     async fn read(&self, name: &Path) -> Result<(Vec<u8>, Lock), AnchorError> {

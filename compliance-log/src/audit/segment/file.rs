@@ -15,7 +15,7 @@ const RESERVE: &str = "reserve";
 
 /// The least and the most that is written in advance, in bytes; in between, as much as there is. A commit into
 /// bytes that exist needs no metadata, which makes it cheaper than one that grows the file.
-const AHEAD_LEN: (u64, u64) = (64 * 1024, 4 * 1024 * 1024);
+pub(super) const AHEAD_LEN: (u64, u64) = (64 * 1024, 4 * 1024 * 1024);
 
 /// The segments of a trail, by the sequence number each starts with.
 pub(crate) fn segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
@@ -32,10 +32,17 @@ pub(crate) fn segments(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(segments)
 }
 
+/// Opens a file to read; `None` when it is none: a device never ends, a pipe never begins.
+pub(super) fn open_regular(path: &Path) -> io::Result<Option<File>> {
+    fs::metadata(path)?.is_file().then(|| File::open(path)).transpose()
+}
+
 /// The note of the latest checkpoint kept beside the segments. `None` when there is no such file.
 pub(crate) fn read_head(dir: &Path, max_len: usize) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(dir.join(HEAD)) {
-        Ok(file) => file,
+    let file = match open_regular(&dir.join(HEAD)) {
+        Ok(Some(file)) => file,
+        // Read as an empty one.
+        Ok(None) => return Ok(Some(Vec::new())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };

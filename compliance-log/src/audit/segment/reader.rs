@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::file;
 use super::frame::{self, FrameKind, MAX_FRAME_LEN, PREFIX_LEN, Prefix};
 use crate::audit::tree::TreeHash;
 
@@ -12,8 +13,16 @@ const CHUNK_LEN: usize = 64 * 1024;
 /// The most a crash can tear: a group commit. Whatever is larger was not torn by one.
 pub(super) const MAX_TORN_LEN: u64 = (super::MAX_BATCH_LEN + 2 * MAX_FRAME_LEN) as u64;
 
+/// The most that lies behind the last whole frame: a torn commit, and space that was made ahead. Whatever is longer no
+/// writer of this crate left.
+const MAX_TAIL_LEN: u64 = MAX_TORN_LEN + file::AHEAD_LEN.1;
+
+/// The most that is hashed to judge a damaged place: a torn commit has each byte in one frame at most.
+const MAX_JUDGED_LEN: u64 = 4 * MAX_TORN_LEN;
+
 pub(crate) struct FrameReader {
-    file: File,
+    /// `None` for what is no regular file: there is no frame in it.
+    file: Option<File>,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -53,7 +62,7 @@ pub(crate) enum Damage {
 
 impl FrameReader {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = file::open_regular(path)?;
         Ok(Self { file, buffer: vec![0; CHUNK_LEN], start: 0, end: 0, offset: 0 })
     }
 
@@ -63,11 +72,17 @@ impl FrameReader {
         let ahead = offset.checked_sub(self.offset).and_then(|ahead| usize::try_from(ahead).ok());
         match ahead.filter(|ahead| *ahead < self.unread().len()) {
             Some(ahead) => self.advance(ahead),
-            None => {
-                self.file.seek(SeekFrom::Start(offset))?;
-                (self.start, self.end, self.offset) = (0, 0, offset);
-            }
+            None => self.reread(offset)?,
         }
+        Ok(())
+    }
+
+    /// Stands before the byte at `offset`, and reads from the file again what it has read.
+    pub(crate) fn reread(&mut self, offset: u64) -> io::Result<()> {
+        if let Some(file) = &mut self.file {
+            file.seek(SeekFrom::Start(offset))?;
+        }
+        (self.start, self.end, self.offset) = (0, 0, offset);
         Ok(())
     }
 
@@ -90,23 +105,28 @@ impl FrameReader {
 
     /// Judges the damage at `damaged_at`, which the reader has just met: reads on to the end of the file and
     /// looks for whole frames of a group commit that began behind the damaged place. Such a commit was only
-    /// begun when everything before it was durable; then no crash tore this place.
+    /// begun when everything before it was durable; then no crash tore this place. Reads no further than a crash can
+    /// tear, and hashes in proportion to that.
     pub(crate) fn judge(&mut self, damaged_at: u64) -> io::Result<Damage> {
-        let mut data_end = damaged_at;
+        let (mut data_end, mut judged_len) = (damaged_at, 0_u64);
         loop {
             self.fill(PREFIX_LEN)?;
             if self.unread().is_empty() {
                 break;
             }
-            if let Prefix::Frame { kind, len } = frame::prefix(self.unread())
-                && let Some(hash) = self.verify(kind, len)?
-            {
-                let frame = self.take(kind, len, hash);
-                if frame::batch(kind, frame.body).is_some_and(|batch| u64::from(batch) > damaged_at) {
-                    return self.look_again(damaged_at);
+            if self.offset.saturating_sub(damaged_at) > MAX_TAIL_LEN || judged_len > MAX_JUDGED_LEN {
+                return Ok(Damage::Tampered);
+            }
+            if let Prefix::Frame { kind, len } = frame::prefix(self.unread()) {
+                judged_len = judged_len.saturating_add(len as u64);
+                if let Some(hash) = self.verify(kind, len)? {
+                    let frame = self.take(kind, len, hash);
+                    if frame::batch(kind, frame.body).is_some_and(|batch| u64::from(batch) > damaged_at) {
+                        return self.look_again(damaged_at);
+                    }
+                    data_end = self.offset;
+                    continue;
                 }
-                data_end = self.offset;
-                continue;
             }
             // The byte here begins no frame; on to the next one that may.
             let skipped = self.unread().iter().skip(1).position(|byte| *byte == frame::MARKER);
@@ -123,8 +143,7 @@ impl FrameReader {
 
     /// What was being written when it was first read is whole once a later commit has begun.
     fn look_again(&mut self, at: u64) -> io::Result<Damage> {
-        self.file.seek(SeekFrom::Start(at))?;
-        (self.start, self.end, self.offset) = (0, 0, at);
+        self.reread(at)?;
         self.fill(PREFIX_LEN)?;
         let is_whole = match frame::prefix(self.unread()) {
             Prefix::Frame { kind, len } => self.verify(kind, len)?.is_some(),
@@ -146,9 +165,14 @@ impl FrameReader {
         Frame { kind, body: frame::body(bytes), hash, offset }
     }
 
-    /// Whether there are only zeros up to the end of the file; stands before the first other byte.
+    /// Whether there are only zeros up to the end of the file, and not more than a writer makes ahead; stands before the
+    /// first other byte.
     fn skip_zeros(&mut self) -> io::Result<bool> {
+        let from = self.offset;
         loop {
+            if self.offset.saturating_sub(from) > MAX_TAIL_LEN {
+                return Ok(false);
+            }
             if let Some(at) = self.unread().iter().position(|byte| *byte != 0) {
                 self.advance(at);
                 return Ok(false);
@@ -181,9 +205,10 @@ impl FrameReader {
         if self.buffer.len() < want {
             self.buffer.resize(want.saturating_add(CHUNK_LEN), 0);
         }
+        let Some(file) = &mut self.file else { return Ok(()) };
         while self.end < want {
             let room = self.buffer.get_mut(self.end..).unwrap_or_default();
-            match self.file.read(room) {
+            match file.read(room) {
                 Ok(0) => break,
                 Ok(read) => self.end = self.end.saturating_add(read),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

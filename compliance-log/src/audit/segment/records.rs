@@ -166,6 +166,10 @@ impl Records {
                     return Ok(Some(taken));
                 }
                 Step::Frame(_) => {}
+                // A segment gets its name only once its header is durable.
+                Step::End { offset: 0, .. } => {
+                    return Err(Fault::new(FaultKind::FrameDamaged, position(0)).into());
+                }
                 Step::End { .. } => self.current = None,
                 Step::Damaged { offset } => {
                     let fault = Fault::new(FaultKind::FrameDamaged, position(offset));

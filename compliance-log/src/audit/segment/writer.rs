@@ -267,7 +267,7 @@ impl Writer {
         let mut results = Vec::with_capacity(queue.entries.len());
         let mut dropped_left = dropped;
         let outcome = self.commit_all(&queue, mark, &mut dropped_left, &mut results);
-        if self.heartbeat.is_due() {
+        if mark != Mark::AsPromised && self.heartbeat.is_due() {
             self.heartbeat.failed();
         }
         if is_closing {
