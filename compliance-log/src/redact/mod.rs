@@ -184,9 +184,9 @@ impl Redactor {
     #[must_use]
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         if self.rules.counters.is_none() {
-            self.rewrite(text, &Field::default(), None)
+            self.rewrite(text, Field::NONE, None)
         } else {
-            self.work(text, &Field::default(), None)
+            self.work(text, Field::NONE, None)
         }
     }
 
@@ -194,7 +194,7 @@ impl Redactor {
     #[must_use]
     pub fn inspect<'t>(&self, text: &'t str) -> Redaction<'t> {
         let mut spans = Vec::new();
-        let redacted = self.work(text, &Field::default(), Some(&mut spans));
+        let redacted = self.work(text, Field::NONE, Some(&mut spans));
         Redaction { original: text, text: redacted, spans }
     }
 
@@ -344,7 +344,6 @@ impl Redactor {
 }
 
 /// What a field's name says of its value.
-#[derive(Default)]
 struct Field<'n> {
     name: &'n str,
     cues: Vec<Cue>,
@@ -374,9 +373,14 @@ fn announces_shape(cue: Cue) -> bool {
     )
 }
 
+impl Field<'static> {
+    /// No field.
+    const NONE: &Self = &Field { name: "", cues: Vec::new(), keyed: false };
+}
+
 impl<'n> Field<'n> {
     fn named(name: &'n str) -> Self {
-        let mut field = Self { name, ..Self::default() };
+        let mut field = Self { name, cues: Vec::new(), keyed: false };
         lexicon().words_of_key(name, |_, found| match found.lead {
             Lead::Cue(cue) => {
                 field.cues.push(cue);

@@ -2,7 +2,7 @@
 //! masks tell of words, numbers and chains of separators.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Simd, u8x32, u16x16, u64x4};
+use fearless_simd::{Simd, i8x32, u8x32, u16x16, u64x4};
 
 /// The bytes of a window.
 pub(super) const WINDOW: usize = 64;
@@ -11,8 +11,8 @@ pub(super) const LANES: usize = 4;
 /// One bit per byte, one number per window.
 pub(super) type Lanes = [u64; LANES];
 
-/// How many classes of bytes there are: ten of [`ALL`], and of rare signs and of bytes outside ASCII one each.
-const CLASSES: usize = 12;
+/// How many classes of bytes there are: six of [`ALL`], rare signs, letters, small letters and bytes outside ASCII.
+const CLASSES: usize = 10;
 
 /// One bit per byte of each window, by class; two halves per window.
 pub(super) struct Masks([[u32; 2 * LANES]; CLASSES]);
@@ -47,40 +47,38 @@ impl Masks {
 /// A class: bytes with one of these high nibbles and one of these low nibbles.
 type Class = (&'static [u8], &'static [u8]);
 
-/// The classes in the order of [`Masks`]: digits; letters in two parts, with others for the case; letters that are
-/// hexadecimal digits; `:`; `=`; `-`; `.`; what stands between groups of digits (space, dash, point, slash); and rare signs
-/// in three parts that become one: `%` to `+`, `@`, `[` and `\`.
-const ALL: [Class; 13] = [
+/// The classes in the order of [`Masks`]: digits; letters that are hexadecimal digits; `:`; `-` and `=`; `.`; what stands
+/// between groups of digits (space, dash, point, slash); and rare signs in two parts that become one: `%`, `&`, `(`, `+`,
+/// and `@`, `[`, `\` among letters.
+const ALL: [Class; 8] = [
     (&[3], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
-    (&[4, 6], &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
-    (&[5, 7], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
-    (&[4, 5], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
     (&[4, 6], &[1, 2, 3, 4, 5, 6]),
     (&[3], &[10]),
-    (&[3], &[13]),
-    (&[2], &[13]),
+    (&[2, 3], &[13]),
     (&[2], &[14]),
     (&[2], &[0, 13, 14, 15]),
-    (&[2], &[5, 6, 7, 8, 9, 10, 11]),
-    (&[4], &[0]),
-    (&[5], &[11, 12]),
+    (&[2], &[5, 6, 8, 11]),
+    (&[4, 5], &[0, 11, 12]),
 ];
 
-/// By nibble, the first eight classes and the others: the highest bit is the first.
-const HIGH_NIBBLE: [[u8; 32]; 2] = [nibbles(true, 0), nibbles(true, 8)];
-const LOW_NIBBLE: [[u8; 32]; 2] = [nibbles(false, 0), nibbles(false, 8)];
+/// The bits of the rare signs.
+const RARE: u8 = 0b11;
+
+/// By nibble, the classes: the highest bit is the first.
+const HIGH_NIBBLE: [u8; 32] = nibbles(true);
+const LOW_NIBBLE: [u8; 32] = nibbles(false);
 
 #[expect(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     reason = "const code has neither `get` nor iterators, and fails when it is compiled"
 )]
-const fn nibbles(high: bool, first: usize) -> [u8; 32] {
+const fn nibbles(high: bool) -> [u8; 32] {
     let mut table = [0; 32];
-    let mut class = first;
-    while class < ALL.len() && class < first + 8 {
+    let mut class = 0;
+    while class < ALL.len() {
         let nibbles = if high { ALL[class].0 } else { ALL[class].1 };
-        let bit = 0x80 >> (class - first);
+        let bit = 0x80 >> class;
         let mut at = 0;
         while at < nibbles.len() {
             table[nibbles[at] as usize] |= bit;
@@ -94,33 +92,30 @@ const fn nibbles(high: bool, first: usize) -> [u8; 32] {
 
 /// The classes of half a window.
 #[inline(always)]
-#[expect(clippy::arithmetic_side_effects, reason = "lanes shift; vectors have no other way to")]
+#[expect(clippy::arithmetic_side_effects, reason = "lanes wrap and shift; vectors have no other way to")]
 #[expect(clippy::cast_possible_truncation, reason = "a mask of 32 lanes has 32 bits")]
 fn classes<S: Simd>(simd: S, bytes: &[u8; 32]) -> [u32; CLASSES] {
     let bytes: u8x32<S> = (*bytes).simd_into(simd);
-    let (high, low) = (bytes >> 4, bytes & 0x0f);
     let look = |table: &[u8; 32], nibbles| -> u8x32<S> {
         let table: u8x32<S> = (*table).simd_into(simd);
         table.swizzle_dyn_within_blocks(nibbles)
     };
-    let [first_high, second_high] = &HIGH_NIBBLE;
-    let [first_low, second_low] = &LOW_NIBBLE;
-    let mut first = (look(first_high, high) & look(first_low, low)).bitcast();
-    let second_bits = look(second_high, high) & look(second_low, low);
-    let mut second = second_bits.bitcast();
+    let found = look(&HIGH_NIBBLE, bytes >> 4) & look(&LOW_NIBBLE, bytes & 0x0f);
+    let top = |bits: u16x16<S>| bits.bitcast::<u8x32<S>>().simd_ge(0x80).to_bitmask() as u32;
     let mut masks = [0; CLASSES];
-    let (head, tail) = masks.split_at_mut(8);
-    // Bits that a byte gets from its neighbour never come to its top in eight steps.
-    let top = |bits: &mut u16x16<S>, cell: &mut u32| {
-        *cell = bits.bitcast::<u8x32<S>>().simd_ge(0x80).to_bitmask() as u32;
-        *bits <<= 1;
-    };
-    head.iter_mut().for_each(|cell| top(&mut first, cell));
-    let [dot, gap, rare, high] = tail else { return masks };
-    let signs = (second_bits & 0x38).simd_gt(0);
-    *rare = signs.to_bitmask() as u32;
-    top(&mut second, dot);
-    top(&mut second, gap);
+    let (head, tail) = masks.split_at_mut(6);
+    // Bits that a byte gets from its neighbour never come to its top in six steps.
+    let mut bits: u16x16<S> = found.bitcast();
+    head.iter_mut().for_each(|cell| {
+        *cell = top(bits);
+        bits <<= 1;
+    });
+    let [rare, letter, small, high] = tail else { return masks };
+    *rare = (found & RARE).simd_gt(0).to_bitmask() as u32;
+    // From `a` to `z` the sum goes from -128 to -103.
+    *letter = ((bytes | 0x20) + (0x80 - b'a')).bitcast::<i8x32<S>>().simd_lt(-102).to_bitmask() as u32;
+    // A small letter has this bit.
+    *small = top(bytes.bitcast::<u16x16<S>>() << 2);
     *high = bytes.simd_ge(0x80).to_bitmask() as u32;
     masks
 }
@@ -157,6 +152,8 @@ pub(super) struct Places {
     pub(super) equals: Lanes,
     /// Rare signs and bytes outside ASCII.
     pub(super) signs: Lanes,
+    /// Hexadecimal digits and dashes.
+    pub(super) dashed: Lanes,
     /// Digits, and what stands between groups of them.
     pub(super) region: Lanes,
     pub(super) digit: Lanes,
@@ -170,22 +167,22 @@ pub(super) struct Places {
 #[expect(clippy::arithmetic_side_effects, reason = "lanes wrap; vectors have no other addition")]
 pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     // What goes through memory stays what it is: the compiler would otherwise take vectors apart bit by bit.
-    let Masks([digit, first, second, case, hex, colon, equals, dash, dot, gap, rare, high]) =
-        std::hint::black_box(masks);
+    let Masks([digit, hex, colon, double, dot, gap, rare, letter, small, high]) = std::hint::black_box(masks);
     let taken: u64x4<S> = (*taken).simd_into(simd);
     let row = |row| Masks::row(simd, row);
-    let (digit, hex, high, gap) = (row(digit), row(hex), row(high), row(gap));
-    let (colon, dash, dot, equals) = (row(colon), row(dash), row(dot), row(equals));
-    let letter = row(first) | row(second);
-    let upper = letter & row(case);
-    let rare = row(rare);
+    let (digit, hex, colon, dot, gap) = (row(digit), row(hex), row(colon), row(dot), row(gap));
+    let (letter, high) = (row(letter), row(high));
+    let double = row(double);
+    let (dash, equals) = (double & gap, double & !gap);
+    let lower = letter & row(small);
+    let upper = letter & !lower;
+    let rare = row(rare) & !letter;
     // A window whose last bit is not taken has more text behind it: all bits, else none.
     let behind = (taken >> 63) - 1;
 
     let any_letter = letter | high;
     let word = any_letter | digit;
     let after_word = word << 1;
-    let lower = letter & !upper;
     let camel = upper & (lower << 1);
     let begins = any_letter & !after_word & taken;
     let all_starts = begins | (camel & taken);
@@ -223,8 +220,14 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     seven &= seven >> 3;
     // `219-09-9999`, `131052-3089`: what is grouped has eleven bytes at least.
     let grouped = seven & ((seven >> 4) | (behind << 54));
-    let octet = (dot >> 1) | (dot >> 2) | (dot >> 3);
-    let long = numbers & (eleven | (grouped & !nine) | (seven & octet));
+    // `203.0.113.7`: a point that two others follow. What lies behind the window may be one.
+    let followed = |by: u64x4<S>| {
+        let two = (by >> 2) | (by >> 3);
+        dot & (two | (two >> 1) | (behind << 60))
+    };
+    let first = followed(followed(dot));
+    let address = seven & ((first >> 1) | (first >> 2) | (first >> 3));
+    let long = numbers & (eleven | (grouped & !nine) | address);
 
     // Six digits and a sign, or eight digits and a capital or dash: `131052-308T`, `12345678-Z`, `65180539W001`.
     let sign = dash | upper;
@@ -233,16 +236,17 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     // `std::fmt`: a letter that is no hexadecimal digit ends or starts a name, not an address.
     let named = any_letter & !hex;
     let joint = colon & !((named >> 1) | (named >> 2));
-    let double = joint & (colon >> 1) & !(named << 1);
+    let colons = joint & (colon >> 1) & !(named << 1);
     // What lies behind the window counts as a colon.
     let near = |mask: u64x4<S>| {
         let two = (mask >> 2) | (mask >> 3);
         two | (two >> 2) | (behind << 59)
     };
-    let chain = (joint & near(joint & near(joint))) | double;
+    let chain = (joint & near(joint & near(joint))) | colons;
     // Dashes every three bytes, points every five between hexadecimal digits: a hardware address.
     let dashes = dash & (dash >> 3) & (dash >> 6);
-    let nibbles = (hex | digit) & ((hex | digit) >> 1);
+    let nibble = hex | digit;
+    let nibbles = nibble & (nibble >> 1);
     let points = dot & (dot >> 5) & (nibbles >> 1) & (nibbles >> 3);
     // `dapi0123…`: all but the third and fourth byte are hexadecimal digits.
     let prefix = run & nibbles & (nibbles >> 4) & (nibbles >> 6) & !((nibbles >> 2) | (nibbles >> 3));
@@ -270,6 +274,7 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
         cased: *cased,
         equals: *equals,
         signs: *signs,
+        dashed: *(nibble | dash),
         region: *region,
         digit: *digit,
         plain: *plain,

@@ -10,8 +10,8 @@ use fearless_simd::{Simd, dispatch};
 
 use self::masks::{LANES, Lanes, Masks, Places, WINDOW, places};
 use super::detect::{identity, secret};
-use super::lexicon::{Hashes, Lexicon};
-use super::text::{DIGIT, LOWER, Text, UPPER, is};
+use super::lexicon::{Hashes, Lexicon, eight};
+use super::text::{DIGIT, LOWER, Text, UPPER};
 
 /// The bytes whose anchors are taken; the rest of the window is what they look ahead to.
 const STEP: usize = 56;
@@ -48,9 +48,11 @@ struct Cursor<'t> {
     lexicon: &'static Lexicon,
     /// Where the next window starts; at the end of the text there is none.
     start: usize,
-    /// How many of its bytes were taken already: all but the first window start with one, since what stands before a value
-    /// matters.
-    seen: u32,
+    /// Which of its bytes were not taken yet: all but the first window start with one that was, since what stands before a
+    /// value matters.
+    fresh: u64,
+    /// A word has announced something.
+    announced: bool,
 }
 
 /// Windows that were read at once, one of which has anchors at least.
@@ -69,8 +71,8 @@ impl<'t> Windows<'t> {
         lexicon: &'static Lexicon,
         announced: bool,
     ) -> Option<Self> {
-        let mut cursor = Cursor { text, lexicon, start, seen: 0 };
-        let block = cursor.seek(announced)?;
+        let mut cursor = Cursor { text, lexicon, start, fresh: u64::MAX, announced };
+        let block = cursor.seek()?;
         Some(Self { cursor, block, done: 0 })
     }
 
@@ -85,7 +87,8 @@ impl<'t> Windows<'t> {
                     return Some(anchors);
                 }
             }
-            (self.block, self.done) = (self.cursor.seek(announced)?, 0);
+            self.cursor.announced = announced;
+            (self.block, self.done) = (self.cursor.seek()?, 0);
         }
     }
 }
@@ -93,64 +96,76 @@ impl<'t> Windows<'t> {
 impl Cursor<'_> {
     /// The next block with anchors; nothing at the end of the text.
     #[inline(always)]
-    fn seek(&mut self, announced: bool) -> Option<Block> {
+    fn seek(&mut self) -> Option<Block> {
         if self.start >= self.text.len() {
             return None;
         }
-        dispatch!(self.lexicon.level, simd => self.blocks(simd, announced))
+        dispatch!(self.lexicon.level, simd => self.blocks(simd))
     }
 
     #[inline(always)]
-    fn blocks<S: Simd>(&mut self, simd: S, announced: bool) -> Option<Block> {
+    fn blocks<S: Simd>(&mut self, simd: S) -> Option<Block> {
         let text = self.text;
-        let bytes = text.bytes();
+        let padded;
+        let bytes = if text.len() < WINDOW {
+            padded = padded_window(text.bytes());
+            &padded
+        } else {
+            text.bytes()
+        };
         let known = &self.lexicon.words;
-        let wanted = if announced { u64::MAX } else { 0 };
-        while self.start < bytes.len() {
+        while self.start < text.len() {
             let mut masks = Masks::new();
             let (mut from, mut taken) = ([0; LANES], [0; LANES]);
+            let mut windows = [&[0; WINDOW]; LANES];
             let mut lanes = 0;
-            for (lane, (from, taken)) in from.iter_mut().zip(&mut taken).enumerate() {
-                if self.start >= bytes.len() {
+            for (lane, window) in windows.iter_mut().enumerate() {
+                let (start, fresh) = self.advance(bytes.len());
+                let Some(found) = bytes.get(start..).and_then(<[u8]>::first_chunk) else { break };
+                masks.classify(simd, lane, found);
+                *window = found;
+                put(&mut from, lane, start);
+                put(&mut taken, lane, fresh);
+                lanes = lane.wrapping_add(1);
+                if self.start >= text.len() {
                     break;
                 }
-                (*from, *taken) = self.classify(simd, lane, &mut masks);
-                lanes = lane.wrapping_add(1);
             }
             let places = places(simd, &masks, &taken);
-            let (mut all, mut words, mut runs) = (places.small, places.small, [0; LANES]);
+            let mut words = places.small;
+            for (lane, words) in words.iter_mut().enumerate().take(lanes) {
+                let window = at(&windows, lane, &[0; WINDOW]);
+                let (starts, outer) = (at(&places.starts, lane, 0), at(&places.outer, lane, 0));
+                *words |= words_at(known, window, starts, outer);
+            }
+            let (mut all, mut runs) = ([0; LANES], [0; LANES]);
             let mut found = 0;
             for lane in 0..lanes {
-                let start = at(&from, lane);
-                let rest = bytes.get(start..).unwrap_or(&[]);
-                let mut named = at(&words, lane)
-                    | words_at(known, rest, at(&places.starts, lane), at(&places.outer, lane));
-                let other = at(&places.other, lane);
-                let mut any = 0;
-                if other | named != 0 {
-                    let window = Window { text, rest, start };
-                    named = window.confirmed(named);
-                    any = named;
-                    if other != 0 {
-                        let run;
-                        (any, run) = window.others(&places, lane, &mut named, known);
-                        put(&mut runs, lane, run);
-                    }
+                let named = at(&words, lane, 0);
+                if at(&places.other, lane, 0) | named != 0 {
+                    let bytes = at(&windows, lane, &[0; WINDOW]);
+                    let start = at(&from, lane, 0);
+                    let window = Window { text, places: &places, from: &from, lanes, lane, start, bytes };
+                    let (any, named, run) = window.anchors(named, known);
+                    put(&mut all, lane, any);
                     put(&mut words, lane, named);
+                    put(&mut runs, lane, run);
+                    found |= any;
                 }
-                put(&mut all, lane, any);
-                found |= any | (at(&places.numbers, lane) & wanted);
+            }
+            if self.announced {
+                found = places.numbers.iter().fold(found, |found, numbers| found | numbers);
             }
             if found != 0 {
                 let mut block = Block { windows: [Anchors::default(); LANES], len: lanes };
                 for (lane, anchors) in block.windows.iter_mut().enumerate().take(lanes) {
                     *anchors = Anchors {
-                        start: at(&from, lane),
-                        all: at(&all, lane),
-                        words: at(&words, lane),
-                        lettered: at(&places.lettered, lane),
-                        runs: at(&runs, lane),
-                        numbers: at(&places.numbers, lane),
+                        start: at(&from, lane, 0),
+                        all: at(&all, lane, 0),
+                        words: at(&words, lane, 0),
+                        lettered: at(&places.lettered, lane, 0),
+                        runs: at(&runs, lane, 0),
+                        numbers: at(&places.numbers, lane, 0),
                     };
                 }
                 return Some(block);
@@ -159,43 +174,39 @@ impl Cursor<'_> {
         None
     }
 
-    /// Classifies the next window: where it starts, and which of its bytes were not taken before.
+    /// Goes on by a window of a text of so many bytes, a window at least: where it starts, and which of its bytes were not
+    /// taken before.
     #[inline(always)]
-    fn classify<S: Simd>(&mut self, simd: S, lane: usize, masks: &mut Masks) -> (usize, u64) {
-        let bytes = self.text.bytes();
-        let rest = bytes.get(self.start..).unwrap_or(&[]);
-        if rest.len() > WINDOW
-            && let Some(window) = rest.first_chunk::<WINDOW>()
-        {
-            masks.classify(simd, lane, window);
-            let found = (self.start, TAKEN & u64::MAX.wrapping_shl(self.seen));
-            self.start = self.start.wrapping_add(STEP - 1);
-            self.seen = 1;
-            return found;
+    fn advance(&mut self, len: usize) -> (usize, u64) {
+        let last = len.wrapping_sub(WINDOW);
+        let (start, fresh) = (self.start, self.fresh);
+        self.fresh = u64::MAX << 1;
+        if start < last {
+            self.start = start.wrapping_add(STEP - 1);
+            return (start, TAKEN & fresh);
         }
         // The last window ends with the text, and begins with bytes that are taken.
-        let start = bytes.len().saturating_sub(WINDOW);
-        let taken = u64::MAX.unbounded_shl(shift(self.start.wrapping_sub(start)).wrapping_add(self.seen));
-        self.start = bytes.len();
-        if let Some(window) = bytes.last_chunk::<WINDOW>() {
-            masks.classify(simd, lane, window);
-        } else {
-            let mut window = [0; WINDOW];
-            window.iter_mut().zip(bytes).for_each(|(cell, byte)| *cell = *byte);
-            masks.classify(simd, lane, &window);
-        }
-        (start, taken)
+        self.start = len;
+        (last, fresh.unbounded_shl(shift(start.wrapping_sub(last))))
     }
+}
+
+/// A text that is shorter than a window.
+#[inline(never)]
+fn padded_window(bytes: &[u8]) -> [u8; WINDOW] {
+    let mut window = [0; WINDOW];
+    window.iter_mut().zip(bytes).for_each(|(cell, byte)| *cell = *byte);
+    window
 }
 
 /// What a block has for one of its windows.
 #[inline(always)]
-fn at<T: Copy + Default>(lanes: &[T; LANES], lane: usize) -> T {
-    lanes.get(lane & (LANES - 1)).copied().unwrap_or_default()
+fn at<T: Copy>(lanes: &[T; LANES], lane: usize, none: T) -> T {
+    lanes.get(lane & (LANES - 1)).copied().unwrap_or(none)
 }
 
 #[inline(always)]
-fn put(lanes: &mut Lanes, lane: usize, value: u64) {
+fn put<T>(lanes: &mut [T; LANES], lane: usize, value: T) {
     if let Some(cell) = lanes.get_mut(lane & (LANES - 1)) {
         *cell = value;
     }
@@ -203,12 +214,12 @@ fn put(lanes: &mut Lanes, lane: usize, value: u64) {
 
 /// The starts at which a word of the table may stand.
 #[inline(always)]
-fn words_at(known: &Hashes, rest: &[u8], starts: u64, outer: u64) -> u64 {
+fn words_at(known: &Hashes, window: &[u8; WINDOW], starts: u64, outer: u64) -> u64 {
     let mut words = 0;
     let mut left = starts;
     while left != 0 {
         let bit = left.trailing_zeros();
-        if known.may_start(rest, bit as usize, outer.wrapping_shr(bit).trailing_zeros()) {
+        if known.may_start(window, bit as usize, outer.wrapping_shr(bit).trailing_zeros()) {
             words |= left & left.wrapping_neg();
         }
         left &= left.wrapping_sub(1);
@@ -217,52 +228,98 @@ fn words_at(known: &Hashes, rest: &[u8], starts: u64, outer: u64) -> u64 {
 }
 
 /// The starts at which a prefix of the table may stand that letters follow.
-fn prefixes_at(known: &Hashes, rest: &[u8], starts: u64) -> u64 {
+fn prefixes_at(known: &Hashes, window: &[u8; WINDOW], starts: u64) -> u64 {
     let mut prefixes = 0;
     let mut left = starts;
     while left != 0 {
         let bit = left.trailing_zeros();
-        prefixes |= u64::from(known.may_start(rest, bit as usize, 3)).wrapping_shl(bit);
+        prefixes |= u64::from(known.may_start(window, bit as usize, 3)).wrapping_shl(bit);
         left &= left.wrapping_sub(1);
     }
     prefixes
 }
 
-/// One window of a text.
-struct Window<'t> {
-    text: Text<'t>,
-    /// The text from the window's start on.
-    rest: &'t [u8],
+/// One window of a text, and the block it belongs to.
+#[derive(Clone, Copy)]
+struct Window<'b> {
+    text: Text<'b>,
+    places: &'b Places,
+    /// Where the windows of the block start, and how many there are.
+    from: &'b [usize; LANES],
+    lanes: usize,
+    lane: usize,
     start: usize,
+    /// Its bytes, and noughts behind a text that is shorter.
+    bytes: &'b [u8; WINDOW],
 }
 
 impl Window<'_> {
+    /// All anchors but short numbers, and words and runs among them.
+    #[inline(always)]
+    fn anchors(self, words: u64, known: &Hashes) -> (u64, u64, u64) {
+        let words = self.confirmed(words);
+        if at(&self.places.other, self.lane, 0) == 0 {
+            return (words, words, 0);
+        }
+        self.others(words, known)
+    }
+
     /// Of the words those that are no key of a cache.
     #[inline(always)]
-    fn confirmed(&self, words: u64) -> u64 {
+    fn confirmed(self, words: u64) -> u64 {
         let mut confirmed = words;
         let mut left = words;
         while left != 0 {
             let bit = left.trailing_zeros();
-            if secret::is_idle(self.text, self.start.wrapping_add(bit as usize)) {
-                confirmed ^= left & left.wrapping_neg();
+            if let Some(length) = secret::assigned_key(eight(self.bytes, bit as usize)) {
+                let start = self.start.wrapping_add(bit as usize);
+                let value = start.wrapping_add(length);
+                if secret::is_idle(self.text, start, value, self.dashed_end(value)) {
+                    confirmed ^= left & left.wrapping_neg();
+                }
             }
             left &= left.wrapping_sub(1);
         }
         confirmed
     }
 
-    /// All anchors but short numbers, and runs among them.
+    /// Where the run of hexadecimal digits and dashes ends that starts at `value`.
     #[inline(always)]
-    fn others(&self, places: &Places, lane: usize, words: &mut u64, known: &Hashes) -> (u64, u64) {
-        let of = |lanes: &Lanes| at(lanes, lane);
+    fn dashed_end(self, value: usize) -> usize {
+        let end = self.run_end(|lane| at(&self.places.dashed, lane, 0), self.lane, value);
+        end.unwrap_or_else(|| self.text.dashed_hex_end(value, secret::LIMIT))
+    }
+
+    /// Where a run of one class ends that goes on at `start`, in the window of this lane or in one behind; nothing where it
+    /// leaves the block.
+    #[inline(always)]
+    fn run_end(self, class: impl Fn(usize) -> u64, lane: usize, start: usize) -> Option<usize> {
+        let mut end = start;
+        for lane in lane..self.lanes {
+            let bit = shift(end.wrapping_sub(at(self.from, lane, 0)));
+            if bit < 64 {
+                let length = class(lane).wrapping_shr(bit).trailing_ones();
+                end = end.wrapping_add(length as usize);
+                if bit.wrapping_add(length) < 64 {
+                    return Some(end);
+                }
+            }
+        }
+        None
+    }
+
+    /// As [`anchors`](Self::anchors), where there are others than words.
+    #[inline(always)]
+    fn others(self, mut words: u64, known: &Hashes) -> (u64, u64, u64) {
+        let places = self.places;
+        let of = |lanes: &Lanes| at(lanes, self.lane, 0);
         if of(&places.camel) != 0 {
             // `firstName`, `IdNr`: written as one word as well.
-            *words |= words_at(known, self.rest, of(&places.whole), of(&places.outer_whole));
+            words |= words_at(known, self.bytes, of(&places.whole), of(&places.outer_whole));
             // `tokenAKIA…`: of a prefix that letters follow, four are told.
-            *words |= prefixes_at(known, self.rest, of(&places.camel));
+            words |= prefixes_at(known, self.bytes, of(&places.camel));
         }
-        let mut all = *words | of(&places.sure);
+        let mut all = words | of(&places.sure);
         if of(&places.lettered) != 0 {
             all |= self.identifiers(of(&places.lettered));
         }
@@ -281,12 +338,12 @@ impl Window<'_> {
         if of(&places.signs) != 0 {
             all |= self.signs(of(&places.signs));
         }
-        (all, runs)
+        (all, words, runs)
     }
 
     /// Of the letters that go over into digits those that may start an account or identifier: most are hexadecimal.
     #[inline(always)]
-    fn identifiers(&self, starts: u64) -> u64 {
+    fn identifiers(self, starts: u64) -> u64 {
         let mut kept = 0;
         let mut left = starts;
         while left != 0 {
@@ -301,7 +358,7 @@ impl Window<'_> {
 
     /// Of the long runs those that have a capital in them, here or behind the window.
     #[inline(always)]
-    fn runs(&self, starts: u64, plain: u64, upper: u64) -> u64 {
+    fn runs(self, starts: u64, plain: u64, upper: u64) -> u64 {
         let mut runs = 0;
         let mut left = starts;
         while left != 0 {
@@ -317,15 +374,17 @@ impl Window<'_> {
         runs
     }
 
-    /// Whether the run that reaches `at` has a capital further on.
-    fn goes_on(&self, at: usize) -> bool {
-        let rest = self.text.bytes().get(at..).unwrap_or(&[]);
-        rest.iter().find(|byte| !is(**byte, LOWER | DIGIT)).is_some_and(|byte| is(*byte, UPPER))
+    /// Whether the run that reaches `start` has a capital further on.
+    #[inline(always)]
+    fn goes_on(self, start: usize) -> bool {
+        let small = |lane| at(&self.places.plain, lane, 0) & !at(&self.places.upper, lane, 0);
+        let end = self.run_end(small, self.lane.wrapping_add(1), start);
+        self.text.is(end.unwrap_or_else(|| self.text.run_end(start, LOWER | DIGIT, usize::MAX)), UPPER)
     }
 
     /// Of the long numbers those with a length or grouping that carries a check worth its name.
     #[inline(always)]
-    fn long_numbers(&self, starts: u64, digit: u64, region: u64, plain: u64) -> u64 {
+    fn long_numbers(self, starts: u64, digit: u64, region: u64, plain: u64) -> u64 {
         let mut worth = starts;
         let mut left = starts;
         while left != 0 {
@@ -354,7 +413,7 @@ impl Window<'_> {
                 sized && plain.unbounded_shr(end) & 1 == 0
             } else {
                 // `0.0.0.0` is nobody's.
-                let nowhere = digit.wrapping_shr(bit) & 2 == 0 && self.rest.get(bit as usize) == Some(&b'0');
+                let nowhere = digit.wrapping_shr(bit) & 2 == 0 && self.bytes.get(bit as usize) == Some(&b'0');
                 digits >= 9 || (length.wrapping_sub(digits) >= 3 && !nowhere)
             };
             // A region that leaves the window may go on.
@@ -366,8 +425,9 @@ impl Window<'_> {
     }
 
     /// Whether a run of digits passes the check of ISO/IEC 7812-1 annex B.
-    fn passes_luhn(&self, at: usize, length: usize) -> bool {
-        let digits = self.rest.get(at..at.wrapping_add(length)).unwrap_or(&[]);
+    fn passes_luhn(self, at: usize, length: usize) -> bool {
+        let at = self.start.wrapping_add(at);
+        let digits = self.text.slice(at, at.wrapping_add(length));
         let sum = digits.iter().rev().enumerate().fold(0_u32, |sum, (index, byte)| {
             let digit = u32::from(byte & 0x0f).wrapping_shl(u32::from(index % 2 == 1));
             // Of a doubled digit above nine the sum of its digits counts.
@@ -378,7 +438,7 @@ impl Window<'_> {
 
     /// The equals signs behind an identifier that may end in a secret's name: `dbpassword=`.
     #[inline(always)]
-    fn suffixes(&self, equals: u64) -> u64 {
+    fn suffixes(self, equals: u64) -> u64 {
         let mut suffixed = 0;
         let mut left = equals;
         while left != 0 {
@@ -401,7 +461,8 @@ impl Window<'_> {
 
     /// The signs that may begin a value or an encoded character, and the bytes outside ASCII that may begin a
     /// character which stands for another one.
-    fn signs(&self, signs: u64) -> u64 {
+    #[inline(always)]
+    fn signs(self, signs: u64) -> u64 {
         let text = self.text;
         let mut kept = 0;
         let mut left = signs;

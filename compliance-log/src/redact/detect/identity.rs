@@ -13,8 +13,10 @@ pub(crate) fn may_start(text: Text<'_>, start: usize) -> bool {
         return matches!(first | 0x20, b'x'..=b'z');
     }
     text.is(start.wrapping_add(2), LETTER)
-        || payment::iban_length(first, second) != 0
-        || three_pairs(text, start).is_some()
+        || (first | 0x20 == b'd' && second | 0x20 == b'e')
+        || payment::iban_end(text, start).is_some()
+        || three_pairs(text, start)
+            .is_some_and(|end| ends_word(text, end) || ends_word(text, suffix_of(text, end).wrapping_add(1)))
 }
 
 /// A word of capitals with digits behind: tax codes, insurance numbers, VAT numbers.
@@ -138,6 +140,11 @@ fn three_pairs(text: Text<'_>, start: usize) -> Option<usize> {
     Some(at)
 }
 
+/// Where the letter stands that may follow them.
+fn suffix_of(text: Text<'_>, end: usize) -> usize {
+    end.wrapping_add(usize::from(matches!(text.at(end), b' ' | b'-')))
+}
+
 /// Two letters, six digits, a letter A to D; with the prefixes HMRC never issues left out.
 fn uk_nino(scan: &mut Scan<'_, '_>, start: usize) {
     let text = scan.text;
@@ -148,7 +155,7 @@ fn uk_nino(scan: &mut Scan<'_, '_>, start: usize) {
         return;
     }
     let Some(at) = three_pairs(text, start) else { return };
-    let suffix = at.wrapping_add(usize::from(matches!(text.at(at), b' ' | b'-')));
+    let suffix = suffix_of(text, at);
     let end = suffix.wrapping_add(1);
     let [first, second] = upper;
     let issued = !matches!(first, b'D' | b'F' | b'I' | b'Q' | b'U' | b'V')

@@ -216,7 +216,7 @@ const fn by_letters() -> [[u8; 32]; 32] {
 
 /// How long the account numbers are of the country with these letters, in whatever case; 0 for none.
 #[inline]
-pub(crate) fn iban_length(first: u8, second: u8) -> u8 {
+fn iban_length(first: u8, second: u8) -> u8 {
     let row = IBAN_LENGTH.get(usize::from(first & 31));
     row.and_then(|row| row.get(usize::from(second & 31))).copied().unwrap_or(0)
 }
@@ -227,23 +227,27 @@ pub(crate) fn iban(scan: &mut Scan<'_, '_>, start: usize) {
     if text.is_before(start, LETTER | DIGIT) {
         return;
     }
-    let second = start.wrapping_add(1);
-    if !text.is(start, UPPER | LOWER) || !text.is(second, UPPER | LOWER) {
-        return;
-    }
-    let length = iban_length(text.at(start), text.at(second));
-    if length == 0 {
-        return;
-    }
-    if let Some(end) = iban_end(text, start, usize::from(length))
+    if let Some(end) = iban_end(text, start)
         && (mod_97(text.slice(start, end)) || scan.announced(Cue::Iban, start) == Announced::Adjacent)
     {
         scan.hit(start, end, Detector::Iban);
     }
 }
 
+/// Where the IBAN at `start` ends if it has the length of its country and a boundary after it.
+pub(crate) fn iban_end(text: Text<'_>, start: usize) -> Option<usize> {
+    let second = start.wrapping_add(1);
+    if !text.is(start, UPPER | LOWER) || !text.is(second, UPPER | LOWER) {
+        return None;
+    }
+    match iban_length(text.at(start), text.at(second)) {
+        0 => None,
+        length => end_of(text, start, usize::from(length)),
+    }
+}
+
 /// Where the IBAN at `start` ends if it has `length` characters and a boundary after them.
-fn iban_end(text: Text<'_>, start: usize, length: usize) -> Option<usize> {
+fn end_of(text: Text<'_>, start: usize, length: usize) -> Option<usize> {
     let mut at = start;
     let mut count = 0_usize;
     while count < length {

@@ -23,7 +23,7 @@ pub(crate) enum Key {
 }
 
 /// Past this length an unquoted value is a secret without a further look.
-const LIMIT: usize = 512;
+pub(crate) const LIMIT: usize = 512;
 
 /// The value of the key at `start..end`, if an assignment follows.
 pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize) {
@@ -42,7 +42,10 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
         }
         return;
     };
-    if key == Key::Any && is_plain(text, value) && !guards(previous_segment(text, start)) {
+    if key == Key::Any
+        && is_plain(text, value, text.dashed_hex_end(value, LIMIT))
+        && !guards(previous_segment(text, start))
+    {
         return;
     }
     let Some((from, mut to, closed)) = extent(text, value, key) else { return };
@@ -416,32 +419,38 @@ fn is_secret(key: Key, segment: &[u8], value: &[u8], quoted: bool) -> bool {
     }
 }
 
-/// Whether the word at `start` is `key` or `auth`, and what is assigned to it is no secret: the key of a cache, the name of
-/// a module. Only that is told which [`keyed`] would find nothing in.
-#[inline]
-pub(crate) fn is_idle(text: Text<'_>, start: usize) -> bool {
-    let end = if text.has(start, b"key") {
-        start.wrapping_add(3)
-    } else if text.has(start, b"auth") {
-        start.wrapping_add(4)
+/// Where a value starts that is assigned to `key` or `auth`, told by the eight bytes that start with the word.
+#[inline(always)]
+pub(crate) fn assigned_key(eight: u64) -> Option<usize> {
+    const KEY: u64 = u64::from_le_bytes(*b"key\0\0\0\0\0");
+    const AUTH: u64 = u64::from_le_bytes(*b"auth\0\0\0\0");
+    let (length, behind) = if eight & 0xff_ffff == KEY {
+        (3, eight >> 24)
+    } else if eight & 0xffff_ffff == AUTH {
+        (4, eight >> 32)
     } else {
-        return false;
+        return None;
     };
-    let value = match (text.at(end), text.at(end.wrapping_add(1))) {
-        (b'=', _) => end.wrapping_add(1),
-        (b':', b' ') => end.wrapping_add(2),
-        _ => return false,
-    };
-    is_plain(text, value) && !guards(previous_segment(text, start))
+    match behind.to_le_bytes() {
+        [b'=', ..] => Some(length + 1),
+        [b':', b' ', ..] => Some(length + 2),
+        _ => None,
+    }
+}
+
+/// Whether the value at `value` is no secret that is assigned to the word at `start`: the key of a cache, the name of a
+/// module. Hexadecimal digits and dashes end at `dashed_end`. Only that is told which [`keyed`] would find nothing in.
+pub(crate) fn is_idle(text: Text<'_>, start: usize, value: usize, dashed_end: usize) -> bool {
+    is_plain(text, value, dashed_end) && !guards(previous_segment(text, start))
 }
 
 /// Whether what stands at `at` up to the next space is a short word, or one in small letters, or hexadecimal with dashes at
-/// most: nothing that any key keeps.
-fn is_plain(text: Text<'_>, at: usize) -> bool {
+/// most: nothing that any key keeps. Hexadecimal digits and dashes end at `dashed_end`.
+#[inline]
+fn is_plain(text: Text<'_>, at: usize, dashed_end: usize) -> bool {
     let ends = |end: usize| end > at && end.wrapping_sub(at) < LIMIT && text.is(end, SPACE);
-    let end = text.dashed_hex_end(at, LIMIT);
-    ends(end)
-        || (text.is(end, LOWER)
+    ends(dashed_end)
+        || (text.is(dashed_end, LOWER)
             && (ends(text.run_end(at, LETTER, 8)) || ends(text.run_end(at, LOWER, LIMIT))))
 }
 

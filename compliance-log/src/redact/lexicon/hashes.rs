@@ -16,10 +16,10 @@ impl Hashes {
     }
 
     pub(super) fn add(&mut self, word: u64) {
-        let hash = word.wrapping_mul(FACTOR);
-        for (table, hash) in [(&mut self.first, hash), (&mut self.second, hash.rotate_left(16))] {
-            if let Some(cell) = table.get_mut(cell(hash)) {
-                *cell |= 1_u64.wrapping_shl(bit(hash));
+        let hash = Hash::of(word);
+        for (table, (cell, bit)) in [(&mut self.first, hash.first()), (&mut self.second, hash.second())] {
+            if let Some(cell) = table.get_mut(cell) {
+                *cell |= 1_u64.wrapping_shl(bit);
             }
         }
     }
@@ -28,42 +28,50 @@ impl Hashes {
     /// the scan.
     #[inline(always)]
     pub(crate) fn may_start(&self, text: &[u8], at: usize, more: u32) -> bool {
-        let eight = head(text, at);
-        let hash = start(eight, more).wrapping_mul(FACTOR);
-        let found = self.first.get(cell(hash)).is_some_and(|cell| cell.wrapping_shr(bit(hash)) & 1 != 0);
-        found && self.has_second(hash)
+        let hash = Hash::of(start(eight(text, at), more));
+        has(&self.first, hash.first()) && has(&self.second, hash.second())
     }
+}
 
-    #[cold]
-    #[inline(never)]
-    fn has_second(&self, hash: u64) -> bool {
-        let hash = hash.rotate_left(16);
-        self.second.get(cell(hash)).is_some_and(|cell| cell.wrapping_shr(bit(hash)) & 1 != 0)
-    }
+#[inline(always)]
+fn has(table: &[u64; CELLS], (cell, bit): (usize, u32)) -> bool {
+    table.get(cell).is_some_and(|cell| cell.wrapping_shr(bit) & 1 != 0)
 }
 
 /// Spreads a word over all bits: 2^64 by the golden ratio.
 pub(super) const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-#[inline(always)]
-fn cell(hash: u64) -> usize {
-    (hash >> 54) as usize
+/// A word times [`FACTOR`], in two halves: of each a few bits tell a place.
+#[derive(Clone, Copy)]
+struct Hash {
+    high: u64,
+    low: u64,
 }
 
-#[inline(always)]
-fn bit(hash: u64) -> u32 {
-    (hash >> 48) as u32
-}
+#[expect(clippy::cast_possible_truncation, reason = "the halves of a product, and six bits of one")]
+impl Hash {
+    #[inline(always)]
+    fn of(word: u64) -> Self {
+        let product = u128::from(word).wrapping_mul(u128::from(FACTOR));
+        Self { high: (product >> 64) as u64, low: product as u64 }
+    }
 
-/// The eight bytes at `at`. Only the first one's case counts: a title starts with a capital.
-#[inline(always)]
-pub(super) fn head(text: &[u8], at: usize) -> u64 {
-    eight(text, at) | 0x2020_2020_2020_2000
+    /// The cell of the first table, and the bit.
+    #[inline(always)]
+    fn first(self) -> (usize, u32) {
+        (self.high as usize & (CELLS - 1), (self.low >> 58) as u32)
+    }
+
+    /// The same of the second table.
+    #[inline(always)]
+    fn second(self) -> (usize, u32) {
+        ((self.high >> 12) as usize & (CELLS - 1), (self.low >> 48) as u32)
+    }
 }
 
 /// The eight bytes at `at`, and noughts behind the text.
 #[inline(always)]
-pub(super) fn eight(text: &[u8], at: usize) -> u64 {
+pub(crate) fn eight(text: &[u8], at: usize) -> u64 {
     match text.get(at..at.wrapping_add(8)).and_then(<[u8]>::first_chunk::<8>) {
         Some(eight) => u64::from_le_bytes(*eight),
         None => tail(text, at),
@@ -77,11 +85,14 @@ fn tail(bytes: &[u8], at: usize) -> u64 {
     rest.iter().rev().fold(0, |tail, byte| (tail << 8) | u64::from(*byte))
 }
 
-/// The first byte of eight, and so many more, up to seven.
+/// The first byte of eight, and so many more, up to seven. Only the first one's case counts: a title starts with a capital.
 #[inline(always)]
 pub(super) fn start(eight: u64, more: u32) -> u64 {
-    eight & KEPT.get(more as usize).copied().unwrap_or(u64::MAX)
+    eight & KEPT.get(more as usize).copied().unwrap_or(ALL)
 }
+
+/// All eight bytes, without the bit that letters have in small.
+const ALL: u64 = u64::from_le_bytes([0xff, 0xdf, 0xdf, 0xdf, 0xdf, 0xdf, 0xdf, 0xdf]);
 
 /// By the number of further bytes, as far as a mask of 64 bits counts them.
 #[expect(
@@ -89,10 +100,10 @@ pub(super) fn start(eight: u64, more: u32) -> u64 {
     reason = "const code has neither `get` nor iterators, and fails when it is compiled"
 )]
 const KEPT: [u64; 65] = {
-    let mut kept = [u64::MAX; 65];
+    let mut kept = [ALL; 65];
     let mut more = 0;
     while more < 7 {
-        kept[more] = u64::MAX >> (56 - 8 * more);
+        kept[more] = ALL & (u64::MAX >> (56 - 8 * more));
         more += 1;
     }
     kept

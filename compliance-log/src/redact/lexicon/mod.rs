@@ -13,8 +13,8 @@ use fearless_simd::Level;
 pub(crate) use self::announcing::secret_suffix;
 use self::announcing::{CUES, KEYS, NAMINGS};
 pub(crate) use self::between::{is_filler, is_reference};
-pub(crate) use self::hashes::Hashes;
-use self::hashes::{FACTOR, eight, head, start};
+use self::hashes::{FACTOR, start};
+pub(crate) use self::hashes::{Hashes, eight};
 use super::detect::secret::Key;
 use super::detect::token::{PREFIXES, Prefix};
 use super::text::{LETTER, LOWER, TOP, Text, UPPER, between, is};
@@ -222,9 +222,9 @@ impl Lexicon {
             for spelling in spellings(entry) {
                 let text = Text::new(&spelling);
                 let letters = leading_letters(text);
-                words.add(start(head(text.bytes(), 0), letters.clamp(1, 8).wrapping_sub(1)));
+                words.add(start(eight(text.bytes(), 0), letters.clamp(1, 8).wrapping_sub(1)));
                 if matches!(entry.lead, Lead::Prefix(_)) && letters > 4 {
-                    words.add(start(head(text.bytes(), 0), 3));
+                    words.add(start(eight(text.bytes(), 0), 3));
                 }
             }
         }
@@ -336,16 +336,8 @@ impl Word {
 
     /// All letters from `at` to `end`.
     fn all(text: Text<'_>, at: usize, end: usize) -> Self {
-        Self::of(text, at, end, !text.slice(at, end).is_ascii())
-    }
-
-    #[inline]
-    fn of(text: Text<'_>, at: usize, end: usize, high: bool) -> Self {
-        let head = match end.wrapping_sub(at) {
-            0 => 0,
-            length => start(head(text.bytes(), at) | 0x20, shift(length.wrapping_sub(1))),
-        };
-        Self { end, high, head }
+        let letters = text.slice(at, end);
+        Self { end, high: !letters.is_ascii(), head: folded(letters) }
     }
 }
 
@@ -360,12 +352,6 @@ fn word_ends(eight: u64, after_small: u64) -> (u64, u64) {
     let small = letters & (eight << 2);
     let capital = letters & !small;
     ((!(letters | eight) | (capital & ((small << 8) | after_small))) & TOP, small)
-}
-
-/// The length of a word as the number of its letters.
-#[expect(clippy::cast_possible_truncation, reason = "a word has 32 letters at most")]
-fn shift(length: usize) -> u32 {
-    length as u32
 }
 
 /// Whether a word announces a value: it ends a name that stands before it.
