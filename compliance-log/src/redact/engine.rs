@@ -2,8 +2,8 @@
 
 use super::anchor::{Anchors, Windows};
 use super::custom::Customs;
-use super::decode::plain;
-use super::detect::number::{Number, starts_clean};
+use super::decode::{ESC, is_short_escape, plain};
+use super::detect::number::{Number, starts_checked};
 use super::detect::{
     Hit, Scan, identity, mail, national, network, payment, person, phone, place, secret, token,
 };
@@ -118,7 +118,7 @@ fn base64(
 }
 
 /// One pass over the bytes: detectors run at anchors. Tells whether anything may be encoded: a percent sign, backslash,
-/// ampersand or character outside ASCII that may stand for another.
+/// ampersand, colour, or character outside ASCII that may stand for another.
 pub(crate) fn pass(
     scan: &mut Scan<'_, '_>,
     hidden: &mut Vec<(usize, usize)>,
@@ -164,6 +164,7 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
             b'[' => {
                 let inside = scan.text.slice(at, scan.text.len().min(at.saturating_add(24)));
                 place.passed = at.wrapping_add(placeholder_len(inside).unwrap_or(0));
+                place.encoded |= scan.text.before(at) == ESC;
             }
             b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => {
                 place.encoded |= byte >= 0x80;
@@ -255,7 +256,7 @@ fn number(scan: &mut Scan<'_, '_>, at: usize) {
             13 => text.has(at, b"756"),
             _ => grouped,
         };
-        if !worth || !starts_clean(text, at) {
+        if !worth || !starts_checked(text, at) {
             return;
         }
     }
@@ -327,7 +328,7 @@ fn encodes(text: Text<'_>, at: usize, byte: u8) -> bool {
     let next = text.at(at.wrapping_add(1));
     match byte {
         b'%' => text.is(at.wrapping_add(1), HEX) && text.is(at.wrapping_add(2), HEX),
-        b'\\' => matches!(next, b'u' | b'x' | b'/'),
+        b'\\' => matches!(next, b'u' | b'x' | b'/' | b'1'..=b'3') || is_short_escape(next),
         _ => next == b'#' || text.is(at.wrapping_add(1), LOWER),
     }
 }

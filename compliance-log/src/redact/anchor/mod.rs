@@ -9,6 +9,7 @@ mod masks;
 use fearless_simd::{Simd, dispatch};
 
 use self::masks::{LANES, Lanes, Masks, Places, WINDOW, places};
+use super::decode::{ESC, is_short_escape};
 use super::detect::{identity, secret};
 use super::lexicon::{Hashes, Lexicon, eight};
 use super::text::{DIGIT, LOWER, Text, UPPER};
@@ -16,6 +17,8 @@ use super::text::{DIGIT, LOWER, Text, UPPER};
 /// The bytes whose anchors are taken; the rest of the window is what they look ahead to.
 const STEP: usize = 56;
 const TAKEN: u64 = u64::MAX >> (WINDOW - STEP);
+/// Letters and digits of ASCII.
+const PLAIN: u8 = UPPER | LOWER | DIGIT;
 
 /// The anchors of one window, one bit per byte.
 #[derive(Clone, Copy, Default)]
@@ -473,12 +476,16 @@ impl Window<'_> {
             let next = text.at(at.wrapping_add(1));
             let keep = match text.at(at) {
                 b'@' => true,
-                b'[' => next.is_ascii_uppercase(),
-                b'\\' => matches!(next, b'u' | b'x' | b'/' | b'\\'),
+                b'[' => next.is_ascii_uppercase() || text.before(at) == ESC,
+                b'\\' => matches!(next, b'u' | b'x' | b'/' | b'1'..=b'3') || is_short_escape(next),
                 b'%' => next.is_ascii_hexdigit(),
                 b'&' => next == b'#' || next.is_ascii_lowercase(),
                 b'+' | b'(' => next.is_ascii_digit() || next == b'(',
-                0xc2 | 0xcd | 0xd8..=0xdf | 0xe0..=0xe3 | 0xea | 0xef.. => true,
+                0xc2 | 0xcb | 0xcd | 0xd5..=0xdf | 0xe0..=0xe3 | 0xea | 0xef.. => true,
+                // Of the Latin letters two are signs: × and ÷.
+                0xc3 => matches!(next, 0x97 | 0xb7),
+                // Letters that are written without spaces between words end a word of others.
+                0xe4..=0xed => is(text.before(at), PLAIN) || text.is(at.wrapping_add(3), PLAIN),
                 _ => false,
             };
             if keep {

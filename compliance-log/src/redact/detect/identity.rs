@@ -3,7 +3,7 @@
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
 use super::super::text::{DIGIT, HIGH, LETTER, LOWER, Text, UPPER, is};
-use super::digits::mod_11_10;
+use super::digits::{day_month, mod_11_10};
 use super::{Announced, Scan, payment};
 
 /// The quick no of [`lettered`] and of account numbers, where letters go over into digits at `start`.
@@ -102,7 +102,11 @@ fn finnish_code(scan: &mut Scan<'_, '_>, start: usize) {
     let body = text.slice(start, start.wrapping_add(6));
     let individual = text.slice(start.wrapping_add(7), start.wrapping_add(10));
     let control = text.at(start.wrapping_add(10));
-    if individual.len() != 3 || !individual.iter().all(u8::is_ascii_digit) {
+    let two = |at: usize| {
+        let two = body.get(at..at.wrapping_add(2)).unwrap_or(&[]);
+        two.iter().fold(0_u64, |number, byte| number.wrapping_mul(10).wrapping_add(u64::from(digit(*byte))))
+    };
+    if individual.len() != 3 || !individual.iter().all(u8::is_ascii_digit) || !day_month(two(0), two(2)) {
         return;
     }
     let number = body

@@ -106,7 +106,8 @@ fn local_start(text: Text<'_>, at: usize) -> usize {
     while start < at && matches!(text.at(start), b'.' | b'-' | b'\'' | b'*' | b'#' | b'%' | b'~') {
         start = start.wrapping_add(1);
     }
-    if text.at(start) == b'\\' { at } else { start }
+    // The letter of an escape is none of the address: `\nanna@…` in a string of JSON.
+    super::super::decode::after_escape(text, start).min(at)
 }
 
 /// Where the domain at `start` ends.
@@ -188,7 +189,7 @@ fn belongs(character: char) -> bool {
 }
 
 /// Whether a character is of a script that writes words without spaces between.
-fn unspaced(character: char) -> bool {
+pub(crate) fn unspaced(character: char) -> bool {
     matches!(character, '\u{e00}'..='\u{eff}' | '\u{1780}'..='\u{17ff}' | '\u{1000}'..='\u{109f}'
         | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}'
         | '\u{20000}'..='\u{3ffff}')

@@ -3,7 +3,7 @@
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
 use super::digits::{day_month, luhn, mod_11_10, number, uniform, verhoeff, weighted};
-use super::number::{Group, Number, ends_clean, starts_clean};
+use super::number::{Group, Number, ends_clean, ends_part, starts_part};
 use super::{Announced, Scan};
 
 /// When a number counts without a word that announces it.
@@ -13,6 +13,8 @@ enum Alone {
     Never,
     /// When it is written in its official layout.
     Laid,
+    /// So, and when it is no date of this decade with a time behind it: `260617-1457`.
+    Timed,
     /// Whenever its check passes.
     Checked,
 }
@@ -45,11 +47,11 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
         return;
     }
     let start = found.start;
-    let clean = starts_clean(scan.text, start);
+    let clean = starts_part(scan.text, start);
     let mut best: Option<(Announced, usize, Detector)> = None;
     for (index, group) in found.groups().iter().enumerate() {
         let schemes = schemes(group.digits);
-        if schemes.is_empty() || !ends_clean(scan.text, group.end) {
+        if schemes.is_empty() || !ends_part(scan.text, group.end) {
             continue;
         }
         let digits = found.digits(group.digits);
@@ -70,6 +72,9 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
                     let shaped = match scheme.alone {
                         Alone::Never => false,
                         Alone::Laid => groups.len() > 1 && laid(groups, scheme.layout),
+                        Alone::Timed => {
+                            groups.len() > 1 && laid(groups, scheme.layout) && !is_timestamp(digits)
+                        }
                         Alone::Checked => groups.len() == 1 || laid(groups, scheme.layout),
                     };
                     shaped && clean && (scheme.check)(digits) && !scan.is_reference(start)
@@ -124,7 +129,7 @@ const fn scheme(
 
 /// The identifiers of a length.
 fn schemes(digits: usize) -> &'static [Scheme] {
-    use Alone::{Checked, Laid, Never};
+    use Alone::{Checked, Laid, Never, Timed};
     use Detector as D;
     use Separators::{Exact, Same};
     const EIGHT: &[Scheme] = &[
@@ -145,10 +150,10 @@ fn schemes(digits: usize) -> &'static [Scheme] {
     ];
     const TEN: &[Scheme] = &[
         scheme(D::UkNhs, &[Cue::Nhs], (&[3, 3, 4], Same(b" -")), uk_nhs, Never, false),
-        scheme(D::SePnr, &[Cue::Personnummer], (&[6, 4], Same(b"-")), se_pnr, Laid, false),
+        scheme(D::SePnr, &[Cue::Personnummer], (&[6, 4], Same(b"-")), se_pnr, Timed, false),
         scheme(D::CzRc, &[Cue::RodneCislo], (&[6, 4], Same(b"/")), cz_rc, Laid, false),
         scheme(D::AtSvnr, &[Cue::Svnr], (&[4, 6], Same(b" -")), at_svnr, Never, false),
-        scheme(D::DkCpr, &[Cue::Cpr], (&[6, 4], Same(b"-")), dk_cpr, Laid, false),
+        scheme(D::DkCpr, &[Cue::Cpr], (&[6, 4], Same(b"-")), dk_cpr, Never, false),
         scheme(D::AuMedicare, &[Cue::Medicare], (&[4, 5, 1], Same(b" -")), au_medicare, Never, false),
     ];
     const ELEVEN: &[Scheme] = &[
@@ -229,6 +234,11 @@ fn uk_nhs(digits: &[u8]) -> bool {
 fn se_pnr(digits: &[u8]) -> bool {
     let day = part(digits, 4, 6);
     luhn(digits) && day_month(if day > 60 { day.wrapping_sub(60) } else { day }, part(digits, 2, 4))
+}
+
+/// `yymmddhhmm` of the twenties.
+fn is_timestamp(digits: &[u8]) -> bool {
+    digit(digits, 0) == 2 && part(digits, 6, 8) < 24 && part(digits, 8, 10) < 60
 }
 
 fn se_pnr_long(digits: &[u8]) -> bool {

@@ -19,7 +19,7 @@ pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) -> bool {
         || (before == b':' && text.before(start.wrapping_sub(1)) == b':')
         || before == b'_';
     let network = text.at(end) == b'/' && is_network(text, end, u32::from(address).trailing_zeros(), 24, 32);
-    if !glued && !network && !scan.is_reference(start) {
+    if !glued && !network && !scan.is_version(start) {
         scan.hit(start, end, Detector::Ipv4);
     }
     true
@@ -50,8 +50,17 @@ fn read_ipv4(text: Text<'_>, start: usize) -> Option<(Ipv4Addr, usize)> {
     let after = text.at(at);
     let longer = text.is(at, DIGIT | UPPER | LOWER)
         || after == b'_'
-        || (matches!(after, b'.' | b'-') && text.is(at.wrapping_add(1), DIGIT));
+        || (matches!(after, b'.' | b'-')
+            && text.is(at.wrapping_add(1), DIGIT)
+            && !is_traced(text, start, at));
     (!longer).then_some((Ipv4Addr::from(octets), at))
+}
+
+/// Whether a port follows the address at `start..end` as tcpdump writes it: `203.0.113.7.443 > 203.0.113.9.51514:`.
+fn is_traced(text: Text<'_>, start: usize, end: usize) -> bool {
+    let port = text.run_end(end.wrapping_add(1), DIGIT, 6);
+    text.at(end) == b'.'
+        && (text.has(port, b" > ") || (text.has(start.wrapping_sub(2), b"> ") && text.at(port) == b':'))
 }
 
 /// Whether a prefix length follows at `slash` that leaves only zeroes of the address behind it, and is no longer
@@ -63,11 +72,17 @@ fn is_network(text: Text<'_>, slash: usize, zeros: u32, longest: u32, bits: u32)
     prefix <= longest && zeros >= bits.saturating_sub(prefix)
 }
 
-/// Addresses that lead to nobody: private (RFC 1918), loopback, unspecified, and netmasks.
+/// Addresses that lead to nobody: private (RFC 1918), loopback, unspecified, multicast (RFC 5771), and those whose last 24
+/// bits are zero: masks, networks, and the versions of browsers, `Chrome/120.0.0.0`.
 fn kept_v4(address: Ipv4Addr) -> bool {
     let bits = u32::from(address);
     let netmask = bits.leading_ones().saturating_add(bits.trailing_zeros()) >= 32;
-    address.is_private() || address.is_loopback() || address.octets().first() == Some(&0) || netmask
+    address.is_private()
+        || address.is_loopback()
+        || address.is_multicast()
+        || address.octets().first() == Some(&0)
+        || bits.trailing_zeros() >= 24
+        || netmask
 }
 
 /// An IPv6 address around the colon at `colon`.
@@ -126,9 +141,12 @@ fn longest_ipv6(run: &str) -> Option<(Ipv6Addr, usize)> {
     }
 }
 
-/// Loopback, unspecified, and an IPv4-mapped address that is kept itself.
+/// Loopback, unspecified, multicast (RFC 4291 section 2.7), and an IPv4-mapped address that is kept itself.
 fn kept_v6(address: Ipv6Addr) -> bool {
-    address.is_loopback() || address.is_unspecified() || address.to_ipv4_mapped().is_some_and(kept_v4)
+    address.is_loopback()
+        || address.is_unspecified()
+        || address.is_multicast()
+        || address.to_ipv4_mapped().is_some_and(kept_v4)
 }
 
 /// A hardware address whose first pair ends before the separator at `at`: six or eight pairs, or Cisco's

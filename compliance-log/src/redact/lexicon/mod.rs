@@ -12,7 +12,7 @@ use fearless_simd::Level;
 
 pub(crate) use self::announcing::secret_suffix;
 use self::announcing::{CUES, KEYS, NAMINGS};
-pub(crate) use self::between::{is_filler, is_reference};
+pub(crate) use self::between::{is_filler, is_number_word, is_reference, is_version};
 use self::hashes::{FACTOR, start};
 pub(crate) use self::hashes::{Hashes, eight};
 use super::detect::secret::Key;
