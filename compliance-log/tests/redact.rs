@@ -184,7 +184,7 @@ fn secrets_by_key() {
     check("token: Some(\"8f14e45fceea167a\")", "token: Some(\"[SECRET]\")");
     check("session=15cd58f6825919c55c81505a3144e2de", "session=[SESSION_ID]");
     check("Cookie: sid=abc123def456; theme=dark", "Cookie: sid=[SESSION_ID]; theme=dark");
-    check("Authorization: Digest username=\"x\"", "Authorization: Digest [BEARER]\"x\"");
+    check("Authorization: Digest username=\"x\"", "Authorization: Digest [BEARER]");
     kept("password reset for user, token_type=bearer, tokens: 4096, max_tokens=200000, password_length=12");
     kept("invalid password: incorrect, password=null, secret=\"***\", token=${TOKEN}");
     kept("cache hit key=550e8400-e29b-41d4-a716-446655440000, token::parse, session closed");

@@ -5,7 +5,7 @@ use super::custom::Customs;
 use super::decode::{ESC, is_short_escape, plain};
 use super::detect::number::{Number, starts_checked};
 use super::detect::{
-    Hit, Scan, identity, mail, national, network, payment, person, phone, place, secret, token,
+    Hit, Scan, command, identity, mail, national, network, payment, person, phone, place, secret, token,
 };
 use super::detector::placeholder_len;
 use super::lexicon::{Cue, Lead, lexicon, secret_suffix};
@@ -189,7 +189,10 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
 fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
     match byte {
         b'@' => mail::at_sign(scan, at),
-        b':' => colon(scan, at),
+        b':' => {
+            colon(scan, at);
+            suffixed(scan, at);
+        }
         b'-' => dash(scan, at),
         b'.' => network::mac(scan, at),
         b'=' => suffixed(scan, at),
@@ -226,7 +229,9 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         Lead::Name(naming) => person::named(scan, naming, start, end),
         Lead::Key(key) => secret::keyed(scan, key, start, end),
         Lead::Bearer => secret::bearer(scan, end),
-        Lead::Command => secret::command(scan, end),
+        Lead::Command(program) => command::command(scan, program, end),
+        Lead::Identified => secret::identified(scan, end),
+        Lead::Pass => secret::pass(scan, start, end),
         Lead::Basic => secret::basic(scan, end),
         Lead::Prefix(prefix) => token::prefixed(scan, prefix, start, end),
     }
@@ -312,13 +317,14 @@ fn dialled(scan: &mut Scan<'_, '_>, at: usize) {
     }
 }
 
-/// An equals sign behind an identifier that ends in a secret's name: `dbpassword=`.
+/// A sign of assignment behind an identifier that ends in a secret's name: `dbpassword=`, `"webtoken":`.
 fn suffixed(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
-    if matches!(text.before(at) | 0x20, b'd' | b't' | b'y' | b'n') {
-        let start = text.run_start(at, UPPER | LOWER, 24);
-        if let Some(key) = secret_suffix(text.slice(start, at)) {
-            secret::keyed(scan, key, start, at);
+    let end = at.wrapping_sub(usize::from(text.before(at) == b'"'));
+    if matches!(text.before(end) | 0x20, b'd' | b't' | b'y' | b'n' | b's') {
+        let start = text.run_start(end, UPPER | LOWER, 24);
+        if let Some(key) = secret_suffix(text.slice(start, end)) {
+            secret::keyed(scan, key, start, end);
         }
     }
 }

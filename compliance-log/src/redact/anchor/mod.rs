@@ -439,7 +439,7 @@ impl Window<'_> {
         digits.len() < length || sum.is_multiple_of(10)
     }
 
-    /// The equals signs behind an identifier that may end in a secret's name: `dbpassword=`.
+    /// The signs of assignment behind an identifier that may end in a secret's name: `dbpassword=`, `"webtoken":`.
     #[inline(always)]
     fn suffixes(self, equals: u64) -> u64 {
         let mut suffixed = 0;
@@ -448,11 +448,13 @@ impl Window<'_> {
             let one = left & left.wrapping_neg();
             left ^= one;
             let at = self.start.wrapping_add(one.trailing_zeros() as usize);
-            let [before, last] = [self.text.at(at.wrapping_sub(2)) | 0x20, self.text.before(at) | 0x20];
+            let end = at.wrapping_sub(usize::from(self.text.before(at) == b'"'));
+            let [before, last] = [self.text.at(end.wrapping_sub(2)) | 0x20, self.text.before(end) | 0x20];
             let ends = match last {
                 b'd' => matches!(before, b'r' | b'w'),
                 b't' => matches!(before, b'r' | b'e'),
                 b'y' | b'n' => before == b'e',
+                b's' => before == b's',
                 _ => false,
             };
             if ends {

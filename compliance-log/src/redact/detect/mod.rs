@@ -4,6 +4,8 @@
 //! what it finds, and reports a hit. It reads a bounded number of bytes around the anchor, or bytes that no
 //! later anchor of the same family is called for: that keeps a scan linear.
 
+pub(crate) mod assignment;
+pub(crate) mod command;
 pub(crate) mod digits;
 pub(crate) mod identity;
 pub(crate) mod mail;

@@ -1,6 +1,7 @@
 //! The words that announce a value, in the languages logs are written in.
 
 use super::super::detect::secret::Key;
+use super::super::words::WordSet;
 use super::{Cue, Naming};
 
 pub(super) const CUES: &[(Cue, &str)] = &[
@@ -158,14 +159,18 @@ pub(super) const KEYS: &[(Key, &str)] = &[
          dbpassword pgpassword passwordhash пароль şifre parola jelszó 密码 パスワード 비밀번호 \
          lozinka zaporka geslo slaptažodis parool parole κωδικός парола kodeord hemmelighed palavrapasse \
          wachtzin wachtwoordzin khẩu sandi laluan wagwoord lykilorð contrasenya contrasinal pasahitza \
-         fjalëkalimi лозинка құпиясөз parol รหัสผ่าน סיסמה पासवर्ड المرور 口令 暗証番号 密碼",
+         fjalëkalimi лозинка құпиясөз parol รหัสผ่าน סיסמה पासवर्ड المرور 口令 暗証番号 密碼 合言葉 パスコード \
+         geheimzahl zugangscode losung paswoord toegangscode tunnussana passe answer",
     ),
-    (Key::Pin, "pin otp totp mfa tan 2fa onetimecode onetimepassword"),
+    (
+        Key::Pin,
+        "pin otp totp mfa tan 2fa onetimecode onetimepassword verification bestätigungscode sicherheitscode einmalcode",
+    ),
     (
         Key::Secret,
         "secret secrets clientsecret appsecret secretkey privatekey apikey apisecret accesskey accountkey signingkey \
          encryptionkey masterkey sharedaccesskey sharedkey hmackey seed mnemonic credential credentials webhooksecret \
-         licensekey geheimnis",
+         licensekey geheimnis geheim segreto secreto secreta",
     ),
     (
         Key::Token,
@@ -180,14 +185,33 @@ pub(super) const KEYS: &[(Key, &str)] = &[
 
 /// The letters of `word` that match an announcing key's end, for identifiers written as one word.
 pub(crate) fn secret_suffix(word: &[u8]) -> Option<Key> {
+    static OTHERS: WordSet = WordSet::new(&[
+        "bypass",
+        "compass",
+        "encompass",
+        "multipass",
+        "onepass",
+        "overpass",
+        "renderpass",
+        "singlepass",
+        "surpass",
+        "trespass",
+        "underpass",
+    ]);
     const SUFFIXES: &[(&str, Key)] = &[
         ("password", Key::Password),
         ("passwd", Key::Password),
         ("passwort", Key::Password),
+        ("kennwort", Key::Password),
+        ("pass", Key::Password),
+        ("pwd", Key::Password),
         ("secret", Key::Secret),
         ("apikey", Key::Secret),
         ("token", Key::Token),
     ];
+    if word.len() < 6 || OTHERS.has(word) {
+        return None;
+    }
     SUFFIXES.iter().find_map(|(suffix, key)| {
         let start = word.len().checked_sub(suffix.len())?;
         word.get(start..)?.eq_ignore_ascii_case(suffix.as_bytes()).then_some(*key)

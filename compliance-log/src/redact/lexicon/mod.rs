@@ -15,6 +15,7 @@ use self::announcing::{CUES, KEYS, NAMINGS};
 pub(crate) use self::between::{is_filler, is_number_word, is_reference, is_version};
 use self::hashes::{FACTOR, start};
 pub(crate) use self::hashes::{Hashes, eight};
+use super::detect::command::{PROGRAMS, Program};
 use super::detect::secret::Key;
 use super::detect::token::{PREFIXES, Prefix};
 use super::text::{LETTER, LOWER, TOP, Text, UPPER, between, is};
@@ -89,7 +90,11 @@ pub(crate) enum Lead {
     Bearer,
     Basic,
     /// A program that takes credentials as an argument.
-    Command,
+    Command(&'static Program),
+    /// `IDENTIFIED BY 'x'`
+    Identified,
+    /// `PASS x`
+    Pass,
     Prefix(&'static Prefix),
 }
 
@@ -215,7 +220,9 @@ impl Lexicon {
         }
         entries.push(Entry::new("bearer", Lead::Bearer));
         entries.push(Entry::new("basic", Lead::Basic));
-        entries.push(Entry::new("curl", Lead::Command));
+        entries.extend(PROGRAMS.iter().map(|program| Entry::new(program.name, Lead::Command(program))));
+        entries.push(Entry::new("identified", Lead::Identified));
+        entries.push(Entry::new("pass", Lead::Pass));
         entries.extend(PREFIXES.iter().map(|prefix| Entry::new(prefix.text, Lead::Prefix(prefix))));
         let mut words = Hashes::new();
         for entry in &entries {
