@@ -402,9 +402,12 @@ fn it_installs_like_any_subscriber() {
     let _turn = turn();
     fn installs(subscriber: RedactingSubscriber<impl Subscriber + Send + Sync>) {
         let _guard = subscriber.set_default();
-        tracing::info!("installed");
+        tracing::info!("installed by anna@example.com");
     }
-    installs(redacting(tracing_subscriber::registry(), Redactor::new()));
+    let sink = Sink::default();
+    let layer = tracing_subscriber::fmt::layer().with_writer(sink.clone());
+    installs(redacting(tracing_subscriber::registry().with(layer), Redactor::new()));
+    assert!(sink.text().contains("installed by [EMAIL]"), "{}", sink.text());
 }
 
 /// The rebuilding rests on parts of `tracing-core` that are public but undocumented. Whoever raises the version

@@ -5,7 +5,7 @@
 //! is a hit on the bytes that were written.
 
 use super::detect::mail::unspaced;
-use super::text::{DIGIT, HEX, HIGH, LOWER, Text, UPPER};
+use super::text::{DIGIT, HEX, HIGH, LOWER, Text, UPPER, is};
 
 /// Text in its plain form.
 pub(crate) struct Plain {
@@ -65,7 +65,7 @@ pub(crate) fn plain(source: &str) -> Option<Plain> {
 }
 
 fn may_change(byte: u8) -> bool {
-    matches!(byte, b'%' | b'\\' | b'&' | ESC) || byte >= 0x80
+    matches!(byte, b'%' | b'\\' | b'&' | b'+' | ESC) || byte >= 0x80
 }
 
 /// One encoded piece: the characters it stands for, each with its source, and where the piece ends.
@@ -85,6 +85,8 @@ fn step(text: Text<'_>, at: usize) -> Option<Step> {
         b'%' => percent(text, at),
         b'\\' => escape(text, at),
         b'&' => entity(text, at),
+        b'+' if is_form_space(text, at) => Step::one(' ', at, at.wrapping_add(1)),
+        b'+' => None,
         ESC => control_sequence(text, at),
         _ => fold(text, at),
     }
@@ -225,6 +227,22 @@ fn escape(text: Text<'_>, at: usize) -> Option<Step> {
 
 fn octal(text: Text<'_>, at: usize) -> bool {
     matches!(text.at(at), b'0'..=b'7')
+}
+
+/// How far before a plus sign the name of its field ends, in bytes.
+const FIELD: usize = 64;
+
+/// Whether the plus sign at `at` stands for a space: within the value of a form's field (URL Standard, section 5.1).
+pub(crate) fn is_form_space(text: Text<'_>, at: usize) -> bool {
+    let plain = UPPER | LOWER | DIGIT;
+    if !text.is_before(at, plain) || !text.is(at.wrapping_add(1), plain) {
+        return false;
+    }
+    let before = text.slice(at.saturating_sub(FIELD), at).iter().rev();
+    let sign = before
+        .copied()
+        .find(|byte| !(is(*byte, plain) || matches!(byte, b'+' | b'%' | b'.' | b'-' | b'_' | b'*' | b'~')));
+    sign == Some(b'=')
 }
 
 /// What starts a control sequence.

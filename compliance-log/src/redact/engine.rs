@@ -2,10 +2,11 @@
 
 use super::anchor::{Anchors, Windows};
 use super::custom::Customs;
-use super::decode::{ESC, is_short_escape, plain};
+use super::decode::{ESC, is_form_space, is_short_escape, plain};
 use super::detect::number::{Number, starts_checked};
 use super::detect::{
-    Hit, Scan, command, identity, mail, national, network, payment, person, phone, place, secret, token,
+    Announced, Hit, Scan, command, identity, mail, national, network, payment, person, phone, place, secret,
+    token,
 };
 use super::detector::placeholder_len;
 use super::lexicon::{Cue, Lead, lexicon, secret_suffix};
@@ -196,7 +197,10 @@ fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
         b'-' => dash(scan, at),
         b'.' => network::mac(scan, at),
         b'=' => suffixed(scan, at),
-        b'+' | b'(' => dialled(scan, at),
+        b'+' | b'(' => {
+            dialled(scan, at);
+            return byte == b'+' && is_form_space(scan.text, at);
+        }
         b'%' | b'\\' | b'&' => return encodes(scan.text, at, byte),
         _ => {}
     }
@@ -214,13 +218,26 @@ fn lettered(scan: &mut Scan<'_, '_>, at: usize) {
 /// A word of the table.
 fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
     match lead {
+        // `security patch 202611221`
+        Lead::Cue(Cue::Ssn) if text_is(scan, start, end, b"security") && !social(scan, start) => {}
         Lead::Cue(cue) => {
             scan.note(cue, start, end);
             match cue {
                 Cue::Birth => identity::birth(scan, end),
                 Cue::Geo => place::coordinates(scan, end),
                 Cue::Cvv => payment::verification_value(scan, end),
-                Cue::Dni | Cue::IdCard | Cue::National | Cue::Passport | Cue::Patient => {
+                Cue::Csc if scan.announced(Cue::Card, start) != Announced::No => {
+                    payment::verification_value(scan, end);
+                }
+                Cue::Mac => network::announced_mac(scan, end),
+                Cue::Dni
+                | Cue::IdCard
+                | Cue::Member
+                | Cue::National
+                | Cue::Pass
+                | Cue::Passport
+                | Cue::Patient
+                | Cue::Pps => {
                     identity::announced_value(scan, cue, end);
                 }
                 _ => {}
@@ -235,6 +252,16 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         Lead::Basic => secret::basic(scan, end),
         Lead::Prefix(prefix) => token::prefixed(scan, prefix, start, end),
     }
+}
+
+fn text_is(scan: &Scan<'_, '_>, start: usize, end: usize, word: &[u8]) -> bool {
+    scan.text.slice(start, end).eq_ignore_ascii_case(word)
+}
+
+/// Whether `social` stands before the word at `start`.
+fn social(scan: &Scan<'_, '_>, start: usize) -> bool {
+    scan.text.has_any_case(start.wrapping_sub(7), b"social")
+        || scan.text.has_any_case(start.wrapping_sub(6), b"social")
 }
 
 /// A digit after no letter and no digit.

@@ -368,6 +368,10 @@ fn announces_shape(cue: Cue) -> bool {
         cue,
         Cue::Birth
             | Cue::Cvv
+            | Cue::Mac
+            | Cue::Member
+            | Cue::Pass
+            | Cue::Pps
             | Cue::Dni
             | Cue::Geo
             | Cue::IdCard

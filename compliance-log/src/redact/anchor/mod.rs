@@ -9,7 +9,7 @@ mod masks;
 use fearless_simd::{Simd, dispatch};
 
 use self::masks::{LANES, Lanes, Masks, Places, WINDOW, places};
-use super::decode::{ESC, is_short_escape};
+use super::decode::{ESC, is_form_space, is_short_escape};
 use super::detect::{identity, secret};
 use super::lexicon::{Hashes, Lexicon, eight};
 use super::text::{DIGIT, LOWER, Text, UPPER};
@@ -482,7 +482,8 @@ impl Window<'_> {
                 b'\\' => matches!(next, b'u' | b'x' | b'/' | b'1'..=b'3') || is_short_escape(next),
                 b'%' => next.is_ascii_hexdigit(),
                 b'&' => next == b'#' || next.is_ascii_lowercase(),
-                b'+' | b'(' => next.is_ascii_digit() || next == b'(',
+                b'(' => next.is_ascii_digit() || next == b'(',
+                b'+' => next.is_ascii_digit() || next == b'(' || is_form_space(text, at),
                 0xc2 | 0xcb | 0xcd | 0xd5..=0xdf | 0xe0..=0xe3 | 0xea | 0xef.. => true,
                 // Of the Latin letters two are signs: × and ÷.
                 0xc3 => matches!(next, 0x97 | 0xb7),

@@ -149,6 +149,22 @@ fn kept_v6(address: Ipv6Addr) -> bool {
         || address.to_ipv4_mapped().is_some_and(kept_v4)
 }
 
+/// A hardware address without separators behind a word for one, which ends at `end`: `mac=001b44113ab7`.
+pub(crate) fn announced_mac(scan: &mut Scan<'_, '_>, end: usize) {
+    let text = scan.text;
+    let start = scan.value_after(end);
+    let stop = text.run_end(start, HEX, 13);
+    let digits = text.slice(start, stop).iter().filter(|byte| byte.is_ascii_digit()).count();
+    if start > end
+        && stop.wrapping_sub(start) == 12
+        && digits > 1
+        && !text.is(stop, LETTER | DIGIT)
+        && text.at(stop) != b'_'
+    {
+        scan.hit(start, stop, Detector::Mac);
+    }
+}
+
 /// A hardware address whose first pair ends before the separator at `at`: six or eight pairs, or Cisco's
 /// three groups of four.
 pub(crate) fn mac(scan: &mut Scan<'_, '_>, at: usize) {

@@ -36,7 +36,7 @@ pub(crate) fn card(scan: &mut Scan<'_, '_>, found: &Number) {
             continue;
         }
         let sound = match announced {
-            Announced::Adjacent => luhn(digits) || issuer != Issuer::None,
+            Announced::Adjacent => luhn(digits) || issuer == Issuer::Sure,
             Announced::Near => luhn(digits) && issuer != Issuer::None,
             Announced::No => luhn(digits) && issuer == Issuer::Sure,
         };

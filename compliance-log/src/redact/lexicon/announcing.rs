@@ -5,7 +5,7 @@ use super::super::words::WordSet;
 use super::{Cue, Naming};
 
 pub(super) const CUES: &[(Cue, &str)] = &[
-    (Cue::Aadhaar, "aadhaar aadhar uid uidai आधार"),
+    (Cue::Aadhaar, "aadhaar aadhar uidai आधार"),
     (Cue::Ahv, "ahv avs ahvn13 navs oasi nss sozialversicherungsnummer versichertennummer"),
     (
         Cue::Birth,
@@ -20,6 +20,10 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     ),
     (Cue::Bsn, "bsn burgerservicenummer sofinummer sofi"),
     (
+        Cue::Call,
+        "call called calling calls ring rang signal kontakt contact contacto contatto contato kom numer msg cell mobile",
+    ),
+    (
         Cue::Card,
         "card cc pan creditcard cardnumber cardno ccnum ccnumber kreditkarte kreditkartennummer kartennummer karte \
          carte tarjeta cartão cartao carta kaart kaartnummer creditcardnummer karta karty kort kortnummer kartnummer \
@@ -31,7 +35,8 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     (Cue::Cnpj, "cnpj"),
     (Cue::Cpf, "cpf"),
     (Cue::Cpr, "cpr cprnr cprnummer personnummer"),
-    (Cue::Cvv, "cvv cvc cvv2 cvc2 csc cid kartenprüfnummer prüfnummer cryptogramme"),
+    (Cue::Csc, "csc cid"),
+    (Cue::Cvv, "cvv cvc cvv2 cvc2 kartenprüfnummer prüfnummer cryptogramme"),
     (Cue::Dni, "dni nif documento identidad"),
     (Cue::Ein, "ein fein employer"),
     (Cue::Fnr, "fødselsnummer fodselsnummer fnr personnummer fødselsnr"),
@@ -45,11 +50,12 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     (Cue::Itin, "itin"),
     (Cue::Mac, "mac bssid hwaddr ether lladdr"),
     (Cue::Medicare, "medicare"),
+    (Cue::Member, "member subscriber pat chart medical hasta"),
     (
         Cue::National,
-        "ssn nationalid identitynumber idnumber nationalidentity identificatienummer identiteitsnummer pps ppsn \
-         curp rut tckn kimlik egn cnp emso oib jmbg amka personalnummer ausweisnummer isikukood \
-         taj adóazonosító asmenskodas asmens personaskods αφμ αμκα afm matricule инн снилс егн \
+        "ssn nationalid identitynumber idnumber nationalidentity identificatienummer identiteitsnummer ppsn \
+         curp tckn kimlik cnp emso jmbg amka personalnummer ausweisnummer isikukood \
+         taj adóazonosító asmenskodas asmens personaskods αφμ αμκα afm инн снилс егн \
          рнокпп sifra tcno tckimlik vergi dowodu osobistego",
     ),
     (Cue::Nhs, "nhs nhsnumber"),
@@ -59,48 +65,53 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     (Cue::Nir, "nir insee sécu secu sociale vitale"),
     (Cue::Nrn, "rijksregister rijksregisternummer rijksregisternr nrn niss insz registre national"),
     (Cue::Pan, "pan pancard"),
+    (Cue::Pass, "pass pas pase potni"),
     (
         Cue::Passport,
-        "passport passportno passportnumber reisepass reisepassnummer pass passnummer passeport pasaporte passaporte \
-         passaporto paspoort paspoortnummer paszport paszportu pas pasu passi passnr cestovní паспорт паспорта \
-         passinumero passin útlevél útlevélszám pașaport pasaport putovnica putovnice potni pasaportu pasas \
-         pase diavatirio διαβατήριο паспорту",
+        "passport passportno passportnumber reisepass reisepassnummer passnummer passeport pasaporte passaporte \
+         passaporto paspoort paspoortnummer paszport paszportu pasu passi passnr cestovní паспорт паспорта \
+         passinumero passin útlevél útlevélszám pașaport pasaport putovnica putovnice pasaportu pasas \
+         diavatirio διαβατήριο паспорту",
     ),
     (
         Cue::Patient,
-        "patient patientid patientin mrn pat patiënt paciente paziente pacient pacjent patientnummer versichertennr \
-         versichertennummer patientennummer patientennr krankenversichertennummer kvnr member memberid \
-         subscriber beneficiary chart medical pasient potilas \
-         potilasnumero journalnummer journalnr utente beteg pacientul pacijent bolnik hasta ασθενής пациент \
+        "patient patientid patientin mrn patiënt paciente paziente pacient pacjent patientnummer versichertennr \
+         versichertennummer patientennummer patientennr krankenversichertennummer kvnr memberid \
+         beneficiary pasient potilas \
+         potilasnumero journalnummer journalnr utente beteg pacientul pacijent bolnik ασθενής пациент \
          paciento patsient",
     ),
+    (Cue::Personnummer, "personnummer personnr pnr samordningsnummer"),
     (Cue::Pesel, "pesel peselu"),
     (
         Cue::Phone,
         "phone phonenumber telephone tel telefon telefoon telefono teléfono telefone téléphone telephon telefonnummer \
-         telefoonnummer telefonnr telnr telno mobile mobil mobiel mobiltelefon mobilnummer mobilní móvil movil mobilny \
-         cell cellphone cellular celular cellulare handy handynummer handynr gsm fax telefax sms whatsapp signal call \
-         called calling caller calls dial dialed dialled rang ring rufnummer rückruf angerufen anruf kontakt contact \
-         contacto contatto contato rappeler joignable joindre appeler appel appelé portable fixe belde bellen gebeld \
-         bereikbaar telefonu telefonní kom komórka komórkowy puhelin puhelinnumero matkapuhelin tlf telf tfn llamar \
-         llamada llamó dzwonił zadzwonił dzwoniła volal volala soitti ringte ligar ligou chiamare chiamato chiamata recapito numer msisdn hotline msg texted ringde \
+         telefoonnummer telefonnr telnr telno mobil mobiel mobiltelefon mobilnummer mobilní móvil movil mobilny \
+         cellphone cellular celular cellulare handy handynummer handynr gsm fax telefax sms whatsapp \
+         caller dial dialed dialled rufnummer rückruf angerufen anruf \
+         rappeler joignable joindre appeler appel appelé portable fixe belde bellen gebeld \
+         bereikbaar telefonu telefonní komórka komórkowy puhelin puhelinnumero matkapuhelin tlf telf tfn llamar \
+         llamada llamó dzwonił zadzwonił dzwoniła volal volala soitti ringte ligar ligou chiamare chiamato chiamata recapito msisdn hotline texted ringde \
          телефон тел звонок мобильный τηλέφωνο κινητό τηλ 电话 手机 電話 携帯 전화 هاتف फोन טלפון ruf tél \
          telefonszám mobilszám telefonul sunat mobitel cep puh puhelinnro telefoninumber \
          telefonas tālrunis kiváltott hívott kapcsolat kontaktszám llame llamado chiami telefonato telefonou \
          zavolal телефону дзвінок κιν",
     ),
-    (Cue::Personnummer, "personnummer personnr pnr samordningsnummer"),
-    (Cue::RodneCislo, "rodné rodne rč rc rodného číslo cislo"),
+    (Cue::Pps, "pps"),
+    (Cue::Rc, "rc číslo cislo"),
+    (Cue::Register, "rut egn oib matricule"),
+    (Cue::RodneCislo, "rodné rodne rč rodného"),
     (Cue::Rvnr, "rvnr sozialversicherungsnummer rentenversicherungsnummer svnr"),
     (Cue::Sin, "sin nas"),
-    (Cue::Ssn, "ssn ssnumber socialsecurity socialsecuritynumber security tin taxpayer"),
-    (Cue::Svnr, "svnr svnummer sozialversicherungsnummer versicherungsnummer sv"),
+    (Cue::Ssn, "ssn ssnumber socialsecurity socialsecuritynumber security"),
+    (Cue::Svnr, "svnr svnummer sozialversicherungsnummer versicherungsnummer"),
     (
         Cue::Tax,
-        "steuer steuerid steuernummer steueridentifikationsnummer idnr steueridnr tin identifikationsnummer idnummer \
-         tax taxid",
+        "steuer steuerid steuernummer steueridentifikationsnummer idnr steueridnr identifikationsnummer idnummer",
     ),
     (Cue::Tfn, "tfn"),
+    (Cue::Tin, "tin tax taxid taxpayer"),
+    (Cue::Uid, "uid"),
     (Cue::Vat, "vat ust ustid ustidnr umsatzsteuer mwst vatid vatin vatnumber tva iva btw"),
 ];
 

@@ -226,6 +226,15 @@ pub(crate) fn is_reference(word: &[u8]) -> bool {
         "partition",
         "revision",
         "counter",
+        "part",
+        "flight",
+        "coupon",
+        "voucher",
+        "model",
+        "article",
+        "item",
+        "job",
+        "lot",
     ]);
     WORDS.has(word)
 }

@@ -27,11 +27,15 @@ pub(crate) enum Cue {
     Ahv,
     Birth,
     Bsn,
+    /// A call or message: of a telephone number, or of a program.
+    Call,
     Card,
     Cf,
     Cnpj,
     Cpf,
     Cpr,
+    /// A card's verification value next to a word for the card.
+    Csc,
     Cvv,
     Dni,
     Ein,
@@ -43,6 +47,8 @@ pub(crate) enum Cue {
     Itin,
     Mac,
     Medicare,
+    /// A member: of a health fund, or of a cluster.
+    Member,
     National,
     Nhs,
     Nie,
@@ -51,11 +57,19 @@ pub(crate) enum Cue {
     Nir,
     Nrn,
     Pan,
+    /// A passport, or what the word means besides.
+    Pass,
     Passport,
     Patient,
+    Personnummer,
     Pesel,
     Phone,
-    Personnummer,
+    /// The number of a taxpayer or of social security in Ireland, or packets a second.
+    Pps,
+    /// The number of a birth, or a return code, or any number.
+    Rc,
+    /// A register's number, or a number of something else.
+    Register,
     RodneCislo,
     Rvnr,
     Sin,
@@ -63,6 +77,10 @@ pub(crate) enum Cue {
     Svnr,
     Tax,
     Tfn,
+    /// The number of a taxpayer, or tin, or tax.
+    Tin,
+    /// A unique identity, or the number of a user.
+    Uid,
     Vat,
 }
 
