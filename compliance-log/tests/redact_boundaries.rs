@@ -1,6 +1,7 @@
 //! Where a value begins and ends, whatever is written around it: escapes, signs of every script, colours, paths.
 
 use compliance_log::redact::Redactor;
+use proptest::prelude::*;
 
 #[track_caller]
 fn check(text: &str, expected: &str) {
@@ -168,4 +169,101 @@ fn what_is_no_host_is_no_address() {
         "job 150326-2210",
     ]);
     check("personnummer 200226-1035", "personnummer [SE_PNR]");
+}
+
+/// Pieces that begin what does not end, and words that shield what follows them.
+const PIECES: &[&str] = &[
+    "order",
+    "from",
+    "version",
+    "password",
+    "token",
+    "Cookie:",
+    "Authorization:",
+    "Digest",
+    "curl -u",
+    "mysql -p",
+    "card",
+    "phone",
+    "call",
+    "name",
+    "Dear Ms",
+    "born",
+    "-----BEGIN",
+    "PRIVATE KEY-----",
+    "\\",
+    "\\n",
+    "\\u00",
+    "%",
+    "%2",
+    "&#",
+    "\x1b[",
+    "\x1b[3",
+    "“",
+    "番",
+    "é",
+    "\u{200b}",
+    "\"",
+    "'",
+    "[",
+    "(",
+    "{",
+    "<",
+    ">",
+    "=",
+    ":",
+    "+",
+    "-",
+    ".",
+    "/",
+    ";",
+    ",",
+    " ",
+    " ",
+    "\n",
+    "0",
+    "7",
+    "12",
+    "a",
+    "Z",
+    "@",
+    "://",
+    "YW5uYUBl",
+    "ghp_",
+    "eyJ",
+    "[EMAIL]",
+    "[PASSWORD]",
+];
+
+/// What is written around a value; the first field says whether it is percent-encoded.
+const AROUND: &[(bool, &str, &str)] = &[
+    (false, "{\"a\":\"b\\n", "\\n\"}"),
+    (false, "\"x\\t", "\\r\""),
+    (true, "/?a=", "&b=c"),
+    (false, "\x1b[1;31m", "\x1b[0m"),
+    (false, "“", "”"),
+    (false, "'", "'"),
+    (false, "【", "】です"),
+    (false, "/p/", "/q"),
+    (false, "a=", "&b=c+d"),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_value_on_a_line_of_its_own_is_found(
+        pieces in prop::collection::vec(prop::sample::select(PIECES), 0..16),
+        (value, _) in prop::sample::select(VALUES),
+        (encoded, before, behind) in prop::sample::select(AROUND),
+    ) {
+        let text = pieces.concat();
+        let written =
+            if encoded { value.bytes().map(|byte| format!("%{byte:02x}")).collect() } else { value.to_owned() };
+        let line = format!("{text}\n{before}{written}{behind}\n{text}");
+        let start = text.len() + 1 + before.len();
+        let spans = Redactor::new().scan(&line);
+        let covered = |at| spans.iter().any(|span| (span.start()..span.end()).contains(&at));
+        prop_assert!((start..start + written.len()).all(covered), "{:?}", line);
+    }
 }

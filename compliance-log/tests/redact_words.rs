@@ -104,3 +104,28 @@ fn passwords_of_data_sources() {
     check("dsn=app:pw@unix(/run/db)/x", "dsn=app:[URL_PASSWORD]@unix(/run/db)/x");
     kept(&["ping@tcp(db:3306)"]);
 }
+
+#[test]
+fn identifiers_as_they_are_written() {
+    for (text, name) in [
+        ("VAT ID DE-136695976", "DE_VAT"),
+        ("vat=DE 136 695 976", "DE_VAT"),
+        ("dni=48213975h", "ES_DNI"),
+        ("pass no. 87654321", "PASSPORT"),
+        ("Reisepass C4VPZ7LJ3", "PASSPORT"),
+        ("SV-Nummer 1237 010180", "AT_SVNR"),
+        ("電話番号03-1234-5678まで", "PHONE"),
+        ("旅券番号: TK1234567", "PASSPORT"),
+    ] {
+        let found = Redactor::new().scan(text);
+        assert_eq!(found.iter().map(|span| span.detector().name()).collect::<Vec<_>>(), [name], "{text}");
+    }
+    kept(&["sv 1234567890", "DE 136 695 976", "lib/foo-1.2.3.4.jar and libfoo.so.1.22.3.4 in § 5.3.2.1"]);
+}
+
+#[test]
+fn what_may_hide_text_is_looked_into_or_dropped() {
+    let parts = "/AbcdEfg1".repeat(9);
+    let hidden = "/YW5uYUBleGFtcGxlLmNvbSB3cm90ZSB0byB1cy".to_owned() + &"/aBcD".repeat(80);
+    assert_eq!(Redactor::new().redact(&format!("path {parts}{hidden}")), format!("path {parts}/[DROPPED]"));
+}

@@ -343,7 +343,10 @@ fn is_unseen(character: char) -> bool {
 /// Whether a character is a sign between words: neither letter nor number nor a mark on one.
 fn parts(character: char) -> bool {
     let seen = || character.escape_debug().count() == 1;
-    !character.is_alphanumeric() && (character.is_whitespace() || character.is_control() || seen())
+    // `§ 5.3.2.1` says what its number is.
+    character != '§'
+        && !character.is_alphanumeric()
+        && (character.is_whitespace() || character.is_control() || seen())
 }
 
 /// What a character looks like in ASCII: full-width forms, digits of other scripts, dashes, spaces, points.

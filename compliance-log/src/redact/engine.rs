@@ -8,7 +8,7 @@ use super::detect::{
     Announced, Hit, Scan, command, identity, mail, national, network, payment, person, phone, place, secret,
     token,
 };
-use super::detector::placeholder_len;
+use super::detector::{Detector, placeholder_len};
 use super::lexicon::{Cue, Lead, lexicon, secret_suffix};
 use super::rule::Rules;
 use super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
@@ -157,7 +157,9 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
             continue;
         }
         if anchors.runs & one != 0 {
-            place.run.look(scan.text, at, hidden);
+            if let Some((start, end)) = place.run.look(scan.text, at, hidden) {
+                scan.hit(start, end, Detector::Dropped);
+            }
         }
         let byte = scan.text.at(at);
         match byte {
@@ -220,6 +222,8 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
     match lead {
         // `security patch 202611221`
         Lead::Cue(Cue::Ssn) if text_is(scan, start, end, b"security") && !social(scan, start) => {}
+        // `SV-Nummer`
+        Lead::Cue(Cue::Svnr) if text_is(scan, start, end, b"sv") && !scan.text.has_any_case(end, b"-n") => {}
         Lead::Cue(cue) => {
             scan.note(cue, start, end);
             match cue {
@@ -375,15 +379,21 @@ struct Run {
 }
 
 impl Run {
-    /// So often a run is looked into up to its end, from any of its parts; a longer rest is not, or a line of a
-    /// million parts would take a million squared.
+    /// So often a run is looked into up to its end, from any of its parts; a longer rest that may hide text is dropped, or
+    /// a line of a million parts would take a million squared.
     const WHOLES: u8 = 8;
     /// So long a rest is always looked into.
     const SHORT: usize = 256;
 
     /// Notes what may hide text from `at` on, where letters and digits begin. A sign that joins them belongs to base64url,
     /// or to a path or name around it: `/customers/YW5uYUBl…/orders`. So the part itself counts, and what goes on behind it.
-    fn look(&mut self, text: Text<'_>, at: usize, hidden: &mut Vec<(usize, usize)>) {
+    /// What may hide text and is not looked into comes back.
+    fn look(
+        &mut self,
+        text: Text<'_>,
+        at: usize,
+        hidden: &mut Vec<(usize, usize)>,
+    ) -> Option<(usize, usize)> {
         let mut note = |start: usize, end: usize| {
             if token::may_hide_text(text.slice(start, end)) {
                 hidden.push((start, end));
@@ -399,11 +409,14 @@ impl Run {
         if self.wholes < Self::WHOLES || self.end.saturating_sub(at) <= Self::SHORT {
             self.wholes = self.wholes.saturating_add(1);
             note(at, self.end);
+        } else if token::may_hide_text(text.slice(at, at.saturating_add(Self::SHORT))) {
+            return Some((at, self.end));
         }
         let part = text.run_end(at, UPPER | LOWER | DIGIT, usize::MAX);
         if part < self.end {
             note(at, part);
         }
+        None
     }
 }
 

@@ -383,12 +383,12 @@ fn announces_shape(cue: Cue) -> bool {
 
 impl Field<'static> {
     /// No field.
-    const NONE: &Self = &Field { name: "", cues: Vec::new(), keyed: false };
+    const NONE: &Self = &Field { name: "", cues: Vec::new(), keyed: false, whole: None };
 }
 
 impl<'n> Field<'n> {
     fn named(name: &'n str) -> Self {
-        let mut field = Self { name, cues: Vec::new(), keyed: false };
+        let mut field = Self { name, cues: Vec::new(), keyed: false, whole: None };
         lexicon().words_of_key(name, |_, found| match found.lead {
             Lead::Cue(cue) => {
                 field.cues.push(cue);

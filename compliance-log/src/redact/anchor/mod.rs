@@ -488,7 +488,7 @@ impl Window<'_> {
                 // Of the Latin letters two are signs: × and ÷.
                 0xc3 => matches!(next, 0x97 | 0xb7),
                 // Letters that are written without spaces between words end a word of others.
-                0xe4..=0xed => is(text.before(at), PLAIN) || text.is(at.wrapping_add(3), PLAIN),
+                0xe4..=0xed => text.is_before(at, PLAIN) || text.is(at.wrapping_add(3), PLAIN),
                 _ => false,
             };
             if keep {

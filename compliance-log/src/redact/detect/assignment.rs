@@ -437,7 +437,10 @@ pub(super) fn close(text: Text<'_>, from: usize, (quote, depth): (u8, usize), li
             _ if std::mem::take(&mut doubled) => backslashes = 0,
             b'\\' => backslashes = backslashes.wrapping_add(1),
             b'\n' => return (from.wrapping_add(offset), false),
-            found if found == quote && (backslashes <= depth || backslashes % round == depth) => {
+            found
+                if found == quote
+                    && (backslashes <= depth || backslashes.checked_rem(round) == Some(depth)) =>
+            {
                 let next = rest.get(offset.wrapping_add(1)).copied().unwrap_or(0);
                 if quote == b'\'' && backslashes == 0 && offset > 0 && next == quote {
                     doubled = true;

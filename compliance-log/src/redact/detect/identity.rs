@@ -189,14 +189,25 @@ fn de_vat(scan: &mut Scan<'_, '_>, start: usize) {
     if !text.has_any_case(start, b"de") {
         return;
     }
+    let announced = scan.has_cues() && scan.announced(Cue::Vat, start) == Announced::Adjacent;
     let first = start.wrapping_add(2);
-    let first = first.wrapping_add(usize::from(text.at(first) == b' '));
-    let end = text.run_end(first, DIGIT, 10);
-    if end.wrapping_sub(first) != 9 || !ends_word(text, end) {
+    let mut end =
+        first.wrapping_add(usize::from(text.at(first) == b' ' || (announced && text.at(first) == b'-')));
+    let mut digits = Vec::with_capacity(9);
+    while digits.len() < 9 {
+        // Behind its word in groups of three, too.
+        let grouped = announced && digits.len() % 3 == 0 && !digits.is_empty() && text.at(end) == b' ';
+        end = end.wrapping_add(usize::from(grouped));
+        if !text.is(end, DIGIT) {
+            return;
+        }
+        digits.push(text.at(end) & 0x0f);
+        end = end.wrapping_add(1);
+    }
+    if !ends_word(text, end) {
         return;
     }
-    let digits: Vec<u8> = text.slice(first, end).iter().map(|byte| byte & 0x0f).collect();
-    if mod_11_10(&digits) || scan.announced(Cue::Vat, start) == Announced::Adjacent {
+    if mod_11_10(&digits) || announced {
         scan.hit(start, end, Detector::DeVat);
     }
 }
@@ -274,9 +285,13 @@ pub(crate) fn announced_value(scan: &mut Scan<'_, '_>, cue: Cue, cue_end: usize)
     let value = text.slice(start, end);
     let count = |classes: u8| value.iter().filter(|byte| is(**byte, classes)).count();
     let (digits, capitals, small) = (count(DIGIT), count(UPPER), count(LOWER));
+    // `pass no. 1234567` says what it means.
+    let numbered = text.slice(cue_end, start).iter().any(|byte| is(*byte, LETTER));
+    let cue = if cue == Cue::Pass && numbered { Cue::Passport } else { cue };
     let detector = match cue {
         // One or two letters or none, and digits: ICAO Doc 9303 allows nine characters.
         Cue::Passport if (6..=9).contains(&value.len()) && digits >= 5 && small == 0 => Detector::Passport,
+        Cue::Passport if value.len() == 9 && digits >= 3 && capitals > 0 && small == 0 => Detector::Passport,
         Cue::IdCard
             if (9..=10).contains(&value.len()) && digits >= 3 && (capitals > 0 || card_number(value)) =>
         {
@@ -292,7 +307,7 @@ pub(crate) fn announced_value(scan: &mut Scan<'_, '_>, cue: Cue, cue_end: usize)
             Detector::Mrn
         }
         Cue::Patient if (5..=16).contains(&value.len()) && digits >= 4 && small == 0 => Detector::Mrn,
-        Cue::Dni if value.len() == 9 && digits >= 7 && capitals > 0 => Detector::EsDni,
+        Cue::Dni if value.len() == 9 && digits >= 7 && capitals.saturating_add(small) > 0 => Detector::EsDni,
         Cue::National if (6..=20).contains(&value.len()) && digits >= 4 => Detector::NationalId,
         _ => return,
     };

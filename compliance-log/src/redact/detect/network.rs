@@ -19,10 +19,17 @@ pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) -> bool {
         || (before == b':' && text.before(start.wrapping_sub(1)) == b':')
         || before == b'_';
     let network = text.at(end) == b'/' && is_network(text, end, u32::from(address).trailing_zeros(), 24, 32);
-    if !glued && !network && !scan.is_version(start) {
+    if !glued && !network && !is_file(text, start, end) && !scan.is_version(start) {
         scan.hit(start, end, Detector::Ipv4);
     }
     true
+}
+
+/// Whether a number of four parts is the version in a file's name: `foo-1.2.3.4.jar`, `libfoo.so.1.2.3.4`.
+fn is_file(text: Text<'_>, start: usize, end: usize) -> bool {
+    let named = text.before(start) == b'-' && text.is_before(start.wrapping_sub(1), UPPER | LOWER);
+    (named && text.at(end) == b'.' && text.is(end.wrapping_add(1), LOWER))
+        || text.has(start.wrapping_sub(4), b".so.")
 }
 
 /// Four decimal octets with points between and a boundary after them.

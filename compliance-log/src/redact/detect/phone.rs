@@ -150,7 +150,11 @@ fn called(scan: &Scan<'_, '_>, start: usize, dialled: &Dialled) -> Announced {
     let total = dialled.stops().last().map_or(0, |stop| stop.digits);
     let announced = scan.announced(Cue::Call, start);
     let shaped = dialled.digit(0) == 0 || dialled.len > 1;
-    let long = (9..=11).contains(&total) && dialled.digit(0) > 1 && announced == Announced::Adjacent;
+    // `call_id=839050986`
+    let numbered =
+        scan.text.slice(start.wrapping_sub(4), start).windows(2).any(|two| two.eq_ignore_ascii_case(b"id"));
+    let long =
+        (9..=11).contains(&total) && dialled.digit(0) > 1 && announced == Announced::Adjacent && !numbered;
     if shaped || long { announced } else { Announced::No }
 }
 

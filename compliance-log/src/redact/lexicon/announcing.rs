@@ -16,9 +16,9 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          födelsedag fødselsdag fechanacimiento datanascita născut născută nașterii született születésű \
          születésnap rođen rođena rođenja narodený narodená rojen rojena rojstva doğumlu gimimo dzimis \
          sündinud γεννήθηκε роден родена народився народження народилася нарадзіўся 生年月日 出生日期 생년월일 الميلاد \
-         לידה जन्म ngàysinh lahir naixement jaiotze dateofborn dobirth geburtsdat",
+         לידה जन्म ngàysinh lahir naixement jaiotze dateofborn dobirth geburtsdat bday",
     ),
-    (Cue::Bsn, "bsn burgerservicenummer sofinummer sofi"),
+    (Cue::Bsn, "bsn burgerservicenummer burgerservicenr sofinummer sofinr sofi"),
     (
         Cue::Call,
         "call called calling calls ring rang signal kontakt contact contacto contatto contato kom numer msg cell mobile",
@@ -46,7 +46,10 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     ),
     (Cue::Hetu, "hetu henkilötunnus henkilotunnus"),
     (Cue::Iban, "iban"),
-    (Cue::IdCard, "personalausweis personalausweisnummer ausweis ausweisnummer ausweisnr perso"),
+    (
+        Cue::IdCard,
+        "personalausweis personalausweisnummer ausweis ausweisnummer ausweisnr perso personalausweisnr",
+    ),
     (Cue::Itin, "itin"),
     (Cue::Mac, "mac bssid hwaddr ether lladdr"),
     (Cue::Medicare, "medicare"),
@@ -56,7 +59,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
         "ssn nationalid identitynumber idnumber nationalidentity identificatienummer identiteitsnummer ppsn \
          curp tckn kimlik cnp emso jmbg amka personalnummer ausweisnummer isikukood \
          taj adóazonosító asmenskodas asmens personaskods αφμ αμκα afm инн снилс егн \
-         рнокпп sifra tcno tckimlik vergi dowodu osobistego",
+         рнокпп sifra tcno tckimlik vergi dowodu osobistego マイナンバー 個人番号 身份证号 身份证",
     ),
     (Cue::Nhs, "nhs nhsnumber"),
     (Cue::Nie, "nie"),
@@ -71,7 +74,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
         "passport passportno passportnumber reisepass reisepassnummer passnummer passeport pasaporte passaporte \
          passaporto paspoort paspoortnummer paszport paszportu pasu passi passnr cestovní паспорт паспорта \
          passinumero passin útlevél útlevélszám pașaport pasaport putovnica putovnice pasaportu pasas \
-         diavatirio διαβατήριο паспорту",
+         diavatirio διαβατήριο паспорту パスポート 旅券番号 护照 护照号 여권",
     ),
     (
         Cue::Patient,
@@ -79,7 +82,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          versichertennummer patientennummer patientennr krankenversichertennummer kvnr memberid \
          beneficiary pasient potilas \
          potilasnumero journalnummer journalnr utente beteg pacientul pacijent bolnik ασθενής пациент \
-         paciento patsient",
+         paciento patsient 診察券番号",
     ),
     (Cue::Personnummer, "personnummer personnr pnr samordningsnummer"),
     (Cue::Pesel, "pesel peselu"),
@@ -95,7 +98,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          телефон тел звонок мобильный τηλέφωνο κινητό τηλ 电话 手机 電話 携帯 전화 هاتف फोन טלפון ruf tél \
          telefonszám mobilszám telefonul sunat mobitel cep puh puhelinnro telefoninumber \
          telefonas tālrunis kiváltott hívott kapcsolat kontaktszám llame llamado chiami telefonato telefonou \
-         zavolal телефону дзвінок κιν",
+         zavolal телефону дзвінок κιν telemóvel natel festnetz mobilfunk rückrufnummer durchwahl 電話番号 手机号",
     ),
     (Cue::Pps, "pps"),
     (Cue::Rc, "rc číslo cislo"),
@@ -104,7 +107,7 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     (Cue::Rvnr, "rvnr sozialversicherungsnummer rentenversicherungsnummer svnr"),
     (Cue::Sin, "sin nas"),
     (Cue::Ssn, "ssn ssnumber socialsecurity socialsecuritynumber security"),
-    (Cue::Svnr, "svnr svnummer sozialversicherungsnummer versicherungsnummer"),
+    (Cue::Svnr, "svnr svnummer sozialversicherungsnummer versicherungsnummer sv"),
     (
         Cue::Tax,
         "steuer steuerid steuernummer steueridentifikationsnummer idnr steueridnr identifikationsnummer idnummer",

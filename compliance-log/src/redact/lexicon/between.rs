@@ -298,6 +298,8 @@ pub(crate) fn is_version(word: &[u8]) -> bool {
         "oid",
         "mib",
         "extension",
+        "ext",
+        "step",
         "enterprises",
         "section",
         "chapter",
