@@ -50,7 +50,7 @@ fn line(n: u64, random: &mut Numbers) -> String {
         random.hex(12)
     );
     let (a, b, c) = (random.below(40), random.below(99), random.below(9999));
-    match n % 20 {
+    match n % 24 {
         0 => format!("{time} INFO http: GET /v1/items/{c} 200 {b}ms trace_id={}", random.hex(32)),
         1 => format!("{time} DEBUG cache hit key={uuid}"),
         2 => format!("build {a}.{b}.{c} commit {}", random.hex(40)),
@@ -81,6 +81,28 @@ fn line(n: u64, random: &mut Numbers) -> String {
             random.hex(12)
         ),
         15 => format!("etag W/\"{}-{}\" max-age={c}", random.hex(4), random.hex(10)),
+        20 => format!(
+            "\"GET /a HTTP/2\" 200 \"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 \
+             Safari/537.36 Edg/{}.0.0.0\"",
+            100 + a,
+            100 + a
+        ),
+        21 => format!("snmp oid=1.3.6.1.4.1.{c}.{a} and section {a}.{}.{}.1 of RFC {c}", b % 9, a % 5),
+        22 => format!(
+            "rotated app-{:02}{:02}{:02}-{:02}{:02}.log, calls=1{} call_id=8{} uid={c} rc=-{} pps=1{}",
+            20 + a % 10,
+            random.below(12) + 1,
+            random.below(28) + 1,
+            random.below(24),
+            random.below(60),
+            random.digits(7),
+            random.digits(8),
+            random.digits(9),
+            random.digits(7)
+        ),
+        23 => {
+            format!("C:\\new\\build\\{a}\\file_{c}.txt → {{\"m\":\"line\\nnext\\t{c}\"}} … “done” in {b} ms")
+        }
         16 => format!("invoice run {} finished: {c} ok, {a} failed, version v{a}.{b}", random.digits(6)),
         17 => format!(
             "{{\"level\":\"info\",\"id\":\"{uuid}\",\"took_ms\":{c},\"ratio\":0.{}}}",

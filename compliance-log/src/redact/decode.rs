@@ -1,9 +1,11 @@
-//! Text behind other text: percent-encoding, JSON and HTML escapes, digits of other scripts, characters nobody sees.
+//! Text behind other text: percent-encoding, escapes of JSON, C and HTML, digits of other scripts, characters and colours
+//! nobody reads, and words that end where a script or a sign does.
 //!
 //! [`plain`] undoes them in one pass and remembers where each byte came from, so that a hit in the plain form
 //! is a hit on the bytes that were written.
 
-use super::text::{HEX, HIGH, Text};
+use super::detect::mail::unspaced;
+use super::text::{DIGIT, HEX, HIGH, LOWER, Text, UPPER, is};
 
 /// Text in its plain form.
 pub(crate) struct Plain {
@@ -63,7 +65,7 @@ pub(crate) fn plain(source: &str) -> Option<Plain> {
 }
 
 fn may_change(byte: u8) -> bool {
-    matches!(byte, b'%' | b'\\' | b'&') || byte >= 0x80
+    matches!(byte, b'%' | b'\\' | b'&' | b'+' | ESC) || byte >= 0x80
 }
 
 /// One encoded piece: the characters it stands for, each with its source, and where the piece ends.
@@ -83,6 +85,9 @@ fn step(text: Text<'_>, at: usize) -> Option<Step> {
         b'%' => percent(text, at),
         b'\\' => escape(text, at),
         b'&' => entity(text, at),
+        b'+' if is_form_space(text, at) => Step::one(' ', at, at.wrapping_add(1)),
+        b'+' => None,
+        ESC => control_sequence(text, at),
         _ => fold(text, at),
     }
 }
@@ -132,7 +137,44 @@ fn percent(text: Text<'_>, at: usize) -> Option<Step> {
     Step::one(character, at, end)
 }
 
-/// `\u0040`, `\x40`, `\/`, however many backslashes precede.
+/// What may follow a backslash and stands for white space or a control character: RFC 8259 section 7, and C11 section 6.4.4.4.
+pub(crate) fn is_short_escape(letter: u8) -> bool {
+    matches!(letter, b'n' | b'r' | b't' | b'b' | b'f' | b'v' | b'e' | b'0')
+}
+
+/// Where what a backslash before `at` escapes ends: a letter there is none of a word. `at` where no backslash stands.
+pub(crate) fn after_escape(text: Text<'_>, at: usize) -> usize {
+    let length = match text.at(at) {
+        _ if text.before(at) != b'\\' => 0,
+        b'u' if hex(text, at.wrapping_add(1), 4).is_some() => 5,
+        b'x' if hex(text, at.wrapping_add(1), 2).is_some() => 3,
+        letter => usize::from(is_short_escape(letter)),
+    };
+    if length > 0 { at.wrapping_add(length) } else { after_sequence(text, at) }
+}
+
+/// Where the control sequence ends whose parameters stand around `at`; `at` where they are none.
+fn after_sequence(text: Text<'_>, at: usize) -> usize {
+    let parameter = |byte: u8| byte.is_ascii_digit() || byte == b';';
+    let (mut start, mut end) = (at, at);
+    while parameter(text.before(start)) && at.wrapping_sub(start) < PARAMETERS {
+        start = start.wrapping_sub(1);
+    }
+    let mark = start.wrapping_sub(1);
+    let escapes = [r"\u001b", r"\x1b", r"\033", r"\e", "\u{1b}"];
+    let begins = |escape: &str| {
+        text.slice(mark.wrapping_sub(escape.len()), mark).eq_ignore_ascii_case(escape.as_bytes())
+    };
+    if text.at(mark) != b'[' || !escapes.iter().any(|escape| begins(escape)) {
+        return at;
+    }
+    while parameter(text.at(end)) && end.wrapping_sub(at) < PARAMETERS {
+        end = end.wrapping_add(1);
+    }
+    if matches!(text.at(end), 0x40..=0x7e) { end.wrapping_add(1) } else { at }
+}
+
+/// `\u0040`, `\x40`, `\100`, `\n`, `\/`, however many backslashes precede.
 fn escape(text: Text<'_>, at: usize) -> Option<Step> {
     let mut mark = at;
     while text.at(mark) == b'\\' && mark.wrapping_sub(at) < 64 {
@@ -169,8 +211,55 @@ fn escape(text: Text<'_>, at: usize) -> Option<Step> {
         }
         b'x' => Step::one(char::from_u32(hex(text, digits, 2)?)?, at, digits.wrapping_add(2)),
         b'/' => Step::one('/', at, digits),
+        b'n' | b'r' => Step::one('\n', at, digits),
+        b'e' => Step::one(char::from(ESC), at, digits),
+        // `\0` alone is a character of its own, whatever digits follow; three digits are one that starts a colour.
+        b'0' if text.has(digits, b"33[") => Step::one(char::from(ESC), at, digits.wrapping_add(2)),
+        b'1'..=b'3' if octal(text, digits) && octal(text, digits.wrapping_add(1)) => {
+            let end = digits.wrapping_add(2);
+            let value = u32::from_str_radix(text.str(mark, end), 8).ok()?;
+            Step::one(char::from_u32(value)?, at, end)
+        }
+        letter if is_short_escape(letter) => Step::one(' ', at, digits),
         _ => None,
     }
+}
+
+fn octal(text: Text<'_>, at: usize) -> bool {
+    matches!(text.at(at), b'0'..=b'7')
+}
+
+/// How far before a plus sign the name of its field ends, in bytes.
+const FIELD: usize = 64;
+
+/// Whether the plus sign at `at` stands for a space: within the value of a form's field (URL Standard, section 5.1).
+pub(crate) fn is_form_space(text: Text<'_>, at: usize) -> bool {
+    let plain = UPPER | LOWER | DIGIT;
+    if !text.is_before(at, plain) || !text.is(at.wrapping_add(1), plain) {
+        return false;
+    }
+    let before = text.slice(at.saturating_sub(FIELD), at).iter().rev();
+    let sign = before
+        .copied()
+        .find(|byte| !(is(*byte, plain) || matches!(byte, b'+' | b'%' | b'.' | b'-' | b'_' | b'*' | b'~')));
+    sign == Some(b'=')
+}
+
+/// What starts a control sequence.
+pub(crate) const ESC: u8 = 0x1b;
+
+/// The most bytes of a control sequence's parameters.
+const PARAMETERS: usize = 32;
+
+/// A control sequence of ECMA-48 section 5.4, such as a colour: nothing to the eye.
+fn control_sequence(text: Text<'_>, at: usize) -> Option<Step> {
+    let from = at.wrapping_add(2);
+    let mut end = from;
+    while matches!(text.at(end), 0x20..=0x3f) && end.wrapping_sub(from) < PARAMETERS {
+        end = end.wrapping_add(1);
+    }
+    let whole = text.at(at.wrapping_add(1)) == b'[' && matches!(text.at(end), 0x40..=0x7e);
+    whole.then(|| Step { pieces: Vec::new(), end: end.wrapping_add(1) })
 }
 
 /// `&#64;`, `&#x40;`, `&commat;`.
@@ -202,22 +291,62 @@ fn entity(text: Text<'_>, at: usize) -> Option<Step> {
     Step::one(char::from_u32(value)?, at, end)
 }
 
-/// A character outside ASCII that stands for one inside, or for nothing to the eye.
+/// A character outside ASCII that stands for one inside, for nothing to the eye, or for a boundary between words.
 fn fold(text: Text<'_>, at: usize) -> Option<Step> {
     if !text.is(at, HIGH) {
         return None;
     }
     let character = text.char_at(at)?;
     let end = at.wrapping_add(character.len_utf8());
-    if matches!(
-        character,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-            | '\u{e0000}'..='\u{e007f}'
-    ) {
+    if is_unseen(character) {
         return Some(Step { pieces: Vec::new(), end });
     }
-    ascii(character).and_then(|ascii| Step::one(ascii, at, end))
+    // The mark of a long vowel is a letter, and a dash among digits.
+    if character == '\u{30fc}' && text.is_before(at, DIGIT) && text.is(end, DIGIT) {
+        return Step::one('-', at, end);
+    }
+    if let Some(ascii) = ascii(character) {
+        return Step::one(ascii, at, end);
+    }
+    if parts(character) {
+        return Step::one(' ', at, end);
+    }
+    let plain = UPPER | LOWER | DIGIT;
+    let (before, behind) = (text.is_before(at, plain), text.is(end, plain));
+    if !(before || behind) || !unspaced(character) {
+        return None;
+    }
+    // A word of another script ends here, whatever is written beside it (UAX #29 section 4.1).
+    let mut pieces = Vec::with_capacity(3);
+    if before {
+        pieces.push((' ', at, at));
+    }
+    pieces.push((character, at, end));
+    if behind {
+        pieces.push((' ', end, end));
+    }
+    Some(Step { pieces, end })
+}
+
+/// Whether a character has no width: Unicode, property `Default_Ignorable_Code_Point`, and the interlinear annotations.
+fn is_unseen(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Whether a character is a sign between words: neither letter nor number nor a mark on one.
+fn parts(character: char) -> bool {
+    let seen = || character.escape_debug().count() == 1;
+    // `§ 5.3.2.1` says what its number is.
+    character != '§'
+        && !character.is_alphanumeric()
+        && (character.is_whitespace() || character.is_control() || seen())
 }
 
 /// What a character looks like in ASCII: full-width forms, digits of other scripts, dashes, spaces, points.
@@ -226,8 +355,11 @@ fn ascii(character: char) -> Option<char> {
     const NOUGHTS: &[u32] = &[
         0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50,
         0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40,
-        0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0x1_04a0, 0x1_1066, 0x1_d7ce,
-        0x1_d7d8, 0x1_d7e2, 0x1_d7ec, 0x1_d7f6, 0x1_fbf0,
+        0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0x1_04a0, 0x1_0d30, 0x1_0d40,
+        0x1_1066, 0x1_10f0, 0x1_1136, 0x1_11d0, 0x1_12f0, 0x1_1450, 0x1_14d0, 0x1_1650, 0x1_16c0, 0x1_16d0,
+        0x1_1730, 0x1_18e0, 0x1_1950, 0x1_1bf0, 0x1_1c50, 0x1_1d50, 0x1_1da0, 0x1_1de0, 0x1_1f50, 0x1_6130,
+        0x1_6a60, 0x1_6ac0, 0x1_6b50, 0x1_ccf0, 0x1_d7ce, 0x1_d7d8, 0x1_d7e2, 0x1_d7ec, 0x1_d7f6, 0x1_e140,
+        0x1_e2f0, 0x1_e4f0, 0x1_e5f0, 0x1_e950, 0x1_fbf0,
     ];
     let code = u32::from(character);
     match character {
@@ -238,7 +370,8 @@ fn ascii(character: char) -> Option<char> {
         '\u{fe55}' | '\u{a789}' => Some(':'),
         '\u{fe6b}' => Some('@'),
         _ => {
-            let nought = NOUGHTS.iter().find(|nought| (**nought..nought.wrapping_add(10)).contains(&code))?;
+            let behind = NOUGHTS.partition_point(|nought| *nought <= code);
+            let nought = NOUGHTS.get(behind.checked_sub(1)?)?;
             char::from_digit(code.wrapping_sub(*nought), 10)
         }
     }

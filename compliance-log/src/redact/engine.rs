@@ -2,12 +2,13 @@
 
 use super::anchor::{Anchors, Windows};
 use super::custom::Customs;
-use super::decode::plain;
-use super::detect::number::{Number, starts_clean};
+use super::decode::{ESC, is_form_space, is_short_escape, plain};
+use super::detect::number::{Number, starts_checked};
 use super::detect::{
-    Hit, Scan, identity, mail, national, network, payment, person, phone, place, secret, token,
+    Announced, Hit, Scan, command, identity, mail, national, network, payment, person, phone, place, secret,
+    token,
 };
-use super::detector::placeholder_len;
+use super::detector::{Detector, placeholder_len};
 use super::lexicon::{Cue, Lead, lexicon, secret_suffix};
 use super::rule::Rules;
 use super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
@@ -118,7 +119,7 @@ fn base64(
 }
 
 /// One pass over the bytes: detectors run at anchors. Tells whether anything may be encoded: a percent sign, backslash,
-/// ampersand or character outside ASCII that may stand for another.
+/// ampersand, colour, or character outside ASCII that may stand for another.
 pub(crate) fn pass(
     scan: &mut Scan<'_, '_>,
     hidden: &mut Vec<(usize, usize)>,
@@ -156,7 +157,9 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
             continue;
         }
         if anchors.runs & one != 0 {
-            place.run.look(scan.text, at, hidden);
+            if let Some((start, end)) = place.run.look(scan.text, at, hidden) {
+                scan.hit(start, end, Detector::Dropped);
+            }
         }
         let byte = scan.text.at(at);
         match byte {
@@ -164,6 +167,7 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
             b'[' => {
                 let inside = scan.text.slice(at, scan.text.len().min(at.saturating_add(24)));
                 place.passed = at.wrapping_add(placeholder_len(inside).unwrap_or(0));
+                place.encoded |= scan.text.before(at) == ESC;
             }
             b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => {
                 place.encoded |= byte >= 0x80;
@@ -188,11 +192,17 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
 fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
     match byte {
         b'@' => mail::at_sign(scan, at),
-        b':' => colon(scan, at),
+        b':' => {
+            colon(scan, at);
+            suffixed(scan, at);
+        }
         b'-' => dash(scan, at),
         b'.' => network::mac(scan, at),
         b'=' => suffixed(scan, at),
-        b'+' | b'(' => dialled(scan, at),
+        b'+' | b'(' => {
+            dialled(scan, at);
+            return byte == b'+' && is_form_space(scan.text, at);
+        }
         b'%' | b'\\' | b'&' => return encodes(scan.text, at, byte),
         _ => {}
     }
@@ -210,13 +220,28 @@ fn lettered(scan: &mut Scan<'_, '_>, at: usize) {
 /// A word of the table.
 fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
     match lead {
+        // `security patch 202611221`
+        Lead::Cue(Cue::Ssn) if text_is(scan, start, end, b"security") && !social(scan, start) => {}
+        // `SV-Nummer`
+        Lead::Cue(Cue::Svnr) if text_is(scan, start, end, b"sv") && !scan.text.has_any_case(end, b"-n") => {}
         Lead::Cue(cue) => {
             scan.note(cue, start, end);
             match cue {
                 Cue::Birth => identity::birth(scan, end),
                 Cue::Geo => place::coordinates(scan, end),
                 Cue::Cvv => payment::verification_value(scan, end),
-                Cue::Dni | Cue::IdCard | Cue::National | Cue::Passport | Cue::Patient => {
+                Cue::Csc if scan.announced(Cue::Card, start) != Announced::No => {
+                    payment::verification_value(scan, end);
+                }
+                Cue::Mac => network::announced_mac(scan, end),
+                Cue::Dni
+                | Cue::IdCard
+                | Cue::Member
+                | Cue::National
+                | Cue::Pass
+                | Cue::Passport
+                | Cue::Patient
+                | Cue::Pps => {
                     identity::announced_value(scan, cue, end);
                 }
                 _ => {}
@@ -225,10 +250,22 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         Lead::Name(naming) => person::named(scan, naming, start, end),
         Lead::Key(key) => secret::keyed(scan, key, start, end),
         Lead::Bearer => secret::bearer(scan, end),
-        Lead::Command => secret::command(scan, end),
+        Lead::Command(program) => command::command(scan, program, end),
+        Lead::Identified => secret::identified(scan, end),
+        Lead::Pass => secret::pass(scan, start, end),
         Lead::Basic => secret::basic(scan, end),
         Lead::Prefix(prefix) => token::prefixed(scan, prefix, start, end),
     }
+}
+
+fn text_is(scan: &Scan<'_, '_>, start: usize, end: usize, word: &[u8]) -> bool {
+    scan.text.slice(start, end).eq_ignore_ascii_case(word)
+}
+
+/// Whether `social` stands before the word at `start`.
+fn social(scan: &Scan<'_, '_>, start: usize) -> bool {
+    scan.text.has_any_case(start.wrapping_sub(7), b"social")
+        || scan.text.has_any_case(start.wrapping_sub(6), b"social")
 }
 
 /// A digit after no letter and no digit.
@@ -255,7 +292,7 @@ fn number(scan: &mut Scan<'_, '_>, at: usize) {
             13 => text.has(at, b"756"),
             _ => grouped,
         };
-        if !worth || !starts_clean(text, at) {
+        if !worth || !starts_checked(text, at) {
             return;
         }
     }
@@ -311,13 +348,14 @@ fn dialled(scan: &mut Scan<'_, '_>, at: usize) {
     }
 }
 
-/// An equals sign behind an identifier that ends in a secret's name: `dbpassword=`.
+/// A sign of assignment behind an identifier that ends in a secret's name: `dbpassword=`, `"webtoken":`.
 fn suffixed(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
-    if matches!(text.before(at) | 0x20, b'd' | b't' | b'y' | b'n') {
-        let start = text.run_start(at, UPPER | LOWER, 24);
-        if let Some(key) = secret_suffix(text.slice(start, at)) {
-            secret::keyed(scan, key, start, at);
+    let end = at.wrapping_sub(usize::from(text.before(at) == b'"'));
+    if matches!(text.before(end) | 0x20, b'd' | b't' | b'y' | b'n' | b's') {
+        let start = text.run_start(end, UPPER | LOWER, 24);
+        if let Some(key) = secret_suffix(text.slice(start, end)) {
+            secret::keyed(scan, key, start, end);
         }
     }
 }
@@ -327,7 +365,7 @@ fn encodes(text: Text<'_>, at: usize, byte: u8) -> bool {
     let next = text.at(at.wrapping_add(1));
     match byte {
         b'%' => text.is(at.wrapping_add(1), HEX) && text.is(at.wrapping_add(2), HEX),
-        b'\\' => matches!(next, b'u' | b'x' | b'/'),
+        b'\\' => matches!(next, b'u' | b'x' | b'/' | b'1'..=b'3') || is_short_escape(next),
         _ => next == b'#' || text.is(at.wrapping_add(1), LOWER),
     }
 }
@@ -341,15 +379,21 @@ struct Run {
 }
 
 impl Run {
-    /// So often a run is looked into up to its end, from any of its parts; a longer rest is not, or a line of a
-    /// million parts would take a million squared.
+    /// So often a run is looked into up to its end, from any of its parts; a longer rest that may hide text is dropped, or
+    /// a line of a million parts would take a million squared.
     const WHOLES: u8 = 8;
     /// So long a rest is always looked into.
     const SHORT: usize = 256;
 
     /// Notes what may hide text from `at` on, where letters and digits begin. A sign that joins them belongs to base64url,
     /// or to a path or name around it: `/customers/YW5uYUBl…/orders`. So the part itself counts, and what goes on behind it.
-    fn look(&mut self, text: Text<'_>, at: usize, hidden: &mut Vec<(usize, usize)>) {
+    /// What may hide text and is not looked into comes back.
+    fn look(
+        &mut self,
+        text: Text<'_>,
+        at: usize,
+        hidden: &mut Vec<(usize, usize)>,
+    ) -> Option<(usize, usize)> {
         let mut note = |start: usize, end: usize| {
             if token::may_hide_text(text.slice(start, end)) {
                 hidden.push((start, end));
@@ -365,11 +409,14 @@ impl Run {
         if self.wholes < Self::WHOLES || self.end.saturating_sub(at) <= Self::SHORT {
             self.wholes = self.wholes.saturating_add(1);
             note(at, self.end);
+        } else if token::may_hide_text(text.slice(at, at.saturating_add(Self::SHORT))) {
+            return Some((at, self.end));
         }
         let part = text.run_end(at, UPPER | LOWER | DIGIT, usize::MAX);
         if part < self.end {
             note(at, part);
         }
+        None
     }
 }
 

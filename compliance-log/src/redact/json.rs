@@ -5,13 +5,16 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use super::Redactor;
+use super::detect::secret;
+use super::lexicon::is_filler;
 
 impl Redactor {
     /// How deep a JSON value is looked into; deeper parts become `[DROPPED]`.
     pub const MAX_JSON_DEPTH: usize = 64;
 
     /// Redacts a JSON value in place: strings and numbers by what they are and by the key they stand under, keys that
-    /// hold a value themselves (`{"anna@example.com": 3}`) as well.
+    /// hold a value themselves (`{"anna@example.com": 3}`) as well. What stands deeper under the name of a secret
+    /// (`{"password": {"current": …}}`) is one, and `{"phone": {"number": …}}` is a telephone number.
     ///
     /// ```
     /// use compliance_log::redact::Redactor;
@@ -55,8 +58,13 @@ impl Redactor {
             }
             Value::Object(members) => {
                 let mut rebuilt = Map::with_capacity(members.len());
+                let mut whole = None;
+                let is_whole = || secret::whole(key).is_some();
                 for (name, mut member) in std::mem::take(members) {
-                    self.json_value(&name, &mut member, left.saturating_sub(1));
+                    let inherits = (is_filler(name.as_bytes()) || *whole.get_or_insert_with(is_whole))
+                        && !self.has_rule(&name);
+                    let under = if inherits && !key.is_empty() { key } else { &name };
+                    self.json_value(under, &mut member, left.saturating_sub(1));
                     let mut name = self.redact(&name).into_owned();
                     // Two names that became the same placeholder both keep their members.
                     while rebuilt.contains_key(&name) {

@@ -35,8 +35,9 @@ use self::custom::Customs;
 #[cfg(feature = "custom")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "custom")))]
 pub use self::custom::{CustomDetector, CustomDetectorError, CustomDetectorErrorKind};
-use self::detect::Hit;
+use self::detect::{Hit, secret};
 pub use self::detector::Detector;
+use self::detector::placeholder_len;
 use self::edit::Edits;
 pub use self::escape::escape_control;
 use self::lexicon::{Cue, Lead, lexicon};
@@ -204,8 +205,9 @@ impl Redactor {
         self.inspect(text).spans
     }
 
-    /// Redacts the value of a named field: the name says more than the value shows. A field named after a secret
-    /// is replaced whole, one named after an identifier needs no further word to announce it.
+    /// Redacts the value of a named field: the name says more than the value shows. A field named after a password or
+    /// secret (`db_password`, `api_key`) is replaced whole, whatever stands in it, unless that says there is none (`null`,
+    /// `None`, an empty text); one named after an identifier needs no further word to announce it.
     ///
     /// ```
     /// use compliance_log::redact::Redactor;
@@ -244,7 +246,7 @@ impl Redactor {
     }
 
     /// Whether a field of this name has a rule.
-    #[cfg(feature = "tracing")]
+    #[cfg(any(feature = "json", feature = "tracing"))]
     pub(crate) fn has_rule(&self, name: &str) -> bool {
         self.rules.of_field(name).is_some()
     }
@@ -349,6 +351,8 @@ struct Field<'n> {
     cues: Vec<Cue>,
     /// The name is a key: of a secret, of a person's name, of a value with a shape of its own.
     keyed: bool,
+    /// What stands for the whole value, whatever it is.
+    whole: Option<Detector>,
 }
 
 /// Whether a field's name says nothing of its value.
@@ -364,6 +368,10 @@ fn announces_shape(cue: Cue) -> bool {
         cue,
         Cue::Birth
             | Cue::Cvv
+            | Cue::Mac
+            | Cue::Member
+            | Cue::Pass
+            | Cue::Pps
             | Cue::Dni
             | Cue::Geo
             | Cue::IdCard
@@ -375,12 +383,12 @@ fn announces_shape(cue: Cue) -> bool {
 
 impl Field<'static> {
     /// No field.
-    const NONE: &Self = &Field { name: "", cues: Vec::new(), keyed: false };
+    const NONE: &Self = &Field { name: "", cues: Vec::new(), keyed: false, whole: None };
 }
 
 impl<'n> Field<'n> {
     fn named(name: &'n str) -> Self {
-        let mut field = Self { name, cues: Vec::new(), keyed: false };
+        let mut field = Self { name, cues: Vec::new(), keyed: false, whole: None };
         lexicon().words_of_key(name, |_, found| match found.lead {
             Lead::Cue(cue) => {
                 field.cues.push(cue);
@@ -389,6 +397,9 @@ impl<'n> Field<'n> {
             Lead::Key(_) | Lead::Name(_) => field.keyed = true,
             _ => {}
         });
+        if field.keyed {
+            field.whole = secret::whole(name);
+        }
         field
     }
 
@@ -403,10 +414,17 @@ impl<'n> Field<'n> {
         if !self.keyed || value.is_empty() {
             return Ok(());
         }
+        let replaced = placeholder_len(value.as_bytes()) == Some(value.len());
+        if let Some(detector) = self.whole.filter(|_| !replaced && !secret::is_none(value)) {
+            hits.push(Hit { start: 0, end: value.len(), detector, custom: 0 });
+            return Ok(());
+        }
         // The field as `name="value"` text: one set of rules for both. What would end the value early is replaced
         // byte by byte, so that offsets stand.
-        let line = format!("{}=\"{}\"", self.name, value.replace(['"', '\\', '\n', '\r'], "_"));
-        let offset = self.name.len().saturating_add(2);
+        // A number stays one.
+        let quote = if value.bytes().all(|byte| byte.is_ascii_digit()) { "" } else { "\"" };
+        let line = format!("{}={quote}{}{quote}", self.name, value.replace(['"', '\\', '\n', '\r'], "_"));
+        let offset = self.name.len().saturating_add(quote.len()).saturating_add(1);
         let mut found = Vec::new();
         engine::find(&line, &[], &Customs::default(), engine::MAX_DEPTH, &mut found)?;
         hits.extend(found.into_iter().filter(|hit| hit.end > offset).filter_map(|hit| {

@@ -8,8 +8,9 @@ use super::Redactor;
 /// A `Write` that redacts line by line what passes through it.
 ///
 /// A line is held back until it is complete, because half of a value is not recognised; [`finish`](Self::finish)
-/// writes a last one without a line break, dropping the writer does too. A private key in PEM is held back over
-/// all its lines.
+/// writes a last one without a line break, dropping the writer does too. The lines of a private key in PEM or of PGP are
+/// left out: up to its end, or to the first line that none can have, at most
+/// [`MAX_KEY_LINES`](Self::MAX_KEY_LINES).
 ///
 /// ```
 /// use std::io::Write;
@@ -28,17 +29,21 @@ pub struct RedactingWriter<W: Write> {
     line: Vec<u8>,
     /// The line grew past the limit: it is dropped up to its end.
     overlong: bool,
-    /// A private key has begun and not ended.
-    in_key: bool,
+    /// How many more lines may belong to the private key that has begun.
+    key_lines: usize,
 }
 
 impl<W: Write> RedactingWriter<W> {
     /// The longest line, in bytes; longer ones become `[DROPPED]`.
     pub const MAX_LINE: usize = 1 << 20;
 
+    /// The most lines of a private key: RSA keys of 16384 bits have about 200. What a line that only begins one can silence
+    /// is bounded by it.
+    pub const MAX_KEY_LINES: usize = 512;
+
     /// Puts a redactor before `inner`.
     pub fn new(inner: W, redactor: Redactor) -> Self {
-        Self { inner: Some(inner), redactor, line: Vec::new(), overlong: false, in_key: false }
+        Self { inner: Some(inner), redactor, line: Vec::new(), overlong: false, key_lines: 0 }
     }
 
     /// Writes what is held back and returns the writer inside.
@@ -56,15 +61,17 @@ impl<W: Write> RedactingWriter<W> {
         let Some(inner) = &mut self.inner else { return Err(closed()) };
         let overlong = std::mem::take(&mut self.overlong);
         let line = String::from_utf8_lossy(&self.line);
-        let was_in_key = self.in_key;
-        if let Some(begin) = line.rfind("PRIVATE KEY-----") {
-            let mark = line.get(..begin).and_then(|head| head.rfind("-----"));
-            let mark = mark.and_then(|mark| line.get(mark..)).unwrap_or("");
-            self.in_key = mark.starts_with("-----BEGIN ");
-        }
+        let within = self.key_lines > 0 && is_key_line(&line);
+        self.key_lines = match key_mark(&line) {
+            Some(Mark::Begin) => Self::MAX_KEY_LINES,
+            None if self.key_lines > 0 && (within || is_key_header(&line)) => {
+                self.key_lines.saturating_sub(1)
+            }
+            Some(Mark::End) | None => 0,
+        };
         let result = if overlong {
             inner.write_all(Redactor::DROPPED.as_bytes()).and_then(|()| inner.write_all(end))
-        } else if was_in_key {
+        } else if within {
             // The key's placeholder stands where it began.
             Ok(())
         } else {
@@ -73,6 +80,40 @@ impl<W: Write> RedactingWriter<W> {
         self.line.clear();
         result
     }
+}
+
+/// A boundary of a private key: RFC 7468 section 2, RFC 9580 section 6.2.
+enum Mark {
+    Begin,
+    End,
+}
+
+/// The last boundary of a private key in a line.
+fn key_mark(line: &str) -> Option<Mark> {
+    let begin = line.rfind("-----BEGIN ").map(|at| (at, at.saturating_add(11), Mark::Begin));
+    let end = line.rfind("-----END ").map(|at| (at, at.saturating_add(9), Mark::End));
+    let (_, label, mark) = begin.into_iter().chain(end).max_by_key(|(at, ..)| *at)?;
+    let (label, _) = line.get(label..)?.split_once("-----")?;
+    label.contains("PRIVATE KEY").then_some(mark)
+}
+
+/// The shortest run of base64 that is a line of a key whatever stands before it, such as a time.
+const FULL: usize = 48;
+
+/// Whether a line may be one of a key: base64 and white space (RFC 7468 section 3), such a run behind something else, or the
+/// key's end.
+fn is_key_line(line: &str) -> bool {
+    let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    let body = line.bytes().all(|byte| base64(&byte) || byte.is_ascii_whitespace());
+    let run = line.trim_end().bytes().rev().take_while(base64).count();
+    body || run >= FULL || matches!(key_mark(line), Some(Mark::End))
+}
+
+/// Whether a line may be a header of a key: RFC 1421 section 4.6, RFC 9580 section 6.2.2. It is no secret.
+fn is_key_header(line: &str) -> bool {
+    static NAMES: [&str; 7] =
+        ["Proc-Type: ", "DEK-Info: ", "Version: ", "Comment: ", "Hash: ", "Charset: ", "MessageID: "];
+    NAMES.iter().any(|name| line.starts_with(name))
 }
 
 fn closed() -> io::Error {

@@ -148,7 +148,7 @@ pub(super) struct Places {
     pub(super) runs: Lanes,
     /// Whether one of them has a capital or leaves the window.
     pub(super) cased: Lanes,
-    /// Equals signs behind six letters.
+    /// Equals signs and colons behind six letters.
     pub(super) equals: Lanes,
     /// Rare signs and bytes outside ASCII.
     pub(super) signs: Lanes,
@@ -255,7 +255,9 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     // What stands before the window may be a letter.
     let two = letter & ((letter << 1) | 1);
     let six = (two << 1) & ((two << 3) | 0b111) & ((two << 5) | 0b1_1111);
-    let equals = equals & taken & six;
+    // `"webtoken":` has a quote between.
+    let single = colon & !(colon >> 1) & !(colon << 1);
+    let equals = (((equals | single) & six) | (single & (six << 1) & !after_word)) & taken;
     let signs = (high | rare) & taken;
     let other = sure | lettered | camel | long | cased | equals | signs;
     Places {

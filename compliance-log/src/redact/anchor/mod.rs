@@ -9,6 +9,7 @@ mod masks;
 use fearless_simd::{Simd, dispatch};
 
 use self::masks::{LANES, Lanes, Masks, Places, WINDOW, places};
+use super::decode::{ESC, is_form_space, is_short_escape};
 use super::detect::{identity, secret};
 use super::lexicon::{Hashes, Lexicon, eight};
 use super::text::{DIGIT, LOWER, Text, UPPER};
@@ -16,6 +17,8 @@ use super::text::{DIGIT, LOWER, Text, UPPER};
 /// The bytes whose anchors are taken; the rest of the window is what they look ahead to.
 const STEP: usize = 56;
 const TAKEN: u64 = u64::MAX >> (WINDOW - STEP);
+/// Letters and digits of ASCII.
+const PLAIN: u8 = UPPER | LOWER | DIGIT;
 
 /// The anchors of one window, one bit per byte.
 #[derive(Clone, Copy, Default)]
@@ -436,7 +439,7 @@ impl Window<'_> {
         digits.len() < length || sum.is_multiple_of(10)
     }
 
-    /// The equals signs behind an identifier that may end in a secret's name: `dbpassword=`.
+    /// The signs of assignment behind an identifier that may end in a secret's name: `dbpassword=`, `"webtoken":`.
     #[inline(always)]
     fn suffixes(self, equals: u64) -> u64 {
         let mut suffixed = 0;
@@ -445,11 +448,13 @@ impl Window<'_> {
             let one = left & left.wrapping_neg();
             left ^= one;
             let at = self.start.wrapping_add(one.trailing_zeros() as usize);
-            let [before, last] = [self.text.at(at.wrapping_sub(2)) | 0x20, self.text.before(at) | 0x20];
+            let end = at.wrapping_sub(usize::from(self.text.before(at) == b'"'));
+            let [before, last] = [self.text.at(end.wrapping_sub(2)) | 0x20, self.text.before(end) | 0x20];
             let ends = match last {
                 b'd' => matches!(before, b'r' | b'w'),
                 b't' => matches!(before, b'r' | b'e'),
                 b'y' | b'n' => before == b'e',
+                b's' => before == b's',
                 _ => false,
             };
             if ends {
@@ -473,12 +478,17 @@ impl Window<'_> {
             let next = text.at(at.wrapping_add(1));
             let keep = match text.at(at) {
                 b'@' => true,
-                b'[' => next.is_ascii_uppercase(),
-                b'\\' => matches!(next, b'u' | b'x' | b'/' | b'\\'),
+                b'[' => next.is_ascii_uppercase() || text.before(at) == ESC,
+                b'\\' => matches!(next, b'u' | b'x' | b'/' | b'1'..=b'3') || is_short_escape(next),
                 b'%' => next.is_ascii_hexdigit(),
                 b'&' => next == b'#' || next.is_ascii_lowercase(),
-                b'+' | b'(' => next.is_ascii_digit() || next == b'(',
-                0xc2 | 0xcd | 0xd8..=0xdf | 0xe0..=0xe3 | 0xea | 0xef.. => true,
+                b'(' => next.is_ascii_digit() || next == b'(',
+                b'+' => next.is_ascii_digit() || next == b'(' || is_form_space(text, at),
+                0xc2 | 0xcb | 0xcd | 0xd5..=0xdf | 0xe0..=0xe3 | 0xea | 0xef.. => true,
+                // Of the Latin letters two are signs: × and ÷.
+                0xc3 => matches!(next, 0x97 | 0xb7),
+                // Letters that are written without spaces between words end a word of others.
+                0xe4..=0xed => text.is_before(at, PLAIN) || text.is(at.wrapping_add(3), PLAIN),
                 _ => false,
             };
             if keep {

@@ -3,7 +3,7 @@
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
 use super::super::text::{DIGIT, HIGH, LETTER, LOWER, Text, UPPER, is};
-use super::digits::mod_11_10;
+use super::digits::{day_month, mod_11_10};
 use super::{Announced, Scan, payment};
 
 /// The quick no of [`lettered`] and of account numbers, where letters go over into digits at `start`.
@@ -49,7 +49,9 @@ pub(crate) fn numbered(scan: &mut Scan<'_, '_>, start: usize) {
             let letter = end.wrapping_add(dash);
             if text.is(letter, UPPER) && ends_word(text, letter.wrapping_add(1)) {
                 let sound = dni_letter(text.slice(start, end)) == Some(text.at(letter));
-                if sound || scan.announced(Cue::Dni, start) == Announced::Adjacent {
+                if (sound && !scan.is_reference(start))
+                    || scan.announced(Cue::Dni, start) == Announced::Adjacent
+                {
                     scan.hit(start, letter.wrapping_add(1), Detector::EsDni);
                 }
             } else if text.is(letter, UPPER) && dash == 0 {
@@ -91,7 +93,10 @@ fn spanish_foreigner(scan: &mut Scan<'_, '_>, start: usize) {
     }
     let mut digits = vec![first.wrapping_sub(b'X' - b'0')];
     digits.extend_from_slice(text.slice(at, end));
-    if dni_letter(&digits) == Some(text.at(letter).to_ascii_uppercase()) {
+    let announced =
+        || scan.announced(Cue::Nie, start) == Announced::Adjacent && text.is(letter, UPPER | LOWER);
+    let sound = dni_letter(&digits) == Some(text.at(letter).to_ascii_uppercase());
+    if (sound && !scan.is_reference(start)) || announced() {
         scan.hit(start, letter.wrapping_add(1), Detector::EsNie);
     }
 }
@@ -102,7 +107,11 @@ fn finnish_code(scan: &mut Scan<'_, '_>, start: usize) {
     let body = text.slice(start, start.wrapping_add(6));
     let individual = text.slice(start.wrapping_add(7), start.wrapping_add(10));
     let control = text.at(start.wrapping_add(10));
-    if individual.len() != 3 || !individual.iter().all(u8::is_ascii_digit) {
+    let two = |at: usize| {
+        let two = body.get(at..at.wrapping_add(2)).unwrap_or(&[]);
+        two.iter().fold(0_u64, |number, byte| number.wrapping_mul(10).wrapping_add(u64::from(digit(*byte))))
+    };
+    if individual.len() != 3 || !individual.iter().all(u8::is_ascii_digit) || !day_month(two(0), two(2)) {
         return;
     }
     let number = body
@@ -111,7 +120,10 @@ fn finnish_code(scan: &mut Scan<'_, '_>, start: usize) {
         .fold(0_u32, |number, byte| number.wrapping_mul(10).wrapping_add(digit(*byte)));
     let expected =
         usize::try_from(number % 31).ok().and_then(|at| b"0123456789ABCDEFHJKLMNPRSTUVWXY".get(at));
-    if expected == Some(&control.to_ascii_uppercase()) && ends_word(text, start.wrapping_add(11)) {
+    let announced =
+        || scan.announced(Cue::Hetu, start) == Announced::Adjacent && is(control, UPPER | LOWER | DIGIT);
+    let sound = expected == Some(&control.to_ascii_uppercase()) && !scan.is_reference(start);
+    if (sound || announced()) && ends_word(text, start.wrapping_add(11)) {
         scan.hit(start, start.wrapping_add(11), Detector::FiHetu);
     }
 }
@@ -163,7 +175,7 @@ fn uk_nino(scan: &mut Scan<'_, '_>, start: usize) {
         && !matches!(&upper, b"BG" | b"GB" | b"KN" | b"NK" | b"NT" | b"TN" | b"ZZ");
     if matches!(text.at(suffix).to_ascii_uppercase(), b'A'..=b'D')
         && ends_word(text, end)
-        && (issued || announced)
+        && (announced || (issued && !scan.is_reference(start)))
     {
         scan.hit(start, end, Detector::UkNino);
     } else if announced && ends_word(text, at) {
@@ -177,14 +189,25 @@ fn de_vat(scan: &mut Scan<'_, '_>, start: usize) {
     if !text.has_any_case(start, b"de") {
         return;
     }
+    let announced = scan.has_cues() && scan.announced(Cue::Vat, start) == Announced::Adjacent;
     let first = start.wrapping_add(2);
-    let first = first.wrapping_add(usize::from(text.at(first) == b' '));
-    let end = text.run_end(first, DIGIT, 10);
-    if end.wrapping_sub(first) != 9 || !ends_word(text, end) {
+    let mut end =
+        first.wrapping_add(usize::from(text.at(first) == b' ' || (announced && text.at(first) == b'-')));
+    let mut digits = Vec::with_capacity(9);
+    while digits.len() < 9 {
+        // Behind its word in groups of three, too.
+        let grouped = announced && digits.len() % 3 == 0 && !digits.is_empty() && text.at(end) == b' ';
+        end = end.wrapping_add(usize::from(grouped));
+        if !text.is(end, DIGIT) {
+            return;
+        }
+        digits.push(text.at(end) & 0x0f);
+        end = end.wrapping_add(1);
+    }
+    if !ends_word(text, end) {
         return;
     }
-    let digits: Vec<u8> = text.slice(first, end).iter().map(|byte| byte & 0x0f).collect();
-    if mod_11_10(&digits) || scan.announced(Cue::Vat, start) == Announced::Adjacent {
+    if mod_11_10(&digits) || announced {
         scan.hit(start, end, Detector::DeVat);
     }
 }
@@ -192,14 +215,17 @@ fn de_vat(scan: &mut Scan<'_, '_>, start: usize) {
 /// Five letters, four digits, a letter; the fourth tells the kind of holder.
 fn indian_pan(scan: &mut Scan<'_, '_>, start: usize) {
     let text = scan.text;
-    let shape = text.slice(start, start.wrapping_add(10));
+    let announced = scan.has_cues() && scan.announced(Cue::Pan, start) == Announced::Adjacent;
+    let shape = text.slice(start, start.wrapping_add(10)).to_ascii_uppercase();
     let fits = shape.len() == 10
+        && (announced || !scan.is_reference(start))
         && shape
             .iter()
             .enumerate()
             .all(|(at, byte)| is(*byte, if (5..9).contains(&at) { DIGIT } else { UPPER }))
         && shape.get(3).is_some_and(|kind| b"ABCFGHJLPT".contains(kind));
-    if fits && ends_word(text, start.wrapping_add(10)) {
+    let one_case = announced || text.slice(start, start.wrapping_add(10)) == shape;
+    if fits && one_case && ends_word(text, start.wrapping_add(10)) {
         scan.hit(start, start.wrapping_add(10), Detector::InPan);
     }
 }
@@ -259,16 +285,29 @@ pub(crate) fn announced_value(scan: &mut Scan<'_, '_>, cue: Cue, cue_end: usize)
     let value = text.slice(start, end);
     let count = |classes: u8| value.iter().filter(|byte| is(**byte, classes)).count();
     let (digits, capitals, small) = (count(DIGIT), count(UPPER), count(LOWER));
+    // `pass no. 1234567` says what it means.
+    let numbered = text.slice(cue_end, start).iter().any(|byte| is(*byte, LETTER));
+    let cue = if cue == Cue::Pass && numbered { Cue::Passport } else { cue };
     let detector = match cue {
         // One or two letters or none, and digits: ICAO Doc 9303 allows nine characters.
         Cue::Passport if (6..=9).contains(&value.len()) && digits >= 5 && small == 0 => Detector::Passport,
+        Cue::Passport if value.len() == 9 && digits >= 3 && capitals > 0 && small == 0 => Detector::Passport,
         Cue::IdCard
             if (9..=10).contains(&value.len()) && digits >= 3 && (capitals > 0 || card_number(value)) =>
         {
             Detector::DeIdCard
         }
+        Cue::Pass
+            if (6..=9).contains(&value.len()) && digits >= 5 && (1..=2).contains(&capitals) && small == 0 =>
+        {
+            Detector::Passport
+        }
+        Cue::Pps if (8..=9).contains(&value.len()) && digits == 7 && capitals > 0 => Detector::NationalId,
+        Cue::Member if (5..=16).contains(&value.len()) && digits >= 4 && capitals > 0 && small == 0 => {
+            Detector::Mrn
+        }
         Cue::Patient if (5..=16).contains(&value.len()) && digits >= 4 && small == 0 => Detector::Mrn,
-        Cue::Dni if value.len() == 9 && digits >= 7 && capitals > 0 => Detector::EsDni,
+        Cue::Dni if value.len() == 9 && digits >= 7 && capitals.saturating_add(small) > 0 => Detector::EsDni,
         Cue::National if (6..=20).contains(&value.len()) && digits >= 4 => Detector::NationalId,
         _ => return,
     };

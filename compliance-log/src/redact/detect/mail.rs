@@ -12,7 +12,7 @@ const DOMAIN_LIMIT: usize = 255;
 
 /// Whatever the `@` at `at` belongs to.
 pub(crate) fn at_sign(scan: &mut Scan<'_, '_>, at: usize) {
-    if !userinfo(scan, at) {
+    if !userinfo(scan, at) && !data_source(scan, at) {
         address(scan, at);
     }
 }
@@ -63,11 +63,42 @@ fn userinfo(scan: &mut Scan<'_, '_>, at: usize) -> bool {
     true
 }
 
+/// `user:password@tcp(host:3306)`, as drivers of Go write it; true when the `@` belongs to one.
+fn data_source(scan: &mut Scan<'_, '_>, at: usize) -> bool {
+    let text = scan.text;
+    let behind = at.wrapping_add(1);
+    if ![b"tcp(".as_slice(), b"tcp4(", b"tcp6(", b"unix("].iter().any(|net| text.has(behind, net)) {
+        return false;
+    }
+    let floor = at.saturating_sub(LOCAL_LIMIT);
+    let mut start = at;
+    while start > floor
+        && !text.is_before(start, SPACE)
+        && !matches!(text.before(start), b'"' | b'\'' | b'`' | b'=')
+    {
+        start = start.wrapping_sub(1);
+    }
+    let colon = text.slice(start, at).iter().position(|byte| *byte == b':');
+    if let Some(colon) = colon {
+        let password = start.wrapping_add(colon).wrapping_add(1);
+        if super::super::detector::placeholder_len(text.slice(password, at))
+            != Some(at.wrapping_sub(password))
+        {
+            scan.hit(password, at, Detector::UrlPassword);
+        }
+    }
+    true
+}
+
 /// A mail address around the `@` at `at`.
 fn address(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
     let Some(end) = domain_end(text, at.wrapping_add(1)) else { return };
     let start = local_start(text, at);
+    // `git@github.com:acme/app.git`: an account of every repository's, and a path (git-clone(1)).
+    if text.slice(start, at) == b"git" && text.at(end) == b':' && text.is(end.wrapping_add(1), LETTER) {
+        return;
+    }
     if start < at {
         scan.hit(start, end, Detector::Email);
     }
@@ -106,7 +137,8 @@ fn local_start(text: Text<'_>, at: usize) -> usize {
     while start < at && matches!(text.at(start), b'.' | b'-' | b'\'' | b'*' | b'#' | b'%' | b'~') {
         start = start.wrapping_add(1);
     }
-    if text.at(start) == b'\\' { at } else { start }
+    // The letter of an escape is none of the address: `\nanna@…` in a string of JSON.
+    super::super::decode::after_escape(text, start).min(at)
 }
 
 /// Where the domain at `start` ends.
@@ -188,7 +220,7 @@ fn belongs(character: char) -> bool {
 }
 
 /// Whether a character is of a script that writes words without spaces between.
-fn unspaced(character: char) -> bool {
+pub(crate) fn unspaced(character: char) -> bool {
     matches!(character, '\u{e00}'..='\u{eff}' | '\u{1780}'..='\u{17ff}' | '\u{1000}'..='\u{109f}'
         | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}'
         | '\u{20000}'..='\u{3ffff}')

@@ -4,6 +4,8 @@
 //! what it finds, and reports a hit. It reads a bounded number of bytes around the anchor, or bytes that no
 //! later anchor of the same family is called for: that keeps a scan linear.
 
+pub(crate) mod assignment;
+pub(crate) mod command;
 pub(crate) mod digits;
 pub(crate) mod identity;
 pub(crate) mod mail;
@@ -18,7 +20,7 @@ pub(crate) mod secret;
 pub(crate) mod token;
 
 use super::detector::Detector;
-use super::lexicon::{Cue, is_filler, is_reference};
+use super::lexicon::{Cue, is_filler, is_number_word, is_reference, is_version};
 use super::text::{LETTER, LOWER, Text, UPPER, is};
 
 /// A range of the text and what it is, in bytes.
@@ -153,7 +155,7 @@ impl<'t, 'h> Scan<'t, 'h> {
     }
 
     /// Whether a technical number stands at `start`: an order, a parcel, a version. The word that says so stands
-    /// before it, with delimiters and filler words at most between.
+    /// before it, with delimiters and words for a number at most between: an `order from` somewhere is no number of one.
     pub(crate) fn is_reference(&self, start: usize) -> bool {
         let text = self.text;
         let mut at = start;
@@ -176,11 +178,21 @@ impl<'t, 'h> Scan<'t, 'h> {
             if is_reference(word) {
                 return true;
             }
-            if !is_filler(word) {
+            if !is_number_word(word) {
                 return false;
             }
         }
         false
+    }
+
+    /// Whether the number at `start` is that of a version or section: the word stands right before it.
+    pub(crate) fn is_version(&self, start: usize) -> bool {
+        let text = self.text;
+        let mut end = start;
+        while start.wrapping_sub(end) < 4 && is_delimiter(text.before(end)) {
+            end = end.wrapping_sub(1);
+        }
+        is_version(text.slice(text.run_start(end, LETTER, 24), end))
     }
 
     /// Whether only delimiters and at most two filler words stand between `from` and `to`.

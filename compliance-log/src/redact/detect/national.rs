@@ -2,8 +2,10 @@
 
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
+use super::super::text::{LETTER, Text};
+use super::super::words::WordSet;
 use super::digits::{day_month, luhn, mod_11_10, number, uniform, verhoeff, weighted};
-use super::number::{Group, Number, ends_clean, starts_clean};
+use super::number::{Group, Number, ends_clean, ends_part, starts_part};
 use super::{Announced, Scan};
 
 /// When a number counts without a word that announces it.
@@ -11,8 +13,14 @@ use super::{Announced, Scan};
 enum Alone {
     /// Never: too many other numbers pass its check.
     Never,
+    /// Never, and behind its word only in its official layout: it has no check, and the word means other things too.
+    Shaped,
     /// When it is written in its official layout.
     Laid,
+    /// So, and when it is no date of this decade with a time behind it: `260617-1457`.
+    Timed,
+    /// So, and when no unit follows: any number may be written in groups of three (ISO 80000-1 section 7.3.1).
+    Grouped,
     /// Whenever its check passes.
     Checked,
 }
@@ -45,11 +53,11 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
         return;
     }
     let start = found.start;
-    let clean = starts_clean(scan.text, start);
+    let clean = starts_part(scan.text, start);
     let mut best: Option<(Announced, usize, Detector)> = None;
     for (index, group) in found.groups().iter().enumerate() {
         let schemes = schemes(group.digits);
-        if schemes.is_empty() || !ends_clean(scan.text, group.end) {
+        if schemes.is_empty() || !ends_part(scan.text, group.end) {
             continue;
         }
         let digits = found.digits(group.digits);
@@ -64,12 +72,23 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
                 Announced::No
             };
             let passes = match announced {
+                Announced::Adjacent if scheme.alone == Alone::Shaped => {
+                    groups.len() > 1 && laid(groups, scheme.layout)
+                }
                 Announced::Adjacent => !scheme.strict || (scheme.check)(digits),
                 Announced::Near => clean && (scheme.check)(digits) && !scan.is_reference(start),
                 Announced::No => {
                     let shaped = match scheme.alone {
-                        Alone::Never => false,
+                        Alone::Never | Alone::Shaped => false,
                         Alone::Laid => groups.len() > 1 && laid(groups, scheme.layout),
+                        Alone::Grouped => {
+                            groups.len() > 1
+                                && laid(groups, scheme.layout)
+                                && !is_counted(scan.text, group.end)
+                        }
+                        Alone::Timed => {
+                            groups.len() > 1 && laid(groups, scheme.layout) && !is_timestamp(digits)
+                        }
                         Alone::Checked => groups.len() == 1 || laid(groups, scheme.layout),
                     };
                     shaped && clean && (scheme.check)(digits) && !scan.is_reference(start)
@@ -87,7 +106,11 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
     }
     if let Some((_, end, detector)) = best {
         scan.hit(start, end, detector);
-    } else if scan.has_cues() && clean && scan.announced(Cue::National, start) == Announced::Adjacent {
+    } else if scan.has_cues()
+        && clean
+        && (scan.announced(Cue::National, start) == Announced::Adjacent
+            || (found.count() >= 9 && scan.announced(Cue::Register, start) == Announced::Adjacent))
+    {
         let end = found
             .groups()
             .iter()
@@ -97,6 +120,17 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
             scan.hit(start, end, Detector::NationalId);
         }
     }
+}
+
+/// Whether a unit follows a number that ends at `end`.
+fn is_counted(text: Text<'_>, end: usize) -> bool {
+    static UNITS: WordSet = WordSet::new(&[
+        "b", "byte", "bytes", "octet", "octets", "o", "kb", "ms", "ns", "us", "rows", "lines", "lignes",
+        "zeilen", "requests", "records", "events", "items", "hits", "times", "keys", "entries", "messages",
+        "eur", "usd",
+    ]);
+    let word = end.wrapping_add(1);
+    text.at(end) == b' ' && UNITS.has(text.slice(word, text.run_end(word, LETTER, 12)))
 }
 
 /// Whether the groups have the layout's sizes and separators.
@@ -124,7 +158,7 @@ const fn scheme(
 
 /// The identifiers of a length.
 fn schemes(digits: usize) -> &'static [Scheme] {
-    use Alone::{Checked, Laid, Never};
+    use Alone::{Checked, Grouped, Laid, Never, Shaped, Timed};
     use Detector as D;
     use Separators::{Exact, Same};
     const EIGHT: &[Scheme] = &[
@@ -133,26 +167,37 @@ fn schemes(digits: usize) -> &'static [Scheme] {
     ];
     const NINE: &[Scheme] = &[
         scheme(D::UsSsn, &[Cue::Ssn], (&[3, 2, 4], Same(b"-")), us_ssn, Laid, false),
-        scheme(D::UsItin, &[Cue::Itin, Cue::Ssn, Cue::Tax], (&[3, 2, 4], Same(b"-")), us_itin, Laid, true),
+        scheme(
+            D::UsItin,
+            &[Cue::Itin, Cue::Ssn, Cue::Tax, Cue::Tin],
+            (&[3, 2, 4], Same(b"-")),
+            us_itin,
+            Laid,
+            true,
+        ),
         scheme(D::UsItin, &[Cue::Itin], (&[3, 2, 4], Same(b"-")), us_itin, Never, false),
-        scheme(D::UsEin, &[Cue::Ein], (&[2, 7], Same(b"-")), unchecked, Never, false),
+        scheme(D::UsEin, &[Cue::Ein], (&[2, 7], Same(b"-")), unchecked, Shaped, true),
+        scheme(D::UsSsn, &[Cue::Tin], (&[3, 2, 4], Same(b"-")), unchecked, Shaped, true),
         scheme(D::NlBsn, &[Cue::Bsn], (&[4, 2, 3], Same(b" .")), nl_bsn, Never, false),
         scheme(D::PtNif, &[Cue::Nif], (&[3, 3, 3], Same(b" ")), pt_nif, Never, false),
         scheme(D::AuTfn, &[Cue::Tfn], (&[3, 3, 3], Same(b" -")), au_tfn, Never, false),
         scheme(D::CaSin, &[Cue::Sin], (&[3, 3, 3], Same(b" -")), luhn, Never, true),
         scheme(D::CzRc, &[Cue::RodneCislo], (&[6, 3], Same(b"/")), unchecked, Never, false),
+        scheme(D::CzRc, &[Cue::Rc], (&[6, 3], Same(b"/")), unchecked, Shaped, true),
         scheme(D::DeVat, &[Cue::Vat], (&[9], Same(b"")), mod_11_10, Never, true),
     ];
     const TEN: &[Scheme] = &[
         scheme(D::UkNhs, &[Cue::Nhs], (&[3, 3, 4], Same(b" -")), uk_nhs, Never, false),
-        scheme(D::SePnr, &[Cue::Personnummer], (&[6, 4], Same(b"-")), se_pnr, Laid, false),
+        scheme(D::SePnr, &[Cue::Personnummer], (&[6, 4], Same(b"-")), se_pnr, Timed, false),
         scheme(D::CzRc, &[Cue::RodneCislo], (&[6, 4], Same(b"/")), cz_rc, Laid, false),
+        scheme(D::CzRc, &[Cue::Rc], (&[6, 4], Same(b"/")), cz_rc, Never, true),
         scheme(D::AtSvnr, &[Cue::Svnr], (&[4, 6], Same(b" -")), at_svnr, Never, false),
-        scheme(D::DkCpr, &[Cue::Cpr], (&[6, 4], Same(b"-")), dk_cpr, Laid, false),
+        scheme(D::DkCpr, &[Cue::Cpr], (&[6, 4], Same(b"-")), dk_cpr, Never, false),
         scheme(D::AuMedicare, &[Cue::Medicare], (&[4, 5, 1], Same(b" -")), au_medicare, Never, false),
     ];
     const ELEVEN: &[Scheme] = &[
-        scheme(D::DeTaxId, &[Cue::Tax], (&[2, 3, 3, 3], Same(b" ")), de_tax_id, Laid, false),
+        scheme(D::DeTaxId, &[Cue::Tax], (&[2, 3, 3, 3], Same(b" ")), de_tax_id, Grouped, false),
+        scheme(D::DeTaxId, &[Cue::Tin], (&[2, 3, 3, 3], Same(b" ")), de_tax_id, Never, true),
         scheme(D::BeNrn, &[Cue::Nrn], (&[2, 2, 2, 3, 2], Exact(b"..-.")), be_nrn, Laid, false),
         scheme(D::PlPesel, &[Cue::Pesel], (&[11], Same(b"")), pl_pesel, Never, false),
         scheme(D::NoFnr, &[Cue::Fnr], (&[6, 5], Same(b" ")), no_fnr, Checked, false),
@@ -161,6 +206,7 @@ fn schemes(digits: usize) -> &'static [Scheme] {
     ];
     const TWELVE: &[Scheme] = &[
         scheme(D::InAadhaar, &[Cue::Aadhaar], (&[4, 4, 4], Same(b" -")), in_aadhaar, Never, false),
+        scheme(D::InAadhaar, &[Cue::Uid], (&[4, 4, 4], Same(b" -")), in_aadhaar, Never, true),
         scheme(D::SePnr, &[Cue::Personnummer], (&[8, 4], Same(b"-")), se_pnr_long, Laid, false),
     ];
     const THIRTEEN: &[Scheme] = &[
@@ -229,6 +275,11 @@ fn uk_nhs(digits: &[u8]) -> bool {
 fn se_pnr(digits: &[u8]) -> bool {
     let day = part(digits, 4, 6);
     luhn(digits) && day_month(if day > 60 { day.wrapping_sub(60) } else { day }, part(digits, 2, 4))
+}
+
+/// `yymmddhhmm` of the twenties.
+fn is_timestamp(digits: &[u8]) -> bool {
+    digit(digits, 0) == 2 && part(digits, 6, 8) < 24 && part(digits, 8, 10) < 60
 }
 
 fn se_pnr_long(digits: &[u8]) -> bool {

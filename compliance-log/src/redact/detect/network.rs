@@ -19,10 +19,17 @@ pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) -> bool {
         || (before == b':' && text.before(start.wrapping_sub(1)) == b':')
         || before == b'_';
     let network = text.at(end) == b'/' && is_network(text, end, u32::from(address).trailing_zeros(), 24, 32);
-    if !glued && !network && !scan.is_reference(start) {
+    if !glued && !network && !is_file(text, start, end) && !scan.is_version(start) {
         scan.hit(start, end, Detector::Ipv4);
     }
     true
+}
+
+/// Whether a number of four parts is the version in a file's name: `foo-1.2.3.4.jar`, `libfoo.so.1.2.3.4`.
+fn is_file(text: Text<'_>, start: usize, end: usize) -> bool {
+    let named = text.before(start) == b'-' && text.is_before(start.wrapping_sub(1), UPPER | LOWER);
+    (named && text.at(end) == b'.' && text.is(end.wrapping_add(1), LOWER))
+        || text.has(start.wrapping_sub(4), b".so.")
 }
 
 /// Four decimal octets with points between and a boundary after them.
@@ -50,8 +57,17 @@ fn read_ipv4(text: Text<'_>, start: usize) -> Option<(Ipv4Addr, usize)> {
     let after = text.at(at);
     let longer = text.is(at, DIGIT | UPPER | LOWER)
         || after == b'_'
-        || (matches!(after, b'.' | b'-') && text.is(at.wrapping_add(1), DIGIT));
+        || (matches!(after, b'.' | b'-')
+            && text.is(at.wrapping_add(1), DIGIT)
+            && !is_traced(text, start, at));
     (!longer).then_some((Ipv4Addr::from(octets), at))
+}
+
+/// Whether a port follows the address at `start..end` as tcpdump writes it: `203.0.113.7.443 > 203.0.113.9.51514:`.
+fn is_traced(text: Text<'_>, start: usize, end: usize) -> bool {
+    let port = text.run_end(end.wrapping_add(1), DIGIT, 6);
+    text.at(end) == b'.'
+        && (text.has(port, b" > ") || (text.has(start.wrapping_sub(2), b"> ") && text.at(port) == b':'))
 }
 
 /// Whether a prefix length follows at `slash` that leaves only zeroes of the address behind it, and is no longer
@@ -63,11 +79,17 @@ fn is_network(text: Text<'_>, slash: usize, zeros: u32, longest: u32, bits: u32)
     prefix <= longest && zeros >= bits.saturating_sub(prefix)
 }
 
-/// Addresses that lead to nobody: private (RFC 1918), loopback, unspecified, and netmasks.
+/// Addresses that lead to nobody: private (RFC 1918), loopback, unspecified, multicast (RFC 5771), and those whose last 24
+/// bits are zero: masks, networks, and the versions of browsers, `Chrome/120.0.0.0`.
 fn kept_v4(address: Ipv4Addr) -> bool {
     let bits = u32::from(address);
     let netmask = bits.leading_ones().saturating_add(bits.trailing_zeros()) >= 32;
-    address.is_private() || address.is_loopback() || address.octets().first() == Some(&0) || netmask
+    address.is_private()
+        || address.is_loopback()
+        || address.is_multicast()
+        || address.octets().first() == Some(&0)
+        || bits.trailing_zeros() >= 24
+        || netmask
 }
 
 /// An IPv6 address around the colon at `colon`.
@@ -126,9 +148,28 @@ fn longest_ipv6(run: &str) -> Option<(Ipv6Addr, usize)> {
     }
 }
 
-/// Loopback, unspecified, and an IPv4-mapped address that is kept itself.
+/// Loopback, unspecified, multicast (RFC 4291 section 2.7), and an IPv4-mapped address that is kept itself.
 fn kept_v6(address: Ipv6Addr) -> bool {
-    address.is_loopback() || address.is_unspecified() || address.to_ipv4_mapped().is_some_and(kept_v4)
+    address.is_loopback()
+        || address.is_unspecified()
+        || address.is_multicast()
+        || address.to_ipv4_mapped().is_some_and(kept_v4)
+}
+
+/// A hardware address without separators behind a word for one, which ends at `end`: `mac=001b44113ab7`.
+pub(crate) fn announced_mac(scan: &mut Scan<'_, '_>, end: usize) {
+    let text = scan.text;
+    let start = scan.value_after(end);
+    let stop = text.run_end(start, HEX, 13);
+    let digits = text.slice(start, stop).iter().filter(|byte| byte.is_ascii_digit()).count();
+    if start > end
+        && stop.wrapping_sub(start) == 12
+        && digits > 1
+        && !text.is(stop, LETTER | DIGIT)
+        && text.at(stop) != b'_'
+    {
+        scan.hit(start, stop, Detector::Mac);
+    }
 }
 
 /// A hardware address whose first pair ends before the separator at `at`: six or eight pairs, or Cisco's

@@ -105,6 +105,28 @@ pub(crate) fn starts_clean(text: Text<'_>, start: usize) -> bool {
     true
 }
 
+/// As [`starts_clean`], for a value that its own check confirms: letters and digits before it disqualify it, and the point
+/// of a fraction. What is filed under it may stand there: `/cards/4111…`, `scan_4111…`.
+pub(crate) fn starts_checked(text: Text<'_>, start: usize) -> bool {
+    !text.is_before(start, LETTER | DIGIT)
+        && (text.before(start) != b'.' || !text.is_before(start.wrapping_sub(1), DIGIT))
+}
+
+/// As [`ends_clean`], for a value that its own check confirms: `4111…/12/29`, `4111…_scan.png`.
+pub(crate) fn ends_checked(text: Text<'_>, end: usize) -> bool {
+    !text.is(end, LETTER | DIGIT)
+}
+
+/// As [`starts_clean`], or as a part of a path or file name: `/customers/531-84-2207`.
+pub(crate) fn starts_part(text: Text<'_>, start: usize) -> bool {
+    matches!(text.before(start), b'/' | b'_') || starts_clean(text, start)
+}
+
+/// As [`ends_clean`], or as a part of a path or file name.
+pub(crate) fn ends_part(text: Text<'_>, end: usize) -> bool {
+    matches!(text.at(end), b'/' | b'_') || ends_clean(text, end)
+}
+
 /// Whether a value may end at `end`: nothing that belongs to it follows.
 pub(crate) fn ends_clean(text: Text<'_>, end: usize) -> bool {
     let after = text.at(end);

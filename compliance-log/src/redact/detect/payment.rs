@@ -4,7 +4,7 @@ use super::super::detector::Detector;
 use super::super::lexicon::Cue;
 use super::super::text::{DIGIT, HIGH, LETTER, LOWER, Text, UPPER, is};
 use super::digits::{luhn, number, uniform};
-use super::number::{Group, Number, ends_clean, starts_clean};
+use super::number::{Group, Number, ends_checked, ends_clean, starts_checked, starts_clean};
 use super::{Announced, Scan};
 
 /// A card number from the group at hand on. Luhn, issuer range and length decide; next to a word such as
@@ -15,22 +15,28 @@ pub(crate) fn card(scan: &mut Scan<'_, '_>, found: &Number) {
     }
     let start = found.start;
     let announced = scan.announced(Cue::Card, start);
-    if announced != Announced::Adjacent && !starts_clean(scan.text, start) {
+    let clean = starts_clean(scan.text, start);
+    if announced != Announced::Adjacent && !clean && !starts_checked(scan.text, start) {
         return;
     }
     for groups in (0..found.groups().len()).rev() {
         let Some(groups) = found.groups().get(..=groups) else { continue };
         let Some(Group { end, digits: count, .. }) = groups.last().copied() else { continue };
-        if !(13..=19).contains(&count) || !grouped(groups) || !ends_clean(scan.text, end) {
+        if !(13..=19).contains(&count) || !grouped(groups) || !ends_checked(scan.text, end) {
             continue;
         }
         let digits = found.digits(count);
         let issuer = issuer(digits);
+        let checked = issuer == Issuer::Sure && count <= USUAL && luhn(digits);
+        let (starts, ends) = (clean || announced == Announced::Adjacent, ends_clean(scan.text, end));
+        if !(checked || (starts && ends)) {
+            continue;
+        }
         if announced != Announced::Adjacent && issuer == Issuer::None {
             continue;
         }
         let sound = match announced {
-            Announced::Adjacent => luhn(digits) || issuer != Issuer::None,
+            Announced::Adjacent => luhn(digits) || issuer == Issuer::Sure,
             Announced::Near => luhn(digits) && issuer != Issuer::None,
             Announced::No => luhn(digits) && issuer == Issuer::Sure,
         };
@@ -42,6 +48,10 @@ pub(crate) fn card(scan: &mut Scan<'_, '_>, found: &Number) {
         }
     }
 }
+
+/// The most digits of a card in wide use. Numbers of eighteen digits and more are drawn at random by machines:
+/// `blk_4539…` is a block.
+const USUAL: usize = 16;
 
 /// Whether the groups are those of a card: one run, or groups of three to seven with one separator.
 fn grouped(groups: &[Group]) -> bool {
@@ -260,7 +270,7 @@ fn end_of(text: Text<'_>, start: usize, length: usize) -> Option<usize> {
         }
         at = at.wrapping_add(1);
     }
-    (!text.is(at, DIGIT | UPPER | LOWER | HIGH) && text.at(at) != b'_').then_some(at)
+    (!text.is(at, DIGIT | UPPER | LOWER | HIGH)).then_some(at)
 }
 
 /// ISO/IEC 7064 MOD 97-10 over the rearranged number (ISO 13616-1 clause 6).

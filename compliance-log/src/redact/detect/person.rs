@@ -44,6 +44,12 @@ fn place(text: Text<'_>, naming: Naming, start: usize, end: usize) -> Option<usi
             if !text.is(start, UPPER | HIGH) {
                 return None;
             }
+            // `MX Record`, `MS Word`: abbreviations of other things.
+            static OTHERS: WordSet =
+                WordSet::new(&["MX", "MS", "ING", "MAG", "SIG", "DON", "SIR", "HR", "SR", "DL", "DNA"]);
+            if OTHERS.has_exactly(text.slice(start, end)) && text.before(at) != b'.' {
+                return None;
+            }
             at = at.wrapping_add(usize::from(text.at(at) == b' '));
         }
         Naming::Salutation => {

@@ -2,7 +2,7 @@
 
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
-use super::super::text::{DIGIT, LETTER, Text};
+use super::super::text::{DIGIT, HEX, LETTER, SPACE, Text};
 use super::number::{ends_clean, starts_clean};
 use super::{Announced, Scan};
 
@@ -111,7 +111,7 @@ pub(crate) fn phone(scan: &mut Scan<'_, '_>, start: usize) {
     if laid.is_none() && !scan.has_cues() {
         return;
     }
-    let announced = scan.announced(Cue::Phone, first);
+    let announced = scan.announced(Cue::Phone, first).max(called(scan, first, &dialled));
     let adjacent = announced == Announced::Adjacent;
     if !adjacent && !starts_clean(text, first) {
         return;
@@ -142,6 +142,20 @@ pub(crate) fn phone(scan: &mut Scan<'_, '_>, start: usize) {
     if let Some(stop) = laid.or_else(|| dialled.stop(text, min, max)) {
         finish(scan, first, stop);
     }
+}
+
+/// How a word such as `call` or `contact` announces a number: programs are called and counted, too. A number that is one of a
+/// telephone in shape counts: from nought on, in groups, or right behind its word nine to eleven digits from two on.
+fn called(scan: &Scan<'_, '_>, start: usize, dialled: &Dialled) -> Announced {
+    let total = dialled.stops().last().map_or(0, |stop| stop.digits);
+    let announced = scan.announced(Cue::Call, start);
+    let shaped = dialled.digit(0) == 0 || dialled.len > 1;
+    // `call_id=839050986`
+    let numbered =
+        scan.text.slice(start.wrapping_sub(4), start).windows(2).any(|two| two.eq_ignore_ascii_case(b"id"));
+    let long =
+        (9..=11).contains(&total) && dialled.digit(0) > 1 && announced == Announced::Adjacent && !numbered;
+    if shaped || long { announced } else { Announced::No }
 }
 
 /// Reports the number with its extension.
@@ -214,7 +228,9 @@ fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: &Dialled) -> 
         [(_, 2), (a, 2), (b, 2), (c, 2), (d, 2), ..]
             if dialled.digit(0) == 0
                 && dialled.digit(1) != 0
+                && shape.len() == 5
                 && matches!(a, b' ' | b'.')
+                && !is_dump(text, start, dialled)
                 && a == b
                 && b == c
                 && c == d =>
@@ -223,6 +239,19 @@ fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: &Dialled) -> 
         }
         _ => None,
     }
+}
+
+/// Whether pairs of hexadecimal digits stand around the number: a dump of memory.
+fn is_dump(text: Text<'_>, start: usize, dialled: &Dialled) -> bool {
+    let end = dialled.stops().last().map_or(start, |stop| stop.end);
+    let pair = |at: usize| {
+        text.run_end(at, HEX, 3) == at.wrapping_add(2) && !text.is(at.wrapping_add(2), LETTER | DIGIT)
+    };
+    (text.at(end) == b' ' && pair(end.wrapping_add(1)))
+        || (text.before(start) == b' '
+            && text.is_before(start.wrapping_sub(1), HEX)
+            && pair(start.wrapping_sub(3))
+            && text.is_before(start.wrapping_sub(3), SPACE))
 }
 
 /// Whether the groups are those of a date.

@@ -4,8 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::super::detector::{Detector, placeholder_len};
+use super::super::lexicon::{Lead, lexicon};
 use super::super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, SPACE, Text, UPPER, is};
 use super::super::words::WordSet;
+use super::assignment::{Form, assigned, close, extent, member_end, name_end};
 use super::{Open, Scan};
 
 /// What a key announces.
@@ -36,7 +38,13 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
     }
     let text = scan.text;
     let Some(name_end) = name_end(text, end) else { return };
-    let Some(value) = assigned(text, start, name_end) else {
+    if !is_whole_name(text, start, end, name_end) {
+        return;
+    }
+    let Some((value, form)) = assigned(text, start, name_end, key) else {
+        if key == Key::Any {
+            authenticated(scan, start, end);
+        }
         if key == Key::Password {
             stated(scan, name_end);
         }
@@ -48,7 +56,7 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
     {
         return;
     }
-    let Some((from, mut to, closed)) = extent(text, value, key) else { return };
+    let Some((from, mut to, closed)) = extent(text, value, key, form) else { return };
     if key == Key::Password && text.before(start) == b';' {
         to = to.max(member_end(text, to));
     }
@@ -57,6 +65,13 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
         return;
     }
     if found.is_empty() || is_blank(found) || placeholder_len(found) == Some(found.len()) {
+        return;
+    }
+    let quoted = matches!(text.before(from), b'"' | b'\'');
+    if form != Form::Assigned && !shows(found, quoted && form == Form::Following) {
+        return;
+    }
+    if is_no_password(text.slice(start, end), found, quoted) || (key != Key::Password && is_path(found)) {
         return;
     }
     let segment = previous_segment(text, start);
@@ -71,6 +86,97 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
             items(scan, (value, from), to, detector);
         }
     }
+}
+
+/// Whether a word that means other things too is the whole of a secret's name: `mot de passe`, `security answer`,
+/// `verification code`.
+fn is_whole_name(text: Text<'_>, start: usize, end: usize, name_end: usize) -> bool {
+    let word = text.slice(start, end);
+    let led = |words: &[&str]| {
+        words.iter().any(|before| text.has_any_case(start.wrapping_sub(before.len()), before.as_bytes()))
+    };
+    if word.eq_ignore_ascii_case(b"passe") {
+        return led(&["mot de ", "mot_de_", "mot-de-", "palavra-", "palavra ", "palavra_"]);
+    }
+    if word.eq_ignore_ascii_case(b"answer") {
+        return led(&["security ", "security_", "security-", "secret ", "secret_"]);
+    }
+    !word.eq_ignore_ascii_case(b"verification") || name_end > end
+}
+
+/// Whether a value that nothing assigns is a secret to the eye: in quotes and of one word, or of letters and digits.
+fn shows(value: &[u8], quoted: bool) -> bool {
+    let has = |classes: u8| value.iter().any(|byte| is(*byte, classes));
+    !has(SPACE) && !is_remark(value) && (quoted || (value.len() >= 6 && has(DIGIT) && has(LETTER)))
+}
+
+/// Whether what is assigned to a word for a password is none: a working directory (`PWD=/home/app`), a count (`pass=12`),
+/// what a form says of its field.
+fn is_no_password(word: &[u8], value: &[u8], quoted: bool) -> bool {
+    let digits = || value.iter().all(u8::is_ascii_digit);
+    (word.to_ascii_lowercase().ends_with(b"pwd") && value.starts_with(b"/"))
+        || (word.eq_ignore_ascii_case(b"pass") && !quoted && digits())
+        || (quoted && is_complaint(value))
+}
+
+/// Whether a value is a sentence about a field: `must not be empty`.
+fn is_complaint(value: &[u8]) -> bool {
+    static VERBS: WordSet =
+        WordSet::new(&["is", "must", "should", "cannot", "does", "has", "was", "needs", "may"]);
+    let mut words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or(&[]);
+    let verb = VERBS.has(first)
+        || (first == b"This" && words.next().is_some_and(|word| matches!(word, b"field" | b"value")));
+    verb && words.count() >= 2
+}
+
+/// Whether a value is the path of a file: it starts as one, and has no capital.
+fn is_path(value: &[u8]) -> bool {
+    let starts = value.starts_with(b"/") || value.starts_with(b"~/") || value.starts_with(b"./");
+    starts
+        && value.iter().filter(|byte| **byte == b'/').count() >= 2
+        && !value.iter().any(|byte| is(*byte, UPPER) || matches!(byte, b'+' | b'='))
+        || value.starts_with(b"~/.")
+}
+
+/// What `AUTH PLAIN` and `AUTH LOGIN` send (RFC 4954 section 4).
+fn authenticated(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
+    let text = scan.text;
+    if text.slice(start, end) != b"AUTH" || !(text.has(end, b" PLAIN ") || text.has(end, b" LOGIN ")) {
+        return;
+    }
+    let from = end.wrapping_add(7);
+    let to = text.run_end(from, BASE64, 4096);
+    let close = to.wrapping_add(usize::from(text.at(to) == b'='));
+    let close = close.wrapping_add(usize::from(text.at(close) == b'='));
+    if to.wrapping_sub(from) >= 8 && decode(text.slice(from, to)).is_some() {
+        scan.open_hit(Open::Keyed, from, close, Detector::BasicAuth);
+    }
+}
+
+/// What stands for the whole value of a field with this name, which ends in a word for a password or secret: whatever the
+/// value is. Words that mean other things too, such as `pass`, need a look.
+pub(crate) fn whole(name: &str) -> Option<Detector> {
+    static AMBIGUOUS: WordSet = WordSet::new(&["pass", "pwd", "seed"]);
+    let text = Text::new(name);
+    let mut found = None;
+    lexicon().words_of_key(name, |start, word| {
+        let Lead::Key(key) = word.lead else { return };
+        let segment = previous_segment(text, start);
+        let secret = matches!(key, Key::Password | Key::Secret) || (key == Key::Any && guards(segment));
+        let last = text.slice(start, name.len());
+        let ends =
+            name_end(text, word.end) == Some(name.len()) && !last.to_ascii_lowercase().ends_with(b"id");
+        if secret && ends && !AMBIGUOUS.has(last) && is_whole_name(text, start, word.end, name.len()) {
+            found = Some(detector(key, segment, last));
+        }
+    });
+    found
+}
+
+/// Whether the value of a field says that there is none.
+pub(crate) fn is_none(value: &str) -> bool {
+    matches!(value.trim(), "" | "\"\"" | "null" | "None" | "nil" | "undefined")
 }
 
 /// The most items of a list behind a key that are secrets like the first.
@@ -95,7 +201,7 @@ fn items(scan: &mut Scan<'_, '_>, quote: (usize, usize), to: usize, detector: De
             return;
         }
         let from = at.wrapping_add(mark.len());
-        let (to, closed) = close(text, from, mark.last().copied().unwrap_or(b'"'), depth);
+        let (to, closed) = close(text, from, (mark.last().copied().unwrap_or(b'"'), depth), usize::MAX);
         let found = text.slice(from, to);
         if !is_blank(found) && placeholder_len(found) != Some(found.len()) {
             scan.open_hit(Open::Keyed, from, to, detector);
@@ -129,217 +235,6 @@ fn stated(scan: &mut Scan<'_, '_>, name_end: usize) {
         }
         return;
     }
-}
-
-/// How far a connection string's value may go on behind a space, in bytes.
-const MEMBER: usize = 128;
-
-/// Where the member ends that goes on at `to`: at the next semicolon, in `Server=a;Password=p@ss word;Encrypt=true`.
-fn member_end(text: Text<'_>, to: usize) -> usize {
-    let rest = text.slice(to, text.len().min(to.saturating_add(MEMBER)));
-    let end = rest.iter().position(|byte| matches!(byte, b';' | b'=' | b'"' | b'\n'));
-    match end.and_then(|end| rest.get(end)) {
-        Some(b';') => to.wrapping_add(end.unwrap_or(0)),
-        _ => to,
-    }
-}
-
-/// Where the name that goes on at `end` ends; nothing when it is the name of something else.
-fn name_end(text: Text<'_>, end: usize) -> Option<usize> {
-    static SUFFIXES: WordSet = WordSet::new(&[
-        "hash",
-        "confirmation",
-        "confirm",
-        "digest",
-        "salt",
-        "value",
-        "plain",
-        "text",
-        "new",
-        "old",
-        "again",
-        "b64",
-        "base64",
-        "id",
-        "plaintext",
-        "cleartext",
-        "string",
-        "raw",
-        "header",
-        "key",
-    ]);
-    let mut at = end;
-    for _ in 0..3 {
-        at = text.run_end(at, DIGIT, 4);
-        let joined = matches!(text.at(at), b'_' | b'-') && text.is(at.wrapping_add(1), UPPER | LOWER | DIGIT);
-        if !joined && !text.is(at, UPPER | LOWER) {
-            return Some(at);
-        }
-        let word = at.wrapping_add(usize::from(joined));
-        let rest = text.run_end(word, LOWER | DIGIT, 16).max(text.run_end(word, UPPER | DIGIT, 16));
-        let rest =
-            if text.is(word, UPPER) { rest.max(text.run_end(word.wrapping_add(1), LOWER, 16)) } else { rest };
-        let suffix = text.slice(word, rest);
-        let numbered = !suffix.is_empty() && suffix.iter().all(u8::is_ascii_digit);
-        if !numbered && !SUFFIXES.has(suffix) {
-            return None;
-        }
-        at = rest;
-    }
-    Some(at)
-}
-
-/// Where the value starts that is assigned to the name ending at `end`.
-fn assigned(text: Text<'_>, start: usize, end: usize) -> Option<usize> {
-    let mut at = end;
-    let mut spaces = 0_usize;
-    while matches!(text.at(at), b'"' | b'\'' | b'\\' | b']' | b'`' | b')' | b' ') && at.wrapping_sub(end) < 12
-    {
-        spaces = spaces.wrapping_add(usize::from(text.at(at) == b' '));
-        at = at.wrapping_add(1);
-    }
-    let quoted = at.wrapping_sub(end) > spaces;
-    let byte = text.at(at);
-    let next = text.at(at.wrapping_add(1));
-    match byte {
-        b':' if next == b':' => return None,
-        b':' if next == b'=' => at = at.wrapping_add(2),
-        b':' if next == b'/' && text.at(at.wrapping_add(2)) == b'/' => return None,
-        b'=' if next == b'=' => return None,
-        b'=' if next == b'>' => at = at.wrapping_add(2),
-        b':' | b'=' => at = at.wrapping_add(1),
-        // `<password>…</password>`
-        b'>' if !quoted && spaces == 0 && text.before(start) == b'<' => at = at.wrapping_add(1),
-        _ if spaces == 1 && !quoted && text.has(start.wrapping_sub(2), b"--") => {}
-        _ => return None,
-    }
-    let mut spaces = 0_usize;
-    while matches!(text.at(at), b' ' | b'\t') && spaces < 4 {
-        at = at.wrapping_add(1);
-        spaces = spaces.wrapping_add(1);
-    }
-    // `Some("…")`, `String("…")`, `Secret(…)`.
-    let word = text.run_end(at, UPPER | LOWER, 16);
-    if word > at && text.at(word) == b'(' {
-        at = word.wrapping_add(1);
-    }
-    // `["…"]`
-    if text.at(at) == b'[' && matches!(text.at(at.wrapping_add(1)), b'"' | b'\'' | b'\\') {
-        at = at.wrapping_add(1);
-    }
-    Some(at)
-}
-
-/// The value at `at`, and whether its end is sure.
-fn extent(text: Text<'_>, at: usize, key: Key) -> Option<(usize, usize, bool)> {
-    let mut open = at;
-    while text.at(open) == b'\\' && open.wrapping_sub(at) < 32 {
-        open = open.wrapping_add(1);
-    }
-    let quote = text.at(open);
-    if matches!(quote, b'"' | b'\'' | b'`') {
-        let depth = open.wrapping_sub(at);
-        let from = open.wrapping_add(1);
-        let (to, closed) = close(text, from, quote, depth);
-        return Some((from, to, closed));
-    }
-    // What follows a placeholder without a gap belongs to the value.
-    let placeholder = placeholder_len(text.slice(at, text.len().min(at.saturating_add(24))));
-    let glued = placeholder.is_some_and(|length| text.is(at.wrapping_add(length), LETTER | DIGIT));
-    if matches!(quote, b'{' | b'}' | b'[' | b']' | b')' | b',' | b';') && open == at && !glued {
-        return None;
-    }
-    // An authorization header's value is the rest of the line, scheme included.
-    if key == Key::Authorization {
-        return authorization(text, at);
-    }
-    let mut to = text.run_end(at, BASE64, usize::MAX);
-    while !text.is(to, SPACE) {
-        let byte = text.at(to);
-        if is(byte, BASE64) {
-            to = text.run_end(to, BASE64, usize::MAX);
-            continue;
-        }
-        // A placeholder within a value is part of it, brackets and all.
-        if byte == b'['
-            && let Some(length) = placeholder_len(text.slice(to, text.len().min(to.saturating_add(24))))
-        {
-            to = to.wrapping_add(length);
-            continue;
-        }
-        let next = text.at(to.wrapping_add(1));
-        let ends = match byte {
-            b'"' | b'<' | b'`' => true,
-            b'\\' => matches!(next, b'"' | b'\\' | b'n' | b'r' | b't'),
-            b',' | b';' => is(next, SPACE) || next == b'"' || pair_follows(text, to.wrapping_add(1)),
-            b'&' | b'|' => pair_follows(text, to.wrapping_add(1)) || is(next, SPACE),
-            b')' | b'}' | b']' | b'\'' | b'>' => !is(next, LETTER | DIGIT),
-            _ => false,
-        };
-        if ends {
-            break;
-        }
-        to = to.wrapping_add(1);
-    }
-    if matches!(text.before(to), b'.' | b':') && text.is(to, SPACE) {
-        to = to.wrapping_sub(1);
-    }
-    Some((at, to, true))
-}
-
-/// Where the quote opened before `from` closes: the same quote with no more backslashes before it. A quote that
-/// never closes runs to the end of the line: a line cut short has lost its quote, not its secret.
-fn close(text: Text<'_>, from: usize, quote: u8, depth: usize) -> (usize, bool) {
-    let rest = text.slice(from, text.len());
-    let mut backslashes = 0_usize;
-    for (offset, byte) in rest.iter().enumerate() {
-        match *byte {
-            b'\\' => backslashes = backslashes.wrapping_add(1),
-            b'\n' => return (from.wrapping_add(offset), false),
-            found if found == quote && backslashes <= depth => {
-                return (from.wrapping_add(offset).wrapping_sub(backslashes), true);
-            }
-            _ => backslashes = 0,
-        }
-    }
-    (text.len(), false)
-}
-
-/// Whether `name=` stands at `at`: the next pair of a query or list.
-fn pair_follows(text: Text<'_>, at: usize) -> bool {
-    let mut end = at;
-    while end.wrapping_sub(at) < 40
-        && (text.is(end, UPPER | LOWER | DIGIT) || matches!(text.at(end), b'_' | b'-' | b'.' | b'[' | b']'))
-    {
-        end = end.wrapping_add(1);
-    }
-    end > at && text.at(end) == b'='
-}
-
-/// The value of an authorization header without its scheme; schemes with detectors of their own are theirs.
-fn authorization(text: Text<'_>, at: usize) -> Option<(usize, usize, bool)> {
-    let line = text.slice(at, text.len().min(at.saturating_add(8192)));
-    let length =
-        line.iter().position(|byte| matches!(byte, b'\n' | b'\r' | b'"' | b'\\')).unwrap_or(line.len());
-    let mut to = at.wrapping_add(length);
-    let scheme = text.run_end(at, UPPER | LOWER | DIGIT, 24);
-    if placeholder_len(text.slice(at, to)).is_some() {
-        return None;
-    }
-    if text.at(scheme) == b' ' && scheme > at {
-        let value = scheme.wrapping_add(1);
-        let known = text.has_any_case(at, b"bearer ") || text.has_any_case(at, b"basic ");
-        if placeholder_len(text.slice(value, to)).is_some() || value >= to {
-            return None;
-        }
-        if known {
-            to = value
-                .wrapping_add(text.slice(value, to).iter().take_while(|byte| !is(**byte, SPACE)).count());
-        }
-        return (value < to).then_some((value, to, true));
-    }
-    to = at.wrapping_add(text.slice(at, to).iter().take_while(|byte| !is(**byte, SPACE)).count());
-    (at < to).then_some((at, to, true))
 }
 
 /// The word before `start` in the same identifier: `api` in `api_key`, `API-Key`, `apiKey`.
@@ -414,7 +309,7 @@ fn is_secret(key: Key, segment: &[u8], value: &[u8], quoted: bool) -> bool {
         Key::Token => value.len() >= 8 && mixed || value.len() >= 24 || all(DIGIT) && value.len() >= 10,
         Key::Secret => value.len() >= 6 && (mixed || quoted) || value.len() >= 16,
         Key::Any if guards(segment) => value.len() >= 8 && mixed || value.len() >= 24,
-        Key::Any => value.len() >= 20 && mixed && has(UPPER) && has(LOWER),
+        Key::Any => value.len() >= 20 && mixed && has(UPPER) && has(LOWER) && !is_labelled_digest(value),
         Key::Cookie => false,
     }
 }
@@ -459,8 +354,14 @@ fn is_identifier(value: &[u8]) -> bool {
     value.iter().all(|byte| is(*byte, HEX) || *byte == b'-')
 }
 
+/// Whether a value is words and digests with dashes between, as `Linux-cargo-7f3a9c21d4e85b6a`: the key of a cache.
+fn is_labelled_digest(value: &[u8]) -> bool {
+    let part = |part: &[u8]| part.iter().all(|byte| is(*byte, UPPER | LOWER)) || is_identifier(part);
+    value.contains(&b'-') && value.split(|byte| *byte == b'-').all(part)
+}
+
 /// Values that say there is none, templates, and values somebody has masked already.
-fn is_blank(value: &[u8]) -> bool {
+pub(super) fn is_blank(value: &[u8]) -> bool {
     static WORDS: WordSet = WordSet::new(&[
         "null",
         "none",
@@ -471,6 +372,7 @@ fn is_blank(value: &[u8]) -> bool {
         "empty",
         "unset",
         "n/a",
+        "-",
         "<none>",
         "redacted",
         "filtered",
@@ -485,7 +387,13 @@ fn is_blank(value: &[u8]) -> bool {
         |byte: &u8| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'\xe2' | b'\x80' | b'\xa6' | b'\xa2');
     (value.iter().all(masked) && (value.len() >= 3 || value.contains(&b'*')))
         || WORDS.has(value)
-        || matches!(value, [b'<', .., b'>'] | [b'$', b'{', .., b'}'] | [b'{', b'{', ..] | [b'[', .., b']'])
+        || matches!(
+            value,
+            [b'$', b'{', .., b'}'] | [b'{', b'{', ..] | [b'$', b'{', b'{', ..] | [b'%', b's' | b'd' | b'v']
+        )
+        || matches!(value, [b'<', inner @ .., b'>'] | [b'[', inner @ .., b']'] if !inner.iter().any(u8::is_ascii_digit))
+        || matches!(value, [b'$', name @ ..] if !name.is_empty() && name.iter().all(|byte| is(*byte, UPPER | DIGIT) || *byte == b'_'))
+        || value == b"!vault"
 }
 
 /// Words people write behind `password:`.
@@ -538,6 +446,10 @@ fn is_remark(value: &[u8]) -> bool {
         "string",
         "str",
         "varchar",
+        "field",
+        "fields",
+        "length",
+        "strength",
         "text",
         "optional",
     ]);
@@ -550,7 +462,8 @@ fn cookies(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
     if scan.is_dull(start) {
         return;
     }
-    let Some(mut at) = assigned(text, start, end) else { return };
+    let Some((mut at, Form::Assigned)) = assigned(text, start, end, Key::Cookie) else { return };
+    at = at.wrapping_add(usize::from(text.at(at) == b'[' && text.is(at.wrapping_add(1), LETTER)));
     while matches!(text.at(at), b'"' | b'\\' | b'\'') {
         at = at.wrapping_add(1);
     }
@@ -569,9 +482,17 @@ fn cookies(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
         if text.at(at) != b'=' || name.is_empty() {
             break;
         }
-        let value = at.wrapping_add(1);
+        // A value may be in quotes (RFC 6265 section 4.1.1).
+        let mut value = at.wrapping_add(1);
+        while matches!(text.at(value), b'"' | b'\\') && value.wrapping_sub(at) < 8 {
+            value = value.wrapping_add(1);
+        }
+        let quoted = value.wrapping_sub(at) > 1;
         at = value;
-        while !text.is(at, SPACE) && !matches!(text.at(at), b';' | b'"' | b'\\' | b'\'') {
+        while !text.is(at, SPACE)
+            && !matches!(text.at(at), b';' | b'"' | b'\\' | b'\'')
+            && (text.at(at) != b']' || text.at(value) == b'[')
+        {
             at = at.wrapping_add(1);
         }
         let found = text.slice(value, at);
@@ -586,6 +507,9 @@ fn cookies(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
                 at,
                 if session { Detector::SessionId } else { Detector::Cookie },
             );
+        }
+        while quoted && matches!(text.at(at), b'"' | b'\\') && at.wrapping_sub(value) < LIMIT {
+            at = at.wrapping_add(1);
         }
         if set || text.at(at) != b';' {
             break;
@@ -619,38 +543,45 @@ pub(crate) fn bearer(scan: &mut Scan<'_, '_>, end: usize) {
     }
 }
 
-/// How far behind `curl` its credentials are looked for, in bytes.
-const ARGUMENTS: usize = 256;
-
-/// `curl -u user:password`.
-pub(crate) fn command(scan: &mut Scan<'_, '_>, end: usize) {
+/// `IDENTIFIED BY 'x'`: SQL.
+pub(crate) fn identified(scan: &mut Scan<'_, '_>, end: usize) {
     let text = scan.text;
-    let line = text.slice(end, text.len().min(end.saturating_add(ARGUMENTS)));
-    let line = line.split(|byte| *byte == b'\n').next().unwrap_or(&[]);
-    // The next one has arguments of its own.
-    let line =
-        line.windows(5).position(|part| part == b"curl ").and_then(|next| line.get(..next)).unwrap_or(line);
-    for option in [b" -u ".as_slice(), b" -u", b" --user ", b" --user=", b" --proxy-user ", b" -U "] {
-        let Some(found) = line.windows(option.len()).position(|part| part == option) else { continue };
-        let mut from = end.wrapping_add(found).wrapping_add(option.len());
-        let quote = text.at(from);
-        let quoted = matches!(quote, b'"' | b'\'');
-        from = from.wrapping_add(usize::from(quoted));
-        let mut to = from;
-        while to.wrapping_sub(from) < LIMIT
-            && to < text.len()
-            && if quoted { text.at(to) != quote } else { !text.is(to, SPACE) }
-        {
-            to = to.wrapping_add(1);
-        }
-        let argument = text.slice(from, to);
-        let Some(colon) = argument.iter().position(|byte| *byte == b':') else { continue };
-        let password = from.wrapping_add(colon).wrapping_add(1);
-        let found = text.slice(password, to);
-        if !is_blank(found) && placeholder_len(found) != Some(found.len()) && !found.starts_with(b"//") {
-            scan.hit(password, to, Detector::Password);
-        }
+    if !text.has_any_case(end, b" by ") {
         return;
+    }
+    let mut at = end.wrapping_add(4);
+    at = at.wrapping_add(if text.has_any_case(at, b"password ") { 9 } else { 0 });
+    if matches!(text.at(at), b'\'' | b'"' | b'`') {
+        let from = at.wrapping_add(1);
+        let (to, closed) = close(text, from, (text.at(at), 0), LIMIT);
+        let found = text.slice(from, to);
+        if closed && !found.is_empty() && !is_blank(found) && placeholder_len(found) != Some(found.len()) {
+            scan.hit(from, to, Detector::Password);
+        }
+    }
+}
+
+/// `PASS x` up to the end of its line: a command of FTP (RFC 959 section 4.1.1) and POP3 (RFC 1939 section 7). Test runners
+/// write the word as well, and a name or path behind it.
+pub(crate) fn pass(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
+    let text = scan.text;
+    let from = end.wrapping_add(1);
+    let begins = start == 0
+        || matches!(text.before(start), b'\n')
+        || text.has(start.wrapping_sub(2), b"> ")
+        || text.has(start.wrapping_sub(2), b": ");
+    if text.slice(start, end) != b"PASS" || text.at(end) != b' ' || !begins {
+        return;
+    }
+    let mut to = from;
+    while !text.is(to, SPACE) && to.wrapping_sub(from) < LIMIT {
+        to = to.wrapping_add(1);
+    }
+    let found = text.slice(from, to);
+    let last = to == text.len() || matches!(text.at(to), b'\n' | b'\r');
+    let named = found.iter().any(|byte| matches!(byte, b'/' | b'.' | b':' | b'_' | b'(' | b'['));
+    if last && !named && shows(found, false) {
+        scan.hit(from, to, Detector::Password);
     }
 }
 

@@ -1,10 +1,11 @@
 //! The words that announce a value, in the languages logs are written in.
 
 use super::super::detect::secret::Key;
+use super::super::words::WordSet;
 use super::{Cue, Naming};
 
 pub(super) const CUES: &[(Cue, &str)] = &[
-    (Cue::Aadhaar, "aadhaar aadhar uid uidai आधार"),
+    (Cue::Aadhaar, "aadhaar aadhar uidai आधार"),
     (Cue::Ahv, "ahv avs ahvn13 navs oasi nss sozialversicherungsnummer versichertennummer"),
     (
         Cue::Birth,
@@ -15,9 +16,13 @@ pub(super) const CUES: &[(Cue, &str)] = &[
          födelsedag fødselsdag fechanacimiento datanascita născut născută nașterii született születésű \
          születésnap rođen rođena rođenja narodený narodená rojen rojena rojstva doğumlu gimimo dzimis \
          sündinud γεννήθηκε роден родена народився народження народилася нарадзіўся 生年月日 出生日期 생년월일 الميلاد \
-         לידה जन्म ngàysinh lahir naixement jaiotze dateofborn dobirth geburtsdat",
+         לידה जन्म ngàysinh lahir naixement jaiotze dateofborn dobirth geburtsdat bday",
     ),
-    (Cue::Bsn, "bsn burgerservicenummer sofinummer sofi"),
+    (Cue::Bsn, "bsn burgerservicenummer burgerservicenr sofinummer sofinr sofi"),
+    (
+        Cue::Call,
+        "call called calling calls ring rang signal kontakt contact contacto contatto contato kom numer msg cell mobile",
+    ),
     (
         Cue::Card,
         "card cc pan creditcard cardnumber cardno ccnum ccnumber kreditkarte kreditkartennummer kartennummer karte \
@@ -30,7 +35,8 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     (Cue::Cnpj, "cnpj"),
     (Cue::Cpf, "cpf"),
     (Cue::Cpr, "cpr cprnr cprnummer personnummer"),
-    (Cue::Cvv, "cvv cvc cvv2 cvc2 csc cid kartenprüfnummer prüfnummer cryptogramme"),
+    (Cue::Csc, "csc cid"),
+    (Cue::Cvv, "cvv cvc cvv2 cvc2 kartenprüfnummer prüfnummer cryptogramme"),
     (Cue::Dni, "dni nif documento identidad"),
     (Cue::Ein, "ein fein employer"),
     (Cue::Fnr, "fødselsnummer fodselsnummer fnr personnummer fødselsnr"),
@@ -40,16 +46,20 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     ),
     (Cue::Hetu, "hetu henkilötunnus henkilotunnus"),
     (Cue::Iban, "iban"),
-    (Cue::IdCard, "personalausweis personalausweisnummer ausweis ausweisnummer ausweisnr perso"),
+    (
+        Cue::IdCard,
+        "personalausweis personalausweisnummer ausweis ausweisnummer ausweisnr perso personalausweisnr",
+    ),
     (Cue::Itin, "itin"),
     (Cue::Mac, "mac bssid hwaddr ether lladdr"),
     (Cue::Medicare, "medicare"),
+    (Cue::Member, "member subscriber pat chart medical hasta"),
     (
         Cue::National,
-        "ssn nationalid identitynumber idnumber nationalidentity identificatienummer identiteitsnummer pps ppsn \
-         curp rut tckn kimlik egn cnp emso oib jmbg amka personalnummer ausweisnummer isikukood \
-         taj adóazonosító asmenskodas asmens personaskods αφμ αμκα afm matricule инн снилс егн \
-         рнокпп sifra tcno tckimlik vergi dowodu osobistego",
+        "ssn nationalid identitynumber idnumber nationalidentity identificatienummer identiteitsnummer ppsn \
+         curp tckn kimlik cnp emso jmbg amka personalnummer ausweisnummer isikukood \
+         taj adóazonosító asmenskodas asmens personaskods αφμ αμκα afm инн снилс егн \
+         рнокпп sifra tcno tckimlik vergi dowodu osobistego マイナンバー 個人番号 身份证号 身份证",
     ),
     (Cue::Nhs, "nhs nhsnumber"),
     (Cue::Nie, "nie"),
@@ -58,48 +68,53 @@ pub(super) const CUES: &[(Cue, &str)] = &[
     (Cue::Nir, "nir insee sécu secu sociale vitale"),
     (Cue::Nrn, "rijksregister rijksregisternummer rijksregisternr nrn niss insz registre national"),
     (Cue::Pan, "pan pancard"),
+    (Cue::Pass, "pass pas pase potni"),
     (
         Cue::Passport,
-        "passport passportno passportnumber reisepass reisepassnummer pass passnummer passeport pasaporte passaporte \
-         passaporto paspoort paspoortnummer paszport paszportu pas pasu passi passnr cestovní паспорт паспорта \
-         passinumero passin útlevél útlevélszám pașaport pasaport putovnica putovnice potni pasaportu pasas \
-         pase diavatirio διαβατήριο паспорту",
+        "passport passportno passportnumber reisepass reisepassnummer passnummer passeport pasaporte passaporte \
+         passaporto paspoort paspoortnummer paszport paszportu pasu passi passnr cestovní паспорт паспорта \
+         passinumero passin útlevél útlevélszám pașaport pasaport putovnica putovnice pasaportu pasas \
+         diavatirio διαβατήριο паспорту パスポート 旅券番号 护照 护照号 여권",
     ),
     (
         Cue::Patient,
-        "patient patientid patientin mrn pat patiënt paciente paziente pacient pacjent patientnummer versichertennr \
-         versichertennummer patientennummer patientennr krankenversichertennummer kvnr member memberid \
-         subscriber beneficiary chart medical pasient potilas \
-         potilasnumero journalnummer journalnr utente beteg pacientul pacijent bolnik hasta ασθενής пациент \
-         paciento patsient",
+        "patient patientid patientin mrn patiënt paciente paziente pacient pacjent patientnummer versichertennr \
+         versichertennummer patientennummer patientennr krankenversichertennummer kvnr memberid \
+         beneficiary pasient potilas \
+         potilasnumero journalnummer journalnr utente beteg pacientul pacijent bolnik ασθενής пациент \
+         paciento patsient 診察券番号",
     ),
+    (Cue::Personnummer, "personnummer personnr pnr samordningsnummer"),
     (Cue::Pesel, "pesel peselu"),
     (
         Cue::Phone,
         "phone phonenumber telephone tel telefon telefoon telefono teléfono telefone téléphone telephon telefonnummer \
-         telefoonnummer telefonnr telnr telno mobile mobil mobiel mobiltelefon mobilnummer mobilní móvil movil mobilny \
-         cell cellphone cellular celular cellulare handy handynummer handynr gsm fax telefax sms whatsapp signal call \
-         called calling caller calls dial dialed dialled rang ring rufnummer rückruf angerufen anruf kontakt contact \
-         contacto contatto contato rappeler joignable joindre appeler appel appelé portable fixe belde bellen gebeld \
-         bereikbaar telefonu telefonní kom komórka komórkowy puhelin puhelinnumero matkapuhelin tlf telf tfn llamar \
-         llamada llamó dzwonił zadzwonił dzwoniła volal volala soitti ringte ligar ligou chiamare chiamato chiamata recapito numer msisdn hotline msg texted ringde \
+         telefoonnummer telefonnr telnr telno mobil mobiel mobiltelefon mobilnummer mobilní móvil movil mobilny \
+         cellphone cellular celular cellulare handy handynummer handynr gsm fax telefax sms whatsapp \
+         caller dial dialed dialled rufnummer rückruf angerufen anruf \
+         rappeler joignable joindre appeler appel appelé portable fixe belde bellen gebeld \
+         bereikbaar telefonu telefonní komórka komórkowy puhelin puhelinnumero matkapuhelin tlf telf tfn llamar \
+         llamada llamó dzwonił zadzwonił dzwoniła volal volala soitti ringte ligar ligou chiamare chiamato chiamata recapito msisdn hotline texted ringde \
          телефон тел звонок мобильный τηλέφωνο κινητό τηλ 电话 手机 電話 携帯 전화 هاتف फोन טלפון ruf tél \
          telefonszám mobilszám telefonul sunat mobitel cep puh puhelinnro telefoninumber \
          telefonas tālrunis kiváltott hívott kapcsolat kontaktszám llame llamado chiami telefonato telefonou \
-         zavolal телефону дзвінок κιν",
+         zavolal телефону дзвінок κιν telemóvel natel festnetz mobilfunk rückrufnummer durchwahl 電話番号 手机号",
     ),
-    (Cue::Personnummer, "personnummer personnr pnr samordningsnummer"),
-    (Cue::RodneCislo, "rodné rodne rč rc rodného číslo cislo"),
+    (Cue::Pps, "pps"),
+    (Cue::Rc, "rc číslo cislo"),
+    (Cue::Register, "rut egn oib matricule"),
+    (Cue::RodneCislo, "rodné rodne rč rodného"),
     (Cue::Rvnr, "rvnr sozialversicherungsnummer rentenversicherungsnummer svnr"),
     (Cue::Sin, "sin nas"),
-    (Cue::Ssn, "ssn ssnumber socialsecurity socialsecuritynumber security tin taxpayer"),
+    (Cue::Ssn, "ssn ssnumber socialsecurity socialsecuritynumber security"),
     (Cue::Svnr, "svnr svnummer sozialversicherungsnummer versicherungsnummer sv"),
     (
         Cue::Tax,
-        "steuer steuerid steuernummer steueridentifikationsnummer idnr steueridnr tin identifikationsnummer idnummer \
-         tax taxid",
+        "steuer steuerid steuernummer steueridentifikationsnummer idnr steueridnr identifikationsnummer idnummer",
     ),
     (Cue::Tfn, "tfn"),
+    (Cue::Tin, "tin tax taxid taxpayer"),
+    (Cue::Uid, "uid"),
     (Cue::Vat, "vat ust ustid ustidnr umsatzsteuer mwst vatid vatin vatnumber tva iva btw"),
 ];
 
@@ -158,14 +173,18 @@ pub(super) const KEYS: &[(Key, &str)] = &[
          dbpassword pgpassword passwordhash пароль şifre parola jelszó 密码 パスワード 비밀번호 \
          lozinka zaporka geslo slaptažodis parool parole κωδικός парола kodeord hemmelighed palavrapasse \
          wachtzin wachtwoordzin khẩu sandi laluan wagwoord lykilorð contrasenya contrasinal pasahitza \
-         fjalëkalimi лозинка құпиясөз parol รหัสผ่าน סיסמה पासवर्ड المرور 口令 暗証番号 密碼",
+         fjalëkalimi лозинка құпиясөз parol รหัสผ่าน סיסמה पासवर्ड المرور 口令 暗証番号 密碼 合言葉 パスコード \
+         geheimzahl zugangscode losung paswoord toegangscode tunnussana passe answer",
     ),
-    (Key::Pin, "pin otp totp mfa tan 2fa onetimecode onetimepassword"),
+    (
+        Key::Pin,
+        "pin otp totp mfa tan 2fa onetimecode onetimepassword verification bestätigungscode sicherheitscode einmalcode",
+    ),
     (
         Key::Secret,
         "secret secrets clientsecret appsecret secretkey privatekey apikey apisecret accesskey accountkey signingkey \
          encryptionkey masterkey sharedaccesskey sharedkey hmackey seed mnemonic credential credentials webhooksecret \
-         licensekey geheimnis",
+         licensekey geheimnis geheim segreto secreto secreta",
     ),
     (
         Key::Token,
@@ -180,14 +199,33 @@ pub(super) const KEYS: &[(Key, &str)] = &[
 
 /// The letters of `word` that match an announcing key's end, for identifiers written as one word.
 pub(crate) fn secret_suffix(word: &[u8]) -> Option<Key> {
+    static OTHERS: WordSet = WordSet::new(&[
+        "bypass",
+        "compass",
+        "encompass",
+        "multipass",
+        "onepass",
+        "overpass",
+        "renderpass",
+        "singlepass",
+        "surpass",
+        "trespass",
+        "underpass",
+    ]);
     const SUFFIXES: &[(&str, Key)] = &[
         ("password", Key::Password),
         ("passwd", Key::Password),
         ("passwort", Key::Password),
+        ("kennwort", Key::Password),
+        ("pass", Key::Password),
+        ("pwd", Key::Password),
         ("secret", Key::Secret),
         ("apikey", Key::Secret),
         ("token", Key::Token),
     ];
+    if word.len() < 6 || OTHERS.has(word) {
+        return None;
+    }
     SUFFIXES.iter().find_map(|(suffix, key)| {
         let start = word.len().checked_sub(suffix.len())?;
         word.get(start..)?.eq_ignore_ascii_case(suffix.as_bytes()).then_some(*key)

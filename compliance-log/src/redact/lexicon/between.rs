@@ -226,6 +226,85 @@ pub(crate) fn is_reference(word: &[u8]) -> bool {
         "partition",
         "revision",
         "counter",
+        "part",
+        "flight",
+        "coupon",
+        "voucher",
+        "model",
+        "article",
+        "item",
+        "job",
+        "lot",
+    ]);
+    WORDS.has(word)
+}
+
+/// Words between a thing and its number: `order no. 4711`.
+pub(crate) fn is_number_word(word: &[u8]) -> bool {
+    static WORDS: WordSet = WordSet::new(&[
+        "number",
+        "num",
+        "no",
+        "nr",
+        "nbr",
+        "nro",
+        "n",
+        "n°",
+        "nº",
+        "№",
+        "id",
+        "code",
+        "is",
+        "nummer",
+        "ist",
+        "lautet",
+        "numéro",
+        "numero",
+        "número",
+        "est",
+        "es",
+        "numer",
+        "jest",
+        "číslo",
+        "cislo",
+        "je",
+        "är",
+        "er",
+        "номер",
+        "numărul",
+        "număr",
+        "szám",
+        "száma",
+        "broj",
+        "nummeret",
+    ]);
+    WORDS.has(word)
+}
+
+/// Words right before four numbers with points between that are no address: of a version, a section, an object of a tree
+/// (ITU-T X.660).
+pub(crate) fn is_version(word: &[u8]) -> bool {
+    static WORDS: WordSet = WordSet::new(&[
+        "version",
+        "versions",
+        "ver",
+        "v",
+        "build",
+        "release",
+        "rev",
+        "revision",
+        "firmware",
+        "bios",
+        "oid",
+        "mib",
+        "extension",
+        "ext",
+        "step",
+        "enterprises",
+        "section",
+        "chapter",
+        "schema",
+        "§",
     ]);
     WORDS.has(word)
 }

@@ -12,9 +12,10 @@ use fearless_simd::Level;
 
 pub(crate) use self::announcing::secret_suffix;
 use self::announcing::{CUES, KEYS, NAMINGS};
-pub(crate) use self::between::{is_filler, is_reference};
+pub(crate) use self::between::{is_filler, is_number_word, is_reference, is_version};
 use self::hashes::{FACTOR, start};
 pub(crate) use self::hashes::{Hashes, eight};
+use super::detect::command::{PROGRAMS, Program};
 use super::detect::secret::Key;
 use super::detect::token::{PREFIXES, Prefix};
 use super::text::{LETTER, LOWER, TOP, Text, UPPER, between, is};
@@ -26,11 +27,15 @@ pub(crate) enum Cue {
     Ahv,
     Birth,
     Bsn,
+    /// A call or message: of a telephone number, or of a program.
+    Call,
     Card,
     Cf,
     Cnpj,
     Cpf,
     Cpr,
+    /// A card's verification value next to a word for the card.
+    Csc,
     Cvv,
     Dni,
     Ein,
@@ -42,6 +47,8 @@ pub(crate) enum Cue {
     Itin,
     Mac,
     Medicare,
+    /// A member: of a health fund, or of a cluster.
+    Member,
     National,
     Nhs,
     Nie,
@@ -50,11 +57,19 @@ pub(crate) enum Cue {
     Nir,
     Nrn,
     Pan,
+    /// A passport, or what the word means besides.
+    Pass,
     Passport,
     Patient,
+    Personnummer,
     Pesel,
     Phone,
-    Personnummer,
+    /// The number of a taxpayer or of social security in Ireland, or packets a second.
+    Pps,
+    /// The number of a birth, or a return code, or any number.
+    Rc,
+    /// A register's number, or a number of something else.
+    Register,
     RodneCislo,
     Rvnr,
     Sin,
@@ -62,6 +77,10 @@ pub(crate) enum Cue {
     Svnr,
     Tax,
     Tfn,
+    /// The number of a taxpayer, or tin, or tax.
+    Tin,
+    /// A unique identity, or the number of a user.
+    Uid,
     Vat,
 }
 
@@ -89,7 +108,11 @@ pub(crate) enum Lead {
     Bearer,
     Basic,
     /// A program that takes credentials as an argument.
-    Command,
+    Command(&'static Program),
+    /// `IDENTIFIED BY 'x'`
+    Identified,
+    /// `PASS x`
+    Pass,
     Prefix(&'static Prefix),
 }
 
@@ -215,7 +238,9 @@ impl Lexicon {
         }
         entries.push(Entry::new("bearer", Lead::Bearer));
         entries.push(Entry::new("basic", Lead::Basic));
-        entries.push(Entry::new("curl", Lead::Command));
+        entries.extend(PROGRAMS.iter().map(|program| Entry::new(program.name, Lead::Command(program))));
+        entries.push(Entry::new("identified", Lead::Identified));
+        entries.push(Entry::new("pass", Lead::Pass));
         entries.extend(PREFIXES.iter().map(|prefix| Entry::new(prefix.text, Lead::Prefix(prefix))));
         let mut words = Hashes::new();
         for entry in &entries {
