@@ -1,0 +1,1 @@
+//! What tokio-console is shown of a service whose stack is redacted, see `tests/leaks.rs`.
