@@ -15,7 +15,6 @@
 //! [`CALL_TIMEOUT`], and its locks with it.
 
 mod claim;
-mod read;
 mod schema;
 mod settle;
 
@@ -34,7 +33,7 @@ use tokio::time::timeout;
 pub use self::schema::{enqueue_statement, migrations};
 
 use super::sql::corrupt;
-use super::sql::{Consents, Engine};
+use super::sql::{Consents, Engine, Reads};
 use super::{
     Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
     Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, TablePrefix,
@@ -177,7 +176,7 @@ struct Statements {
     enqueue: Arc<str>,
     known: Arc<str>,
     confirm: Arc<str>,
-    read: read::ReadStatements,
+    read: Reads<Postgres>,
     claim: claim::ClaimStatements,
     settle: settle::SettleStatements,
     consents: Consents<Postgres>,
@@ -203,7 +202,7 @@ impl PostgresOutbox {
                  WHERE e.id = $1 AND (m.id = $2 OR m.idempotency_key = $3) ORDER BY m.seq LIMIT 1",
             ),
             confirm: filled("SELECT EXISTS (SELECT 1 FROM {p}message WHERE id = $1)"),
-            read: read::ReadStatements::new(prefix),
+            read: Reads::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
             consents: Consents::new(prefix),
@@ -302,7 +301,7 @@ impl PostgresOutbox {
         message: &NewMessage,
         id: &MessageId,
     ) -> Result<MessageId, OutboxError> {
-        let endpoint = self.endpoint_in(connection, message.endpoint()).await?;
+        let endpoint = self.shared.statements.read.endpoint(connection, message.endpoint()).await?;
         let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
         };
@@ -360,7 +359,7 @@ impl Outbox for PostgresOutbox {
     async fn save_endpoint(&self, record: &EndpointRecord) -> Result<(), OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.save_endpoint_in(&mut connection, record).await
+            self.shared.statements.read.save_endpoint(&mut connection, record).await
         })
         .await?;
         self.shared.enqueued.notify_one();
@@ -370,7 +369,7 @@ impl Outbox for PostgresOutbox {
     async fn endpoint(&self, id: &EndpointId) -> Result<Option<EndpointRecord>, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.endpoint_in(&mut connection, id).await
+            self.shared.statements.read.endpoint(&mut connection, id).await
         })
         .await
     }
@@ -445,7 +444,7 @@ impl Outbox for PostgresOutbox {
     ) -> Result<Vec<DeadLetter>, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.dead_letters_in(&mut connection, endpoint, limit).await
+            self.shared.statements.read.dead_letters(&mut connection, endpoint, limit).await
         })
         .await
     }
@@ -457,7 +456,7 @@ impl Outbox for PostgresOutbox {
     ) -> Result<Option<DeliveryStatus>, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.delivery_in(&mut connection, endpoint, id).await
+            self.shared.statements.read.delivery(&mut connection, endpoint, id).await
         })
         .await
     }
@@ -470,7 +469,7 @@ impl Outbox for PostgresOutbox {
     ) -> Result<Vec<DeliveryStatus>, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.deliveries_in(&mut connection, endpoint, state, limit).await
+            self.shared.statements.read.deliveries(&mut connection, endpoint, state, limit).await
         })
         .await
     }
@@ -478,7 +477,7 @@ impl Outbox for PostgresOutbox {
     async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {
         let replayed = bounded(async {
             let mut connection = self.acquire().await?;
-            self.replay_in(&mut connection, replay).await
+            self.shared.statements.read.replay(&mut connection, replay).await
         })
         .await?;
         self.shared.enqueued.notify_one();
@@ -496,7 +495,7 @@ impl Outbox for PostgresOutbox {
     async fn counts(&self) -> Result<Counts, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.counts_in(&mut connection).await
+            self.shared.statements.read.counts(&mut connection).await
         })
         .await
     }
@@ -508,8 +507,14 @@ async fn bounded<T>(call: impl Future<Output = Result<T, OutboxError>>) -> Resul
 }
 
 impl Engine for Postgres {
+    const ID_BYTES: &'static str = "convert_to(m.id, 'SQL_ASCII')";
+
     fn affected(done: &sqlx::postgres::PgQueryResult) -> u64 {
         done.rows_affected()
+    }
+
+    fn failed(error: sqlx::Error) -> OutboxError {
+        database_error(error)
     }
 }
 

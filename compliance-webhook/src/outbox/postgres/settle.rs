@@ -1,4 +1,4 @@
-//! Verdicts, lessons, heartbeats: what is written about messages that were claimed.
+//! Verdicts, lessons, heartbeats, retention: what is written about messages that were claimed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,11 +7,12 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{PostgresOutbox, TablePrefix, database_error, query, schema};
-use crate::outbox::sql::millis;
-use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Settlement, Verdict, Worker};
+use crate::outbox::sql::{millis, sql_limit};
+use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Retention, Settlement, Verdict, Worker};
 
 #[derive(Debug)]
 pub(super) struct SettleStatements {
+    purge: Arc<str>,
     settle: Arc<str>,
     excerpt: Arc<str>,
     disable: Arc<str>,
@@ -35,6 +36,20 @@ impl SettleStatements {
         let fill = |statement: &str| Arc::from(schema::fill(prefix, statement));
         let release = |gone: &str| fill(&RELEASE.replace("{gone}", gone));
         Self {
+            // Locked first and in one order, so that two dispatchers that clean up do not wait for each other.
+            purge: fill(
+                "WITH delivered AS ( \
+                   SELECT seq, settled_at FROM {p}delivery \
+                   WHERE state = 2 AND settled_at <= coalesce($4::bigint, {now}) - $1 \
+                   ORDER BY settled_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
+                 dead AS ( \
+                   SELECT seq, settled_at FROM {p}delivery \
+                   WHERE state = 3 AND settled_at <= coalesce($4::bigint, {now}) - $2 \
+                   ORDER BY settled_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
+                 old AS (SELECT seq FROM (SELECT * FROM delivered UNION ALL SELECT * FROM dead) AS settled \
+                         ORDER BY settled_at, seq LIMIT $3) \
+                 DELETE FROM {p}message AS m USING old WHERE m.seq = old.seq",
+            ),
             // One array for each column of what is settled. A failure of another revision releases.
             settle: fill(
                 "UPDATE {p}delivery AS d SET state = v.state * v.stands, worker = NULL, \
@@ -157,6 +172,24 @@ impl PostgresOutbox {
             statement.execute(&mut *connection).await.map_err(database_error)?;
         }
         Ok(())
+    }
+
+    /// Deletes what has been settled for long.
+    pub(super) async fn purge_in(
+        &self,
+        connection: &mut PgConnection,
+        retention: &Retention,
+        limit: usize,
+    ) -> Result<u64, OutboxError> {
+        let done = query(&self.settle_statements().purge)
+            .bind(millis(retention.delivered))
+            .bind(millis(retention.dead))
+            .bind(sql_limit(limit))
+            .bind(self.shared.time.now())
+            .execute(connection)
+            .await
+            .map_err(database_error)?;
+        Ok(done.rows_affected())
     }
 
     /// The heartbeat; `false` when the worker's place is gone.

@@ -5,7 +5,6 @@
 
 mod claim;
 mod parcel;
-mod read;
 mod schema;
 mod settle;
 
@@ -24,7 +23,7 @@ use tokio::sync::{Mutex, Notify};
 
 pub use self::schema::{enqueue_statement, migrations};
 
-use super::sql::{Consents, Engine};
+use super::sql::{Consents, Engine, Reads};
 use super::{
     Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
     Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement,
@@ -159,7 +158,7 @@ struct Statements {
     enqueue: Arc<str>,
     known: Arc<str>,
     confirm: Arc<str>,
-    read: read::ReadStatements,
+    read: Reads<Sqlite>,
     claim: claim::ClaimStatements,
     settle: settle::SettleStatements,
     consents: Consents<Sqlite>,
@@ -204,7 +203,7 @@ impl SqliteOutbox {
                 )
                 .into(),
             confirm: prefix.fill("SELECT EXISTS (SELECT 1 FROM {p}message WHERE id = ?)").into(),
-            read: read::ReadStatements::new(prefix),
+            read: Reads::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
             consents: Consents::new(prefix),
@@ -287,7 +286,7 @@ impl SqliteOutbox {
         message: &NewMessage,
         id: &MessageId,
     ) -> Result<MessageId, OutboxError> {
-        let endpoint = self.endpoint_in(connection, message.endpoint()).await?;
+        let endpoint = self.shared.statements.read.endpoint(connection, message.endpoint()).await?;
         let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
         };
@@ -375,7 +374,7 @@ impl SqliteOutbox {
 impl Outbox for SqliteOutbox {
     async fn save_endpoint(&self, record: &EndpointRecord) -> Result<(), OutboxError> {
         let mut transaction = self.begin().await?;
-        self.save_endpoint_in(&mut transaction, record).await?;
+        self.shared.statements.read.save_endpoint(&mut transaction, record).await?;
         transaction.commit().await.map_err(database_error)?;
         self.shared.enqueued.notify_one();
         Ok(())
@@ -383,7 +382,7 @@ impl Outbox for SqliteOutbox {
 
     async fn endpoint(&self, id: &EndpointId) -> Result<Option<EndpointRecord>, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.endpoint_in(&mut connection, id).await
+        self.shared.statements.read.endpoint(&mut connection, id).await
     }
 
     async fn enqueue(&self, message: &NewMessage) -> Result<MessageId, OutboxError> {
@@ -447,7 +446,7 @@ impl Outbox for SqliteOutbox {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.dead_letters_in(&mut connection, endpoint, limit).await
+        self.shared.statements.read.dead_letters(&mut connection, endpoint, limit).await
     }
 
     async fn delivery(
@@ -456,7 +455,7 @@ impl Outbox for SqliteOutbox {
         id: &MessageId,
     ) -> Result<Option<DeliveryStatus>, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.delivery_in(&mut connection, endpoint, id).await
+        self.shared.statements.read.delivery(&mut connection, endpoint, id).await
     }
 
     async fn deliveries(
@@ -466,12 +465,12 @@ impl Outbox for SqliteOutbox {
         limit: usize,
     ) -> Result<Vec<DeliveryStatus>, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.deliveries_in(&mut connection, endpoint, state, limit).await
+        self.shared.statements.read.deliveries(&mut connection, endpoint, state, limit).await
     }
 
     async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {
         let mut transaction = self.begin().await?;
-        let replayed = self.replay_in(&mut transaction, replay).await?;
+        let replayed = self.shared.statements.read.replay(&mut transaction, replay).await?;
         transaction.commit().await.map_err(database_error)?;
         self.shared.enqueued.notify_one();
         Ok(replayed)
@@ -486,13 +485,19 @@ impl Outbox for SqliteOutbox {
 
     async fn counts(&self) -> Result<Counts, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.counts_in(&mut connection).await
+        self.shared.statements.read.counts(&mut connection).await
     }
 }
 
 impl Engine for Sqlite {
+    const ID_BYTES: &'static str = "CAST(m.id AS BLOB)";
+
     fn affected(done: &sqlx::sqlite::SqliteQueryResult) -> u64 {
         done.rows_affected()
+    }
+
+    fn failed(error: sqlx::Error) -> OutboxError {
+        database_error(error)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Verdicts, lessons, heartbeats: what is written about messages that were claimed.
+//! Verdicts, lessons, heartbeats, retention: what is written about messages that were claimed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -8,11 +8,12 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{SqliteOutbox, TablePrefix, database_error, query};
-use crate::outbox::sql::millis;
-use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Settlement, Verdict, Worker};
+use crate::outbox::sql::{millis, sql_limit};
+use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Retention, Settlement, Verdict, Worker};
 
 #[derive(Debug)]
 pub(super) struct SettleStatements {
+    purge: Arc<str>,
     delivered: Arc<str>,
     settle: Arc<str>,
     excerpt: Arc<str>,
@@ -38,6 +39,16 @@ impl SettleStatements {
         let fill = |statement: &str| Arc::from(prefix.fill(statement));
         let lapsed = |statement: &str| Arc::from(prefix.fill(&statement.replace("{lapsed}", LAPSED)));
         Self {
+            purge: fill(
+                "DELETE FROM {p}message WHERE seq IN ( \
+                   SELECT seq FROM ( \
+                     SELECT * FROM (SELECT seq, settled_at FROM {p}delivery WHERE state = 2 AND settled_at <= ?1 \
+                                    ORDER BY settled_at, seq LIMIT ?3) \
+                     UNION ALL \
+                     SELECT * FROM (SELECT seq, settled_at FROM {p}delivery WHERE state = 3 AND settled_at <= ?2 \
+                                    ORDER BY settled_at, seq LIMIT ?3)) \
+                   ORDER BY settled_at, seq LIMIT ?3)",
+            ),
             // ?1 is an object of fences by sequence number: nothing to parse but numbers.
             delivered: fill(
                 "UPDATE {p}delivery SET state = 2, worker = NULL, attempts = attempts + 1, settled_at = ?2, \
@@ -185,6 +196,24 @@ impl SqliteOutbox {
             Lesson::Working => query(&statements.working).bind(id).bind(None::<i64>),
         };
         statement.bind(note.revision).execute(connection).await.map(drop).map_err(database_error)
+    }
+
+    /// Deletes what has been settled for long.
+    pub(super) async fn purge_in(
+        &self,
+        connection: &mut SqliteConnection,
+        retention: &Retention,
+        limit: usize,
+    ) -> Result<u64, OutboxError> {
+        let now = self.now_millis();
+        let done = query(&self.settle_statements().purge)
+            .bind(now.saturating_sub(millis(retention.delivered)))
+            .bind(now.saturating_sub(millis(retention.dead)))
+            .bind(sql_limit(limit))
+            .execute(connection)
+            .await
+            .map_err(database_error)?;
+        Ok(done.rows_affected())
     }
 
     /// The heartbeat; `false` when the worker's place is gone.
