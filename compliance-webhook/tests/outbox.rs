@@ -149,6 +149,15 @@ async fn a_database_that_may_forget_commits_is_refused() {
 }
 
 #[tokio::test]
+async fn a_pool_without_foreign_keys_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = durable_options(&directory.path().join("a.db")).foreign_keys(false);
+    let pool = SqlitePool::connect_with(options).await.unwrap();
+    let refused = SqliteOutbox::open(&pool, OutboxOptions::default()).await.unwrap_err();
+    assert_eq!(refused.code(), "outbox.foreign_keys");
+}
+
+#[tokio::test]
 async fn tables_made_by_a_later_version_are_left_alone() {
     let house = House::new().await;
     sqlx::query("INSERT INTO webhook_schema VALUES (99)").execute(&house.pool).await.unwrap();
@@ -178,14 +187,14 @@ async fn two_outboxes_live_in_one_database_under_their_prefixes() {
 #[tokio::test]
 async fn the_published_statement_enqueues() {
     let house = House::new().await;
-    let enqueue = |id: &'static str, tenant: &'static str| {
+    let with = |id: &'static str, tenant: &'static str, payload: Vec<u8>| {
         sqlx::query(AssertSqlSafe(enqueue_statement(TablePrefix::default(), Enforcement::Enforce)))
             .bind(id)
             .bind(house.to.as_str().to_owned())
             .bind(tenant)
             .bind(None::<String>)
             .bind("application/json")
-            .bind(b"{}".to_vec())
+            .bind(payload)
             .bind(house.clock.now().as_unix_millis())
             .bind(None::<String>)
             .bind(0_i64)
@@ -193,6 +202,7 @@ async fn the_published_statement_enqueues() {
             .bind(0_i64)
             .fetch_optional(&house.pool)
     };
+    let enqueue = |id, tenant| with(id, tenant, b"{}".to_vec());
     assert!(enqueue("msg_1", "acme").await.unwrap().is_some());
     assert!(enqueue("msg_1", "acme").await.unwrap().is_none(), "the same id once");
     assert!(enqueue("msg_2", "other").await.unwrap().is_none(), "another tenant's endpoint");
@@ -202,6 +212,8 @@ async fn the_published_statement_enqueues() {
     let leased = house.want("a", 10).await;
     assert_eq!(leased.len(), 1);
     assert_eq!(leased[0].id.as_str(), "msg_1");
+    assert!(with("msg_3", "acme", vec![0; NewMessage::MAX_PAYLOAD_LEN]).await.unwrap().is_some());
+    assert!(with("msg_4", "acme", vec![0; NewMessage::MAX_PAYLOAD_LEN + 1]).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -281,7 +293,43 @@ async fn a_clock_set_back_does_not_keep_a_dead_workers_messages() {
     assert_eq!(house.want("a", 1).await.len(), 1);
     house.clock.set(house.clock.now().saturating_sub(Duration::from_secs(3600)));
     let other = house.outbox.join("b", LEASE).await.unwrap();
+    assert_eq!(house.outbox.recover(&other).await.unwrap(), 0, "it may live");
+    house.clock.advance(LEASE);
     assert_eq!(house.outbox.recover(&other).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_set_back_takes_nothing_from_a_worker_that_lives() {
+    let house = House::new().await;
+    house.outbox.enqueue(&house.message()).await.unwrap();
+    let alive = house.outbox.join("a", LEASE).await.unwrap();
+    let wants = vec![Want { endpoint: house.to.clone(), limit: 1, max_bytes: usize::MAX }];
+    let round = Round { wants, ..Round::default() };
+    let leased = house.outbox.round(&alive, &round).await.unwrap().leased;
+    house.clock.set(house.clock.now().saturating_sub(Duration::from_secs(3600)));
+    let other = house.outbox.join("b", LEASE).await.unwrap();
+    for _ in 0..10 {
+        assert_eq!(house.outbox.recover(&other).await.unwrap(), 0);
+        house.clock.advance(LEASE / 3);
+        assert!(!house.outbox.round(&alive, &Round::default()).await.unwrap().is_lost);
+    }
+    let verdict = Verdict::Delivered { status: 204 };
+    let settlements = vec![Settlement { token: leased[0].token, revision: 1, verdict }];
+    let round = Round { settlements, ..Round::default() };
+    assert_eq!(house.outbox.round(&alive, &round).await.unwrap().fenced, []);
+}
+
+#[tokio::test]
+async fn another_endpoints_message_of_the_same_id_confirms_nothing() {
+    let house = House::new().await;
+    let other = register(&house.outbox, house.keys.clone(), &house.key).await;
+    let id = MessageId::parse("msg_shared").unwrap();
+    house.outbox.enqueue(&house.message().with_id(id.clone())).await.unwrap();
+    let message = NewMessage::new(&acme(), &other, b"{}".to_vec()).unwrap().with_id(id);
+    let mut transaction = house.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let queued = house.outbox.enqueue_in(&mut transaction, &message).await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(house.outbox.confirm(queued).await.unwrap_err().code(), "outbox.not_committed");
 }
 
 #[tokio::test]
@@ -320,7 +368,7 @@ async fn a_message_for_an_endpoint_switched_off_is_taken_and_waits() {
     let off = EndpointState::Disabled { code: "operator".into() };
     book.switch(&house.outbox, &acme(), &house.to, off).await.unwrap();
     house.outbox.enqueue(&house.message()).await.unwrap();
-    assert_eq!(house.outbox.ready(None, 10).await.unwrap(), []);
+    assert_eq!(house.outbox.ready(None, 10).await.unwrap().ready, []);
     assert_eq!(house.want("a", 1).await, []);
     book.switch(&house.outbox, &acme(), &house.to, EndpointState::Enabled).await.unwrap();
     assert_eq!(house.want("a", 1).await.len(), 1);
@@ -338,7 +386,7 @@ async fn a_look_at_the_endpoints_goes_on_where_the_last_one_ended() {
     }
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
-        let ready = house.outbox.ready(after.as_ref(), 3).await.unwrap();
+        let ready = house.outbox.ready(after.as_ref(), 3).await.unwrap().ready;
         seen.extend(ready.iter().map(|ready| ready.endpoint.clone()));
         after = ready.last().map(|last| last.endpoint.clone());
         if ready.len() < 3 {
@@ -447,7 +495,7 @@ async fn a_failure_at_the_old_url_says_nothing_about_the_new_one() {
     let until = house.clock.now().saturating_add(LEASE);
     let round = Round {
         settlements: vec![Settlement { token, revision: before, verdict }],
-        notes: vec![note(Lesson::Hold { until }), note(Lesson::Disable { code })],
+        notes: vec![note(Lesson::Hold { until }), note(Lesson::Disable { code, failing_for: None })],
         wants,
         ..Round::default()
     };
@@ -482,6 +530,8 @@ async fn a_row_that_cannot_be_read_holds_up_nobody() {
         "UPDATE webhook_message SET content_type = 'none' WHERE seq = 2",
         "DELETE FROM webhook_message WHERE seq = 2",
         "UPDATE webhook_delivery SET attempts = -1 WHERE seq = 2",
+        "UPDATE webhook_delivery SET size = 40000000 WHERE seq = 2",
+        "UPDATE webhook_message SET payload = zeroblob(262145) WHERE seq = 2",
     ] {
         let house = House::new().await;
         for _ in 0..3 {
@@ -500,7 +550,11 @@ async fn a_row_that_cannot_be_read_holds_up_nobody() {
 async fn check_quarantine(house: &House, why: &str) {
     let worker = house.outbox.join("a", LEASE).await.unwrap();
     let round = Round {
-        wants: vec![Want { endpoint: house.to.clone(), limit: 10, max_bytes: usize::MAX }],
+        wants: vec![Want {
+            endpoint: house.to.clone(),
+            limit: 10,
+            max_bytes: 2 * NewMessage::MAX_PAYLOAD_LEN,
+        }],
         ..Round::default()
     };
     let result = house.outbox.round(&worker, &round).await.unwrap();
@@ -549,7 +603,9 @@ async fn an_endpoint_that_cannot_be_read_is_switched_off_and_hides_nobody() {
         house.outbox.enqueue(&message).await.unwrap();
     }
     damage(&house.pool, "UPDATE webhook_endpoint SET tenant = '' WHERE seq = 2").await;
-    let ready = house.outbox.ready(None, 10).await.unwrap();
+    let due = house.outbox.ready(None, 10).await.unwrap();
+    assert_eq!((due.damaged, house.outbox.ready(None, 10).await.unwrap().damaged), (vec![2], vec![]));
+    let ready = due.ready;
     assert_eq!(ready.iter().map(|ready| &ready.endpoint).collect::<Vec<_>>(), [&house.to]);
     let code: String = sqlx::query_scalar("SELECT disabled_code FROM webhook_endpoint WHERE seq = 2")
         .fetch_one(&house.pool)
@@ -573,6 +629,9 @@ async fn a_dispatcher_gives_up_what_it_cannot_read_and_says_so() {
         house.outbox.enqueue(&house.message()).await.unwrap();
     }
     damage(&house.pool, "UPDATE webhook_message SET id = 'no id' WHERE seq = 2").await;
+    let other = register(&house.outbox, house.keys.clone(), &house.key).await;
+    house.outbox.enqueue(&NewMessage::new(&acme(), &other, b"{}".to_vec()).unwrap()).await.unwrap();
+    damage(&house.pool, "UPDATE webhook_endpoint SET tenant = '' WHERE seq = 2").await;
     let sink = Arc::new(MemorySink::default());
     let book = EndpointBook::new(EndpointPolicy::new(), house.keys.clone());
     let running = Dispatcher::new(house.outbox.clone(), book, Says204, sink.clone()).spawn();
@@ -582,9 +641,12 @@ async fn a_dispatcher_gives_up_what_it_cannot_read_and_says_so() {
     let report = running.shutdown().await.unwrap();
     assert_eq!((report.delivered, report.dead), (2, 1));
     let events = sink.events();
-    assert_eq!(events.len(), 1);
-    assert_eq!(events[0].kind(), EventKind::WebhookMessageDead);
-    assert_eq!(events[0].reason(), Some("outbox.corrupt"));
+    let mut kinds: Vec<_> = events.iter().map(|event| (event.kind().code(), event.reason())).collect();
+    kinds.sort_unstable();
+    let mut expected = [EventKind::WebhookMessageDead, EventKind::WebhookEndpointDisabled]
+        .map(|kind| (kind.code(), Some("outbox.corrupt")));
+    expected.sort_unstable();
+    assert_eq!(kinds, expected);
 }
 
 #[tokio::test]

@@ -23,8 +23,11 @@ use compliance_webhook::outbox::{
 use proptest::prelude::*;
 
 const LEASE: Duration = Duration::from_secs(10);
-const RETENTION: Retention =
-    Retention { delivered: Duration::from_secs(600), dead: Duration::from_secs(3600) };
+const RETENTION: Retention = Retention {
+    delivered: Duration::from_secs(600),
+    dead: Duration::from_secs(3600),
+    disabled: Duration::from_secs(1800),
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -51,6 +54,8 @@ enum Step {
         verdicts: Vec<(u8, u8)>,
         note: Option<(u8, u8)>,
         wants: Vec<(u8, u8, u8)>,
+        /// How many of the latest tokens are held.
+        held: Option<u8>,
     },
     Clock {
         seconds: i32,
@@ -74,14 +79,38 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let round = (
         0_u8..3,
         prop::collection::vec((any::<u8>(), 0_u8..4), 0..4),
-        prop::option::weighted(0.2, (0_u8..3, 0_u8..5)),
+        prop::option::weighted(0.3, (0_u8..3, 0_u8..5)),
         prop::collection::vec((0_u8..3, 0_u8..9, prop_oneof![2 => Just(u8::MAX), 1 => 0_u8..8]), 0..3),
+        prop::option::weighted(0.1, 0_u8..4),
     )
-        .prop_map(|(worker, verdicts, note, wants)| Step::Round { worker, verdicts, note, wants });
+        .prop_map(|(worker, verdicts, note, wants, held)| Step::Round {
+            worker,
+            verdicts,
+            note,
+            wants,
+            held,
+        });
+    let sometimes = |chance, number| prop::option::weighted(chance, number);
+    let enqueue = (
+        0_u8..3,
+        sometimes(0.3, small.clone()),
+        sometimes(0.3, small.clone()),
+        sometimes(0.4, 0_u8..2),
+        0_u8..2,
+        prop_oneof![9 => Just(0_u8), 1 => Just(1_u8)],
+        0_u8..4,
+    )
+        .prop_map(|(endpoint, id, key, order, payload, tenant, classes)| Step::Enqueue {
+            endpoint,
+            id,
+            key,
+            order,
+            payload,
+            tenant,
+            classes,
+        });
     let step = prop_oneof![
-        6 => (0_u8..3, prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.4, 0_u8..2), 0_u8..2,
-              prop_oneof![9 => Just(0_u8), 1 => Just(1_u8)], 0_u8..4)
-            .prop_map(|(endpoint, id, key, order, payload, tenant, classes)| Step::Enqueue { endpoint, id, key, order, payload, tenant, classes }),
+        6 => enqueue,
         2 => (0_u8..2).prop_map(|instance| Step::Join { instance }),
         1 => (0_u8..3).prop_map(|worker| Step::Leave { worker }),
         2 => (0_u8..3).prop_map(|worker| Step::Recover { worker }),
@@ -196,9 +225,9 @@ impl<B: Outbox> Pair<'_, B> {
                 let expected = self.model.recover(&worker).await;
                 prop_assert_eq!(self.store.recover(&worker).await, expected);
             }
-            Step::Round { worker, verdicts, note, wants } => {
+            Step::Round { worker, verdicts, note, wants, held } => {
                 let Some(worker) = self.worker(*worker) else { return Ok(()) };
-                let (for_model, for_store) = self.rounds(verdicts, *note, wants).await;
+                let (for_model, for_store) = self.rounds(verdicts, *note, wants, *held).await;
                 let mut expected = self.model.round(&worker, &for_model).await.unwrap();
                 let found = self.store.round(&worker, &for_store).await.unwrap();
                 for settlement in &for_store.settlements {
@@ -266,6 +295,7 @@ impl<B: Outbox> Pair<'_, B> {
         verdicts: &[(u8, u8)],
         note: Option<(u8, u8)>,
         wants: &[(u8, u8, u8)],
+        held: Option<u8>,
     ) -> (Round, Round) {
         let now = self.clock.now();
         let mut settlements: Vec<Settlement> = Vec::new();
@@ -284,6 +314,9 @@ impl<B: Outbox> Pair<'_, B> {
                     code: reason_code!("deliver.status"),
                     status: Some(503),
                 },
+                2 if which % 2 == 0 => {
+                    Verdict::Dead { code: reason_code!("dispatch.not_instructed"), status: None }
+                }
                 2 => Verdict::Dead { code: reason_code!("deliver.connect"), status: None },
                 _ => Verdict::Released,
             };
@@ -294,10 +327,13 @@ impl<B: Outbox> Pair<'_, B> {
             let stored = self.model.endpoint(&endpoint(to)).await.unwrap().unwrap().revision();
             let until = now.saturating_add(Duration::from_secs(20));
             let (revision, lesson) = match lesson {
-                0 => (stored, Lesson::Disable { code: reason_code!("deliver.gone") }),
+                0 => (stored, Lesson::Disable { code: reason_code!("deliver.gone"), failing_for: None }),
                 1 => (stored, Lesson::Failing { since: now }),
                 2 => (stored, Lesson::Hold { until }),
-                3 => (stored, Lesson::Working),
+                3 => {
+                    let failing_for = Some(Duration::from_secs(30));
+                    (stored, Lesson::Disable { code: reason_code!("deliver.status"), failing_for })
+                }
                 // Learned of what the endpoint was before.
                 _ => (stored - 1, Lesson::Hold { until }),
             };
@@ -309,8 +345,13 @@ impl<B: Outbox> Pair<'_, B> {
             max_bytes: usize::from(*bytes),
         });
         let excerpts = settlements.iter().map(|settled| (settled.token, Box::from(*b"said"))).collect();
-        let model = Round { settlements, notes, wants: wants.collect(), excerpts };
+        let tokens = |count| self.tokens.iter().rev().take(usize::from(count)).map(|(token, _, _)| *token);
+        let held = held.map(|count| tokens(count).collect());
+        let model = Round { settlements, notes, wants: wants.collect(), excerpts, held };
         let mut store = model.clone();
+        for token in store.held.iter_mut().flatten() {
+            *token = self.as_store(*token);
+        }
         for (token, _) in &mut store.excerpts {
             *token = self.as_store(*token);
         }
@@ -346,8 +387,8 @@ impl<B: Outbox> Pair<'_, B> {
             ready.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
             ready
         };
-        let expected = by_id(self.model.ready(None, 10).await.unwrap());
-        prop_assert_eq!(by_id(self.store.ready(None, 10).await.unwrap()), expected);
+        let expected = by_id(self.model.ready(None, 10).await.unwrap().ready);
+        prop_assert_eq!(by_id(self.store.ready(None, 10).await.unwrap().ready), expected);
         for number in 0..3 {
             let endpoint = endpoint(number);
             let expected = self.model.dead_letters(&endpoint, 5).await;

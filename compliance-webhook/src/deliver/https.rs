@@ -28,10 +28,10 @@ use super::{
 use crate::endpoint::WebhookEndpoint;
 use crate::guard::{Dialer, DialerBuilder, Guard, GuardedAddr, Resolve, SystemResolver};
 use crate::handshake::{AllowedRate, CONSENT_LIFETIME, Challenge, Handshake, HandshakeError, OwnedEndpoint};
-use crate::schedule::Rate;
+use crate::schedule::{HostLimit, Rate};
 use crate::sign::{MessageId, Signer, SigningKey};
 
-/// How many endpoints' consents are remembered; past that, some are asked again.
+/// How many endpoints' consents are remembered; past that, the one asked first is asked again.
 const MAX_CONSENTS: usize = 10_000;
 
 /// How long each phase of an attempt may take. The sum of the defaults is 30 seconds, the longest Standard
@@ -136,6 +136,7 @@ struct Inner<R> {
     user_agent: HeaderValue,
     handshake: Option<Handshake>,
     consents: Mutex<HashMap<Box<str>, Consent>>,
+    hosts: HostLimit,
 }
 
 /// What an endpoint said, and until when it counts.
@@ -161,6 +162,7 @@ pub struct HttpsTransportBuilder<R = SystemResolver> {
     limits: Limits,
     user_agent: String,
     handshake: Option<Handshake>,
+    hosts: HostLimit,
 }
 
 impl<R> fmt::Debug for HttpsTransportBuilder<R> {
@@ -194,6 +196,7 @@ impl HttpsTransport {
             },
             user_agent: concat!("compliance-webhook/", env!("CARGO_PKG_VERSION")).to_owned(),
             handshake: None,
+            hosts: HostLimit::default(),
         }
     }
 
@@ -209,8 +212,8 @@ impl HttpsTransport {
 impl<R: Resolve> HttpsTransportBuilder<R> {
     /// Looks names up elsewhere.
     pub fn with_resolver<S: Resolve>(self, resolver: S) -> HttpsTransportBuilder<S> {
-        let Self { dialer, limits, user_agent, handshake } = self;
-        HttpsTransportBuilder { dialer: dialer.with_resolver(resolver), limits, user_agent, handshake }
+        let Self { dialer, limits, user_agent, handshake, hosts } = self;
+        HttpsTransportBuilder { dialer: dialer.with_resolver(resolver), limits, user_agent, handshake, hosts }
     }
 
     /// Judges answers with own addresses and NAT64 prefixes in mind.
@@ -252,6 +255,13 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
     /// [callbacks](Handshake::with_callbacks), a consent that came later counts from the next attempt on.
     pub fn with_handshake(mut self, handshake: Handshake) -> Self {
         self.handshake = Some(handshake);
+        self
+    }
+
+    /// Counts [challenges](HttpsTransport::challenge) with everybody else who has this limit, such as the dispatcher.
+    /// What is delivered counts where it is scheduled. A [`HostLimit::default`] of its own unless told.
+    pub fn with_host_limit(mut self, hosts: HostLimit) -> Self {
+        self.hosts = hosts;
         self
     }
 
@@ -309,14 +319,15 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
             user_agent,
             handshake: self.handshake,
             consents: Mutex::default(),
+            hosts: self.hosts,
         };
         Ok(HttpsTransport { inner: Arc::new(inner) })
     }
 }
 
 impl<R: Resolve> HttpsTransport<R> {
-    /// How often an endpoint wants to be sent to, if this transport has a [handshake](crate::handshake) and the endpoint's
-    /// consent. A dispatcher keeps to it.
+    /// How often an endpoint wants to be sent to, if this transport has a [handshake](crate::handshake) and the
+    /// endpoint's consent. A dispatcher keeps to it.
     #[must_use]
     pub fn allowed_rate(&self, endpoint: &WebhookEndpoint) -> Option<AllowedRate> {
         self.inner.consent(endpoint).map(|consent| consent.rate)
@@ -327,9 +338,29 @@ impl<R: Resolve> HttpsTransport<R> {
     /// message. What comes back is for this tenant, URL and key.
     ///
     /// # Errors
-    /// `handshake.challenge` when the answer is another, `handshake.no_consent` when this transport needs a consent and
+    /// `handshake.challenge` when the answer is another, `handshake.host_busy` when the host has as many calls under
+    /// way as it may, or too many have failed, `handshake.no_consent` when this transport needs a consent and
     /// has none, `handshake.unreachable` without an answer, `handshake.random` without random bytes.
     pub async fn challenge(
+        &self,
+        tenant: &TenantId,
+        endpoint: &WebhookEndpoint,
+        key: &SigningKey,
+        random: &dyn SecureRandom,
+    ) -> Result<OwnedEndpoint, HandshakeError> {
+        let hosts = &self.inner.hosts;
+        if hosts.wait(endpoint, Instant::now().into_std()).is_some() {
+            return Err(HandshakeError::HostBusy);
+        }
+        let slot = hosts.try_enter(endpoint).ok_or(HandshakeError::HostBusy)?;
+        let answered = self.ask(tenant, endpoint, key, random).await;
+        if answered.is_err() {
+            slot.failed(Instant::now().into_std());
+        }
+        answered
+    }
+
+    async fn ask(
         &self,
         tenant: &TenantId,
         endpoint: &WebhookEndpoint,
@@ -405,8 +436,8 @@ impl<R: Resolve> Inner<R> {
                 continue;
             }
             match self.exchange(kept, endpoint, &request, excerpt_len).await {
-                // The server closed it meanwhile. Should the message have arrived all the same, its id tells.
-                Err(Failed::Closed) => break,
+                // The server closed it meanwhile, and has seen nothing of this request.
+                Err(Failed::Unsent) => break,
                 done => return done.map_err(DeliverReason::from),
             }
         }
@@ -428,10 +459,15 @@ impl<R: Resolve> Inner<R> {
         let request = request(connection.is_http2()).map_err(Failed::Otherwise)?;
         let response = match timeout_at(deadline, connection.send(request)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) if error.is_parse() => return Err(Failed::Otherwise(DeliverReason::Response)),
-            Ok(Err(error)) => {
-                return Err(problem_under(&error)
-                    .map_or(Failed::Closed, |problem| Failed::Otherwise(DeliverReason::Tls(problem))));
+            Ok(Err(mut error)) => {
+                // What was not written is given back.
+                let is_unsent = error.take_message().is_some();
+                let problem = problem_under(error.error());
+                let otherwise = |reason| if is_unsent { Failed::Unsent } else { Failed::Otherwise(reason) };
+                return Err(problem.map_or_else(
+                    || otherwise(DeliverReason::Response),
+                    |problem| Failed::Otherwise(DeliverReason::Tls(problem)),
+                ));
             }
             Err(_) => return Err(Failed::Otherwise(DeliverReason::ResponseTimeout)),
         };
@@ -505,7 +541,8 @@ impl<R: Resolve> Inner<R> {
             consents.retain(|_, consent| now < consent.until);
         }
         if consents.len() >= MAX_CONSENTS {
-            consents.clear();
+            let first = consents.iter().min_by_key(|(_, consent)| consent.until).map(|(url, _)| url.clone());
+            first.map(|url| consents.remove(&url));
         }
         consents.insert(endpoint.as_str().into(), consent);
     }
@@ -598,8 +635,8 @@ fn header_name(name: &str) -> Result<HeaderName, DeliverReason> {
 
 /// Why an exchange brought no answer.
 enum Failed {
-    /// The connection was closed before an answer.
-    Closed,
+    /// The connection was closed before any of the request was written.
+    Unsent,
     /// Anything else.
     Otherwise(DeliverReason),
 }
@@ -607,7 +644,7 @@ enum Failed {
 impl From<Failed> for DeliverReason {
     fn from(failed: Failed) -> Self {
         match failed {
-            Failed::Closed => Self::Response,
+            Failed::Unsent => Self::Response,
             Failed::Otherwise(reason) => reason,
         }
     }

@@ -6,6 +6,7 @@ use compliance_core::finding::{Reason, ReasonCode};
 use compliance_core::reason_code;
 
 use crate::guard::GuardReason;
+use crate::schedule::RetryAfter;
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub struct Answer {
 
 impl Answer {
     /// The longest `Retry-After` value kept, in bytes: the longest of its date forms has 33.
-    pub const MAX_RETRY_AFTER_LEN: usize = 64;
+    pub const MAX_RETRY_AFTER_LEN: usize = RetryAfter::MAX_LEN;
 
     /// An answer with an empty body; for transports.
     #[must_use]

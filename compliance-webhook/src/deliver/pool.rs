@@ -13,9 +13,9 @@ use compliance_core::clock::Timestamp;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Body as _, Frame, Incoming};
-use hyper::client::conn::http1;
 #[cfg(feature = "http2")]
 use hyper::client::conn::http2;
+use hyper::client::conn::{TrySendError, http1};
 #[cfg(feature = "http2")]
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
@@ -55,6 +55,9 @@ enum Sender {
 }
 
 type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// The head of an answer, or why there is none, with the request if nothing of it was written.
+type Sent = Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>>;
 
 /// The most of an answer's head that is read, in bytes.
 const MAX_HEAD_LEN: usize = 32 * 1024;
@@ -111,12 +114,12 @@ impl Connection {
     }
 
     /// Sends a request and waits for the head of its answer.
-    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
+    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> Sent {
         let Self { sender, driver, .. } = self;
         match sender {
-            Sender::Http1(sender) => until(sender.send_request(request), driver).await,
+            Sender::Http1(sender) => until(sender.try_send_request(request), driver).await,
             #[cfg(feature = "http2")]
-            Sender::Http2(sender) => until(sender.send_request(request), driver).await,
+            Sender::Http2(sender) => until(sender.try_send_request(request), driver).await,
         }
     }
 
@@ -153,10 +156,7 @@ impl Connection {
 }
 
 /// Waits for the head of an answer, and drives the connection meanwhile.
-async fn until(
-    sent: impl Future<Output = hyper::Result<Response<Incoming>>>,
-    driver: &mut Option<Driver>,
-) -> hyper::Result<Response<Incoming>> {
+async fn until(sent: impl Future<Output = Sent>, driver: &mut Option<Driver>) -> Sent {
     let mut sent = pin!(sent);
     poll_fn(|cx| {
         if let Poll::Ready(sent) = sent.as_mut().poll(cx) {

@@ -68,30 +68,49 @@ impl ResolveError {
 /// The operating system's resolver (`getaddrinfo`), on tokio's blocking threads.
 ///
 /// `localhost` and the names below it are loopback without a question (RFC 6761 §6.3). Public names are asked as
-/// absolute names, so that no search domain turns one into another, and for both families. Internal names, which only an accepted
-/// risk lets through, are asked as they are, hosts file and search domains included.
+/// absolute names, so that no search domain turns one into another, and for both families. Internal names, which only
+/// an accepted risk lets through, are asked as they are, hosts file and search domains included.
+///
+/// # Security
+/// `getaddrinfo` cannot be called off: a name whose servers do not answer keeps a thread for as long as the system
+/// waits, often ten seconds and more, while the attempt has long been given up. At most
+/// [`MAX_LOOKUPS`](Self::MAX_LOOKUPS) run at a time in a process, so that such names leave tokio's other blocking
+/// threads alone; further look-ups wait for their turn, and whoever owns many such names can make others wait with
+/// them. A service whose tenants it does not trust takes `HickoryResolver` (feature `hickory`), whose questions need no
+/// threads.
 #[cfg(feature = "deliver")]
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct: the operating system is configured elsewhere")]
 pub struct SystemResolver;
 
 #[cfg(feature = "deliver")]
+impl SystemResolver {
+    /// How many look-ups run at a time in a process: half of the blocking threads tokio has by default.
+    pub const MAX_LOOKUPS: usize = 256;
+}
+
+#[cfg(feature = "deliver")]
+static LOOKUPS: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(SystemResolver::MAX_LOOKUPS);
+
+#[cfg(feature = "deliver")]
 impl Resolve for SystemResolver {
     async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
-        use std::net::{Ipv4Addr, Ipv6Addr};
+        use std::net::{Ipv4Addr, Ipv6Addr, ToSocketAddrs as _};
 
         if is_localhost(name) {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         }
-        let absolute;
-        let asked = if is_internal(name) && name != super::NAT64_DISCOVERY_NAME {
-            name
-        } else {
-            absolute = format!("{name}.");
-            absolute.as_str()
-        };
-        // The port only completes the query.
-        let answers = tokio::net::lookup_host((asked, 0)).await.map_err(|_| ResolveError::new())?;
+        let is_as_it_is = is_internal(name) && name != super::NAT64_DISCOVERY_NAME;
+        let asked = if is_as_it_is { name.to_owned() } else { format!("{name}.") };
+        let permit = LOOKUPS.acquire().await.map_err(|_| ResolveError::new())?;
+        let answers = tokio::task::spawn_blocking(move || {
+            // The port only completes the query.
+            let answers = (asked.as_str(), 0).to_socket_addrs();
+            // Kept by the thread, not by whoever may have given up waiting.
+            drop(permit);
+            answers
+        });
+        let answers = answers.await.map_err(|_| ResolveError::new())?.map_err(|_| ResolveError::new())?;
         Ok(answers.map(|answer| answer.ip()).collect())
     }
 }

@@ -31,6 +31,9 @@ pub enum OutboxErrorKind {
     /// No such endpoint, or it belongs to another tenant.
     #[error("the endpoint is not registered for this tenant")]
     EndpointUnknown,
+    /// The pool's connections do not enforce foreign keys.
+    #[error("the pool's connections do not enforce foreign keys")]
+    ForeignKeys,
     /// No room left on the disk.
     #[error("the disk is full")]
     Full,
@@ -52,6 +55,9 @@ pub enum OutboxErrorKind {
     /// The random source failed.
     #[error("the random source failed")]
     Random,
+    /// The payload is sealed for a message of another id.
+    #[error("the payload is sealed for a message of another id")]
+    SealedForAnother,
     /// The tables were made by a later version of this crate.
     #[error("the schema has version {found}, this crate knows up to {known}")]
     SchemaTooNew {
@@ -148,6 +154,7 @@ impl OutboxError {
             OutboxErrorKind::Corrupt { .. } => "outbox.corrupt",
             OutboxErrorKind::Database { .. } => "outbox.database",
             OutboxErrorKind::EndpointUnknown => "outbox.endpoint_unknown",
+            OutboxErrorKind::ForeignKeys => "outbox.foreign_keys",
             OutboxErrorKind::Full => "outbox.full",
             OutboxErrorKind::IdempotencyConflict => "outbox.idempotency_conflict",
             OutboxErrorKind::Io => "outbox.io",
@@ -155,6 +162,7 @@ impl OutboxError {
             OutboxErrorKind::NotDurable => "outbox.not_durable",
             OutboxErrorKind::NotInstructed => "outbox.not_instructed",
             OutboxErrorKind::Random => "outbox.random",
+            OutboxErrorKind::SealedForAnother => "outbox.sealed_for_another",
             OutboxErrorKind::SchemaTooNew { .. } => "outbox.schema_too_new",
         }
     }

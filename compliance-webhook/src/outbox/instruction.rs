@@ -5,8 +5,9 @@ use std::fmt;
 use compliance_core::class::{DataClass, Purpose};
 use compliance_core::clock::Timestamp;
 use compliance_core::country::CountryCode;
-use compliance_core::finding::Enforcement;
+use compliance_core::finding::{Enforcement, ReasonCode};
 use compliance_core::id::ActorId;
+use compliance_core::reason_code;
 
 /// A set of the data classes that leave the house on instruction only: confidential, personal, sensitive. Public and
 /// internal data are in every set; secrets are in none.
@@ -185,6 +186,9 @@ impl Instruction {
         classes.is_none() || (classes.is_within(self.classes) && purpose == Some(&self.purpose))
     }
 }
+
+/// No instruction covers a message's classes. Its payload goes with it: nobody is to keep what may not be sent.
+pub(super) const NOT_INSTRUCTED: ReasonCode = reason_code!("dispatch.not_instructed");
 
 /// Whether a message that was claimed may leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -9,10 +9,11 @@ use compliance_core::finding::Enforcement;
 use compliance_core::random::SecureRandom;
 use tokio::sync::Notify;
 
+use super::instruction::NOT_INSTRUCTED;
 use super::{
-    Counts, DeadLetter, DeliveryState, DeliveryStatus, Disclosure, EndpointId, EndpointNote, EndpointRecord,
-    EndpointState, LeaseToken, Leased, Lesson, NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready,
-    Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
+    Counts, DeadLetter, DeliveryState, DeliveryStatus, Disclosure, Due, EndpointId, EndpointNote,
+    EndpointRecord, EndpointState, LeaseToken, Leased, Lesson, NewMessage, Outbox, OutboxError,
+    OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
 };
 use crate::sign::MessageId;
 
@@ -43,7 +44,13 @@ struct State {
 #[derive(Debug)]
 struct Endpoint {
     record: EndpointRecord,
-    hold_until: Timestamp,
+    hold: Option<Hold>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hold {
+    since: Timestamp,
+    until: Timestamp,
 }
 
 #[derive(Debug)]
@@ -68,14 +75,14 @@ struct Message {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    Pending(Lane),
-    Leased { worker: i64, from: Lane },
+    Pending(Turn),
+    Leased { worker: i64, from: Turn },
     Delivered { at: Timestamp },
     Dead { at: Timestamp },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lane {
+enum Turn {
     Fresh,
     Again { at: Timestamp },
 }
@@ -88,8 +95,8 @@ impl Message {
         status.last_code = self.last_code.clone();
         status.excerpt = self.excerpt.clone();
         (status.state, status.next_at, status.settled_at) = match self.stage {
-            Stage::Pending(Lane::Fresh) => (DeliveryState::Pending, None, None),
-            Stage::Pending(Lane::Again { at }) => (DeliveryState::Pending, Some(at), None),
+            Stage::Pending(Turn::Fresh) => (DeliveryState::Pending, None, None),
+            Stage::Pending(Turn::Again { at }) => (DeliveryState::Pending, Some(at), None),
             Stage::Leased { .. } => (DeliveryState::Leased, None, None),
             Stage::Delivered { at } => (DeliveryState::Delivered, None, Some(at)),
             Stage::Dead { at } => (DeliveryState::Dead, None, Some(at)),
@@ -142,6 +149,18 @@ impl State {
         released
     }
 
+    /// Releases what the worker has leased and does not hold.
+    fn keep(&mut self, worker: i64, held: &[LeaseToken]) {
+        for (sequence, message) in &mut self.messages {
+            if let Stage::Leased { worker: by, from } = message.stage
+                && by == worker
+                && !held.contains(&LeaseToken::new(*sequence, message.fence))
+            {
+                message.stage = Stage::Pending(from);
+            }
+        }
+    }
+
     fn settle(&mut self, settlement: &Settlement, now: Timestamp) -> bool {
         let token = settlement.token;
         let Some(message) = self.messages.get_mut(&token.sequence()) else { return false };
@@ -165,28 +184,39 @@ impl State {
             Verdict::Released => Stage::Pending(from),
             Verdict::Delivered { status } => {
                 failed(Some(status), "");
+                if let Some(endpoint) = self.endpoints.get_mut(message.new.endpoint()) {
+                    endpoint.record.failing_since = None;
+                }
                 Stage::Delivered { at: now }
             }
             Verdict::Retry { at, code, status } => {
                 failed(status, code.as_str());
-                Stage::Pending(Lane::Again { at: to_millis(at) })
+                Stage::Pending(Turn::Again { at: to_millis(at) })
             }
             Verdict::Dead { code, status } => {
                 failed(status, code.as_str());
+                if code == NOT_INSTRUCTED {
+                    message.new.blank();
+                }
                 Stage::Dead { at: now }
             }
         };
         true
     }
 
-    fn note(&mut self, note: &EndpointNote) {
+    fn note(&mut self, note: &EndpointNote, now: Timestamp) {
         let Some(endpoint) = self.endpoints.get_mut(&note.endpoint) else { return };
         let record = &mut endpoint.record;
         if record.revision != note.revision {
             return;
         }
         match note.lesson {
-            Lesson::Disable { code } => {
+            Lesson::Disable { code, failing_for } => {
+                let has_failed_for =
+                    |time| record.failing_since.is_some_and(|since| since <= now.saturating_sub(time));
+                if !failing_for.is_none_or(has_failed_for) {
+                    return;
+                }
                 record.state = EndpointState::Disabled { code: code.as_str().into() };
                 record.revision = record.revision.saturating_add(1);
             }
@@ -195,15 +225,17 @@ impl State {
                 record.failing_since = Some(record.failing_since.map_or(since, |known| known.min(since)));
             }
             Lesson::Hold { until } => {
-                endpoint.hold_until = endpoint.hold_until.max(to_millis(until));
+                let earlier = endpoint.hold.filter(|hold| hold.since <= now).map(|hold| hold.until);
+                endpoint.hold =
+                    Some(Hold { since: now, until: earlier.into_iter().fold(to_millis(until), Ord::max) });
             }
-            Lesson::Working => record.failing_since = None,
         }
     }
 
     fn is_open(&self, id: &EndpointId, now: Timestamp) -> bool {
         self.endpoints.get(id).is_some_and(|endpoint| {
-            endpoint.record.state == EndpointState::Enabled && endpoint.hold_until <= now
+            endpoint.record.state == EndpointState::Enabled
+                && endpoint.hold.is_none_or(|hold| hold.until <= now || hold.since > now)
         })
     }
 
@@ -217,8 +249,8 @@ impl State {
                 continue;
             }
             match message.stage {
-                Stage::Pending(Lane::Fresh) => fresh.push(*sequence),
-                Stage::Pending(Lane::Again { at }) if at <= now => {
+                Stage::Pending(Turn::Fresh) => fresh.push(*sequence),
+                Stage::Pending(Turn::Again { at }) if at <= now => {
                     again.push((at.as_unix_millis(), *sequence))
                 }
                 _ => {}
@@ -301,7 +333,7 @@ impl Outbox for MemoryOutbox {
         if !follows {
             return Err(OutboxErrorKind::EndpointUnknown.into());
         }
-        let endpoint = Endpoint { record: record.clone(), hold_until: Timestamp::UNIX_EPOCH };
+        let endpoint = Endpoint { record: record.clone(), hold: None };
         state.endpoints.insert(record.id().clone(), endpoint);
         drop(state);
         self.shared.enqueued.notify_one();
@@ -313,6 +345,7 @@ impl Outbox for MemoryOutbox {
     }
 
     async fn enqueue(&self, message: &NewMessage) -> Result<MessageId, OutboxError> {
+        message.check_seal()?;
         let enqueued_at = self.now();
         let mut state = self.lock();
         let known = state.endpoints.get(message.endpoint());
@@ -338,7 +371,7 @@ impl Outbox for MemoryOutbox {
             last_status: None,
             last_code: "".into(),
             excerpt: None,
-            stage: Stage::Pending(Lane::Fresh),
+            stage: Stage::Pending(Turn::Fresh),
         };
         state.messages.insert(sequence, message);
         drop(state);
@@ -374,28 +407,28 @@ impl Outbox for MemoryOutbox {
     async fn recover(&self, worker: &Worker) -> Result<u64, OutboxError> {
         let now = self.now();
         let mut state = self.lock();
-        let lapsed: Vec<i64> = state
-            .workers
-            .iter()
-            .filter(|(id, seat)| {
-                **id != worker.id()
-                    && (seat.until <= now || seat.until > now.saturating_add(seat.lease.saturating_mul(2)))
-            })
-            .map(|(id, _)| *id)
-            .collect();
+        let mut lapsed = Vec::new();
+        for (id, seat) in state.workers.iter_mut().filter(|(id, _)| **id != worker.id()) {
+            if seat.until > now.saturating_add(seat.lease.saturating_mul(2)) {
+                seat.until = now.saturating_add(seat.lease);
+            }
+            if seat.until <= now {
+                lapsed.push(*id);
+            }
+        }
         state.workers.retain(|id, _| !lapsed.contains(id));
         Ok(state.release(|id| lapsed.contains(&id)))
     }
 
-    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Due, OutboxError> {
         let now = self.now();
         let state = self.lock();
         let is_due = |id: &EndpointId| {
             state.messages.values().any(|message| {
                 message.new.endpoint() == id
                     && match message.stage {
-                        Stage::Pending(Lane::Fresh) => true,
-                        Stage::Pending(Lane::Again { at }) => at <= now,
+                        Stage::Pending(Turn::Fresh) => true,
+                        Stage::Pending(Turn::Again { at }) => at <= now,
                         _ => false,
                     }
             })
@@ -404,14 +437,12 @@ impl Outbox for MemoryOutbox {
             let id = endpoint.record.id();
             after.is_none_or(|after| id > after) && state.is_open(id, now) && is_due(id)
         });
-        Ok(ready
-            .take(limit)
-            .map(|endpoint| Ready {
-                endpoint: endpoint.record.id().clone(),
-                tenant: endpoint.record.tenant().clone(),
-                revision: endpoint.record.revision(),
-            })
-            .collect())
+        let ready = ready.take(limit).map(|endpoint| Ready {
+            endpoint: endpoint.record.id().clone(),
+            tenant: endpoint.record.tenant().clone(),
+            revision: endpoint.record.revision(),
+        });
+        Ok(Due { ready: ready.collect(), damaged: Vec::new() })
     }
 
     async fn round(&self, worker: &Worker, round: &Round) -> Result<RoundResult, OutboxError> {
@@ -430,13 +461,16 @@ impl Outbox for MemoryOutbox {
             }
         }
         for note in &round.notes {
-            state.note(note);
+            state.note(note, now);
         }
         let Some(seat) = state.workers.get_mut(&worker.id()) else {
             result.is_lost = true;
             return Ok(result);
         };
         seat.until = now.saturating_add(seat.lease);
+        if let Some(held) = &round.held {
+            state.keep(worker.id(), held);
+        }
         for want in &round.wants {
             result.leased.extend(state.claim(worker.id(), want, now, self.enforcement));
         }
@@ -507,6 +541,9 @@ impl Outbox for MemoryOutbox {
     async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {
         let mut replayed = 0_u64;
         for message in self.lock().messages.values_mut() {
+            if &*message.last_code == NOT_INSTRUCTED.as_str() {
+                continue;
+            }
             let (at, is_dead) = match message.stage {
                 Stage::Dead { at } => (at, true),
                 Stage::Delivered { at } => (at, false),
@@ -523,7 +560,7 @@ impl Outbox for MemoryOutbox {
             };
             if chosen {
                 message.attempts = 0;
-                message.stage = Stage::Pending(Lane::Fresh);
+                message.stage = Stage::Pending(Turn::Fresh);
                 replayed = replayed.saturating_add(1);
             }
         }
@@ -542,6 +579,11 @@ impl Outbox for MemoryOutbox {
                     Some((at, *sequence))
                 }
                 Stage::Dead { at } if at <= now.saturating_sub(retention.dead) => Some((at, *sequence)),
+                Stage::Pending(_) if message.enqueued_at <= now.saturating_sub(retention.disabled) => {
+                    let endpoint = state.endpoints.get(message.new.endpoint())?;
+                    (endpoint.record.state != EndpointState::Enabled)
+                        .then_some((message.enqueued_at, *sequence))
+                }
                 _ => None,
             })
             .collect();

@@ -5,7 +5,7 @@ use std::fmt;
 use compliance_core::class::{DataClass, Purpose};
 use compliance_core::id::TenantId;
 
-use super::{DataClasses, EndpointId, EventPayload};
+use super::{DataClasses, EndpointId, EventPayload, OutboxError, OutboxErrorKind};
 #[cfg(feature = "cloud-events")]
 use crate::cloud_event::CloudEvent;
 use crate::deliver::ContentType;
@@ -37,15 +37,14 @@ pub struct NewMessage {
     ordering_key: Option<Box<str>>,
     classes: DataClasses,
     purpose: Option<Purpose>,
-    is_sealed: bool,
+    /// For which message the payload is sealed.
+    sealed_for: Option<MessageId>,
 }
 
 impl NewMessage {
     /// The largest payload, in bytes. Standard Webhooks advises to stay below 20 kB and to send references
     /// instead of data.
     pub const MAX_PAYLOAD_LEN: usize = 256 * 1024;
-    /// The most that is stored of a payload, in bytes.
-    pub(super) const MAX_STORED_LEN: usize = Self::MAX_PAYLOAD_LEN;
     /// The longest idempotency or ordering key, in bytes.
     pub const MAX_KEY_LEN: usize = 255;
 
@@ -74,7 +73,7 @@ impl NewMessage {
             ordering_key: None,
             classes: DataClasses::NONE,
             purpose: None,
-            is_sealed: false,
+            sealed_for: None,
         })
     }
 
@@ -105,15 +104,15 @@ impl NewMessage {
     }
 
     /// Gives the message an id of one's own: for the same message to several endpoints. Enqueuing the same id
-    /// twice for one endpoint is enqueuing it once.
+    /// twice for one endpoint is enqueuing it once. Before it is sealed.
     #[must_use]
     pub fn with_id(mut self, id: MessageId) -> Self {
         self.id = Some(id);
         self
     }
 
-    /// Says that the payload holds data of these classes, and what it is sent for. It is enqueued, and leaves, only as long
-    /// as an [`Instruction`](super::Instruction) of the endpoint's client covers them.
+    /// Says that the payload holds data of these classes, and what it is sent for. It is enqueued, and leaves, only as
+    /// long as an [`Instruction`](super::Instruction) of the endpoint's client covers them.
     ///
     /// # Errors
     /// `message.secret` when secrets are among them: there is no instruction for those.
@@ -127,10 +126,25 @@ impl NewMessage {
     }
 
     /// Puts a sealed payload in the place of the plain one.
-    pub(super) fn sealed(mut self, sealed: Vec<u8>) -> Self {
+    pub(super) fn sealed(mut self, sealed: Vec<u8>, id: MessageId) -> Self {
         self.payload = sealed.into();
-        self.is_sealed = true;
+        self.sealed_for = Some(id.clone());
+        self.id = Some(id);
         self
+    }
+
+    /// Without its payload.
+    pub(super) fn blank(&mut self) {
+        self.payload = Box::default();
+    }
+
+    /// A payload sealed for another message would not open.
+    pub(super) fn check_seal(&self) -> Result<(), OutboxError> {
+        if self.sealed_for.is_none() || self.sealed_for == self.id {
+            Ok(())
+        } else {
+            Err(OutboxErrorKind::SealedForAnother.into())
+        }
     }
 
     /// Makes enqueuing repeatable: a second message with this key for the same endpoint is not enqueued, and
@@ -148,8 +162,8 @@ impl NewMessage {
     }
 
     /// Keeps messages with this key for the same endpoint in order, those enqueued by one transaction after the other:
-    /// one is not sent before all that were enqueued earlier are delivered or given up. Printable ASCII; say which thing
-    /// the message is about, such as `order:4711`.
+    /// one is not sent before all that were enqueued earlier are delivered or given up. Printable ASCII; say which
+    /// thing the message is about, such as `order:4711`.
     ///
     /// A message that is tried again and again holds up those behind it for as long: up to the whole of its schedule.
     ///
@@ -215,7 +229,7 @@ impl NewMessage {
     /// Whether [`payload`](Self::payload) is sealed.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        self.is_sealed
+        self.sealed_for.is_some()
     }
 
     /// The key it is kept in order by, if any.
@@ -250,7 +264,10 @@ fn checked_key(key: &str) -> Result<Box<str>, NewMessageError> {
 #[non_exhaustive]
 pub enum NewMessageError {
     /// The type of an event.
-    #[error("event type is {found} bytes of another shape, expected up to {max} bytes like `user.created`", max = EventPayload::MAX_TYPE_LEN)]
+    #[error(
+        "event type is {found} bytes of another shape, expected up to {max} bytes like `user.created`",
+        max = EventPayload::MAX_TYPE_LEN
+    )]
     EventType {
         /// Its length in bytes.
         found: usize,
@@ -296,21 +313,25 @@ impl NewMessageError {
 #[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "exchange it after the commit"]
-pub struct Uncommitted<T>(T);
+pub struct Uncommitted<T> {
+    value: T,
+    endpoint: EndpointId,
+}
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 impl<T> Uncommitted<T> {
-    pub(super) fn new(value: T) -> Self {
-        Self(value)
+    pub(super) fn new(value: T, endpoint: &EndpointId) -> Self {
+        Self { value, endpoint: endpoint.clone() }
     }
 
     /// What it will be if the transaction commits: for the response of a handler that commits later.
     #[must_use]
     pub fn tentative(&self) -> &T {
-        &self.0
+        &self.value
     }
 
-    pub(super) fn into_inner(self) -> T {
-        self.0
+    /// An id alone may be another endpoint's message, too.
+    pub(super) fn into_parts(self) -> (T, EndpointId) {
+        (self.value, self.endpoint)
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! 1. [`EndpointBook`] registers a checked [`WebhookEndpoint`](crate::WebhookEndpoint) with its signing key,
 //!    sealed; what comes back is an [`EndpointId`].
-//! 2. `SqliteOutbox::enqueue_in` or `PostgresOutbox::enqueue_in` writes a [`NewMessage`] beside the caller's own rows: both commit, or neither.
+//! 2. `SqliteOutbox::enqueue_in` or `PostgresOutbox::enqueue_in` writes a [`NewMessage`] beside the caller's own rows:
+//!    both commit, or neither.
 //! 3. A [`Dispatcher`] claims what is due, delivers it outside any transaction and commits verdicts and claims
 //!    in groups.
 //!
@@ -54,8 +55,8 @@ pub use self::payload::{EventPayload, PayloadField};
 pub use self::postgres::PostgresOutbox;
 pub use self::profile::{CloudEventsMode, DeliveryProfile, SignatureProfile};
 pub use self::round::{
-    Counts, Damaged, DeadLetter, DeliveryState, DeliveryStatus, EndpointNote, LeaseToken, Leased, Lesson,
-    Ready, Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
+    Counts, Damaged, DeadLetter, DeliveryState, DeliveryStatus, Due, EndpointNote, LeaseToken, Leased,
+    Lesson, Ready, Replay, Retention, Round, RoundResult, Settlement, Verdict, Want, Worker,
 };
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 #[cfg_attr(compliance_docsrs, doc(cfg(any(feature = "sqlite", feature = "postgres"))))]
@@ -70,16 +71,17 @@ use crate::sign::MessageId;
 ///
 /// The contract, which `tests/outbox_model.rs` holds every implementation to:
 ///
-/// 1. A message leaves a store only as [`Verdict::Delivered`] and then [`purge`](Self::purge); anything else
-///    keeps it.
+/// 1. A message leaves a store only through [`purge`](Self::purge): delivered, dead, or for an endpoint that is
+///    switched off, and older than its [`Retention`]. Anything else keeps it.
 /// 2. At any time at most one token of a message is good: that of its latest claim, while it is leased.
-/// 3. [`round`](Self::round) is one transaction: verdicts first, then notes, then the heartbeat, then claims.
+/// 3. [`round`](Self::round) is one transaction: verdicts first, then notes, then the heartbeat, then what is
+///    [held](Round::held), then claims.
 /// 4. What is claimed is due, of an endpoint that is enabled and not held, and no longer pending. It says which
 ///    revision of the endpoint that was.
 /// 5. A failure, or a lesson, of a revision that is not the stored one changes nothing but the lease: the message
-///    is pending again. What was delivered stays delivered.
-/// 6. A row that cannot be read stands in nobody's way: a message is claimed as [`Damaged`], an endpoint is
-///    switched off with `outbox.corrupt`.
+///    is pending again. What was delivered stays delivered, and its endpoint does not count as failing any more.
+/// 6. A row that cannot be read, or is larger than [`NewMessage::MAX_PAYLOAD_LEN`], stands in nobody's way: a message
+///    is claimed as [`Damaged`], an endpoint is switched off with `outbox.corrupt`.
 /// 7. Of messages of one endpoint with one ordering key, only the first that is not settled is claimed.
 /// 8. A message with classes is taken only under an instruction of its endpoint that covers them, and comes out of a
 ///    claim with what the endpoint's instruction then says. A report-only store takes it without one, and says so.
@@ -108,7 +110,7 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     /// # Errors
     /// `outbox.endpoint_unknown` when the endpoint is not the tenant's, `outbox.not_instructed` when no instruction of
     /// the client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was used for
-    /// another payload.
+    /// another payload, `outbox.sealed_for_another` when its payload is sealed under another id.
     fn enqueue(&self, message: &NewMessage) -> impl Future<Output = Result<MessageId, OutboxError>> + Send;
 
     /// Resolves when something was enqueued through this value since the last call: a hint, not a promise.
@@ -133,8 +135,8 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     fn leave(&self, worker: &Worker) -> impl Future<Output = Result<(), OutboxError>> + Send;
 
     /// Puts what lapsed workers held back to pending and says how many messages that were. `worker` itself is
-    /// left alone. A heartbeat that lies further ahead than two leases counts as lapsed: the clock was set
-    /// back, and whoever lives beats again.
+    /// left alone. A lease that ends later than two leases from now is made to end one lease from now: the clock was
+    /// set back, and whoever lives beats again before that.
     ///
     /// # Errors
     /// [`OutboxError`] when the store fails.
@@ -149,13 +151,14 @@ pub trait Outbox: Send + Sync + fmt::Debug {
         &self,
         after: Option<&EndpointId>,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<Ready>, OutboxError>> + Send;
+    ) -> impl Future<Output = Result<Due, OutboxError>> + Send;
 
     /// One round.
     ///
     /// # Errors
-    /// [`OutboxError`] when the store fails: then nothing of the round is known to have happened, and the
-    /// same verdicts may be given again.
+    /// [`OutboxError`] when the store fails: then it is not known whether the round has happened. The same verdicts may
+    /// be given again; what may have been claimed is given back by the next round, which says what is
+    /// [held](Round::held).
     fn round(
         &self,
         worker: &Worker,
@@ -200,7 +203,7 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     /// [`OutboxError`] when the store fails.
     fn replay(&self, replay: &Replay) -> impl Future<Output = Result<u64, OutboxError>> + Send;
 
-    /// Deletes at most `limit` settled messages that are older than `retention` and says how many.
+    /// Deletes at most `limit` messages that are older than `retention` and says how many.
     ///
     /// # Errors
     /// [`OutboxError`] when the store fails.

@@ -137,7 +137,7 @@ impl fmt::Debug for Leased {
 #[expect(clippy::exhaustive_enums, reason = "a store that skipped one would lose a message")]
 #[must_use]
 pub enum Verdict {
-    /// Given up: to the dead letters.
+    /// Given up: to the dead letters. With `dispatch.not_instructed`, its payload is deleted.
     Dead {
         /// Why.
         code: ReasonCode,
@@ -191,7 +191,7 @@ pub struct Want {
     pub max_bytes: usize,
 }
 
-/// What a dispatcher learned about an endpoint.
+/// A [`Lesson`], and of which endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "every field decides what is written")]
 pub struct EndpointNote {
@@ -211,19 +211,20 @@ pub enum Lesson {
     Disable {
         /// Why.
         code: ReasonCode,
+        /// Only if every attempt of any dispatcher has failed for so long, as the store knows.
+        failing_for: Option<Duration>,
     },
-    /// It fails since then; kept until it works again. The earliest time noted stands.
+    /// It fails since then; kept until something is delivered to it. The earliest time noted stands.
     Failing {
         /// Since when.
         since: Timestamp,
     },
-    /// Claim none of its messages before that. The latest time noted stands.
+    /// Claim none of its messages between now and then. The latest time noted stands. A clock that goes back behind
+    /// now ends it.
     Hold {
         /// Until when.
         until: Timestamp,
     },
-    /// It works.
-    Working,
 }
 
 /// One transaction's worth of work: verdicts, lessons, claims, and the worker's heartbeat with them.
@@ -239,6 +240,9 @@ pub struct Round {
     /// The first bytes of what was answered to these leases, for a console. Kept where the token is still the message's
     /// latest.
     pub excerpts: Vec<(LeaseToken, Box<[u8]>)>,
+    /// All the worker holds beside what it gives a verdict on here: whatever else is leased to it is pending again.
+    /// Given after a round whose answer was lost, and with it what it claimed.
+    pub held: Option<Vec<LeaseToken>>,
 }
 
 /// What came of a [`Round`].
@@ -267,6 +271,17 @@ pub struct Damaged {
     pub endpoint: EndpointId,
     /// The endpoint's revision at the time of the claim.
     pub revision: i64,
+}
+
+/// What a look for due messages finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "every field is something a dispatcher must look at")]
+#[must_use]
+pub struct Due {
+    /// Endpoints with messages due.
+    pub ready: Vec<Ready>,
+    /// Endpoints that cannot be read, by their numbers in the store: just switched off, with `outbox.corrupt`.
+    pub damaged: Vec<i64>,
 }
 
 /// An endpoint with messages due.
@@ -394,7 +409,8 @@ impl DeadLetter {
     }
 }
 
-/// Which messages to send again. They start over with all their attempts and keep their ids.
+/// Which messages to send again. They start over with all their attempts and keep their ids. Those that were given up
+/// because no instruction covered them (`dispatch.not_instructed`) have no payload any more and stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Replay {
@@ -425,7 +441,7 @@ pub enum Replay {
     },
 }
 
-/// How long settled messages are kept.
+/// How long settled messages are kept, and those that cannot leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "one field for each settled state")]
 pub struct Retention {
@@ -433,11 +449,15 @@ pub struct Retention {
     pub delivered: Duration,
     /// Dead ones; 30 days by default.
     pub dead: Duration,
+    /// Those that wait for an endpoint that is switched off, from when they were enqueued; 30 days by default. They are
+    /// deleted unsent: what was switched off is recorded, not each message.
+    pub disabled: Duration,
 }
 
 impl Default for Retention {
     fn default() -> Self {
         const DAY: u64 = 86_400;
-        Self { delivered: Duration::from_secs(3 * DAY), dead: Duration::from_secs(30 * DAY) }
+        let month = Duration::from_secs(30 * DAY);
+        Self { delivered: Duration::from_secs(3 * DAY), dead: month, disabled: month }
     }
 }

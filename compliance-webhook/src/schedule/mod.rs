@@ -6,7 +6,7 @@
 //! 2. [`RetrySchedule`] says how long to wait before the next attempt, or that there is none left.
 //! 3. [`RetryAfter`] is what the receiver asked for, parsed without trust.
 //! 4. [`Breaker`] says when an endpoint that fails again and again is left alone.
-//! 5. [`RateLimit`] spreads an endpoint's attempts over time; [`HostLimit`] caps what is under way to one host.
+//! 5. [`RateLimit`] spreads an endpoint's attempts over time; [`HostLimit`] caps what one host gets.
 
 mod breaker;
 mod host;

@@ -32,8 +32,8 @@ impl Rate {
     }
 }
 
-/// Spreads attempts over time at a [`Rate`] (generic cell rate algorithm, ITU-T I.371): at most a second's worth at once,
-/// and at least one.
+/// Spreads attempts over time at a [`Rate`] (generic cell rate algorithm, ITU-T I.371): at most a second's worth at
+/// once, and at least one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -71,16 +71,29 @@ impl RateLimit {
     /// # Errors
     /// How long to wait until there is one.
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
-        const BURST: Duration = Duration::from_secs(1);
-        let interval = self.rate.interval();
-        let due = self.due.max(now);
-        let early = due.saturating_sub(now);
-        let tolerance = BURST.saturating_sub(interval);
-        if early > tolerance {
-            return Err(early.saturating_sub(tolerance));
+        if let Some(wait) = self.wait(now) {
+            return Err(wait);
         }
-        self.due = due.saturating_add(interval);
+        self.add(now);
         Ok(())
+    }
+
+    /// How long to wait at `now` until there is one.
+    pub(crate) fn wait(&self, now: Duration) -> Option<Duration> {
+        const BURST: Duration = Duration::from_secs(1);
+        let early = self.due.saturating_sub(now);
+        let tolerance = BURST.saturating_sub(self.rate.interval());
+        (early > tolerance).then(|| early.saturating_sub(tolerance))
+    }
+
+    /// Counts one that was made, whether there was one or not.
+    pub(crate) fn add(&mut self, now: Duration) {
+        self.due = self.due.max(now).saturating_add(self.rate.interval());
+    }
+
+    /// Whether it is as if it had not been used.
+    pub(crate) fn is_idle(&self, now: Duration) -> bool {
+        self.due <= now
     }
 
     /// How many attempts there are at most in `span`, one at least.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
 
-use super::{Message, Verified};
+use super::{MAX_TOLERANCE, Message, Verified};
 use crate::sign::MessageId;
 
 /// How long a message is remembered unless told otherwise: four days, longer than the longest retry schedule of
@@ -166,11 +166,11 @@ impl<C: ReplayCache + Clone> ReplayGate<C> {
         Self { cache, endpoint: endpoint.into(), memory: DEFAULT_MEMORY, handling: DEFAULT_HANDLING }
     }
 
-    /// Remembers messages for so long. Take more than the sender's retries take, and more than the verifier's
-    /// tolerance.
+    /// Remembers messages for so long, two days at least: as long as a message may be valid for a verifier at its most
+    /// tolerant, twice [`MAX_TOLERANCE`]. Take more than the sender's retries take.
     #[must_use]
     pub fn with_memory(mut self, memory: Duration) -> Self {
-        self.memory = memory;
+        self.memory = memory.max(MAX_TOLERANCE.saturating_mul(2));
         self
     }
 

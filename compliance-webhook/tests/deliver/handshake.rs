@@ -12,7 +12,7 @@ use compliance_webhook::deliver::{
 };
 use compliance_webhook::guard::TableResolver;
 use compliance_webhook::handshake::{AllowedRate, CONSENT_LIFETIME, Challenge, Handshake};
-use compliance_webhook::schedule::Rate;
+use compliance_webhook::schedule::{HostLimit, Rate};
 use compliance_webhook::sign::MessageId;
 use compliance_webhook::verify::Verifier;
 
@@ -152,4 +152,24 @@ async fn an_endpoint_that_does_not_answer_is_nobodys() {
     let refused =
         transport.challenge(&acme(), &endpoint(receiver.port(), "/"), &key, &SystemRandom).await.unwrap_err();
     assert_eq!(refused.code(), "handshake.unreachable");
+}
+
+#[tokio::test]
+async fn challenges_count_with_everything_else_a_host_gets() {
+    let authority = Authority::new();
+    let certificate = authority.issue(&Certificate::for_name(NAME));
+    let receiver = Receiver::start(certificate, Script::answer(b"")).await;
+    let limit = HostLimit::new(1).with_failures(Some(Rate::per_minute(1.try_into().unwrap())));
+    let transport = super::transport(&authority).with_host_limit(limit.clone()).build().unwrap();
+    let (endpoint, key) = (endpoint(receiver.port(), "/"), SigningKey::parse(SECRET).unwrap());
+    let challenge = async || {
+        let refused = transport.challenge(&acme(), &endpoint, &key, &SystemRandom).await;
+        refused.unwrap_err().code()
+    };
+    let slot = limit.try_enter(&endpoint).unwrap();
+    assert_eq!(challenge().await, "handshake.host_busy");
+    drop(slot);
+    assert_eq!(challenge().await, "handshake.unreachable");
+    assert_eq!(challenge().await, "handshake.host_busy", "one failure a minute");
+    assert!(limit.try_enter(&endpoint).is_some());
 }

@@ -72,6 +72,65 @@ async fn one_host_gets_no_more_than_its_cap_whoever_sends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_refuses_is_asked_ten_times_a_second_whoever_sends() {
+    let house = House::new();
+    house.script.always(A, Says::Status(404));
+    for number in 0..120 {
+        let url = format!("https://{A}/in?number={number}");
+        let (endpoint, key) =
+            (house.book.policy().check(&url).unwrap(), SigningKey::from_bytes(&[9; 32]).unwrap());
+        let to = house.book.register(&house.outbox, &acme(), &endpoint, &key).await.unwrap();
+        house.enqueue(&to, 5).await;
+    }
+    let running = house.start();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    // Those under way when the rest is found to be too much, and what the rate allows.
+    let seen = house.script.seen(A).len();
+    assert!((100..=64 + 20 * 10 + 64).contains(&seen), "{seen} attempts");
+    // Those that have to wait keep one message each from the others.
+    let leased = house.outbox.counts().await.unwrap().leased;
+    assert!(leased <= 120, "{leased} leased");
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_failures_do_not_hold_up_an_endpoint_of_the_same_host_that_takes_messages() {
+    let mut house = House::new();
+    house.hosts = HostLimit::new(64).with_failures(Some(Rate::per_minute(60.try_into().unwrap())));
+    let works = house.register(A).await;
+    let running = house.start();
+    house.enqueue(&works, 1).await;
+    house.until("the first delivered", |counts| counts.delivered == 1).await;
+    // As many failures as the host may have in five minutes, and one endpoint that has taken a message.
+    let endpoint = house.book.policy().check(&format!("https://{A}/other")).unwrap();
+    for _ in 0..300 {
+        house.hosts.try_enter(&endpoint).unwrap().failed(tokio::time::Instant::now().into_std());
+    }
+    let waits = house.register_for(&other(), A).await;
+    house.enqueue_for(&other(), &waits, 1).await;
+    house.enqueue(&works, 200).await;
+    house.until("delivered", |counts| counts.delivered == 201).await;
+    house.settle_down().await;
+    assert_eq!(house.outbox.counts().await.unwrap().delivered, 201, "the other one waits");
+    tokio::time::sleep(MINUTE * 5).await;
+    house.until("all delivered", |counts| counts.delivered == 202).await;
+    running.shutdown().await.unwrap();
+}
+
+#[test]
+fn an_address_is_one_host_in_every_form() {
+    let policy = EndpointPolicy::new().with_address_literals();
+    let limit = HostLimit::new(1);
+    let enter = |url: &str| limit.try_enter(&policy.check(url).unwrap());
+    let _slot = enter("https://93.184.216.34/").unwrap();
+    assert!(enter("https://[::ffff:93.184.216.34]/").is_none());
+    assert!(enter("https://[64:ff9b::5db8:d822]/").is_none());
+    assert!(enter("https://93.184.216.35/").is_some());
+    let _slot = enter("https://a.example.com/").unwrap();
+    assert!(enter("https://A.example.com:443/x").is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_gets_as_many_attempts_in_a_minute_as_it_takes() {
     let house = House::new();
     let to = house.register(A).await;
@@ -125,10 +184,17 @@ async fn limits_of_nothing_still_let_one_message_through_at_a_time() {
     let mut house = House::new();
     (house.limits.in_flight, house.limits.per_endpoint, house.limits.per_tenant) = (0, 0, 0);
     (house.limits.held_bytes, house.limits.batch) = (0, 0);
+    (house.limits.poll, house.limits.lease, house.limits.attempt_timeout) =
+        (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    (house.limits.ack_window, house.limits.throttle_pause) = (Duration::ZERO, Duration::ZERO);
     house.hosts = HostLimit::new(0);
     let to = house.register(A).await;
+    house.script.next(A, &[Says::Hang]);
     house.enqueue(&to, 3).await;
     let running = house.start();
+    house.until("under way", |_| house.script.hanging.load(Ordering::SeqCst) == 1).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    house.script.unhang.notify_one();
     house.until("all delivered", |counts| counts.delivered == 3).await;
     running.shutdown().await.unwrap();
 }

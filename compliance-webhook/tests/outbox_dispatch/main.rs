@@ -1,6 +1,7 @@
 //! The dispatcher, over the memory store and a transport that says what it is told to.
 #![cfg(feature = "outbox")]
 
+mod doubt;
 mod fairness;
 
 use std::collections::{HashMap, VecDeque};
@@ -9,15 +10,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use compliance_core::clock::{Clock, ManualClock};
-use compliance_core::event::{EventKind, RecordErrorKind};
+use compliance_core::event::{EventKind, RecordErrorKind, Sink};
 use compliance_core::id::TenantId;
 use compliance_core::seal::{KeyEncryptionKey, MemoryKeyStore};
 use compliance_core::testing::{DeterministicRandom, MemorySink};
 use compliance_webhook::deliver::{Answer, Attempt, Deliver, DeliverReason, Outcome, Pace};
 use compliance_webhook::outbox::{
-    Counts, DeadLetter, DeliveryState, DeliveryStatus, DispatchLimits, Dispatcher, EndpointBook, EndpointId,
-    EndpointRecord, EndpointState, MemoryOutbox, NewMessage, Outbox, OutboxError, OutboxErrorKind, Ready,
-    Replay, Retention, Round, RoundResult, Running, Worker,
+    Counts, DeadLetter, DeliveryState, DeliveryStatus, DispatchLimits, Dispatcher, Due, EndpointBook,
+    EndpointId, EndpointRecord, EndpointState, MemoryOutbox, NewMessage, Outbox, OutboxError,
+    OutboxErrorKind, Replay, Retention, Round, RoundResult, Running, Worker,
 };
 use compliance_webhook::schedule::{HostLimit, Jitter, Rate, RetrySchedule};
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey, WebhookEndpoint};
@@ -98,6 +99,8 @@ impl Deliver for Transport {
 struct Flaky {
     inner: MemoryOutbox,
     is_down: Arc<AtomicBool>,
+    /// Does what it is asked to in one round that claims something, and cannot say so.
+    is_forgetful: Arc<AtomicBool>,
     failures: Arc<AtomicUsize>,
 }
 
@@ -133,11 +136,15 @@ impl Outbox for Flaky {
     async fn recover(&self, worker: &Worker) -> Result<u64, OutboxError> {
         self.up()?.recover(worker).await
     }
-    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Due, OutboxError> {
         self.up()?.ready(after, limit).await
     }
     async fn round(&self, worker: &Worker, round: &Round) -> Result<RoundResult, OutboxError> {
-        self.up()?.round(worker, round).await
+        let result = self.up()?.round(worker, round).await?;
+        if !result.leased.is_empty() && self.is_forgetful.swap(false, Ordering::SeqCst) {
+            return Err(OutboxError::new(OutboxErrorKind::Io));
+        }
+        Ok(result)
     }
     async fn dead_letters(
         &self,
@@ -190,7 +197,12 @@ impl House {
             .with_random(random);
         Self {
             clock,
-            outbox: Flaky { inner, is_down: Arc::default(), failures: Arc::default() },
+            outbox: Flaky {
+                inner,
+                is_down: Arc::default(),
+                is_forgetful: Arc::default(),
+                failures: Arc::default(),
+            },
             book,
             script: Arc::default(),
             sink: Arc::default(),
@@ -202,6 +214,10 @@ impl House {
 
     /// Attempts at once, then after a minute each time.
     fn start(&self) -> Running {
+        self.dispatcher(self.sink.clone()).spawn()
+    }
+
+    fn dispatcher(&self, sink: Arc<dyn Sink>) -> Dispatcher<Flaky, Transport> {
         let mut delays = vec![Duration::from_secs(60); self.attempts];
         delays[0] = Duration::ZERO;
         let schedule = RetrySchedule::new(&delays).unwrap().with_jitter(Jitter::None);
@@ -209,13 +225,12 @@ impl House {
             self.outbox.clone(),
             self.book.clone(),
             Transport(self.script.clone(), self.clock.clone()),
-            self.sink.clone(),
+            sink,
         )
         .with_clock(self.clock.clone())
         .with_schedule(schedule)
         .with_limits(self.limits)
         .with_host_limit(self.hosts.clone())
-        .spawn()
     }
 
     async fn register(&self, host: &str) -> EndpointId {
@@ -622,11 +637,12 @@ async fn a_dispatcher_taken_over_is_fenced_off() {
     let house = House::new();
     let to = house.register(A).await;
     house.script.next(A, &[Says::Hang]);
-    let first = house.start();
+    let start = || house.dispatcher(house.sink.clone()).with_instance("host-1").spawn();
+    let first = start();
     house.enqueue(&to, 1).await;
     house.until("the attempt under way", |_| house.script.hanging.load(Ordering::SeqCst) == 1).await;
     // Its namesake starts while it hangs, and delivers.
-    let second = house.start();
+    let second = start();
     house.until("delivered by the second", |counts| counts.delivered == 1).await;
     house.script.unhang.notify_waiters();
     house.settle_down().await;
@@ -657,6 +673,44 @@ async fn settled_messages_are_deleted_when_their_time_is_over() {
     house.until("delivered", |counts| counts.delivered == 3).await;
     house.clock.advance(MINUTE * 60 * 72);
     house.until("deleted", |counts| *counts == Counts::default()).await;
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_an_endpoint_that_is_switched_off_is_deleted_in_the_end() {
+    let house = House::new();
+    let (off, on) = (house.register(A).await, house.register(B).await);
+    house.script.always(B, Says::Hang);
+    let state = EndpointState::Disabled { code: "owner.off".into() };
+    house.book.switch(&house.outbox, &acme(), &off, state).await.unwrap();
+    house.enqueue(&off, 3).await;
+    house.enqueue(&on, 2).await;
+    let running = house.start();
+    house.clock.advance(MINUTE * 60 * 24 * 30 - MINUTE);
+    tokio::time::sleep(MINUTE * 2).await;
+    let waiting = async || house.outbox.counts().await.unwrap();
+    assert_eq!(waiting().await.pending + waiting().await.leased, 5);
+    house.clock.advance(MINUTE);
+    tokio::time::sleep(MINUTE * 2).await;
+    assert_eq!(waiting().await.pending + waiting().await.leased, 2, "those for the other one are kept");
+    drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleting_keeps_up_with_what_was_delivered() {
+    let house = House::new();
+    let to = house.register(A).await;
+    let running = house.start();
+    house.enqueue(&to, 2500).await;
+    house.until("delivered", |counts| counts.delivered == 2500).await;
+    house.clock.advance(MINUTE * 60 * 72);
+    let soon = Duration::from_millis(250);
+    while house.outbox.counts().await.unwrap().delivered == 2500 {
+        tokio::time::sleep(soon).await;
+    }
+    // A thousand at a time, one after the other.
+    tokio::time::sleep(soon).await;
+    assert_eq!(house.outbox.counts().await.unwrap(), Counts::default());
     running.shutdown().await.unwrap();
 }
 

@@ -103,7 +103,9 @@ impl EndpointBook {
         Self { policy, keys, clock, random, sink: None, actor: Actor::System, demands_ownership: false }
     }
 
-    /// Records what happens to endpoints, before it happens; what the sink does not take does not happen.
+    /// Records what happens to endpoints, before it happens; what the sink does not take does not happen. But what only
+    /// takes something away, switching off and [revoking](Self::revoke_instruction), happens first: nothing more leaves
+    /// because the sink is away.
     #[must_use]
     pub fn with_sink(mut self, sink: Arc<dyn Sink>) -> Self {
         self.sink = Some(sink);
@@ -111,10 +113,10 @@ impl EndpointBook {
     }
 
     /// Takes only endpoints whose receiver has answered a challenge: [`register_owned`](Self::register_owned) and
-    /// [`move_to_owned`](Self::move_to_owned) remain. What nobody has shown to be theirs gets nothing: the proof is stored
-    /// with the endpoint and looked at when a dispatcher opens it, and holds for the tenant, the URL and the key it was
-    /// made for. An endpoint from before is proven with [`move_to_owned`](Self::move_to_owned) to the URL it has;
-    /// [`EndpointRecord::ownership`] tells which are.
+    /// [`move_to_owned`](Self::move_to_owned) remain. What nobody has shown to be theirs gets nothing: the proof is
+    /// stored with the endpoint and looked at when a dispatcher opens it, and holds for the tenant, the URL and the key
+    /// it was made for. An endpoint from before is proven with [`move_to_owned`](Self::move_to_owned) to the URL it
+    /// has; [`EndpointRecord::ownership`] tells which are.
     ///
     /// Not so unless told, since a receiver has to be built to answer.
     #[must_use]
@@ -156,9 +158,9 @@ impl EndpointBook {
     /// Stores an endpoint with its signing key. Inside an async runtime of tokio: the key store may block.
     ///
     /// # Errors
-    /// [`EndpointBookError`]: `endpoint_book.not_owned` when this book [demands](Self::demanding_ownership) a proof, the
-    /// code of the policy's refusal when this book's policy does not accept the endpoint, `endpoint_book.seal` when the key
-    /// cannot be sealed, the store's code when it fails.
+    /// [`EndpointBookError`]: `endpoint_book.not_owned` when this book [demands](Self::demanding_ownership) a proof,
+    /// the code of the policy's refusal when this book's policy does not accept the endpoint, `endpoint_book.seal` when
+    /// the key cannot be sealed, the store's code when it fails.
     pub async fn register(
         &self,
         outbox: &impl Outbox,
@@ -238,7 +240,10 @@ impl EndpointBook {
     }
 
     /// Changes the URL. Messages that wait go to the new one; what a dispatcher has already claimed may still go to
-    /// the old one, and what fails there is tried at the new one.
+    /// the old one for a second, and what fails there is tried at the new one.
+    ///
+    /// A client's instruction names a recipient, so it ends with another URL: [`instruct`](Self::instruct) again before
+    /// messages it covered are claimed, or they are given up.
     ///
     /// # Errors
     /// As [`register`](Self::register); `outbox.endpoint_unknown` when there is no such endpoint of the tenant,
@@ -255,8 +260,8 @@ impl EndpointBook {
         self.change_url(outbox, record, endpoint, None).await
     }
 
-    /// Changes the URL to one whose receiver has answered a challenge under the endpoint's current key; the proof is stored
-    /// with it. See [`move_to`](Self::move_to). It may be the URL the endpoint has.
+    /// Changes the URL to one whose receiver has answered a challenge under the endpoint's current key; the proof is
+    /// stored with it. See [`move_to`](Self::move_to). It may be the URL the endpoint has.
     ///
     /// # Errors
     /// As [`register_owned`](Self::register_owned) and [`move_to`](Self::move_to); `endpoint_book.seal` when the stored
@@ -283,11 +288,15 @@ impl EndpointBook {
         ownership: Option<Ownership>,
     ) -> Result<(), EndpointBookError> {
         self.policy.check_at(endpoint.as_str(), self.clock.now())?;
+        let mut what = "url";
+        if *record.url != *endpoint.as_str() && record.instruction.take().is_some() {
+            what = "url_and_instruction";
+        }
         record.url = endpoint.as_str().into();
         // What was proven was proven of the other URL.
         record.ownership = ownership;
         record.failing_since = None;
-        self.changed(&record, "url").await?;
+        self.changed(&record, what).await?;
         Ok(outbox.save_endpoint(&record).await?)
     }
 
@@ -321,10 +330,11 @@ impl EndpointBook {
         Ok(outbox.save_endpoint(&record).await?)
     }
 
-    /// Switches an endpoint on or off. Messages for one that is off are taken and wait.
+    /// Switches an endpoint on or off. Messages for one that is off are taken and wait; what a dispatcher has claimed
+    /// goes out for another second at most.
     ///
     /// # Errors
-    /// As [`move_to`](Self::move_to).
+    /// As [`move_to`](Self::move_to); with `endpoint_book.unrecorded` it is switched off all the same.
     pub async fn switch(
         &self,
         outbox: &impl Outbox,
@@ -337,13 +347,15 @@ impl EndpointBook {
         record.state = state;
         match &record.state {
             EndpointState::Disabled { code } => {
-                let code = code.clone();
-                let told = |event: EventBuilder| event.field("code", Internal(&*code));
-                self.record(EventKind::WebhookEndpointDisabled, &record, told).await?;
+                outbox.save_endpoint(&record).await?;
+                let told = |event: EventBuilder| event.field("code", Internal(&**code));
+                self.record(EventKind::WebhookEndpointDisabled, &record, told).await
             }
-            EndpointState::Enabled => self.changed(&record, "enabled").await?,
+            EndpointState::Enabled => {
+                self.changed(&record, "enabled").await?;
+                Ok(outbox.save_endpoint(&record).await?)
+            }
         }
-        Ok(outbox.save_endpoint(&record).await?)
     }
 
     /// Keeps to a rate, such as the one a receiver allowed in a handshake; `None` takes the limit away. It counts for
@@ -388,8 +400,8 @@ impl EndpointBook {
     /// Has data of these classes sent to the endpoint from now on, for this purpose. Replaces an earlier instruction.
     ///
     /// # Errors
-    /// As [`move_to`](Self::move_to); `endpoint_book.unrecorded` when the sink did not record it, or the book has none: an
-    /// instruction that nobody can show later is none.
+    /// As [`move_to`](Self::move_to); `endpoint_book.unrecorded` when the sink did not record it, or the book has none:
+    /// an instruction that nobody can show later is none.
     pub async fn instruct(
         &self,
         outbox: &impl Outbox,
@@ -411,7 +423,7 @@ impl EndpointBook {
     /// cannot be called back.
     ///
     /// # Errors
-    /// As [`move_to`](Self::move_to).
+    /// As [`move_to`](Self::move_to); with `endpoint_book.unrecorded` it is taken back all the same.
     pub async fn revoke_instruction(
         &self,
         outbox: &impl Outbox,
@@ -420,8 +432,8 @@ impl EndpointBook {
     ) -> Result<(), EndpointBookError> {
         let mut record = self.next_revision(outbox, tenant, id).await?;
         record.instruction = None;
-        self.changed(&record, "instruction_revoked").await?;
-        Ok(outbox.save_endpoint(&record).await?)
+        outbox.save_endpoint(&record).await?;
+        self.changed(&record, "instruction_revoked").await
     }
 
     /// Sends settled messages of one of the tenant's endpoints again, and says how many.

@@ -1,14 +1,14 @@
 //! What is recorded about endpoints.
 
 use compliance_core::class::Internal;
-use compliance_core::event::{Event, EventBuilder, EventKind};
+use compliance_core::event::{Actor, Event, EventBuilder, EventKind};
 use compliance_core::finding::Outcome;
 
 use super::{EndpointBook, EndpointBookError, EndpointBookErrorKind};
 use crate::outbox::{EndpointRecord, Instruction, Replay};
 
 impl EndpointBook {
-    /// Has the sink record it, if there is one, before it happens.
+    /// Has the sink record it, if there is one.
     pub(super) async fn record(
         &self,
         kind: EventKind,
@@ -41,9 +41,9 @@ impl EndpointBook {
     ) -> Result<(), EndpointBookError> {
         let told = |event: EventBuilder| {
             event
+                .on_behalf_of(Actor::Person(instruction.by().clone()))
                 .purpose(instruction.purpose().clone())
                 .field("change", Internal("instruction"))
-                .field("instructed_by", Internal(instruction.by().as_str()))
                 .field("instructed_at", Internal(instruction.at()))
                 .field("classes", Internal(instruction.classes().to_string()))
                 .field("recipient_country", Internal(instruction.recipient().as_str()))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use compliance_core::id::TenantId;
-use compliance_core::seal::{KeyOwner, OpenErrorKind, SealContext, SealErrorKind, Sealed};
+use compliance_core::seal::{KeyOwner, KeyStoreErrorKind, OpenErrorKind, SealContext, SealErrorKind, Sealed};
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
@@ -14,21 +14,25 @@ use crate::sign::{MessageId, SenderKey};
 /// What an endpoint's data key is for: destroying it makes the stored secrets unreadable.
 const SECRET_KEY: &str = "webhook.secret";
 
-/// The kind of an endpoint's data key for payloads, with the endpoint's id as its owner's name: destroying it erases every
-/// sealed payload of the endpoint.
+/// The kind of an endpoint's data key for payloads, with the endpoint's id as its owner's name: destroying it erases
+/// every sealed payload of the endpoint.
 pub const PAYLOAD_KEY: &str = "webhook.payload";
 
 impl EndpointBook {
-    /// Seals a message's payload, so that the database and its backups hold no plain text of it; the dispatcher opens it
-    /// for each attempt. Inside an async runtime of tokio: the key store may block.
+    /// Seals a message's payload, so that the database and its backups hold no plain text of it; the dispatcher opens
+    /// it for each attempt. Inside an async runtime of tokio: the key store may block.
     ///
-    /// The sealed form is bound to tenant, endpoint and message. Enqueuing a sealed message again under its idempotency
-    /// key is not compared with the first: sealing makes other bytes each time.
+    /// The sealed form is bound to tenant, endpoint and message: under another id, the outbox does not take it
+    /// (`outbox.sealed_for_another`). A message that is sealed stays as it is. Enqueuing a sealed message again under
+    /// its idempotency key is not compared with the first: sealing makes other bytes each time.
     ///
     /// # Errors
     /// `endpoint_book.payload_length` for a payload longer than [`Sealed::MAX_VALUE_LEN`],
     /// `endpoint_book.key_store_unavailable` or `endpoint_book.seal` when it cannot be sealed.
     pub async fn seal_payload(&self, message: NewMessage) -> Result<NewMessage, EndpointBookError> {
+        if message.is_sealed() {
+            return Ok(message);
+        }
         let id = match message.id() {
             Some(id) => id.clone(),
             None => MessageId::generate(&self.random)
@@ -48,12 +52,9 @@ impl EndpointBook {
         .map_err(|_| EndpointBookErrorKind::Seal)?;
         let sealed = sealed.map_err(|error| match error.kind() {
             SealErrorKind::TooLong { found } => EndpointBookErrorKind::PayloadLength { found },
-            SealErrorKind::KeyStore(compliance_core::seal::KeyStoreErrorKind::Unavailable) => {
-                EndpointBookErrorKind::KeyStoreUnavailable
-            }
-            _ => EndpointBookErrorKind::Seal,
+            kind => not_sealed(kind),
         })?;
-        Ok(message.with_id(id).sealed(sealed.to_bytes()))
+        Ok(message.sealed(sealed.to_bytes(), id))
     }
 
     /// The payload in plain text.
@@ -102,7 +103,8 @@ impl EndpointBook {
         });
         match sealed.await {
             Ok(Ok(sealed)) => Ok(sealed.to_bytes().into()),
-            _ => Err(EndpointBookErrorKind::Seal.into()),
+            Ok(Err(error)) => Err(not_sealed(error.kind()).into()),
+            Err(_) => Err(EndpointBookErrorKind::Seal.into()),
         }
     }
 
@@ -123,6 +125,13 @@ impl EndpointBook {
         let text = std::str::from_utf8(opened.as_bytes()).map_err(|_| EndpointBookErrorKind::Seal)?;
         let keys = text.lines().map(SenderKey::parse).collect::<Result<_, _>>();
         keys.map_err(|_| EndpointBookErrorKind::Seal.into())
+    }
+}
+
+fn not_sealed(kind: SealErrorKind) -> EndpointBookErrorKind {
+    match kind {
+        SealErrorKind::KeyStore(KeyStoreErrorKind::Unavailable) => EndpointBookErrorKind::KeyStoreUnavailable,
+        _ => EndpointBookErrorKind::Seal,
     }
 }
 

@@ -1,15 +1,19 @@
 //! What the store is asked for, and what becomes of what it gives.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::judge::{NOT_INSTRUCTED, undisclosed_event};
+use compliance_core::event::{Event, EventError};
+
+use super::judge::{damaged_endpoint_event, undisclosed_event};
 use super::lane::More;
-use super::run::{Begun, READY_LIMIT, Run};
+use super::run::{Begun, Done, READY_LIMIT, Run};
 use super::telemetry;
 use super::turns::Turns;
 use crate::deliver::Deliver;
+use crate::outbox::instruction::NOT_INSTRUCTED;
 use crate::outbox::{
-    Disclosure, EndpointId, Leased, NewMessage, Outbox, Ready, Round, RoundResult, Verdict, Want,
+    Disclosure, Due, EndpointId, Leased, NewMessage, Outbox, Round, RoundResult, Verdict, Want,
 };
 
 impl<O, D> Run<O, D>
@@ -17,8 +21,12 @@ where
     O: Outbox + Clone + 'static,
     D: Deliver + 'static,
 {
-    pub(super) fn ready(&mut self, ready: Vec<Ready>) {
+    pub(super) fn ready(&mut self, due: Due) {
+        let Due { ready, damaged } = due;
         self.lanes.forget_idle();
+        for number in damaged {
+            self.report_to_sink(damaged_endpoint_event(number, self.now()));
+        }
         if ready.len() >= READY_LIMIT {
             self.cursor = ready.last().map(|last| last.endpoint.clone());
         }
@@ -53,12 +61,13 @@ where
         let limits = self.dispatcher.limits;
         let now = self.now();
         let capacity = limits.in_flight.saturating_mul(2);
-        let mut room = capacity.saturating_sub(self.in_flight.saturating_add(self.queued));
+        let held = self.in_flight.saturating_add(self.queued).saturating_add(self.recording);
+        let mut room = capacity.saturating_sub(held);
         let mut bytes = limits.held_bytes.saturating_sub(self.holdings.bytes());
         let tenants = self.wanting.tenants().max(self.holdings.tenants()).max(1);
         let part = capacity.div_ceil(tenants).min(limits.per_tenant.saturating_mul(2));
         let endpoints = self.wanting.len().max(1);
-        let max_bytes = bytes.checked_div(endpoints).unwrap_or(0).max(NewMessage::MAX_STORED_LEN);
+        let max_bytes = bytes.checked_div(endpoints).unwrap_or(0).max(NewMessage::MAX_PAYLOAD_LEN);
         let (mut wants, mut served, mut is_urgent) = (Vec::new(), Vec::new(), false);
         let mut asked: HashMap<_, usize> = HashMap::new();
         while room > 0 && bytes >= max_bytes {
@@ -126,13 +135,14 @@ where
             let Some(lane) = self.lanes.get(&want.endpoint) else { continue };
             if lane.more != More::No {
                 let bytes = cut.get(&want.endpoint).copied().unwrap_or(0);
-                let may_be_cut = bytes.saturating_add(NewMessage::MAX_STORED_LEN) > want.max_bytes;
+                let may_be_cut = bytes.saturating_add(NewMessage::MAX_PAYLOAD_LEN) > want.max_bytes;
                 lane.more = match given.get(&want.endpoint) {
                     None => More::No,
                     Some(count) if *count < want.limit && !may_be_cut => More::Maybe,
                     Some(_) => More::Yes,
                 };
-                if was_dry && lane.more == More::Yes {
+                // One whose messages are given up does not take them faster.
+                if was_dry && lane.more == More::Yes && lane.recording == 0 {
                     lane.look_ahead();
                 }
             }
@@ -170,14 +180,13 @@ where
         if is_stopping || lane.allowance(now, limit) == 0 {
             return self.release(leased);
         }
+        let mut undisclosed = None;
         match leased.disclosure {
             Disclosure::Free | Disclosure::Instructed => {}
             Disclosure::Refused => return self.withhold(&leased, leased.revision, NOT_INSTRUCTED),
             Disclosure::ReportOnly { classes } => {
                 // Nobody waits for the record: whatever becomes of it, the message leaves.
-                if let Ok(event) = undisclosed_event(&lane.tenant, &leased, classes, now) {
-                    drop(self.dispatcher.sink.record(event));
-                }
+                undisclosed = Some(undisclosed_event(&lane.tenant, &leased, classes, now));
                 telemetry::reported(&leased, NOT_INSTRUCTED);
                 self.report.reported = self.report.reported.saturating_add(1);
             }
@@ -189,6 +198,19 @@ where
         self.holdings.take(&lane.tenant, &leased);
         lane.queue.push_back(leased);
         self.queued = self.queued.saturating_add(1);
+        if let Some(event) = undisclosed {
+            self.report_to_sink(event);
+        }
+    }
+
+    /// Has the sink record what happens all the same. A task of its own: the sink may panic.
+    fn report_to_sink(&mut self, event: Result<Event, EventError>) {
+        let Ok(event) = event else { return };
+        let dispatcher = Arc::clone(&self.dispatcher);
+        self.tasks.spawn(async move {
+            drop(dispatcher.sink.record(event));
+            Done::Dismissed
+        });
     }
 
     /// A message that stood in line does not any more.

@@ -4,21 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
-use compliance_core::event::{Event, EventError, Recording};
+use compliance_core::event::{Event, EventError};
 use compliance_core::finding::ReasonCode;
 use compliance_core::reason_code;
 use tokio::task::{self, JoinError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::courier::{Errand, Returned};
 use super::judge::{Ended, damaged_event, dead_event, disabled_event};
-use super::lane::Door;
-use super::run::{Attempted, Done, Flight, Opened, Recorded, Run, Then};
-use super::telemetry;
+use super::lane::{Door, More};
+use super::run::{Attempted, Disabling, Done, Flight, Opened, Recorded, Run, Then};
+use super::{DispatchLimits, Dispatcher, telemetry};
 use crate::deliver::Deliver;
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
-    Damaged, EndpointBookError, EndpointId, EndpointNote, Leased, Lesson, Outbox, OutboxError,
+    Damaged, EndpointBookError, EndpointId, EndpointNote, EndpointState, Leased, Lesson, Outbox, OutboxError,
     OutboxErrorKind, Settlement, Verdict,
 };
 use crate::schedule::{HostSlot, host_key};
@@ -33,6 +33,15 @@ const UNRECORDED_PAUSE: Duration = Duration::from_secs(60);
 struct Events {
     settlement: Option<Result<Event, EventError>>,
     disable: Option<Result<Event, EventError>>,
+}
+
+impl<O: Outbox, D> Dispatcher<O, D> {
+    /// Whether an endpoint that is to be switched off for failing has been delivered to after all, as the store knows.
+    async fn works(&self, note: &EndpointNote, now: Timestamp) -> bool {
+        let Lesson::Disable { failing_for: Some(limit), .. } = note.lesson else { return false };
+        let Ok(Some(record)) = self.outbox.endpoint(&note.endpoint).await else { return false };
+        record.failing_since().is_none_or(|since| now.saturating_since(since) < limit)
+    }
 }
 
 impl<O, D> Run<O, D>
@@ -64,16 +73,12 @@ where
                 // Comes back when an attempt ends.
                 continue;
             }
-            let open = match &lane.door {
-                Door::Open(open, since) if !lane.must_look_again(*since, instant) => Arc::clone(open),
-                Door::Opening => continue,
-                Door::Closed | Door::Open(..) => {
-                    if !lane.queue.is_empty() {
-                        lane.door = Door::Opening;
-                        self.open(endpoint);
-                    }
-                    continue;
+            let Some(open) = lane.fresh(instant).map(Arc::clone) else {
+                if !lane.queue.is_empty() && !matches!(lane.door, Door::Opening) {
+                    let known = lane.knock();
+                    self.open(endpoint, known);
                 }
+                continue;
             };
             if !lane.may_start(self.dispatcher.deliver.pace(&open.endpoint)) {
                 // Comes back, too.
@@ -100,7 +105,15 @@ where
             self.turn.park(&lane.tenant);
             return None;
         }
-        let Some(slot) = self.dispatcher.hosts.try_enter(&open.endpoint) else {
+        let hosts = &self.dispatcher.hosts;
+        let must_wait = !lane.is_welcome;
+        if let Some(wait) = must_wait.then(|| hosts.wait(&open.endpoint, instant.into_std())).flatten() {
+            self.parked.until(instant.checked_add(wait).unwrap_or(instant), endpoint.clone());
+            let waiting = lane.hold_back();
+            self.give_back(waiting);
+            return None;
+        }
+        let Some(slot) = hosts.try_enter(&open.endpoint) else {
             self.parked.for_host(&host_key(&open.endpoint), endpoint.clone());
             return None;
         };
@@ -151,19 +164,28 @@ where
         }
     }
 
-    fn open(&mut self, endpoint: EndpointId) {
+    /// Looks at the endpoint, and opens it unless that is `known` already.
+    fn open(&mut self, endpoint: EndpointId, known: Option<Arc<OpenEndpoint>>) {
         let (dispatcher, id) = (Arc::clone(&self.dispatcher), endpoint.clone());
         let task = self.tasks.spawn(async move {
             let record = match dispatcher.outbox.endpoint(&id).await {
                 Ok(Some(record)) => record,
                 Ok(None) => {
                     let error = OutboxError::from(OutboxErrorKind::EndpointUnknown).into();
-                    return Done::Opened(None, Err(error));
+                    return Done::Opened(None, Opened::Failed(error));
                 }
-                Err(error) => return Done::Opened(None, Err(error.into())),
+                Err(error) => return Done::Opened(None, Opened::Failed(error.into())),
             };
-            let opened = dispatcher.book.open(&record).await;
-            Done::Opened(Some(record.revision()), opened.map(|open| Box::new((open, record))))
+            let revision = record.revision();
+            let opened = match known.filter(|known| known.revision == revision) {
+                _ if *record.state() != EndpointState::Enabled => Opened::Disabled,
+                Some(known) => Opened::Open(known, Box::new(record)),
+                None => match dispatcher.book.open(&record).await {
+                    Ok(open) => Opened::Open(Arc::new(open), Box::new(record)),
+                    Err(error) => Opened::Failed(error),
+                },
+            };
+            Done::Opened(Some(revision), opened)
         });
         self.flights.insert(task.id(), Flight::Opening(endpoint));
     }
@@ -189,12 +211,13 @@ where
                 self.opened(&endpoint, revision, opened);
             }
             (Some(Flight::Opening(endpoint)), _) => {
-                self.opened(&endpoint, None, Err(OutboxError::from(OutboxErrorKind::Busy).into()));
+                let error = OutboxError::from(OutboxErrorKind::Busy).into();
+                self.opened(&endpoint, None, Opened::Failed(error));
             }
             (Some(Flight::Recording(then)), done) => {
                 let recorded = match done {
                     Some(Done::Recorded(recorded)) => recorded,
-                    _ => Recorded { settlement: false, disable: false },
+                    _ => Recorded { settlement: false, disable: Disabling::Unrecorded },
                 };
                 self.recorded(then, recorded);
             }
@@ -204,7 +227,12 @@ where
 
     fn attempt_landed(&mut self, attempt: Attempted, ended: &Ended) {
         let Attempted { leased, revision, host, slot, begun } = attempt;
-        drop(slot);
+        match ended {
+            // It was not called.
+            Ended::Unopened(_) => drop(slot),
+            _ if ended.is_delivered() => drop(slot),
+            _ => slot.failed(Instant::now().into_std()),
+        }
         let since = self.now().saturating_since(leased.enqueued_at);
         telemetry::attempted(&leased, ended, begun.elapsed(), since);
         if let Some(excerpt) = ended.excerpt(self.dispatcher.limits.excerpt) {
@@ -214,6 +242,7 @@ where
         let waiting = self.parked.of_host(&host);
         if let Some(lane) = self.lanes.get(&leased.endpoint) {
             lane.in_flight = lane.in_flight.saturating_sub(1);
+            lane.landed(ended.is_delivered() && lane.revision == revision);
             self.holdings.landed(&lane.tenant);
             self.holdings.give_up(&lane.tenant, &leased);
             self.turn.unpark(&lane.tenant);
@@ -253,15 +282,21 @@ where
             return self.queue_turn(endpoint);
         }
         match opened {
-            Ok(opened) => {
-                let (open, record) = *opened;
+            Opened::Open(open, record) => {
                 lane.renew(record.revision());
                 lane.failing_since = record.failing_since();
                 lane.keep_to(record.rate().into_iter().chain(self.dispatcher.limits.rate).min());
-                lane.door = Door::Open(Arc::new(open), Instant::now());
+                lane.door = Door::Open(open, Instant::now());
                 self.queue_turn(endpoint);
             }
-            Err(error) => {
+            Opened::Disabled => {
+                lane.door = Door::Closed;
+                lane.renew(revision.unwrap_or(lane.revision));
+                lane.more = More::No;
+                let waiting = lane.queue.drain(..).collect();
+                self.give_back(waiting);
+            }
+            Opened::Failed(error) => {
                 lane.door = Door::Closed;
                 let revision = revision.unwrap_or(lane.revision);
                 lane.renew(revision);
@@ -288,9 +323,7 @@ where
         if let Verdict::Delivered { .. } = judgement.verdict {
             if is_current {
                 lane.breaker.succeeded();
-                if lane.failing_since.take().is_some() {
-                    self.note(&leased.endpoint, revision, Lesson::Working);
-                }
+                lane.failing_since = None;
             }
             return self.settle(settlement);
         }
@@ -311,17 +344,18 @@ where
             self.note(&leased.endpoint, revision, Lesson::Hold { until });
             self.pause(&leased.endpoint, now, until);
         }
-        let has_failed_too_long = dispatcher
-            .limits
-            .disable_after
-            .is_some_and(|limit| since.is_some_and(|since| now.saturating_since(since) >= limit));
-        let must_disable = judgement.is_gone || has_failed_too_long;
-        let (mut events, mut then) = (Events::default(), Then::default());
+        let has_failed_for =
+            |limit: &Duration| since.is_some_and(|since| now.saturating_since(since) >= *limit);
+        let failing_for =
+            dispatcher.limits.disable_after.filter(has_failed_for).filter(|_| !judgement.is_gone);
+        let must_disable = judgement.is_gone || failing_for.is_some();
+        let mut events = Events::default();
+        let mut then = Then { endpoint: leased.endpoint.clone(), settlement: None, disable: None };
         if must_disable && self.lanes.get(&leased.endpoint).is_some_and(|lane| !lane.is_disabling) {
             let code =
                 if judgement.is_gone { ended.code() } else { reason_code!("dispatch.failing_for_too_long") };
             events.disable = Some(disabled_event(&tenant, &leased.endpoint, code, now));
-            let lesson = Lesson::Disable { code };
+            let lesson = Lesson::Disable { code, failing_for };
             then.disable = Some(EndpointNote { endpoint: leased.endpoint.clone(), revision, lesson });
             if let Some(lane) = self.lanes.get(&leased.endpoint) {
                 lane.is_disabling = true;
@@ -356,10 +390,8 @@ where
         let event = dead_event(&lane.tenant, leased, code, None, now);
         let verdict = Verdict::Dead { code, status: None };
         let settlement = Settlement { token: leased.token, revision, verdict };
-        self.record(
-            Events { settlement: Some(event), disable: None },
-            Then { settlement: Some(settlement), disable: None },
-        );
+        let then = Then { endpoint: leased.endpoint.clone(), settlement: Some(settlement), disable: None };
+        self.record(Events { settlement: Some(event), disable: None }, then);
     }
 
     /// Gives up a message that cannot be read.
@@ -367,9 +399,10 @@ where
         let Some(lane) = self.lanes.get(&damaged.endpoint) else { return };
         let code = reason_code!("outbox.corrupt");
         let event = damaged_event(&lane.tenant, &damaged, code, self.dispatcher.clock.now());
-        let Damaged { token, revision, .. } = damaged;
+        let Damaged { token, revision, endpoint } = damaged;
         let verdict = Verdict::Dead { code, status: None };
-        let then = Then { settlement: Some(Settlement { token, revision, verdict }), disable: None };
+        let settlement = Some(Settlement { token, revision, verdict });
+        let then = Then { endpoint, settlement, disable: None };
         self.record(Events { settlement: Some(event), disable: None }, then);
     }
 
@@ -378,18 +411,28 @@ where
         if events.settlement.is_none() && events.disable.is_none() {
             return;
         }
-        let sink = &self.dispatcher.sink;
-        let recording = |event: Option<Result<Event, EventError>>| {
-            event.and_then(Result::ok).map(|event| sink.record(event))
-        };
-        let (settlement, disable) = (recording(events.settlement), recording(events.disable));
+        if then.settlement.is_some()
+            && let Some(lane) = self.lanes.get(&then.endpoint)
+        {
+            lane.recording = lane.recording.saturating_add(1);
+            self.holdings.record(&lane.tenant);
+            self.recording = self.recording.saturating_add(1);
+        }
+        let (dispatcher, note, now) = (Arc::clone(&self.dispatcher), then.disable.clone(), self.now());
+        // The sink is called in there, too: should it panic, that is one event that was not recorded.
         let task = self.tasks.spawn(async move {
-            let is_recorded = async |recording: Option<Recording>| match recording {
-                Some(recording) => recording.await.is_ok(),
-                None => false,
+            let is_recorded = async |event: Option<Result<Event, EventError>>| {
+                let Some(Ok(event)) = event else { return false };
+                let recording = timeout(DispatchLimits::RECORD_TIMEOUT, dispatcher.sink.record(event));
+                matches!(recording.await, Ok(Ok(_)))
             };
-            let settlement = is_recorded(settlement).await;
-            Done::Recorded(Recorded { settlement, disable: is_recorded(disable).await })
+            let settlement = is_recorded(events.settlement).await;
+            let disable = match note {
+                Some(note) if dispatcher.works(&note, now).await => Disabling::Works,
+                _ if is_recorded(events.disable).await => Disabling::Recorded,
+                _ => Disabling::Unrecorded,
+            };
+            Done::Recorded(Recorded { settlement, disable })
         });
         self.flights.insert(task.id(), Flight::Recording(then));
     }
@@ -398,19 +441,29 @@ where
     fn recorded(&mut self, then: Then, recorded: Recorded) {
         let later = self.now().saturating_add(UNRECORDED_PAUSE);
         if let Some(mut settlement) = then.settlement {
+            if let Some(lane) = self.lanes.get(&then.endpoint) {
+                lane.recording = lane.recording.saturating_sub(1);
+                self.holdings.recorded(&lane.tenant);
+                self.recording = self.recording.saturating_sub(1);
+            }
             if let (Verdict::Dead { code, status }, false) = (settlement.verdict, recorded.settlement) {
                 settlement.verdict = Verdict::Retry { at: later, code, status };
             }
             self.settle(settlement);
         }
-        if let Some(mut note) = then.disable {
-            if !recorded.disable {
-                note.lesson = Lesson::Hold { until: later };
-                if let Some(lane) = self.lanes.get(&note.endpoint) {
-                    lane.is_disabling = false;
-                }
+        let Some(note) = then.disable else { return };
+        if let Some(lane) = self.lanes.get(&then.endpoint)
+            && !matches!(recorded.disable, Disabling::Recorded)
+        {
+            lane.is_disabling = false;
+            lane.failing_since = None;
+        }
+        match recorded.disable {
+            Disabling::Recorded => self.note(&note.endpoint, note.revision, note.lesson),
+            Disabling::Unrecorded => {
+                self.note(&note.endpoint, note.revision, Lesson::Hold { until: later });
             }
-            self.note(&note.endpoint, note.revision, note.lesson);
+            Disabling::Works => {}
         }
     }
 

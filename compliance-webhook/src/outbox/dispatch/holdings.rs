@@ -26,6 +26,15 @@ impl Holdings {
         subtract(&mut self.held, tenant);
     }
 
+    /// A message without its payload, to be given up once that is recorded.
+    pub(super) fn record(&mut self, tenant: &TenantId) {
+        add(&mut self.held, tenant);
+    }
+
+    pub(super) fn recorded(&mut self, tenant: &TenantId) {
+        subtract(&mut self.held, tenant);
+    }
+
     pub(super) fn started(&mut self, tenant: &TenantId) {
         add(&mut self.under_way, tenant);
     }

@@ -14,6 +14,7 @@ use crate::outbox::{Damaged, DataClasses, EndpointBookError, EndpointId, Leased,
 use crate::schedule::{RetryAfter, StatusAction};
 
 use super::Dispatcher;
+use crate::outbox::instruction::NOT_INSTRUCTED;
 
 /// How an attempt ended, from where the dispatcher stands.
 #[derive(Debug)]
@@ -53,7 +54,6 @@ impl Ended {
         }
     }
 
-    #[cfg(feature = "metrics")]
     pub(super) fn is_delivered(&self) -> bool {
         matches!(self, Self::Outcome(outcome) if outcome.is_delivered())
     }
@@ -137,9 +137,6 @@ pub(super) fn dead_event(
     event.build()
 }
 
-/// No instruction covers a message's classes.
-pub(super) const NOT_INSTRUCTED: ReasonCode = reason_code!("dispatch.not_instructed");
-
 /// A message leaves that would be given up, were the outbox not report-only.
 pub(super) fn undisclosed_event(
     tenant: &TenantId,
@@ -170,6 +167,14 @@ pub(super) fn damaged_event(
         .reason(code)
         .field("endpoint", Internal(damaged.endpoint.as_str()))
         .field("sequence", Internal(damaged.token.sequence()))
+        .build()
+}
+
+/// An endpoint was switched off because it cannot be read.
+pub(super) fn damaged_endpoint_event(number: i64, now: Timestamp) -> Result<Event, EventError> {
+    Event::builder(EventKind::WebhookEndpointDisabled, Ending::Refused, Actor::System, now)
+        .reason(reason_code!("outbox.corrupt"))
+        .field("endpoint_number", Internal(number))
         .build()
 }
 

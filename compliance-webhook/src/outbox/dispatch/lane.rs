@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::deliver::Pace;
 use crate::outbox::book::OpenEndpoint;
-use crate::outbox::{Disclosure, EndpointId, Leased, Ready};
+use crate::outbox::{Disclosure, EndpointId, LeaseToken, Leased, Ready};
 use crate::schedule::{Breaker, Rate, RateLimit};
 
 #[derive(Debug)]
@@ -20,6 +20,12 @@ pub(super) struct Lane {
     pub(super) door: Door,
     pub(super) queue: VecDeque<Leased>,
     pub(super) in_flight: usize,
+    /// Messages to be given up once that is recorded.
+    pub(super) recording: usize,
+    /// Whether the last attempt was delivered.
+    pub(super) is_welcome: bool,
+    /// Whether it has had to wait because of its host's failures since.
+    pub(super) is_held_back: bool,
     pub(super) is_in_turn: bool,
     pub(super) is_wanting: bool,
     pub(super) is_disabling: bool,
@@ -68,6 +74,9 @@ impl Lane {
             door: Door::Closed,
             queue: VecDeque::new(),
             in_flight: 0,
+            recording: 0,
+            is_welcome: false,
+            is_held_back: false,
             is_in_turn: false,
             is_wanting: false,
             is_disabling: false,
@@ -92,6 +101,8 @@ impl Lane {
         self.pause = None;
         self.breaker = Breaker::default();
         self.failing_since = None;
+        self.is_welcome = false;
+        self.is_held_back = false;
         self.is_disabling = false;
         if !matches!(self.door, Door::Opening) {
             self.door = Door::Closed;
@@ -131,13 +142,22 @@ impl Lane {
         self.rate.as_mut().map_or(Ok(()), |rate| rate.take(now))
     }
 
-    /// Whether what is known of the endpoint is too old for the next message, which leaves on its client's instruction:
-    /// it may have been taken back.
-    pub(super) fn must_look_again(&self, since: Instant, now: Instant) -> bool {
+    /// The endpoint, unless what is known of it is too old: it may have been switched off, or its key rotated, or its
+    /// client's instruction taken back.
+    pub(super) fn fresh(&self, now: Instant) -> Option<&Arc<OpenEndpoint>> {
         const FRESH: Duration = Duration::from_secs(1);
-        let is_instructed =
-            self.queue.front().is_some_and(|leased| leased.disclosure == Disclosure::Instructed);
-        is_instructed && now.saturating_duration_since(since) >= FRESH
+        match &self.door {
+            Door::Open(open, since) if now.saturating_duration_since(*since) < FRESH => Some(open),
+            _ => None,
+        }
+    }
+
+    /// Has the endpoint looked at, and gives what is known of it.
+    pub(super) fn knock(&mut self) -> Option<Arc<OpenEndpoint>> {
+        match std::mem::replace(&mut self.door, Door::Opening) {
+            Door::Open(open, _) => Some(open),
+            Door::Closed | Door::Opening => None,
+        }
     }
 
     /// Takes out what is next and was claimed under an instruction that is not the one of this revision.
@@ -150,6 +170,19 @@ impl Lane {
             outdated.push(leased);
         }
         outdated
+    }
+
+    /// Keeps one message in line while the host's failures have it wait; the others are better with somebody else, or in
+    /// the store.
+    pub(super) fn hold_back(&mut self) -> Vec<Leased> {
+        self.is_held_back = true;
+        self.queue.split_off(self.queue.len().min(1)).into()
+    }
+
+    /// Takes note of how the last attempt ended.
+    pub(super) fn landed(&mut self, is_delivered: bool) {
+        self.is_welcome = is_delivered;
+        self.is_held_back &= !is_delivered;
     }
 
     /// What the next attempt counts for.
@@ -170,7 +203,8 @@ impl Lane {
 
     /// Leaves the endpoint alone for a while, and gives up what waits in line for it.
     pub(super) fn pause(&mut self, since: Timestamp, until: Timestamp) -> Vec<Leased> {
-        let until = self.pause.map_or(until, |pause| pause.until.max(until));
+        let earlier = self.pause.filter(|pause| pause.since <= since).map(|pause| pause.until);
+        let until = earlier.map_or(until, |earlier| earlier.max(until));
         self.pause = Some(Pause { since, until });
         self.more = More::No;
         self.ahead = 1;
@@ -179,7 +213,8 @@ impl Lane {
 
     /// Whether the endpoint takes messages faster than the store is asked for them.
     pub(super) fn is_dry(&self, limit: usize) -> bool {
-        self.queue.is_empty() && self.in_flight.saturating_mul(2) < limit
+        let held = self.in_flight.saturating_add(self.recording);
+        self.queue.is_empty() && held.saturating_mul(2) < limit
     }
 
     /// Holds more ready from now on.
@@ -205,7 +240,10 @@ impl Lane {
             // What is held back here, another dispatcher could send.
             window = window.min(rate.within(Self::RATE_AHEAD));
         }
-        let held = self.in_flight.saturating_add(self.queue.len());
+        if self.is_held_back {
+            window = window.min(1);
+        }
+        let held = self.in_flight.saturating_add(self.queue.len()).saturating_add(self.recording);
         let free = window.saturating_sub(held);
         if held == 0 || free >= window.div_ceil(4) { free } else { 0 }
     }
@@ -213,6 +251,7 @@ impl Lane {
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty()
             && self.in_flight == 0
+            && self.recording == 0
             && self.more == More::No
             && !matches!(self.door, Door::Opening)
     }
@@ -239,6 +278,11 @@ impl Lanes {
         if self.0.len() >= Self::MAX_IDLE {
             self.0.retain(|_, lane| !lane.is_idle());
         }
+    }
+
+    /// What is in line.
+    pub(super) fn held(&self) -> Vec<LeaseToken> {
+        self.0.values().flat_map(|lane| lane.queue.iter().map(|leased| leased.token)).collect()
     }
 
     /// Empties every line.

@@ -70,6 +70,12 @@ pub struct DispatchLimits {
 impl DispatchLimits {
     /// The longest excerpt kept, in bytes.
     pub const MAX_EXCERPT: usize = 1024;
+    /// The shortest time between two looks at the store.
+    pub const MIN_POLL: Duration = Duration::from_millis(10);
+    /// The shortest bound on an attempt: below it, none would be delivered.
+    pub const MIN_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+    /// How long the sink may take to record that a message is given up or an endpoint switched off.
+    pub const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
 }
 
 impl Default for DispatchLimits {
@@ -101,8 +107,10 @@ impl Default for DispatchLimits {
 /// * Verdicts and claims are committed together, many at a time.
 /// * Each endpoint has its own line, breaker, rate and pause. Tenants take turns by what they send, whatever number of
 ///   endpoints they have, and no tenant and no destination host gets more than its cap.
-/// * Before a message is given up or an endpoint switched off, the [`Sink`] has recorded it. If it cannot, the
-///   message stays.
+/// * Before a message is given up or an endpoint switched off, the [`Sink`] has recorded it. If it cannot, or does not
+///   answer within [`RECORD_TIMEOUT`](DispatchLimits::RECORD_TIMEOUT), the message stays.
+/// * An endpoint is looked at again once a second while messages go to it: one that was switched off, moved or given
+///   another key gets, for so long at most, what was claimed before.
 /// * A message that panics the transport is a failed attempt.
 ///
 /// # Security
@@ -157,7 +165,7 @@ pub struct Dispatcher<O, D> {
     breaker: BreakerPolicy,
     limits: DispatchLimits,
     hosts: HostLimit,
-    instance: Box<str>,
+    instance: Option<Box<str>>,
 }
 
 impl<O, D> Dispatcher<O, D>
@@ -165,7 +173,7 @@ where
     O: Outbox + Clone + 'static,
     D: Deliver + 'static,
 {
-    /// A dispatcher with the standard schedule, the system's clock and random source, named `dispatcher`.
+    /// A dispatcher with the standard schedule, the system's clock and random source, under a name drawn at random.
     #[must_use]
     pub fn new(outbox: O, book: EndpointBook, deliver: D, sink: Arc<dyn Sink>) -> Self {
         Self {
@@ -180,7 +188,7 @@ where
             breaker: BreakerPolicy::default(),
             limits: DispatchLimits::default(),
             hosts: HostLimit::default(),
-            instance: "dispatcher".into(),
+            instance: None,
         }
     }
 
@@ -213,15 +221,16 @@ where
         self
     }
 
-    /// Sets limits. Those of zero count as one.
+    /// Sets limits. Numbers of zero count as one; shorter times than the constants of [`DispatchLimits`] and
+    /// [`Worker`](super::Worker) allow count as those.
     #[must_use]
     pub fn with_limits(mut self, limits: DispatchLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Caps what is under way to one destination host, together with everybody else who has this cap: other
-    /// dispatchers of this process, and handshakes.
+    /// Caps what one destination host gets, together with everybody else who has this cap: other dispatchers of this
+    /// process, and the transport's challenges.
     #[must_use]
     pub fn with_host_limit(mut self, hosts: HostLimit) -> Self {
         self.hosts = hosts;
@@ -230,10 +239,13 @@ where
 
     /// Names the dispatcher: one name for each that runs at the same time on one store, the same name after a
     /// restart. A dispatcher takes over at once what its namesake left behind when it crashed; from others, when
-    /// their leases lapse.
+    /// their leases lapse. Unless told, each start has a name of its own, and what a crashed one held waits for as
+    /// long.
+    ///
+    /// Two that run at the same time under one name take each other's messages away.
     #[must_use]
     pub fn with_instance(mut self, instance: &str) -> Self {
-        self.instance = instance.into();
+        self.instance = Some(instance.into());
         self
     }
 

@@ -8,7 +8,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use compliance_core::clock::Timestamp;
+use compliance_core::random::SecureRandom as _;
 use tokio::sync::watch;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -22,8 +25,8 @@ use super::{DispatchLimits, DispatchReport, Dispatcher};
 use crate::deliver::Deliver;
 use crate::outbox::book::OpenEndpoint;
 use crate::outbox::{
-    EndpointBookError, EndpointId, EndpointNote, EndpointRecord, Leased, NewMessage, Outbox, OutboxError,
-    Ready, Round, RoundResult, Settlement, Verdict, Worker,
+    Due, EndpointBookError, EndpointId, EndpointNote, EndpointRecord, LeaseToken, Leased, NewMessage, Outbox,
+    OutboxError, OutboxErrorKind, Round, RoundResult, Settlement, Verdict, Worker,
 };
 use crate::schedule::HostSlot;
 
@@ -40,6 +43,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
 pub(super) struct Run<O, D> {
     pub(super) dispatcher: Arc<Dispatcher<O, D>>,
+    /// Given, or drawn when it first joins.
+    instance: Option<Box<str>>,
     pub(super) worker: Option<Worker>,
     pub(super) is_lost: bool,
     pub(super) lease: Option<Lease>,
@@ -53,8 +58,12 @@ pub(super) struct Run<O, D> {
     pub(super) holdings: Holdings,
     pub(super) queued: usize,
     pub(super) in_flight: usize,
+    /// Messages to be given up once that is recorded.
+    pub(super) recording: usize,
     pub(super) round: Round,
     pub(super) round_since: Option<Instant>,
+    /// Whether the store may have claimed what it could not say: the answer to a round was lost.
+    pub(super) is_in_doubt: bool,
     pub(super) tasks: JoinSet<Done>,
     pub(super) couriers: Couriers,
     pub(super) flights: HashMap<task::Id, Flight>,
@@ -93,7 +102,11 @@ pub(super) enum Done {
 }
 
 /// An endpoint, or why it cannot be used.
-pub(super) type Opened = Result<Box<(OpenEndpoint, EndpointRecord)>, EndpointBookError>;
+pub(super) enum Opened {
+    Disabled,
+    Failed(EndpointBookError),
+    Open(Arc<OpenEndpoint>, Box<EndpointRecord>),
+}
 
 /// What a task is about.
 pub(super) enum Flight {
@@ -115,12 +128,20 @@ pub(super) struct Attempted {
 /// What the sink recorded.
 pub(super) struct Recorded {
     pub(super) settlement: bool,
-    pub(super) disable: bool,
+    pub(super) disable: Disabling,
+}
+
+/// Whether an endpoint is to be switched off.
+pub(super) enum Disabling {
+    Recorded,
+    Unrecorded,
+    /// It is not: something was delivered to it meanwhile, by whomever.
+    Works,
 }
 
 /// What is done once the sink has recorded it.
-#[derive(Default)]
 pub(super) struct Then {
+    pub(super) endpoint: EndpointId,
     pub(super) settlement: Option<Settlement>,
     pub(super) disable: Option<EndpointNote>,
 }
@@ -132,7 +153,7 @@ pub(super) type Begun = (Timestamp, Instant);
 
 enum StoreAnswer {
     Joined(Result<Worker, OutboxError>, Begun),
-    Ready(Result<Vec<Ready>, OutboxError>),
+    Ready(Result<Due, OutboxError>),
     Round { round: Round, begun: Begun, result: Result<RoundResult, OutboxError> },
     Upkeep(Result<bool, OutboxError>),
 }
@@ -157,10 +178,13 @@ where
         limits.in_flight = limits.in_flight.max(1);
         limits.per_tenant = limits.per_tenant.max(1);
         limits.batch = limits.batch.max(1);
-        limits.held_bytes = limits.held_bytes.max(NewMessage::MAX_STORED_LEN);
+        limits.held_bytes = limits.held_bytes.max(NewMessage::MAX_PAYLOAD_LEN);
         limits.excerpt = limits.excerpt.min(DispatchLimits::MAX_EXCERPT);
+        limits.poll = limits.poll.max(DispatchLimits::MIN_POLL);
+        limits.attempt_timeout = limits.attempt_timeout.max(DispatchLimits::MIN_ATTEMPT_TIMEOUT);
         let now = Instant::now();
         Self {
+            instance: dispatcher.instance.take(),
             dispatcher: Arc::new(dispatcher),
             worker: None,
             is_lost: false,
@@ -172,8 +196,10 @@ where
             holdings: Holdings::default(),
             queued: 0,
             in_flight: 0,
+            recording: 0,
             round: Round::default(),
             round_since: None,
+            is_in_doubt: false,
             tasks: JoinSet::new(),
             couriers: Couriers::default(),
             flights: HashMap::new(),
@@ -316,9 +342,13 @@ where
             Some(worker) if !self.is_lost || is_stopping => worker,
             _ if is_stopping => return None,
             _ => {
-                let (instance, begun) = (self.dispatcher.instance.clone(), (self.now(), now));
+                let (instance, begun) = (self.instance(), (self.now(), now));
                 return Some(Box::pin(async move {
-                    StoreAnswer::Joined(outbox.join(&instance, limits.lease).await, begun)
+                    let joined = match instance {
+                        Ok(instance) => outbox.join(&instance, limits.lease).await,
+                        Err(error) => Err(error),
+                    };
+                    StoreAnswer::Joined(joined, begun)
                 }));
             }
         };
@@ -338,6 +368,17 @@ where
             }));
         }
         self.next_errand(now, worker, is_stopping)
+    }
+
+    fn instance(&mut self) -> Result<Box<str>, OutboxError> {
+        if let Some(instance) = &self.instance {
+            return Ok(instance.clone());
+        }
+        let mut bytes = [0; 16];
+        self.dispatcher.random.fill(&mut bytes).map_err(|_| OutboxErrorKind::Random)?;
+        let instance: Box<str> = format!("dispatcher-{}", URL_SAFE_NO_PAD.encode(bytes)).into();
+        self.instance = Some(instance.clone());
+        Ok(instance)
     }
 
     /// Looking for due messages, and upkeep.
@@ -374,14 +415,31 @@ where
         let is_full = self.round.settlements.len() >= limits.batch;
         let must_beat = self.is_holding() && !is_stopping && (now >= self.beat_at || !self.is_leased(now));
         let (wants, is_urgent) = if is_stopping { (Vec::new(), false) } else { self.wants() };
-        let is_due = is_full || must_beat || is_urgent || (!self.is_settled() && (has_waited || is_stopping));
+        let must_tell = self.is_in_doubt && !is_stopping;
+        let is_due = is_full
+            || must_beat
+            || must_tell
+            || is_urgent
+            || (!self.is_settled() && (has_waited || is_stopping));
         if !is_due {
             return None;
         }
         self.round_since = None;
         let mut round = std::mem::take(&mut self.round);
         round.wants = wants;
+        round.held = must_tell.then(|| self.held());
         Some(round)
+    }
+
+    /// What is in line, under way or being recorded.
+    fn held(&mut self) -> Vec<LeaseToken> {
+        let mut held = self.lanes.held();
+        held.extend(self.flights.values().filter_map(|flight| match flight {
+            Flight::Attempt(attempt) => Some(attempt.leased.token),
+            Flight::Recording(then) => then.settlement.map(|settlement| settlement.token),
+            Flight::Opening(_) => None,
+        }));
+        held
     }
 
     fn next_wake(&self, is_calling: bool, deadline: Option<Instant>) -> Instant {
@@ -416,20 +474,23 @@ where
             StoreAnswer::Joined(Ok(worker), begun) => {
                 self.worker = Some(worker);
                 self.is_lost = false;
+                self.is_in_doubt = false;
                 self.beaten(worker, begun);
                 None
             }
-            StoreAnswer::Ready(Ok(ready)) => {
-                self.ready(ready);
+            StoreAnswer::Ready(Ok(due)) => {
+                self.ready(due);
                 None
             }
             StoreAnswer::Round { round, begun, result: Ok(result) } => {
+                self.is_in_doubt = false;
                 self.rounded(&round, begun, result, is_stopping);
                 None
             }
             StoreAnswer::Upkeep(Ok(is_more)) => {
                 if is_more {
                     self.upkeeps = 0;
+                    self.next_upkeep = Instant::now();
                 }
                 None
             }
@@ -438,7 +499,9 @@ where
                 round.settlements.append(&mut self.round.settlements);
                 round.notes.append(&mut self.round.notes);
                 round.excerpts.append(&mut self.round.excerpts);
+                self.is_in_doubt |= !round.wants.is_empty();
                 round.wants.clear();
+                round.held = None;
                 self.round = round;
                 self.round_since.get_or_insert_with(Instant::now);
                 Some(error)

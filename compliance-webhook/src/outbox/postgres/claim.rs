@@ -9,7 +9,9 @@ use sqlx::{PgConnection, Row as _};
 
 use super::{PostgresOutbox, Query, TablePrefix, database_error, query, schema};
 use crate::outbox::sql::{Claimed, DISCLOSURE, StoredMessage, corrupt, disclosure, sql_limit};
-use crate::outbox::{EndpointId, LeaseToken, OutboxError, OutboxErrorKind, Ready, RoundResult, Want, Worker};
+use crate::outbox::{
+    Due, EndpointId, LeaseToken, OutboxError, OutboxErrorKind, Ready, RoundResult, Want, Worker,
+};
 
 #[derive(Debug)]
 pub(super) struct ClaimStatements {
@@ -20,15 +22,16 @@ pub(super) struct ClaimStatements {
     disable_damaged: Arc<str>,
 }
 
-/// What may be claimed: of each endpoint of $1 as many as $2 says at the same place, at most $3 of them tried before, of
-/// at most $4 bytes, at time $5. What another dispatcher is about to claim is passed over.
+/// What may be claimed: of each endpoint of $1 as many as $2 says at the same place, at most $3 of them tried before,
+/// of at most $4 bytes, at time $5. What another dispatcher is about to claim is passed over.
 const DUE: &str = "WITH open AS MATERIALIZED ( \
        SELECT w.place, w.most, w.again, w.bytes, e.seq AS endpoint, e.revision, e.classes, e.purpose, \
          coalesce($5::bigint, {now}) AS now \
        FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) WITH ORDINALITY \
          AS w (id, most, again, bytes, place) \
        JOIN {p}endpoint AS e ON e.id = w.id \
-       WHERE e.disabled_code IS NULL AND e.hold_until <= coalesce($5::bigint, {now})), \
+       WHERE e.disabled_code IS NULL \
+         AND (e.hold_until <= coalesce($5::bigint, {now}) OR e.hold_since > coalesce($5::bigint, {now}))), \
      again AS MATERIALIZED ( \
        SELECT o.place, o.revision, o.bytes, d.* FROM open AS o CROSS JOIN LATERAL ( \
          SELECT p.seq, p.next_at, p.size FROM {p}delivery AS p \
@@ -40,8 +43,9 @@ const DUE: &str = "WITH open AS MATERIALIZED ( \
          WHERE p.state = 0 AND p.endpoint = o.endpoint AND p.next_at = 0 AND {is_first} \
          ORDER BY p.seq LIMIT o.most - (SELECT count(*) FROM again WHERE again.place = o.place) {lock}) AS d), \
      due AS (SELECT place, revision, seq FROM ( \
-       SELECT f.*, sum(size) OVER (PARTITION BY place ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) \
-         AS total FROM (SELECT * FROM again UNION ALL SELECT * FROM fresh) AS f) AS t WHERE total <= bytes) ";
+       SELECT f.*, sum(CASE WHEN size BETWEEN 0 AND {max} THEN size ELSE 0 END) \
+         OVER (PARTITION BY place ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) AS total \
+       FROM (SELECT * FROM again UNION ALL SELECT * FROM fresh) AS f) AS t WHERE total <= bytes) ";
 
 /// Whether delivery `p` is the first of those it is kept in order with.
 const IS_FIRST: &str = "(p.ordering_key IS NULL OR NOT EXISTS (SELECT 1 FROM {p}delivery AS b \
@@ -63,7 +67,8 @@ impl ClaimStatements {
                    FROM waiting WHERE waiting.endpoint IS NOT NULL) \
                  SELECT e.id, e.tenant, e.revision, e.seq \
                  FROM waiting JOIN {p}endpoint AS e ON e.seq = waiting.endpoint \
-                 WHERE e.disabled_code IS NULL AND e.hold_until <= coalesce($1::bigint, {now}) \
+                 WHERE e.disabled_code IS NULL \
+                 AND (e.hold_until <= coalesce($1::bigint, {now}) OR e.hold_since > coalesce($1::bigint, {now})) \
                  AND EXISTS (SELECT 1 FROM {p}delivery AS d WHERE d.state = 0 AND d.endpoint = e.seq \
                              AND d.next_at <= coalesce($1::bigint, {now})) \
                  ORDER BY e.seq LIMIT $2",
@@ -75,7 +80,8 @@ impl ClaimStatements {
                    UPDATE {{p}}delivery AS d SET state = 1, worker = $6, fence = d.fence + 1 FROM due \
                    WHERE d.seq = due.seq RETURNING d.seq, d.fence, d.attempts, d.next_at, \
                      d.ordering_key IS NOT NULL AS is_ordered, due.place, due.revision) \
-                 SELECT l.place, l.seq, l.fence, l.attempts, l.revision, m.id, m.content_type, m.payload, m.enqueued_at, \
+                 SELECT l.place, l.seq, l.fence, l.attempts, l.revision, m.id, m.content_type, \
+                   CASE WHEN octet_length(m.payload) <= {{max}} THEN m.payload END, m.enqueued_at, \
                    l.is_ordered, coalesce(m.sealed, 0) <> 0, ({DISCLOSURE})::bigint \
                  FROM leased AS l JOIN open AS e ON e.place = l.place \
                  LEFT JOIN {{p}}message AS m ON m.seq = l.seq AND m.seq <> ALL ($7::bigint[]) \
@@ -98,8 +104,9 @@ impl PostgresOutbox {
         connection: &mut PgConnection,
         after: Option<&EndpointId>,
         limit: usize,
-    ) -> Result<Vec<Ready>, OutboxError> {
+    ) -> Result<Due, OutboxError> {
         let statements = &self.shared.statements.claim;
+        let mut damaged = Vec::new();
         loop {
             let rows = query(&statements.ready)
                 .bind(self.shared.time.now())
@@ -110,14 +117,18 @@ impl PostgresOutbox {
                 .map_err(database_error)?;
             let ready: Vec<Option<Ready>> = rows.iter().map(read_ready).collect();
             if ready.iter().all(Option::is_some) {
-                return Ok(ready.into_iter().flatten().collect());
+                return Ok(Due { ready: ready.into_iter().flatten().collect(), damaged });
             }
             // Out of the way, or nobody behind them would ever be seen.
             for (row, ready) in rows.iter().zip(&ready) {
                 if ready.is_none() {
                     let sequence: i64 = row.try_get(3).map_err(database_error)?;
                     let disable = query(&statements.disable_damaged).bind(sequence);
-                    disable.execute(&mut *connection).await.map_err(database_error)?;
+                    let done = disable.execute(&mut *connection).await.map_err(database_error)?;
+                    // Of several that find it, one reports it.
+                    if done.rows_affected() > 0 {
+                        damaged.push(sequence);
+                    }
                 }
             }
         }

@@ -9,10 +9,11 @@
 //! tokens alone, on nobody's clock.
 //!
 //! # Locks
-//! A round locks its own worker's row first, and messages it claims with `FOR UPDATE SKIP LOCKED`: dispatchers do not
-//! wait for one another. Whoever takes a worker's messages over deletes its row first, so that a round of that worker
-//! has either ended before or finds itself lost. A transaction whose client has gone quiet is ended by the server after
-//! [`CALL_TIMEOUT`], and its locks with it.
+//! A round locks its own worker's row first, then the endpoints it has learned something about, in one order, and
+//! messages it claims with `FOR UPDATE SKIP LOCKED`: dispatchers do not wait for one another. Whoever takes a worker's
+//! messages over deletes its row first, so that a round of that worker has either ended before or finds itself lost,
+//! and only then, in another statement, looks for messages whose worker is gone. A transaction whose client has gone
+//! quiet is ended by the server after [`CALL_TIMEOUT`], and its locks with it.
 
 mod claim;
 mod schema;
@@ -35,8 +36,8 @@ pub use self::schema::{enqueue_statement, migrations};
 use super::sql::corrupt;
 use super::sql::{Consents, Engine, Reads};
 use super::{
-    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
-    Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, TablePrefix,
+    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, Due, EndpointId, EndpointRecord,
+    NewMessage, Outbox, OutboxError, OutboxErrorKind, Replay, Retention, Round, RoundResult, TablePrefix,
     Uncommitted, Worker,
 };
 use crate::handshake::{ConsentGrant, ConsentStore, ConsentStoreError, Consenting, EndpointDigest};
@@ -201,7 +202,10 @@ impl PostgresOutbox {
                  FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
                  WHERE e.id = $1 AND (m.id = $2 OR m.idempotency_key = $3) ORDER BY m.seq LIMIT 1",
             ),
-            confirm: filled("SELECT EXISTS (SELECT 1 FROM {p}message WHERE id = $1)"),
+            confirm: filled(
+                "SELECT EXISTS (SELECT 1 FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
+                 WHERE m.id = $1 AND e.id = $2)",
+            ),
             read: Reads::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
@@ -238,14 +242,16 @@ impl PostgresOutbox {
     ///
     /// # Errors
     /// `outbox.endpoint_unknown` when the endpoint is not the message's tenant's, `outbox.not_instructed` when no
-    /// instruction of its client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was used for another payload, `outbox.busy` when another
-    /// transaction with the same key stands in the way of a stricter isolation level than `READ COMMITTED`, or
-    /// [`OutboxError`] when the database fails. A disabled endpoint is no error: its messages wait.
+    /// instruction of its client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was
+    /// used for another payload, `outbox.busy` when another transaction with the same key stands in the way of a
+    /// stricter isolation level than `READ COMMITTED`, or [`OutboxError`] when the database fails. A disabled endpoint
+    /// is no error: its messages wait.
     pub async fn enqueue_in(
         &self,
         connection: &mut PgConnection,
         message: &NewMessage,
     ) -> Result<Uncommitted<MessageId>, OutboxError> {
+        message.check_seal()?;
         let id = match message.id() {
             Some(id) => id.clone(),
             None => MessageId::generate(&self.shared.random).map_err(|_| OutboxErrorKind::Random)?,
@@ -266,9 +272,10 @@ impl PostgresOutbox {
             .await
             .map_err(database_error)?;
         if inserted.rows_affected() > 0 {
-            return Ok(Uncommitted::new(id));
+            return Ok(Uncommitted::new(id, message.endpoint()));
         }
-        self.known(connection, message, &id).await.map(Uncommitted::new)
+        let known = self.known(connection, message, &id).await?;
+        Ok(Uncommitted::new(known, message.endpoint()))
     }
 
     /// Exchanges what [`enqueue_in`](Self::enqueue_in) returned, after the commit, and wakes this process's dispatcher.
@@ -278,10 +285,11 @@ impl PostgresOutbox {
     /// `outbox.not_committed` when the message is not in the database: the transaction was rolled back or is
     /// still open. [`OutboxError`] when the database fails; the message goes out all the same if it is there.
     pub async fn confirm(&self, message: Uncommitted<MessageId>) -> Result<MessageId, OutboxError> {
-        let id = message.into_inner();
+        let (id, endpoint) = message.into_parts();
         let found: bool = bounded(async {
             sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.shared.statements.confirm)))
                 .bind(id.as_str())
+                .bind(endpoint.as_str())
                 .fetch_one(&self.shared.pool)
                 .await
                 .map_err(database_error)
@@ -334,10 +342,14 @@ impl PostgresOutbox {
         let mut result = RoundResult::default();
         let mut transaction = self.begin().await?;
         let is_alive = self.beat_in(&mut transaction, worker).await?;
+        self.lock_noted_in(&mut transaction, &round.notes).await?;
         result.fenced = self.settle_in(&mut transaction, &round.settlements).await?;
         self.excerpts_in(&mut transaction, &round.excerpts).await?;
         self.note_in(&mut transaction, &round.notes).await?;
         if is_alive {
+            if let Some(held) = &round.held {
+                self.held_in(&mut transaction, worker, held).await?;
+            }
             self.claim_in(&mut transaction, worker, &round.wants, unreadable, &mut result).await?;
         } else {
             result.is_lost = true;
@@ -377,7 +389,7 @@ impl Outbox for PostgresOutbox {
     async fn enqueue(&self, message: &NewMessage) -> Result<MessageId, OutboxError> {
         let id = bounded(async {
             let mut transaction = self.begin().await?;
-            let id = self.enqueue_in(&mut transaction, message).await?.into_inner();
+            let (id, _) = self.enqueue_in(&mut transaction, message).await?.into_parts();
             transaction.commit().await.map_err(database_error)?;
             Ok(id)
         })
@@ -403,8 +415,9 @@ impl Outbox for PostgresOutbox {
 
     async fn leave(&self, worker: &Worker) -> Result<(), OutboxError> {
         bounded(async {
-            let mut connection = self.acquire().await?;
-            self.leave_in(&mut connection, worker).await
+            let mut transaction = self.begin().await?;
+            self.leave_in(&mut transaction, worker).await?;
+            transaction.commit().await.map_err(database_error)
         })
         .await
     }
@@ -419,7 +432,7 @@ impl Outbox for PostgresOutbox {
         .await
     }
 
-    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Due, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
             self.ready_in(&mut connection, after, limit).await

@@ -15,10 +15,11 @@ use sqlx::Database;
 
 pub(in crate::outbox) use self::consent::Consents;
 pub(in crate::outbox) use self::read::Reads;
+use super::instruction::NOT_INSTRUCTED;
 use super::{
     CloudEventsMode, Counts, Damaged, DataClasses, DeadLetter, DeliveryProfile, DeliveryState,
     DeliveryStatus, Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction, LeaseToken, Leased,
-    OutboxError, OutboxErrorKind, SignatureProfile, Want,
+    NewMessage, OutboxError, OutboxErrorKind, Settlement, SignatureProfile, Verdict, Want,
 };
 use crate::deliver::ContentType;
 use crate::handshake::Ownership;
@@ -58,9 +59,9 @@ impl TablePrefix {
         self.0
     }
 
-    /// Puts the prefix into a statement that says `{p}`.
+    /// Puts the prefix into a statement that says `{p}`, and the size of the largest payload where it says `{max}`.
     pub(in crate::outbox) fn fill(self, statement: &str) -> String {
-        statement.replace("{p}", self.0)
+        statement.replace("{p}", self.0).replace("{max}", &NewMessage::MAX_PAYLOAD_LEN.to_string())
     }
 }
 
@@ -86,8 +87,8 @@ impl TablePrefixError {
     }
 }
 
-/// A database of `sqlx` that takes the statements of this module: their parameters are `$1` and so on, which SQLite reads
-/// as well.
+/// A database of `sqlx` that takes the statements of this module: their parameters are `$1` and so on, which SQLite
+/// reads as well.
 pub(in crate::outbox) trait Engine: Database {
     /// The bytes of message `m`'s id, whatever they are.
     const ID_BYTES: &'static str;
@@ -136,6 +137,17 @@ pub(in crate::outbox) fn instructed(enforcement: Enforcement, sign: char) -> Str
     }
 }
 
+/// Whether a settled message can be sent again: see [`NOT_INSTRUCTED`].
+const HAS_PAYLOAD: &str = "coalesce(last_code, '') <> 'dispatch.not_instructed'";
+
+/// The messages whose payload is not to be kept.
+pub(in crate::outbox) fn not_instructed(settlements: &[Settlement]) -> Vec<i64> {
+    let refused = settlements.iter().filter(
+        |settlement| matches!(settlement.verdict, Verdict::Dead { code, .. } if code == NOT_INSTRUCTED),
+    );
+    refused.map(|settlement| settlement.token.sequence()).collect()
+}
+
 /// A message as it is stored.
 pub(in crate::outbox) struct StoredMessage<'r> {
     pub(in crate::outbox) enqueued_at: i64,
@@ -160,6 +172,9 @@ impl Claimed {
 
     fn readable(&self, message: &StoredMessage<'_>, want: &Want) -> Option<Leased> {
         let text = |bytes| std::str::from_utf8(bytes).ok();
+        if message.payload.len() > NewMessage::MAX_PAYLOAD_LEN {
+            return None;
+        }
         Some(Leased {
             token: self.token,
             id: MessageId::parse(text(message.id)?).ok()?,
@@ -301,8 +316,8 @@ fn counts(rows: Vec<(i64, i64)>) -> Result<Counts, OutboxError> {
     Ok(counts)
 }
 
-/// Of delivery `d` and message `m`: id as bytes, number, state, attempts, when it was enqueued, is due and was settled, last
-/// status and code, excerpt.
+/// Of delivery `d` and message `m`: id as bytes, number, state, attempts, when it was enqueued, is due and was settled,
+/// last status and code, excerpt.
 type StatusRow = (
     Option<Vec<u8>>,
     i64,

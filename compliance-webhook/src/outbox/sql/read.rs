@@ -8,8 +8,8 @@ use sqlx::query::{Query, QueryAs};
 use sqlx::{AssertSqlSafe, Database, Encode, Executor, FromRow, IntoArguments, Type};
 
 use super::{
-    ENDPOINT_COLUMNS, EndpointRow, Engine, LetterRow, StatusRow, TablePrefix, ceil_millis, counts,
-    dead_letter, delivery_status, disabled_code, endpoint_record, sql_limit, stored_events,
+    ENDPOINT_COLUMNS, EndpointRow, Engine, HAS_PAYLOAD, LetterRow, StatusRow, TablePrefix, ceil_millis,
+    counts, dead_letter, delivery_status, disabled_code, endpoint_record, sql_limit, stored_events,
     stored_instruction, stored_key_id, stored_rate,
 };
 use crate::handshake::Ownership;
@@ -37,8 +37,8 @@ pub(in crate::outbox) struct Reads<DB> {
 }
 
 /// What [`delivery_status`] takes, for delivery `d` and its message `m` to endpoint $1.
-const STATUS: &str = "SELECT {id}, d.seq, CAST(d.state AS BIGINT), d.attempts, m.enqueued_at, d.next_at, d.settled_at, \
-     CAST(d.last_status AS BIGINT), d.last_code, d.excerpt \
+const STATUS: &str = "SELECT {id}, d.seq, CAST(d.state AS BIGINT), d.attempts, m.enqueued_at, d.next_at, \
+     d.settled_at, CAST(d.last_status AS BIGINT), d.last_code, d.excerpt \
      FROM {p}delivery AS d LEFT JOIN {p}message AS m ON m.seq = d.seq \
      WHERE d.endpoint = (SELECT seq FROM {p}endpoint WHERE id = $1)";
 
@@ -57,7 +57,7 @@ where
     for<'r> (i64, i64): FromRow<'r, DB::Row> + Send + Unpin,
 {
     pub(in crate::outbox) fn new(prefix: TablePrefix) -> Self {
-        let fill = |statement: &str| Arc::from(prefix.fill(statement));
+        let fill = |statement: &str| Arc::from(prefix.fill(&statement.replace("{has_payload}", HAS_PAYLOAD)));
         let status = |rest: &str| {
             Arc::from(prefix.fill(&format!("{STATUS} AND {rest}").replace("{id}", DB::ID_BYTES)))
         };
@@ -74,7 +74,7 @@ where
                 "UPDATE {p}endpoint SET url = $3, sealed_keys = $4, disabled_code = $5, failing_since = $6, \
                  revision = $7, rate = $8, classes = $9, purpose = $10, recipient = $11, \
                  instructed_by = $12, instructed_at = $13, signature_key_id = $14, events = $15, \
-                 owned_at = $16, owned_proof = $17, hold_until = 0 \
+                 owned_at = $16, owned_proof = $17, hold_since = 0, hold_until = 0 \
                  WHERE id = $1 AND tenant = $2 AND revision = $7 - 1",
             ),
             endpoint: fill(&format!("SELECT {ENDPOINT_COLUMNS} FROM {{p}}endpoint WHERE id = $1")),
@@ -97,12 +97,12 @@ where
             replay_message: fill(
                 "UPDATE {p}delivery SET state = 0, next_at = 0, attempts = 0, settled_at = NULL \
                  WHERE state >= 2 AND seq = (SELECT m.seq FROM {p}message AS m \
-                 JOIN {p}endpoint AS e ON e.seq = m.endpoint WHERE e.id = $1 AND m.id = $2)",
+                 JOIN {p}endpoint AS e ON e.seq = m.endpoint WHERE e.id = $1 AND m.id = $2) AND {has_payload}",
             ),
             replay_settled: fill(
                 "UPDATE {p}delivery SET state = 0, next_at = 0, attempts = 0, settled_at = NULL \
                  WHERE state >= $4 AND state >= 2 AND settled_at >= $2 AND settled_at < $3 \
-                 AND endpoint = (SELECT seq FROM {p}endpoint WHERE id = $1)",
+                 AND endpoint = (SELECT seq FROM {p}endpoint WHERE id = $1) AND {has_payload}",
             ),
             counts: fill("SELECT CAST(state AS BIGINT), count(*) FROM {p}delivery GROUP BY state"),
             of: PhantomData,

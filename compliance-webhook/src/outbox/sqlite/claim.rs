@@ -10,8 +10,8 @@ use super::parcel::{self, Item};
 use super::{Query, SqliteOutbox, TablePrefix, database_error, query};
 use crate::outbox::sql::{Claimed, DISCLOSURE, StoredMessage, corrupt, disclosure, sql_limit};
 use crate::outbox::{
-    Damaged, Disclosure, EndpointId, LeaseToken, Leased, OutboxError, OutboxErrorKind, Ready, RoundResult,
-    Want, Worker,
+    Damaged, Disclosure, Due, EndpointId, LeaseToken, Leased, OutboxError, OutboxErrorKind, Ready,
+    RoundResult, Want, Worker,
 };
 
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub(super) struct ClaimStatements {
 /// What may be claimed of endpoint ?1 at time ?2: at most ?3 messages tried before, ?4 in all, of ?5 bytes.
 ///
 /// `| 0`: with a parameter alone as the limit, SQLite prepares the statement anew each time it is bound.
-const DUE: &str = "WITH open (seq, revision, classes, purpose) AS (SELECT seq, revision, classes, purpose FROM {p}endpoint \
-       WHERE id = ?1 AND disabled_code IS NULL AND hold_until <= ?2), \
+const DUE: &str = "WITH open (seq, revision, classes, purpose) AS (SELECT seq, revision, classes, purpose \
+       FROM {p}endpoint WHERE id = ?1 AND disabled_code IS NULL AND (hold_until <= ?2 OR hold_since > ?2)), \
      again AS MATERIALIZED (SELECT seq, fence, attempts, next_at, size, ordering_key FROM {p}delivery AS d \
        WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 AND {is_first} \
        ORDER BY next_at, seq LIMIT ?3 | 0), \
@@ -36,7 +36,8 @@ const DUE: &str = "WITH open (seq, revision, classes, purpose) AS (SELECT seq, r
        WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 AND {is_first} \
        ORDER BY seq LIMIT ?4 - (SELECT count(*) FROM again)), \
      due AS (SELECT * FROM ( \
-       SELECT *, sum(size) OVER (ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) AS total \
+       SELECT *, sum(CASE WHEN size BETWEEN 0 AND {max} THEN size ELSE 0 END) \
+         OVER (ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) AS total \
        FROM (SELECT * FROM again UNION ALL SELECT * FROM fresh)) WHERE total <= ?5) ";
 
 /// Whether delivery `d` is the first of those it is kept in order with.
@@ -56,16 +57,19 @@ impl ClaimStatements {
                    SELECT (SELECT min(d.endpoint) FROM {p}delivery AS d \
                            WHERE d.state = 0 AND d.endpoint > waiting.endpoint) \
                    FROM waiting WHERE waiting.endpoint IS NOT NULL) \
-                 SELECT e.id, e.tenant, e.revision, e.seq FROM waiting JOIN {p}endpoint AS e ON e.seq = waiting.endpoint \
-                 WHERE e.disabled_code IS NULL AND e.hold_until <= ?1 \
+                 SELECT e.id, e.tenant, e.revision, e.seq \
+                 FROM waiting JOIN {p}endpoint AS e ON e.seq = waiting.endpoint \
+                 WHERE e.disabled_code IS NULL AND (e.hold_until <= ?1 OR e.hold_since > ?1) \
                  AND EXISTS (SELECT 1 FROM {p}delivery AS d \
                              WHERE d.state = 0 AND d.endpoint = e.seq AND d.next_at <= ?1) \
                  LIMIT ?2 | 0",
             ),
-            // A left join: a delivery without its message has to be seen, too.
+            // A left join: a delivery without its message has to be seen, too, and one that is too large must not be
+            // read.
             due: fill(&format!(
                 "{DUE} SELECT max(e.revision), {} \
-                 FROM due AS d CROSS JOIN open AS e LEFT JOIN {{p}}message AS m ON m.seq = d.seq",
+                 FROM due AS d CROSS JOIN open AS e LEFT JOIN {{p}}message AS m ON m.seq = d.seq \
+                 AND d.size BETWEEN 0 AND {{max}}",
                 parcel::columns()
             )),
             due_without_message: fill(&format!(
@@ -74,7 +78,8 @@ impl ClaimStatements {
             )),
             message: fill(&format!(
                 "SELECT m.id, m.content_type, m.payload, m.enqueued_at, m.sealed, {DISCLOSURE} \
-                 FROM {{p}}message AS m JOIN {{p}}endpoint AS e ON e.seq = m.endpoint WHERE m.seq = ?1"
+                 FROM {{p}}message AS m JOIN {{p}}endpoint AS e ON e.seq = m.endpoint \
+                 WHERE m.seq = ?1 AND octet_length(m.payload) <= {{max}}"
             )),
             lease: fill(
                 "UPDATE {p}delivery SET state = 1, worker = ?1, fence = fence + 1 \
@@ -94,8 +99,9 @@ impl SqliteOutbox {
         connection: &mut SqliteConnection,
         after: Option<&EndpointId>,
         limit: usize,
-    ) -> Result<Vec<Ready>, OutboxError> {
+    ) -> Result<Due, OutboxError> {
         let statements = &self.shared.statements.claim;
+        let mut damaged = Vec::new();
         loop {
             let rows: Vec<SqliteRow> = query(&statements.ready)
                 .bind(self.now_millis())
@@ -106,14 +112,18 @@ impl SqliteOutbox {
                 .map_err(database_error)?;
             let ready: Vec<Option<Ready>> = rows.iter().map(read_ready).collect();
             if ready.iter().all(Option::is_some) {
-                return Ok(ready.into_iter().flatten().collect());
+                return Ok(Due { ready: ready.into_iter().flatten().collect(), damaged });
             }
             // Out of the way, or nobody behind them would ever be seen.
             for (row, ready) in rows.iter().zip(&ready) {
                 if ready.is_none() {
                     let sequence: i64 = row.try_get(3).map_err(database_error)?;
                     let disable = query(&statements.disable_damaged).bind(sequence);
-                    disable.execute(&mut *connection).await.map_err(database_error)?;
+                    let done = disable.execute(&mut *connection).await.map_err(database_error)?;
+                    // Of several that find it, one reports it.
+                    if done.rows_affected() > 0 {
+                        damaged.push(sequence);
+                    }
                 }
             }
         }
@@ -300,5 +310,6 @@ fn read_ready(row: &SqliteRow) -> Option<Ready> {
 /// Whether SQLite met a page that is not what it wrote.
 pub(super) fn is_damage(error: OutboxError) -> bool {
     const CORRUPT: i32 = 11;
-    matches!(error.kind(), OutboxErrorKind::Database { code } if code.sqlite().is_some_and(|code| code & 0xff == CORRUPT))
+    let is_corrupt = |code: i32| code & 0xff == CORRUPT;
+    matches!(error.kind(), OutboxErrorKind::Database { code } if code.sqlite().is_some_and(is_corrupt))
 }

@@ -25,8 +25,8 @@ pub use self::schema::{enqueue_statement, migrations};
 
 use super::sql::{Consents, Engine, Reads};
 use super::{
-    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, EndpointId, EndpointRecord, NewMessage,
-    Outbox, OutboxError, OutboxErrorKind, Ready, Replay, Retention, Round, RoundResult, Settlement,
+    Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, Due, EndpointId, EndpointRecord,
+    NewMessage, Outbox, OutboxError, OutboxErrorKind, Replay, Retention, Round, RoundResult, Settlement,
     TablePrefix, Uncommitted, Verdict, Worker,
 };
 use crate::handshake::{ConsentGrant, ConsentStore, Consenting, EndpointDigest};
@@ -140,8 +140,8 @@ pub struct SqliteOutbox {
 #[derive(Debug)]
 struct Shared {
     pool: SqlitePool,
-    /// The connection for rounds, beside the pool's: a pool hands out one after the other, and SQLite forgets every page
-    /// it has read when another connection has written.
+    /// The connection for rounds, beside the pool's: a pool hands out one after the other, and SQLite forgets every
+    /// page it has read when another connection has written.
     rounds: Mutex<Option<SqliteConnection>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
@@ -172,7 +172,8 @@ impl SqliteOutbox {
     ///
     /// # Errors
     /// `outbox.not_durable` when the pool's connections have no write-ahead log or a `synchronous` below
-    /// `FULL` (see [`durable_options`]), `outbox.schema_too_new`, or [`OutboxError`] when the database fails.
+    /// `FULL` (see [`durable_options`]), `outbox.foreign_keys` when they do not enforce those, `outbox.schema_too_new`,
+    /// or [`OutboxError`] when the database fails.
     pub async fn open(pool: &SqlitePool, options: OutboxOptions) -> Result<Self, OutboxError> {
         let mut connection = pool.acquire().await.map_err(database_error)?;
         let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
@@ -183,6 +184,14 @@ impl SqliteOutbox {
             .fetch_one(&mut *connection)
             .await
             .map_err(database_error)?;
+        let foreign_keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(database_error)?;
+        // What is deleted takes its delivery with it.
+        if foreign_keys == 0 {
+            return Err(OutboxErrorKind::ForeignKeys.into());
+        }
         // 2 is FULL, 3 is EXTRA.
         if journal != "wal" || synchronous < 2 {
             return Err(OutboxErrorKind::NotDurable.into());
@@ -202,7 +211,12 @@ impl SqliteOutbox {
                      WHERE e.id = ?1 AND (m.id = ?2 OR m.idempotency_key = ?3) ORDER BY m.seq LIMIT 1",
                 )
                 .into(),
-            confirm: prefix.fill("SELECT EXISTS (SELECT 1 FROM {p}message WHERE id = ?)").into(),
+            confirm: prefix
+                .fill(
+                    "SELECT EXISTS (SELECT 1 FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
+                     WHERE m.id = ?1 AND e.id = ?2)",
+                )
+                .into(),
             read: Reads::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
@@ -228,13 +242,15 @@ impl SqliteOutbox {
     ///
     /// # Errors
     /// `outbox.endpoint_unknown` when the endpoint is not the message's tenant's, `outbox.not_instructed` when no
-    /// instruction of its client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was used for another payload, or [`OutboxError`]
-    /// when the database fails. A disabled endpoint is no error: its messages wait.
+    /// instruction of its client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was
+    /// used for another payload, or [`OutboxError`] when the database fails. A disabled endpoint is no error: its
+    /// messages wait.
     pub async fn enqueue_in(
         &self,
         connection: &mut SqliteConnection,
         message: &NewMessage,
     ) -> Result<Uncommitted<MessageId>, OutboxError> {
+        message.check_seal()?;
         let id = match message.id() {
             Some(id) => id.clone(),
             None => MessageId::generate(&self.shared.random).map_err(|_| OutboxErrorKind::Random)?,
@@ -255,9 +271,10 @@ impl SqliteOutbox {
             .await
             .map_err(database_error)?;
         if inserted.rows_affected() > 0 {
-            return Ok(Uncommitted::new(id));
+            return Ok(Uncommitted::new(id, message.endpoint()));
         }
-        self.known(connection, message, &id).await.map(Uncommitted::new)
+        let known = self.known(connection, message, &id).await?;
+        Ok(Uncommitted::new(known, message.endpoint()))
     }
 
     /// Exchanges what [`enqueue_in`](Self::enqueue_in) returned, after the commit, and wakes the dispatcher.
@@ -266,9 +283,10 @@ impl SqliteOutbox {
     /// `outbox.not_committed` when the message is not in the database: the transaction was rolled back or is
     /// still open. [`OutboxError`] when the database fails; the message goes out all the same if it is there.
     pub async fn confirm(&self, message: Uncommitted<MessageId>) -> Result<MessageId, OutboxError> {
-        let id = message.into_inner();
+        let (id, endpoint) = message.into_parts();
         let found: bool = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.shared.statements.confirm)))
             .bind(id.as_str())
+            .bind(endpoint.as_str())
             .fetch_one(&self.shared.pool)
             .await
             .map_err(database_error)?;
@@ -345,11 +363,15 @@ impl SqliteOutbox {
             transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database_error)?;
             result.fenced = self.settle_in(&mut transaction, settlements.iter()).await?;
         }
+        self.blank_in(&mut transaction, settlements).await?;
         self.excerpts_in(&mut transaction, &round.excerpts).await?;
         for note in &round.notes {
             self.note_in(&mut transaction, note).await?;
         }
         if self.beat_in(&mut transaction, worker).await? {
+            if let Some(held) = &round.held {
+                self.held_in(&mut transaction, worker, held).await?;
+            }
             self.claim_in(&mut transaction, worker, &round.wants, unreadable, &mut result).await?;
         } else {
             result.is_lost = true;
@@ -387,7 +409,7 @@ impl Outbox for SqliteOutbox {
 
     async fn enqueue(&self, message: &NewMessage) -> Result<MessageId, OutboxError> {
         let mut transaction = self.begin().await?;
-        let id = self.enqueue_in(&mut transaction, message).await?.into_inner();
+        let (id, _) = self.enqueue_in(&mut transaction, message).await?.into_parts();
         transaction.commit().await.map_err(database_error)?;
         self.shared.enqueued.notify_one();
         Ok(id)
@@ -425,7 +447,7 @@ impl Outbox for SqliteOutbox {
         Ok(released)
     }
 
-    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Vec<Ready>, OutboxError> {
+    async fn ready(&self, after: Option<&EndpointId>, limit: usize) -> Result<Due, OutboxError> {
         let mut connection = self.acquire().await?;
         self.ready_in(&mut connection, after, limit).await
     }

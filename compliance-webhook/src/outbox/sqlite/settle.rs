@@ -8,36 +8,34 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{SqliteOutbox, TablePrefix, database_error, query};
-use crate::outbox::sql::{millis, sql_limit};
+use crate::outbox::sql::{millis, not_instructed, sql_limit};
 use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Retention, Settlement, Verdict, Worker};
 
 #[derive(Debug)]
 pub(super) struct SettleStatements {
     purge: Arc<str>,
     delivered: Arc<str>,
+    blank: Arc<str>,
+    works: Arc<str>,
     settle: Arc<str>,
     excerpt: Arc<str>,
     disable: Arc<str>,
     failing: Arc<str>,
     hold: Arc<str>,
-    working: Arc<str>,
     beat: Arc<str>,
+    held: Arc<str>,
     join: Arc<str>,
-    leave_instance: Arc<str>,
     forget_instance: Arc<str>,
-    release: Arc<str>,
     forget: Arc<str>,
     has_lapsed: Arc<str>,
-    recover: Arc<str>,
     forget_lapsed: Arc<str>,
+    shorten: Arc<str>,
+    release: Arc<str>,
 }
-
-const LAPSED: &str = "id <> ?1 AND (until <= ?2 OR until > ?2 + 2 * lease_ms)";
 
 impl SettleStatements {
     pub(super) fn new(prefix: TablePrefix) -> Self {
         let fill = |statement: &str| Arc::from(prefix.fill(statement));
-        let lapsed = |statement: &str| Arc::from(prefix.fill(&statement.replace("{lapsed}", LAPSED)));
         Self {
             purge: fill(
                 "DELETE FROM {p}message WHERE seq IN ( \
@@ -46,7 +44,13 @@ impl SettleStatements {
                                     ORDER BY settled_at, seq LIMIT ?3) \
                      UNION ALL \
                      SELECT * FROM (SELECT seq, settled_at FROM {p}delivery WHERE state = 3 AND settled_at <= ?2 \
-                                    ORDER BY settled_at, seq LIMIT ?3)) \
+                                    ORDER BY settled_at, seq LIMIT ?3) \
+                     UNION ALL \
+                     SELECT * FROM (SELECT d.seq, m.enqueued_at FROM {p}endpoint AS e \
+                                    CROSS JOIN {p}delivery AS d ON d.endpoint = e.seq AND d.state = 0 \
+                                    CROSS JOIN {p}message AS m ON m.seq = d.seq \
+                                    WHERE e.disabled_code IS NOT NULL AND m.enqueued_at <= ?4 \
+                                    ORDER BY m.enqueued_at, d.seq LIMIT ?3)) \
                    ORDER BY settled_at, seq LIMIT ?3)",
             ),
             // ?1 is an object of fences by sequence number: nothing to parse but numbers.
@@ -55,6 +59,18 @@ impl SettleStatements {
                  last_status = ?3, last_code = NULL \
                  FROM (SELECT CAST(key AS INTEGER) AS seq, value AS fence FROM json_each(?1)) AS v \
                  WHERE {p}delivery.seq = v.seq AND {p}delivery.fence = v.fence AND {p}delivery.state = 1",
+            ),
+            // The numbers are looked at only where an endpoint is failing: the plus sign keeps SQLite from beginning
+            // there.
+            works: fill(
+                "UPDATE {p}endpoint SET failing_since = NULL WHERE failing_since IS NOT NULL AND +seq IN ( \
+                   SELECT endpoint FROM {p}delivery \
+                   WHERE seq IN (SELECT CAST(key AS INTEGER) FROM json_each(?1)) AND state = 2)",
+            ),
+            blank: fill(
+                "UPDATE {p}message SET payload = x'' WHERE seq IN ( \
+                   SELECT seq FROM {p}delivery WHERE seq IN (SELECT value FROM json_each(?1)) \
+                   AND state = 3 AND last_code = 'dispatch.not_instructed')",
             ),
             // Each element of ?1 is [seq, fence, state, next_at, attempted, status, code, revision]. A failure of
             // another revision releases.
@@ -79,33 +95,38 @@ impl SettleStatements {
             excerpt: fill("UPDATE {p}delivery SET excerpt = ?3 WHERE seq = ?1 AND fence = ?2"),
             disable: fill(
                 "UPDATE {p}endpoint SET disabled_code = ?2, revision = revision + 1 \
-                 WHERE id = ?1 AND revision = ?3",
+                 WHERE id = ?1 AND revision = ?3 AND (?4 IS NULL OR failing_since <= ?4)",
             ),
             failing: fill(
                 "UPDATE {p}endpoint SET failing_since = min(coalesce(failing_since, ?2), ?2) \
                  WHERE id = ?1 AND revision = ?3",
             ),
             hold: fill(
-                "UPDATE {p}endpoint SET hold_until = max(hold_until, ?2) WHERE id = ?1 AND revision = ?3",
+                "UPDATE {p}endpoint SET hold_until = max(iif(hold_since <= ?4, hold_until, ?2), ?2), hold_since = ?4 \
+                 WHERE id = ?1 AND revision = ?3",
             ),
-            working: fill("UPDATE {p}endpoint SET failing_since = ?2 WHERE id = ?1 AND revision = ?3"),
             beat: fill("UPDATE {p}worker SET until = ?2 + lease_ms WHERE id = ?1"),
             join: fill(
                 "INSERT INTO {p}worker (instance, lease_ms, until) VALUES (?1, ?2, ?3 + ?2) RETURNING id",
             ),
-            leave_instance: fill(
-                "UPDATE {p}delivery SET state = 0, worker = NULL \
-                 WHERE state = 1 AND worker IN (SELECT id FROM {p}worker WHERE instance = ?1)",
+            held: fill(
+                "UPDATE {p}delivery SET state = 0, worker = NULL WHERE state = 1 AND worker = ?1 \
+                 AND (seq, fence) NOT IN (SELECT CAST(key AS INTEGER), value FROM json_each(?2))",
             ),
             forget_instance: fill("DELETE FROM {p}worker WHERE instance = ?1"),
-            release: fill("UPDATE {p}delivery SET state = 0, worker = NULL WHERE state = 1 AND worker = ?1"),
             forget: fill("DELETE FROM {p}worker WHERE id = ?1"),
-            has_lapsed: lapsed("SELECT EXISTS (SELECT 1 FROM {p}worker WHERE {lapsed})"),
-            recover: lapsed(
-                "UPDATE {p}delivery SET state = 0, worker = NULL \
-                 WHERE state = 1 AND worker IN (SELECT id FROM {p}worker WHERE {lapsed})",
+            has_lapsed: fill(
+                "SELECT EXISTS (SELECT 1 FROM {p}worker \
+                 WHERE id <> ?1 AND (until <= ?2 OR until > ?2 + 2 * lease_ms))",
             ),
-            forget_lapsed: lapsed("DELETE FROM {p}worker WHERE {lapsed}"),
+            forget_lapsed: fill("DELETE FROM {p}worker WHERE id <> ?1 AND until <= ?2"),
+            shorten: fill(
+                "UPDATE {p}worker SET until = ?2 + lease_ms WHERE id <> ?1 AND until > ?2 + 2 * lease_ms",
+            ),
+            release: fill(
+                "UPDATE {p}delivery SET state = 0, worker = NULL \
+                 WHERE state = 1 AND worker NOT IN (SELECT id FROM {p}worker)",
+            ),
         }
     }
 }
@@ -122,23 +143,20 @@ impl SqliteOutbox {
         connection: &mut SqliteConnection,
         settlements: &[Settlement],
     ) -> Result<bool, OutboxError> {
-        let mut by_status: BTreeMap<u16, (u64, String)> = BTreeMap::new();
+        let mut by_status: BTreeMap<u16, Vec<LeaseToken>> = BTreeMap::new();
         for Settlement { token, verdict, .. } in settlements {
             let Verdict::Delivered { status } = verdict else { continue };
-            let (count, json) = by_status.entry(*status).or_default();
-            let separator = if *count == 0 { '{' } else { ',' };
-            *count = count.saturating_add(1);
-            // Writing to a string does not fail.
-            let _ = write!(json, "{separator}\"{}\":{}", token.sequence(), token.fence());
+            by_status.entry(*status).or_default().push(*token);
         }
-        let now = self.now_millis();
-        for (status, (count, mut json)) in by_status {
-            json.push('}');
-            let delivered = query(&self.settle_statements().delivered).bind(json).bind(now).bind(status);
+        let (statements, now) = (self.settle_statements(), self.now_millis());
+        for (status, tokens) in by_status {
+            let json = fences_json(&tokens);
+            let delivered = query(&statements.delivered).bind(json.clone()).bind(now).bind(status);
             let done = delivered.execute(&mut *connection).await.map_err(database_error)?;
-            if done.rows_affected() != count {
+            if done.rows_affected() != tokens.len() as u64 {
                 return Ok(false);
             }
+            query(&statements.works).bind(json).execute(&mut *connection).await.map_err(database_error)?;
         }
         Ok(true)
     }
@@ -156,12 +174,36 @@ impl SqliteOutbox {
             sqlx::query_as(AssertSqlSafe(Arc::clone(&self.settle_statements().settle)))
                 .bind(settlements_json(settlements.clone()))
                 .bind(self.now_millis())
-                .fetch_all(connection)
+                .fetch_all(&mut *connection)
                 .await
                 .map_err(database_error)?;
         let settled: HashSet<LeaseToken> =
             settled.into_iter().map(|(sequence, fence)| LeaseToken::new(sequence, fence)).collect();
+        let delivered = settlements
+            .clone()
+            .filter(|settlement| matches!(settlement.verdict, Verdict::Delivered { .. }))
+            .map(|settlement| settlement.token);
+        let delivered: Vec<LeaseToken> = delivered.collect();
+        if !delivered.is_empty() {
+            let works = query(&self.settle_statements().works).bind(fences_json(&delivered));
+            works.execute(connection).await.map_err(database_error)?;
+        }
         Ok(settlements.map(|settlement| settlement.token).filter(|token| !settled.contains(token)).collect())
+    }
+
+    /// Deletes the payloads of what was given up because nobody is to have it.
+    pub(super) async fn blank_in(
+        &self,
+        connection: &mut SqliteConnection,
+        settlements: &[Settlement],
+    ) -> Result<(), OutboxError> {
+        let refused = not_instructed(settlements);
+        if refused.is_empty() {
+            return Ok(());
+        }
+        // The debug form of a list of numbers is its JSON.
+        let blank = query(&self.settle_statements().blank).bind(format!("{refused:?}"));
+        blank.execute(connection).await.map(drop).map_err(database_error)
     }
 
     /// Keeps what was answered. A later claim of the message has another fence.
@@ -187,18 +229,24 @@ impl SqliteOutbox {
         connection: &mut SqliteConnection,
         note: &EndpointNote,
     ) -> Result<(), OutboxError> {
-        let statements = self.settle_statements();
-        let id = note.endpoint.as_str();
+        let (statements, now) = (self.settle_statements(), self.now_millis());
+        let of = |statement| query(statement).bind(note.endpoint.as_str().to_owned());
         let statement = match note.lesson {
-            Lesson::Disable { code } => query(&statements.disable).bind(id).bind(code.as_str()),
-            Lesson::Failing { since } => query(&statements.failing).bind(id).bind(since.as_unix_millis()),
-            Lesson::Hold { until } => query(&statements.hold).bind(id).bind(until.as_unix_millis()),
-            Lesson::Working => query(&statements.working).bind(id).bind(None::<i64>),
+            Lesson::Disable { code, failing_for } => of(&statements.disable)
+                .bind(code.as_str())
+                .bind(note.revision)
+                .bind(failing_for.map(|time| now.saturating_sub(millis(time)))),
+            Lesson::Failing { since } => {
+                of(&statements.failing).bind(since.as_unix_millis()).bind(note.revision)
+            }
+            Lesson::Hold { until } => {
+                of(&statements.hold).bind(until.as_unix_millis()).bind(note.revision).bind(now)
+            }
         };
-        statement.bind(note.revision).execute(connection).await.map(drop).map_err(database_error)
+        statement.execute(connection).await.map(drop).map_err(database_error)
     }
 
-    /// Deletes what has been settled for long.
+    /// Deletes what has been settled, or could not leave, for long.
     pub(super) async fn purge_in(
         &self,
         connection: &mut SqliteConnection,
@@ -210,6 +258,7 @@ impl SqliteOutbox {
             .bind(now.saturating_sub(millis(retention.delivered)))
             .bind(now.saturating_sub(millis(retention.dead)))
             .bind(sql_limit(limit))
+            .bind(now.saturating_sub(millis(retention.disabled)))
             .execute(connection)
             .await
             .map_err(database_error)?;
@@ -227,6 +276,23 @@ impl SqliteOutbox {
         Ok(done.rows_affected() > 0)
     }
 
+    /// Puts back what is leased to the worker and not `held`.
+    pub(super) async fn held_in(
+        &self,
+        connection: &mut SqliteConnection,
+        worker: &Worker,
+        held: &[LeaseToken],
+    ) -> Result<(), OutboxError> {
+        let held = query(&self.settle_statements().held).bind(worker.id()).bind(fences_json(held));
+        held.execute(connection).await.map(drop).map_err(database_error)
+    }
+
+    /// Puts back what workers held that are gone.
+    async fn release_in(&self, connection: &mut SqliteConnection) -> Result<u64, OutboxError> {
+        let released = query(&self.settle_statements().release).execute(connection).await;
+        Ok(released.map_err(database_error)?.rows_affected())
+    }
+
     pub(super) async fn join_in(
         &self,
         connection: &mut SqliteConnection,
@@ -234,9 +300,9 @@ impl SqliteOutbox {
         lease: Duration,
     ) -> Result<i64, OutboxError> {
         let statements = self.settle_statements();
-        for statement in [&statements.leave_instance, &statements.forget_instance] {
-            query(statement).bind(instance).execute(&mut *connection).await.map_err(database_error)?;
-        }
+        let forget = query(&statements.forget_instance).bind(instance.to_owned());
+        forget.execute(&mut *connection).await.map_err(database_error)?;
+        self.release_in(connection).await?;
         sqlx::query_scalar(AssertSqlSafe(Arc::clone(&statements.join)))
             .bind(instance)
             .bind(millis(lease))
@@ -251,11 +317,9 @@ impl SqliteOutbox {
         connection: &mut SqliteConnection,
         worker: &Worker,
     ) -> Result<(), OutboxError> {
-        let statements = self.settle_statements();
-        for statement in [&statements.release, &statements.forget] {
-            query(statement).bind(worker.id()).execute(&mut *connection).await.map_err(database_error)?;
-        }
-        Ok(())
+        let forget = query(&self.settle_statements().forget).bind(worker.id());
+        forget.execute(&mut *connection).await.map_err(database_error)?;
+        self.release_in(connection).await.map(drop)
     }
 
     /// Whether there is anybody to recover from: a read, so that the usual answer costs no write.
@@ -277,19 +341,25 @@ impl SqliteOutbox {
         connection: &mut SqliteConnection,
         worker: &Worker,
     ) -> Result<u64, OutboxError> {
-        let statements = self.settle_statements();
-        // One time for both statements: who is released is who is forgotten.
-        let now = self.now_millis();
-        let released = query(&statements.recover).bind(worker.id()).bind(now).execute(&mut *connection).await;
-        let released = released.map_err(database_error)?.rows_affected();
-        query(&statements.forget_lapsed)
-            .bind(worker.id())
-            .bind(now)
-            .execute(connection)
-            .await
-            .map_err(database_error)?;
-        Ok(released)
+        let (statements, now) = (self.settle_statements(), self.now_millis());
+        for statement in [&statements.shorten, &statements.forget_lapsed] {
+            let done = query(statement).bind(worker.id()).bind(now).execute(&mut *connection).await;
+            done.map_err(database_error)?;
+        }
+        self.release_in(connection).await
     }
+}
+
+/// Fences by sequence number: nothing to escape.
+fn fences_json(tokens: &[LeaseToken]) -> String {
+    let mut json = String::from("{");
+    for (number, token) in tokens.iter().enumerate() {
+        let separator = if number == 0 { "" } else { "," };
+        // Writing to a string does not fail.
+        let _ = write!(json, "{separator}\"{}\":{}", token.sequence(), token.fence());
+    }
+    json.push('}');
+    json
 }
 
 /// Numbers, nulls and reason codes only: nothing to escape.

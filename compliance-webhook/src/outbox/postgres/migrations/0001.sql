@@ -6,6 +6,8 @@ CREATE TABLE {p}endpoint (
     sealed_keys   BYTEA  NOT NULL,
     disabled_code TEXT,
     revision      BIGINT NOT NULL,
+    -- No message of it is claimed between these times.
+    hold_since    BIGINT NOT NULL DEFAULT 0,
     hold_until    BIGINT NOT NULL DEFAULT 0,
     failing_since BIGINT,
     -- Attempts in a minute.
@@ -24,6 +26,7 @@ CREATE TABLE {p}endpoint (
     owned_at      BIGINT,
     owned_proof   TEXT
 );
+CREATE INDEX {p}endpoint_failing ON {p}endpoint (seq) WHERE failing_since IS NOT NULL;
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
 CREATE TABLE {p}message (
@@ -38,7 +41,7 @@ CREATE TABLE {p}message (
     content_type    TEXT   NOT NULL
                     CHECK (octet_length(content_type) BETWEEN 3 AND 128 AND content_type ~ '^[^/]+/.'
                         AND content_type COLLATE "C" ~ '^[!-~]+( [!-~]+)*$'),
-    payload         BYTEA  NOT NULL,
+    payload         BYTEA  NOT NULL CHECK (octet_length(payload) <= {max}),
     -- Of the payload.
     classes         BIGINT  NOT NULL DEFAULT 0,
     purpose         TEXT,

@@ -6,6 +6,8 @@ CREATE TABLE {p}endpoint (
     sealed_keys   BLOB    NOT NULL,
     disabled_code TEXT,
     revision      INTEGER NOT NULL,
+    -- No message of it is claimed between these times.
+    hold_since    INTEGER NOT NULL DEFAULT 0,
     hold_until    INTEGER NOT NULL DEFAULT 0,
     failing_since INTEGER,
     -- Attempts in a minute.
@@ -24,6 +26,7 @@ CREATE TABLE {p}endpoint (
     owned_at      INTEGER,
     owned_proof   TEXT
 ) STRICT;
+CREATE INDEX {p}endpoint_failing ON {p}endpoint (failing_since) WHERE failing_since IS NOT NULL;
 
 -- What never changes. A sequence number is never used twice, so that a late verdict finds nobody else.
 CREATE TABLE {p}message (
@@ -33,7 +36,7 @@ CREATE TABLE {p}message (
     idempotency_key TEXT,
     ordering_key    TEXT,
     content_type    TEXT    NOT NULL,
-    payload         BLOB    NOT NULL,
+    payload         BLOB    NOT NULL CHECK (octet_length(payload) <= {max}),
     -- Of the payload.
     classes         INTEGER NOT NULL DEFAULT 0,
     purpose         TEXT,
