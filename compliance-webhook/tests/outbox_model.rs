@@ -90,10 +90,27 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             wants,
             held,
         });
+    let sometimes = |chance, number| prop::option::weighted(chance, number);
+    let enqueue = (
+        0_u8..3,
+        sometimes(0.3, small.clone()),
+        sometimes(0.3, small.clone()),
+        sometimes(0.4, 0_u8..2),
+        0_u8..2,
+        prop_oneof![9 => Just(0_u8), 1 => Just(1_u8)],
+        0_u8..4,
+    )
+        .prop_map(|(endpoint, id, key, order, payload, tenant, classes)| Step::Enqueue {
+            endpoint,
+            id,
+            key,
+            order,
+            payload,
+            tenant,
+            classes,
+        });
     let step = prop_oneof![
-        6 => (0_u8..3, prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.3, small.clone()), prop::option::weighted(0.4, 0_u8..2), 0_u8..2,
-              prop_oneof![9 => Just(0_u8), 1 => Just(1_u8)], 0_u8..4)
-            .prop_map(|(endpoint, id, key, order, payload, tenant, classes)| Step::Enqueue { endpoint, id, key, order, payload, tenant, classes }),
+        6 => enqueue,
         2 => (0_u8..2).prop_map(|instance| Step::Join { instance }),
         1 => (0_u8..3).prop_map(|worker| Step::Leave { worker }),
         2 => (0_u8..3).prop_map(|worker| Step::Recover { worker }),

@@ -136,7 +136,8 @@ async fn one_key_is_one_message_also_for_two_transactions_at_once() {
         async move { outbox.enqueue(&message).await }
     });
     // The second waits for the first: it cannot know yet.
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%webhook_message%' \
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE \
+        '%webhook_message%' \
                  AND state = 'active' AND pid <> pg_backend_pid()";
     while sqlx::query_scalar::<_, i64>(waits).fetch_one(&house.pool).await.unwrap() == 0 {
         assert!(!second.is_finished());
@@ -343,7 +344,8 @@ async fn a_round_under_way_is_waited_for_before_its_worker_is_declared_dead() {
         let outbox = house.outbox.clone();
         async move { outbox.recover(&other).await }
     });
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM webhook_worker%' \
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM \
+        webhook_worker%' \
                  AND state = 'active' AND pid <> pg_backend_pid()";
     while sqlx::query_scalar::<_, i64>(waits).fetch_one(&house.pool).await.unwrap() == 0 {
         assert!(!recover.is_finished());

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use compliance_core::clock::Timestamp;
 use compliance_webhook::verify::{
-    Admission, DEFAULT_HANDLING, DEFAULT_MEMORY, MemoryReplayCache, Message, ReplayCache, ReplayError,
-    ReplayGate, ReplayKey, Reservation, Verified,
+    Admission, DEFAULT_HANDLING, DEFAULT_MEMORY, MAX_TOLERANCE, MemoryReplayCache, Message, ReplayCache,
+    ReplayError, ReplayGate, ReplayKey, Reservation, Verified,
 };
 use compliance_webhook::{MessageId, Signer, SigningKey, Verifier};
 
@@ -52,6 +52,16 @@ async fn what_was_handled_is_a_duplicate_for_as_long_as_it_is_remembered() {
     assert_eq!(see(&gate, "msg_1", last).await, "duplicate");
     assert_eq!(see(&gate, "msg_1", start().saturating_add(DEFAULT_MEMORY)).await, "fresh");
     assert_eq!(see(&gate, "msg_2", start()).await, "fresh");
+}
+
+#[tokio::test]
+async fn nothing_is_forgotten_while_it_may_still_be_valid() {
+    let gate = gate(10).with_memory(Duration::ZERO);
+    handle(&gate, "msg_1", start()).await.unwrap();
+    let longest = MAX_TOLERANCE * 2;
+    let last = start().saturating_add(longest).saturating_sub(Duration::from_nanos(1));
+    assert_eq!(see(&gate, "msg_1", last).await, "duplicate");
+    assert_eq!(see(&gate, "msg_1", start().saturating_add(longest)).await, "fresh");
 }
 
 #[tokio::test]

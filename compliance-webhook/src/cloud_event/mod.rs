@@ -92,8 +92,8 @@ impl CloudEvent {
     ///
     /// # Errors
     /// `cloud_event.attribute` when `source` or `kind` is empty, longer than
-    /// [`MAX_ATTRIBUTE_LEN`](Self::MAX_ATTRIBUTE_LEN) bytes or has a control character, or `source` anything but visible
-    /// ASCII.
+    /// [`MAX_ATTRIBUTE_LEN`](Self::MAX_ATTRIBUTE_LEN) bytes or has a control character, or `source` anything but
+    /// visible ASCII.
     pub fn new(id: MessageId, source: &str, kind: &str) -> Result<Self, CloudEventError> {
         if !Self::is_source(source) {
             return Err(CloudEventError::Attribute);
@@ -125,8 +125,8 @@ impl CloudEvent {
     /// Adds an attribute of one's own: 1 to [`MAX_NAME_LEN`](Self::MAX_NAME_LEN) lower-case letters and digits.
     ///
     /// # Errors
-    /// `cloud_event.name` when the name is not of that shape, or one of the specification's, `cloud_event.attribute` for
-    /// the value, `cloud_event.extensions` past [`MAX_EXTENSIONS`](Self::MAX_EXTENSIONS).
+    /// `cloud_event.name` when the name is not of that shape, or one of the specification's, `cloud_event.attribute`
+    /// for the value, `cloud_event.extensions` past [`MAX_EXTENSIONS`](Self::MAX_EXTENSIONS).
     pub fn with_extension(mut self, name: &str, value: &str) -> Result<Self, CloudEventError> {
         if RESERVED.contains(&name) {
             return Err(CloudEventError::Name);
@@ -313,7 +313,10 @@ pub enum CloudEventError {
     #[error("more than {max} extensions", max = CloudEvent::MAX_EXTENSIONS)]
     Extensions,
     /// A name no extension may have.
-    #[error("an extension's name is not 1 to {max} lower-case letters and digits, or is taken", max = CloudEvent::MAX_NAME_LEN)]
+    #[error(
+        "an extension's name is not 1 to {max} lower-case letters and digits, or is taken",
+        max = CloudEvent::MAX_NAME_LEN
+    )]
     Name,
 }
 

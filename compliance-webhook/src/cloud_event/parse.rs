@@ -29,7 +29,8 @@ impl CloudEvent {
     ///
     /// # Errors
     /// `cloud_event.body` when it is no JSON object or has a name twice; otherwise the code of what stands in it:
-    /// `cloud_event.attribute` for a missing or unknown one, another version among them, `.data`, `.extensions`, `.name`.
+    /// `cloud_event.attribute` for a missing or unknown one, another version among them, `.data`, `.extensions`,
+    /// `.name`.
     pub fn parse(body: &[u8]) -> Result<Self, CloudEventError> {
         let text = std::str::from_utf8(body).map_err(|_| CloudEventError::Body)?;
         let Members(members) = serde_json::from_str(text).map_err(|_| CloudEventError::Body)?;

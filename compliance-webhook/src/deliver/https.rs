@@ -258,8 +258,8 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
         self
     }
 
-    /// Counts [challenges](HttpsTransport::challenge) with everybody else who has this limit, such as the dispatcher. What
-    /// is delivered counts where it is scheduled. A [`HostLimit::default`] of its own unless told.
+    /// Counts [challenges](HttpsTransport::challenge) with everybody else who has this limit, such as the dispatcher.
+    /// What is delivered counts where it is scheduled. A [`HostLimit::default`] of its own unless told.
     pub fn with_host_limit(mut self, hosts: HostLimit) -> Self {
         self.hosts = hosts;
         self
@@ -326,8 +326,8 @@ impl<R: Resolve> HttpsTransportBuilder<R> {
 }
 
 impl<R: Resolve> HttpsTransport<R> {
-    /// How often an endpoint wants to be sent to, if this transport has a [handshake](crate::handshake) and the endpoint's
-    /// consent. A dispatcher keeps to it.
+    /// How often an endpoint wants to be sent to, if this transport has a [handshake](crate::handshake) and the
+    /// endpoint's consent. A dispatcher keeps to it.
     #[must_use]
     pub fn allowed_rate(&self, endpoint: &WebhookEndpoint) -> Option<AllowedRate> {
         self.inner.consent(endpoint).map(|consent| consent.rate)
@@ -338,8 +338,8 @@ impl<R: Resolve> HttpsTransport<R> {
     /// message. What comes back is for this tenant, URL and key.
     ///
     /// # Errors
-    /// `handshake.challenge` when the answer is another, `handshake.host_busy` when the host has as many calls under way as
-    /// it may, or too many have failed, `handshake.no_consent` when this transport needs a consent and
+    /// `handshake.challenge` when the answer is another, `handshake.host_busy` when the host has as many calls under
+    /// way as it may, or too many have failed, `handshake.no_consent` when this transport needs a consent and
     /// has none, `handshake.unreachable` without an answer, `handshake.random` without random bytes.
     pub async fn challenge(
         &self,

@@ -374,8 +374,8 @@ impl GuardedAddr {
     /// The address, to dial now.
     ///
     /// # Errors
-    /// `guard.expired` from [`valid_until`](Self::valid_until) on, and before the time of the check, which a clock that was
-    /// turned back shows: resolve and check again.
+    /// `guard.expired` from [`valid_until`](Self::valid_until) on, and before the time of the check, which a clock that
+    /// was turned back shows: resolve and check again.
     pub fn socket_addr(&self, now: Timestamp) -> Result<SocketAddr, GuardError> {
         let is_moments_ago = self.checked_at <= now && now < self.valid_until;
         if is_moments_ago { Ok(self.addr) } else { Err(GuardReason::Expired.into()) }

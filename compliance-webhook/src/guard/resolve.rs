@@ -68,15 +68,16 @@ impl ResolveError {
 /// The operating system's resolver (`getaddrinfo`), on tokio's blocking threads.
 ///
 /// `localhost` and the names below it are loopback without a question (RFC 6761 §6.3). Public names are asked as
-/// absolute names, so that no search domain turns one into another, and for both families. Internal names, which only an accepted
-/// risk lets through, are asked as they are, hosts file and search domains included.
+/// absolute names, so that no search domain turns one into another, and for both families. Internal names, which only
+/// an accepted risk lets through, are asked as they are, hosts file and search domains included.
 ///
 /// # Security
-/// `getaddrinfo` cannot be called off: a name whose servers do not answer keeps a thread for as long as the system waits,
-/// often ten seconds and more, while the attempt has long been given up. At most [`MAX_LOOKUPS`](Self::MAX_LOOKUPS) run at
-/// a time in a process, so that such names leave tokio's other blocking threads alone; further look-ups wait for their
-/// turn, and whoever owns many such names can make others wait with them. A service whose tenants it does not trust takes
-/// `HickoryResolver` (feature `hickory`), whose questions need no threads.
+/// `getaddrinfo` cannot be called off: a name whose servers do not answer keeps a thread for as long as the system
+/// waits, often ten seconds and more, while the attempt has long been given up. At most
+/// [`MAX_LOOKUPS`](Self::MAX_LOOKUPS) run at a time in a process, so that such names leave tokio's other blocking
+/// threads alone; further look-ups wait for their turn, and whoever owns many such names can make others wait with
+/// them. A service whose tenants it does not trust takes `HickoryResolver` (feature `hickory`), whose questions need no
+/// threads.
 #[cfg(feature = "deliver")]
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct: the operating system is configured elsewhere")]

@@ -64,12 +64,12 @@ impl ConsentCallbacks {
     /// How long a consent that came by callback counts, unless told otherwise: 30 days. It is then asked for again.
     pub const DEFAULT_CONSENT_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-    /// `url` is where [`accept`](Self::accept) is mounted, as receivers reach it. `key` is for this and nothing else; all
-    /// processes of one sender have the same, and a store that all of them see.
+    /// `url` is where [`accept`](Self::accept) is mounted, as receivers reach it. `key` is for this and nothing else;
+    /// all processes of one sender have the same, and a store that all of them see.
     ///
     /// # Errors
-    /// `handshake.callback_url` unless that is an https URL as a parser writes it, without user info, query and fragment,
-    /// of at most [`MAX_URL_LEN`](Self::MAX_URL_LEN) bytes.
+    /// `handshake.callback_url` unless that is an https URL as a parser writes it, without user info, query and
+    /// fragment, of at most [`MAX_URL_LEN`](Self::MAX_URL_LEN) bytes.
     pub fn new(
         url: &str,
         key: SigningKey,
@@ -99,8 +99,8 @@ impl ConsentCallbacks {
         self
     }
 
-    /// The value of `WebHook-Request-Callback` for an endpoint that is being asked now. Within an hour it is the same, so
-    /// that asking again makes no heap of them.
+    /// The value of `WebHook-Request-Callback` for an endpoint that is being asked now. Within an hour it is the same,
+    /// so that asking again makes no heap of them.
     #[must_use]
     pub fn url_for(&self, endpoint: &WebhookEndpoint) -> String {
         const HOUR: i64 = 3600;
@@ -115,10 +115,10 @@ impl ConsentCallbacks {
     /// [status](CallbackError::status).
     ///
     /// # Errors
-    /// [`CallbackError`]: `handshake.callback_method` for anything but GET and POST, `handshake.callback` for a URL nobody
-    /// was given, `handshake.callback_expired`, `handshake.callback_used`, `handshake.callback_rate` for a rate that is
-    /// none, `handshake.callback_unavailable` when the store does not answer. What is refused for its method or rate can
-    /// still be called.
+    /// [`CallbackError`]: `handshake.callback_method` for anything but GET and POST, `handshake.callback` for a URL
+    /// nobody was given, `handshake.callback_expired`, `handshake.callback_used`, `handshake.callback_rate` for a rate
+    /// that is none, `handshake.callback_unavailable` when the store does not answer. What is refused for its method or
+    /// rate can still be called.
     ///
     /// # Security
     /// Anybody can call it. Nothing is stored before the key is verified.

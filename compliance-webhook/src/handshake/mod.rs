@@ -6,8 +6,8 @@
 //!   origin (CloudEvents, HTTP 1.1 Web Hooks, §4 "Abuse protection"), and sends nothing to one that does not say so. It
 //!   asks again after [`CONSENT_LIFETIME`]. So nobody can point a sender at a host that never asked for it. With
 //!   [`ConsentCallbacks`], a receiver can consent later.
-//! - *Ownership*: `HttpsTransport::challenge` sends a signed random token, and whoever configured the endpoint shows with
-//!   an [answer](Challenge::answer) under the shared secret that it is theirs.
+//! - *Ownership*: `HttpsTransport::challenge` sends a signed random token, and whoever configured the endpoint shows
+//!   with an [answer](Challenge::answer) under the shared secret that it is theirs.
 
 mod callback;
 mod consent;
@@ -50,8 +50,8 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// `origin` is the DNS name this system is known by (`WebHook-Request-Origin`): letters, digits, `-` and `.`, with a
-    /// dot between labels.
+    /// `origin` is the DNS name this system is known by (`WebHook-Request-Origin`): letters, digits, `-` and `.`, with
+    /// a dot between labels.
     ///
     /// # Errors
     /// `handshake.origin` when it is no such name.
@@ -213,8 +213,8 @@ impl Challenge {
     /// What to answer, with 200 and nothing else in the body: an HMAC under the endpoint's secret, in base64url.
     ///
     /// # Security
-    /// An echo does not pass: who answers has the secret. What it is computed over can be no message, so that a challenge
-    /// is no way to have something signed.
+    /// An echo does not pass: who answers has the secret. What it is computed over can be no message, so that a
+    /// challenge is no way to have something signed.
     #[must_use]
     pub fn answer(&self, key: &SigningKey) -> String {
         // INVARIANT: a message has digits here where this has `answer`.
@@ -239,7 +239,10 @@ impl fmt::Debug for Challenge {
 #[non_exhaustive]
 pub enum HandshakeError {
     /// A callback that cannot be one.
-    #[error("expected an https url of at most {max} bytes without user info, query and fragment", max = ConsentCallbacks::MAX_URL_LEN)]
+    #[error(
+        "expected an https url of at most {max} bytes without user info, query and fragment",
+        max = ConsentCallbacks::MAX_URL_LEN
+    )]
     CallbackUrl,
     /// It did not answer the challenge.
     #[error("the endpoint did not answer the challenge")]

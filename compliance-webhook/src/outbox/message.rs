@@ -111,8 +111,8 @@ impl NewMessage {
         self
     }
 
-    /// Says that the payload holds data of these classes, and what it is sent for. It is enqueued, and leaves, only as long
-    /// as an [`Instruction`](super::Instruction) of the endpoint's client covers them.
+    /// Says that the payload holds data of these classes, and what it is sent for. It is enqueued, and leaves, only as
+    /// long as an [`Instruction`](super::Instruction) of the endpoint's client covers them.
     ///
     /// # Errors
     /// `message.secret` when secrets are among them: there is no instruction for those.
@@ -162,8 +162,8 @@ impl NewMessage {
     }
 
     /// Keeps messages with this key for the same endpoint in order, those enqueued by one transaction after the other:
-    /// one is not sent before all that were enqueued earlier are delivered or given up. Printable ASCII; say which thing
-    /// the message is about, such as `order:4711`.
+    /// one is not sent before all that were enqueued earlier are delivered or given up. Printable ASCII; say which
+    /// thing the message is about, such as `order:4711`.
     ///
     /// A message that is tried again and again holds up those behind it for as long: up to the whole of its schedule.
     ///
@@ -264,7 +264,10 @@ fn checked_key(key: &str) -> Result<Box<str>, NewMessageError> {
 #[non_exhaustive]
 pub enum NewMessageError {
     /// The type of an event.
-    #[error("event type is {found} bytes of another shape, expected up to {max} bytes like `user.created`", max = EventPayload::MAX_TYPE_LEN)]
+    #[error(
+        "event type is {found} bytes of another shape, expected up to {max} bytes like `user.created`",
+        max = EventPayload::MAX_TYPE_LEN
+    )]
     EventType {
         /// Its length in bytes.
         found: usize,

@@ -2,7 +2,8 @@
 //!
 //! 1. [`EndpointBook`] registers a checked [`WebhookEndpoint`](crate::WebhookEndpoint) with its signing key,
 //!    sealed; what comes back is an [`EndpointId`].
-//! 2. `SqliteOutbox::enqueue_in` or `PostgresOutbox::enqueue_in` writes a [`NewMessage`] beside the caller's own rows: both commit, or neither.
+//! 2. `SqliteOutbox::enqueue_in` or `PostgresOutbox::enqueue_in` writes a [`NewMessage`] beside the caller's own rows:
+//!    both commit, or neither.
 //! 3. A [`Dispatcher`] claims what is due, delivers it outside any transaction and commits verdicts and claims
 //!    in groups.
 //!
@@ -70,8 +71,8 @@ use crate::sign::MessageId;
 ///
 /// The contract, which `tests/outbox_model.rs` holds every implementation to:
 ///
-/// 1. A message leaves a store only through [`purge`](Self::purge): delivered, dead, or for an endpoint that is switched
-///    off, and older than its [`Retention`]. Anything else keeps it.
+/// 1. A message leaves a store only through [`purge`](Self::purge): delivered, dead, or for an endpoint that is
+///    switched off, and older than its [`Retention`]. Anything else keeps it.
 /// 2. At any time at most one token of a message is good: that of its latest claim, while it is leased.
 /// 3. [`round`](Self::round) is one transaction: verdicts first, then notes, then the heartbeat, then what is
 ///    [held](Round::held), then claims.
@@ -79,8 +80,8 @@ use crate::sign::MessageId;
 ///    revision of the endpoint that was.
 /// 5. A failure, or a lesson, of a revision that is not the stored one changes nothing but the lease: the message
 ///    is pending again. What was delivered stays delivered, and its endpoint does not count as failing any more.
-/// 6. A row that cannot be read, or is larger than [`NewMessage::MAX_PAYLOAD_LEN`], stands in nobody's way: a message is
-///    claimed as [`Damaged`], an endpoint is switched off with `outbox.corrupt`.
+/// 6. A row that cannot be read, or is larger than [`NewMessage::MAX_PAYLOAD_LEN`], stands in nobody's way: a message
+///    is claimed as [`Damaged`], an endpoint is switched off with `outbox.corrupt`.
 /// 7. Of messages of one endpoint with one ordering key, only the first that is not settled is claimed.
 /// 8. A message with classes is taken only under an instruction of its endpoint that covers them, and comes out of a
 ///    claim with what the endpoint's instruction then says. A report-only store takes it without one, and says so.
@@ -134,8 +135,8 @@ pub trait Outbox: Send + Sync + fmt::Debug {
     fn leave(&self, worker: &Worker) -> impl Future<Output = Result<(), OutboxError>> + Send;
 
     /// Puts what lapsed workers held back to pending and says how many messages that were. `worker` itself is
-    /// left alone. A lease that ends later than two leases from now is made to end one lease from now: the clock was set
-    /// back, and whoever lives beats again before that.
+    /// left alone. A lease that ends later than two leases from now is made to end one lease from now: the clock was
+    /// set back, and whoever lives beats again before that.
     ///
     /// # Errors
     /// [`OutboxError`] when the store fails.

@@ -14,8 +14,8 @@ use super::{DataClasses, EndpointRecord, Instruction, NewMessage, NewMessageErro
 /// An event whose fields carry their data class, as JSON of the form Standard Webhooks recommends: `type`, `timestamp`,
 /// `data`.
 ///
-/// One event, and each endpoint gets what its client has instructed us to send there: the fields of other classes are left
-/// out. What is always left is a thin event, with which the receiver can ask for the rest under its own authority.
+/// One event, and each endpoint gets what its client has instructed us to send there: the fields of other classes are
+/// left out. What is always left is a thin event, with which the receiver can ask for the rest under its own authority.
 ///
 /// ```
 /// use compliance_core::class::{Internal, Personal};
@@ -55,8 +55,8 @@ impl EventPayload {
     /// An event without fields: of which type, when it happened, and what its data are sent for.
     ///
     /// # Errors
-    /// `message.event_type` unless the type is of letters, digits and underscores, in parts joined by full stops (Standard
-    /// Webhooks, "Payload structure"), and at most [`MAX_TYPE_LEN`](Self::MAX_TYPE_LEN) bytes long.
+    /// `message.event_type` unless the type is of letters, digits and underscores, in parts joined by full stops
+    /// (Standard Webhooks, "Payload structure"), and at most [`MAX_TYPE_LEN`](Self::MAX_TYPE_LEN) bytes long.
     pub fn new(event_type: &str, at: Timestamp, purpose: Purpose) -> Result<Self, NewMessageError> {
         let is_part = |part: &str| {
             !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')

@@ -39,8 +39,8 @@ pub enum SignatureProfile {
     /// over from one to the other.
     #[default]
     StandardWebhooks,
-    /// As Standard Webhooks has it, and the whole request as RFC 9421 has it, under the endpoint's current key. Takes the
-    /// feature `http-signatures`.
+    /// As Standard Webhooks has it, and the whole request as RFC 9421 has it, under the endpoint's current key. Takes
+    /// the feature `http-signatures`.
     HttpSignature {
         /// What the receiver knows the key by. It stays when keys are rotated: a receiver takes several under one id.
         key_id: KeyId,

@@ -240,8 +240,8 @@ pub struct Round {
     /// The first bytes of what was answered to these leases, for a console. Kept where the token is still the message's
     /// latest.
     pub excerpts: Vec<(LeaseToken, Box<[u8]>)>,
-    /// All the worker holds beside what it gives a verdict on here: whatever else is leased to it is pending again. Given
-    /// after a round whose answer was lost, and with it what it claimed.
+    /// All the worker holds beside what it gives a verdict on here: whatever else is leased to it is pending again.
+    /// Given after a round whose answer was lost, and with it what it claimed.
     pub held: Option<Vec<LeaseToken>>,
 }
 

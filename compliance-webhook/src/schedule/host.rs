@@ -29,8 +29,8 @@ use crate::endpoint::{EndpointHost, WebhookEndpoint};
 ///
 /// # Security
 /// The host is the name in the URL, or its address: one IPv4 address is one host in whatever form (mapped and under
-/// `64:ff9b::/96`, too). Many names of one server count one by one. A host that answers 2xx has no limit but the one at a
-/// time: it takes the messages.
+/// `64:ff9b::/96`, too). Many names of one server count one by one. A host that answers 2xx has no limit but the one at
+/// a time: it takes the messages.
 #[derive(Clone, Debug)]
 pub struct HostLimit {
     limit: usize,
@@ -65,8 +65,8 @@ impl HostLimit {
         Self { limit: limit.max(1), failures: Some(Self::FAILURES), hosts: Hosts::default() }
     }
 
-    /// Lets calls to one host fail so often; `None`: as often as they do. Beyond it, an endpoint whose last attempt was not
-    /// delivered [waits](Self::wait). One whose was goes on, so that nobody's failures hold up others' deliveries.
+    /// Lets calls to one host fail so often; `None`: as often as they do. Beyond it, an endpoint whose last attempt was
+    /// not delivered [waits](Self::wait). One whose was goes on, so that nobody's failures hold up others' deliveries.
     #[must_use]
     pub fn with_failures(mut self, failures: Option<Rate>) -> Self {
         self.failures = failures;

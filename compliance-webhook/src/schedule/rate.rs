@@ -32,8 +32,8 @@ impl Rate {
     }
 }
 
-/// Spreads attempts over time at a [`Rate`] (generic cell rate algorithm, ITU-T I.371): at most a second's worth at once,
-/// and at least one.
+/// Spreads attempts over time at a [`Rate`] (generic cell rate algorithm, ITU-T I.371): at most a second's worth at
+/// once, and at least one.
 ///
 /// ```
 /// use std::time::Duration;

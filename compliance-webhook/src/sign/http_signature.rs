@@ -21,8 +21,8 @@ const LABEL: &str = "webhook";
 /// Signs requests as RFC 9421 has it, under one key: `hmac-sha256` or `ed25519`, whichever the key is for.
 ///
 /// Covered are `@method`, `@authority`, `@path`, `@query`, `content-digest` (RFC 9530, `sha-256`), `content-type` and
-/// `webhook-id`, and the time of signing; the tag is `webhook`. Standard Webhooks signs the message; this signs its way,
-/// too, so that it cannot be sent to another path or host under the same key.
+/// `webhook-id`, and the time of signing; the tag is `webhook`. Standard Webhooks signs the message; this signs its
+/// way, too, so that it cannot be sent to another path or host under the same key.
 ///
 /// ```
 /// use compliance_webhook::EndpointPolicy;

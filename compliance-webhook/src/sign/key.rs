@@ -152,7 +152,10 @@ pub struct KeyError {
 #[non_exhaustive]
 pub enum KeyErrorKind {
     /// A private or public key of another length.
-    #[error("is {found} bytes, expected {public} for a public key and {public} or 64 for a private one", public = VerifyingKey::LEN)]
+    #[error(
+        "is {found} bytes, expected {public} for a public key and {public} or 64 for a private one",
+        public = VerifyingKey::LEN
+    )]
     Ed25519Length {
         /// How many bytes it has.
         found: usize,

@@ -2,7 +2,8 @@
 //!
 //! A [`Signer`] holds one [`SenderKey`] or, while one is being rotated, several; each adds one signature to the
 //! header. What is signed is `id.timestamp.payload`, byte for byte, with HMAC-SHA256 under a [`SigningKey`] (scheme
-//! `v1`) or with Ed25519 under an [`Ed25519Key`] (scheme `v1a`). Payloads need not be text. Ids that would make that text ambiguous do not exist as [`MessageId`].
+//! `v1`) or with Ed25519 under an [`Ed25519Key`] (scheme `v1a`). Payloads need not be text. Ids that would make that
+//! text ambiguous do not exist as [`MessageId`].
 //!
 //! Standard Webhooks, as of 2026-08-17, "Signature scheme"; RFC 2104; FIPS 198-1; RFC 8032.
 

@@ -34,7 +34,8 @@ impl Verifier<HttpSignatures> {
     pub const MAX_KEY_IDS: usize = 64;
 
     /// Accepts requests to `authority` signed under one key. That is the host, and the port where it is not 443, under
-    /// which senders know this receiver: what a request says of itself could be another receiver's that has the same key.
+    /// which senders know this receiver: what a request says of itself could be another receiver's that has the same
+    /// key.
     ///
     /// ```
     /// use compliance_webhook::EndpointPolicy;

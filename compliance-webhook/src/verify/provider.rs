@@ -131,15 +131,15 @@ impl Verifier<ProviderScheme> {
         Self::of(Provider::Shopify, secret)
     }
 
-    /// Slack: `X-Slack-Signature`, `v0=` and lower-case hex, and `X-Slack-Request-Timestamp` (Slack, "Verifying requests
-    /// from Slack").
+    /// Slack: `X-Slack-Signature`, `v0=` and lower-case hex, and `X-Slack-Request-Timestamp` (Slack, "Verifying
+    /// requests from Slack").
     #[must_use]
     pub fn slack(secret: ProviderSecret) -> Self {
         Self::of(Provider::Slack, secret)
     }
 
-    /// Stripe: `Stripe-Signature`, a list of one `t=` and up to sixteen others, of which `v1=` with lower-case hex count
-    /// (Stripe, "Verify webhook signatures manually"). Schemes other than `v1` are skipped.
+    /// Stripe: `Stripe-Signature`, a list of one `t=` and up to sixteen others, of which `v1=` with lower-case hex
+    /// count (Stripe, "Verify webhook signatures manually"). Schemes other than `v1` are skipped.
     #[must_use]
     pub fn stripe(secret: ProviderSecret) -> Self {
         Self::of(Provider::Stripe, secret)

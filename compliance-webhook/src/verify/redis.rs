@@ -27,9 +27,9 @@ const RELEASE: &str =
 /// Remembers messages in Redis or Valkey: for a receiver that runs more than once. Cheap to clone; clones share one
 /// connection, which is opened again when it breaks.
 ///
-/// Each message is one key, `compliance:replay:` and endpoint and id, that expires by the server's own clock. The server
-/// must not evict keys for want of memory, and [`connect`](Self::connect) asks it: what is forgotten early can be
-/// replayed.
+/// Each message is one key, `compliance:replay:` and endpoint and id, that expires by the server's own clock. The
+/// server must not evict keys for want of memory, and [`connect`](Self::connect) asks it: what is forgotten early can
+/// be replayed.
 ///
 /// ```no_run
 /// use compliance_webhook::verify::{RedisReplayCache, ReplayGate};
@@ -63,8 +63,8 @@ impl RedisReplayCache {
     ///
     /// # Errors
     /// `replay_cache.url` when that is no such URL, `replay_cache.unavailable` when the server does not answer,
-    /// `replay_cache.evicts` when it may forget keys before their time (`maxmemory` is set and `maxmemory-policy` is not
-    /// `noeviction`).
+    /// `replay_cache.evicts` when it may forget keys before their time (`maxmemory` is set and `maxmemory-policy` is
+    /// not `noeviction`).
     pub async fn connect(url: &SecretString) -> Result<Self, RedisReplayCacheError> {
         let info = url.expose_secret().into_connection_info().map_err(|_| RedisReplayCacheError::Url)?;
         if !matches!(info.addr, ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_)) {
@@ -95,7 +95,8 @@ impl RedisReplayCache {
     /// Starts each key with another text, where several services share a database.
     ///
     /// # Errors
-    /// `replay_cache.prefix` when it is longer than [`MAX_PREFIX_LEN`](Self::MAX_PREFIX_LEN) bytes or not visible ASCII.
+    /// `replay_cache.prefix` when it is longer than [`MAX_PREFIX_LEN`](Self::MAX_PREFIX_LEN) bytes or not visible
+    /// ASCII.
     pub fn with_prefix(mut self, prefix: &str) -> Result<Self, RedisReplayCacheError> {
         if prefix.len() > Self::MAX_PREFIX_LEN || !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(RedisReplayCacheError::Prefix);

@@ -39,8 +39,8 @@ async fn a_body_that_drips_is_read_to_the_deadline() {
 
 #[tokio::test]
 async fn a_gzip_bomb_is_as_large_as_it_comes() {
-    // Eight mebibytes of zeros, which fit the cap as they come, and 128 times those one after the other (RFC 1952, 2.2):
-    // a gibibyte, were it unpacked.
+    // Eight mebibytes of zeros, which fit the cap as they come, and 128 times those one after the other (RFC 1952,
+    // 2.2): a gibibyte, were it unpacked.
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     let zeros = vec![0; 1 << 20];
     for _ in 0..8 {

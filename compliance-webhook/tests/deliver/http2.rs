@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use compliance_webhook::SigningKey;
-use compliance_webhook::deliver::{Attempt, BodyEnd, Deliver as _, Outcome};
+use compliance_webhook::deliver::{Attempt, BodyEnd, Deliver as _, Outcome, Timeouts};
 use compliance_webhook::endpoint::WebhookEndpoint;
 use compliance_webhook::sign::MessageId;
 use compliance_webhook::verify::Verifier;
@@ -137,7 +137,8 @@ async fn answer(
 async fn attempts(manner: Manner, count: usize) -> (Vec<Outcome>, usize) {
     let authority = Authority::new();
     let server = Http2::start(&authority, manner).await;
-    let transport = transport(&authority).with_http2().build().unwrap();
+    // Nothing here is about time.
+    let transport = transport(&authority).with_timeouts(Timeouts::default()).with_http2().build().unwrap();
     let (id, signer, endpoint) = (MessageId::parse("msg_1").unwrap(), signer(), server.endpoint());
     let mut outcomes = Vec::new();
     for _ in 0..count {

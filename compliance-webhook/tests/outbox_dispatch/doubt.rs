@@ -1,5 +1,5 @@
-//! What others say, or fail to say: a store whose answer is lost, another dispatcher, a sink that hangs or panics, an owner
-//! who switches an endpoint off.
+//! What others say, or fail to say: a store whose answer is lost, another dispatcher, a sink that hangs or panics, an
+//! owner who switches an endpoint off.
 
 use compliance_core::class::DataClass;
 use compliance_core::country::CountryCode;

@@ -87,6 +87,9 @@ async fn a_host_that_refuses_is_asked_ten_times_a_second_whoever_sends() {
     // Those under way when the rest is found to be too much, and what the rate allows.
     let seen = house.script.seen(A).len();
     assert!((100..=64 + 20 * 10 + 64).contains(&seen), "{seen} attempts");
+    // Those that have to wait keep one message each from the others.
+    let leased = house.outbox.counts().await.unwrap().leased;
+    assert!(leased <= 120, "{leased} leased");
     running.shutdown().await.unwrap();
 }
 

@@ -113,10 +113,10 @@ impl EndpointBook {
     }
 
     /// Takes only endpoints whose receiver has answered a challenge: [`register_owned`](Self::register_owned) and
-    /// [`move_to_owned`](Self::move_to_owned) remain. What nobody has shown to be theirs gets nothing: the proof is stored
-    /// with the endpoint and looked at when a dispatcher opens it, and holds for the tenant, the URL and the key it was
-    /// made for. An endpoint from before is proven with [`move_to_owned`](Self::move_to_owned) to the URL it has;
-    /// [`EndpointRecord::ownership`] tells which are.
+    /// [`move_to_owned`](Self::move_to_owned) remain. What nobody has shown to be theirs gets nothing: the proof is
+    /// stored with the endpoint and looked at when a dispatcher opens it, and holds for the tenant, the URL and the key
+    /// it was made for. An endpoint from before is proven with [`move_to_owned`](Self::move_to_owned) to the URL it
+    /// has; [`EndpointRecord::ownership`] tells which are.
     ///
     /// Not so unless told, since a receiver has to be built to answer.
     #[must_use]
@@ -158,9 +158,9 @@ impl EndpointBook {
     /// Stores an endpoint with its signing key. Inside an async runtime of tokio: the key store may block.
     ///
     /// # Errors
-    /// [`EndpointBookError`]: `endpoint_book.not_owned` when this book [demands](Self::demanding_ownership) a proof, the
-    /// code of the policy's refusal when this book's policy does not accept the endpoint, `endpoint_book.seal` when the key
-    /// cannot be sealed, the store's code when it fails.
+    /// [`EndpointBookError`]: `endpoint_book.not_owned` when this book [demands](Self::demanding_ownership) a proof,
+    /// the code of the policy's refusal when this book's policy does not accept the endpoint, `endpoint_book.seal` when
+    /// the key cannot be sealed, the store's code when it fails.
     pub async fn register(
         &self,
         outbox: &impl Outbox,
@@ -260,8 +260,8 @@ impl EndpointBook {
         self.change_url(outbox, record, endpoint, None).await
     }
 
-    /// Changes the URL to one whose receiver has answered a challenge under the endpoint's current key; the proof is stored
-    /// with it. See [`move_to`](Self::move_to). It may be the URL the endpoint has.
+    /// Changes the URL to one whose receiver has answered a challenge under the endpoint's current key; the proof is
+    /// stored with it. See [`move_to`](Self::move_to). It may be the URL the endpoint has.
     ///
     /// # Errors
     /// As [`register_owned`](Self::register_owned) and [`move_to`](Self::move_to); `endpoint_book.seal` when the stored
@@ -330,8 +330,8 @@ impl EndpointBook {
         Ok(outbox.save_endpoint(&record).await?)
     }
 
-    /// Switches an endpoint on or off. Messages for one that is off are taken and wait; what a dispatcher has claimed goes
-    /// out for another second at most.
+    /// Switches an endpoint on or off. Messages for one that is off are taken and wait; what a dispatcher has claimed
+    /// goes out for another second at most.
     ///
     /// # Errors
     /// As [`move_to`](Self::move_to); with `endpoint_book.unrecorded` it is switched off all the same.
@@ -400,8 +400,8 @@ impl EndpointBook {
     /// Has data of these classes sent to the endpoint from now on, for this purpose. Replaces an earlier instruction.
     ///
     /// # Errors
-    /// As [`move_to`](Self::move_to); `endpoint_book.unrecorded` when the sink did not record it, or the book has none: an
-    /// instruction that nobody can show later is none.
+    /// As [`move_to`](Self::move_to); `endpoint_book.unrecorded` when the sink did not record it, or the book has none:
+    /// an instruction that nobody can show later is none.
     pub async fn instruct(
         &self,
         outbox: &impl Outbox,

@@ -14,17 +14,17 @@ use crate::sign::{MessageId, SenderKey};
 /// What an endpoint's data key is for: destroying it makes the stored secrets unreadable.
 const SECRET_KEY: &str = "webhook.secret";
 
-/// The kind of an endpoint's data key for payloads, with the endpoint's id as its owner's name: destroying it erases every
-/// sealed payload of the endpoint.
+/// The kind of an endpoint's data key for payloads, with the endpoint's id as its owner's name: destroying it erases
+/// every sealed payload of the endpoint.
 pub const PAYLOAD_KEY: &str = "webhook.payload";
 
 impl EndpointBook {
-    /// Seals a message's payload, so that the database and its backups hold no plain text of it; the dispatcher opens it
-    /// for each attempt. Inside an async runtime of tokio: the key store may block.
+    /// Seals a message's payload, so that the database and its backups hold no plain text of it; the dispatcher opens
+    /// it for each attempt. Inside an async runtime of tokio: the key store may block.
     ///
     /// The sealed form is bound to tenant, endpoint and message: under another id, the outbox does not take it
-    /// (`outbox.sealed_for_another`). A message that is sealed stays as it is. Enqueuing a sealed message again under its
-    /// idempotency key is not compared with the first: sealing makes other bytes each time.
+    /// (`outbox.sealed_for_another`). A message that is sealed stays as it is. Enqueuing a sealed message again under
+    /// its idempotency key is not compared with the first: sealing makes other bytes each time.
     ///
     /// # Errors
     /// `endpoint_book.payload_length` for a payload longer than [`Sealed::MAX_VALUE_LEN`],

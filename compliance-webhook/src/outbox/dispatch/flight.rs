@@ -109,6 +109,8 @@ where
         let must_wait = !lane.is_welcome;
         if let Some(wait) = must_wait.then(|| hosts.wait(&open.endpoint, instant.into_std())).flatten() {
             self.parked.until(instant.checked_add(wait).unwrap_or(instant), endpoint.clone());
+            let waiting = lane.hold_back();
+            self.give_back(waiting);
             return None;
         }
         let Some(slot) = hosts.try_enter(&open.endpoint) else {
@@ -240,7 +242,7 @@ where
         let waiting = self.parked.of_host(&host);
         if let Some(lane) = self.lanes.get(&leased.endpoint) {
             lane.in_flight = lane.in_flight.saturating_sub(1);
-            lane.is_welcome = ended.is_delivered() && lane.revision == revision;
+            lane.landed(ended.is_delivered() && lane.revision == revision);
             self.holdings.landed(&lane.tenant);
             self.holdings.give_up(&lane.tenant, &leased);
             self.turn.unpark(&lane.tenant);

@@ -24,6 +24,8 @@ pub(super) struct Lane {
     pub(super) recording: usize,
     /// Whether the last attempt was delivered.
     pub(super) is_welcome: bool,
+    /// Whether it has had to wait because of its host's failures since.
+    pub(super) is_held_back: bool,
     pub(super) is_in_turn: bool,
     pub(super) is_wanting: bool,
     pub(super) is_disabling: bool,
@@ -74,6 +76,7 @@ impl Lane {
             in_flight: 0,
             recording: 0,
             is_welcome: false,
+            is_held_back: false,
             is_in_turn: false,
             is_wanting: false,
             is_disabling: false,
@@ -99,6 +102,7 @@ impl Lane {
         self.breaker = Breaker::default();
         self.failing_since = None;
         self.is_welcome = false;
+        self.is_held_back = false;
         self.is_disabling = false;
         if !matches!(self.door, Door::Opening) {
             self.door = Door::Closed;
@@ -168,6 +172,19 @@ impl Lane {
         outdated
     }
 
+    /// Keeps one message in line while the host's failures have it wait; the others are better with somebody else, or in
+    /// the store.
+    pub(super) fn hold_back(&mut self) -> Vec<Leased> {
+        self.is_held_back = true;
+        self.queue.split_off(self.queue.len().min(1)).into()
+    }
+
+    /// Takes note of how the last attempt ended.
+    pub(super) fn landed(&mut self, is_delivered: bool) {
+        self.is_welcome = is_delivered;
+        self.is_held_back &= !is_delivered;
+    }
+
     /// What the next attempt counts for.
     pub(super) fn cost(&self) -> usize {
         /// An empty message is work, too.
@@ -222,6 +239,9 @@ impl Lane {
         if let Some(rate) = &self.rate {
             // What is held back here, another dispatcher could send.
             window = window.min(rate.within(Self::RATE_AHEAD));
+        }
+        if self.is_held_back {
+            window = window.min(1);
         }
         let held = self.in_flight.saturating_add(self.queue.len()).saturating_add(self.recording);
         let free = window.saturating_sub(held);

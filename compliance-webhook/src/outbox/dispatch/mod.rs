@@ -109,8 +109,8 @@ impl Default for DispatchLimits {
 ///   endpoints they have, and no tenant and no destination host gets more than its cap.
 /// * Before a message is given up or an endpoint switched off, the [`Sink`] has recorded it. If it cannot, or does not
 ///   answer within [`RECORD_TIMEOUT`](DispatchLimits::RECORD_TIMEOUT), the message stays.
-/// * An endpoint is looked at again once a second while messages go to it: one that was switched off, moved or given another
-///   key gets, for so long at most, what was claimed before.
+/// * An endpoint is looked at again once a second while messages go to it: one that was switched off, moved or given
+///   another key gets, for so long at most, what was claimed before.
 /// * A message that panics the transport is a failed attempt.
 ///
 /// # Security
@@ -239,7 +239,8 @@ where
 
     /// Names the dispatcher: one name for each that runs at the same time on one store, the same name after a
     /// restart. A dispatcher takes over at once what its namesake left behind when it crashed; from others, when
-    /// their leases lapse. Unless told, each start has a name of its own, and what a crashed one held waits for as long.
+    /// their leases lapse. Unless told, each start has a name of its own, and what a crashed one held waits for as
+    /// long.
     ///
     /// Two that run at the same time under one name take each other's messages away.
     #[must_use]

@@ -22,8 +22,8 @@ pub(super) struct ClaimStatements {
     disable_damaged: Arc<str>,
 }
 
-/// What may be claimed: of each endpoint of $1 as many as $2 says at the same place, at most $3 of them tried before, of
-/// at most $4 bytes, at time $5. What another dispatcher is about to claim is passed over.
+/// What may be claimed: of each endpoint of $1 as many as $2 says at the same place, at most $3 of them tried before,
+/// of at most $4 bytes, at time $5. What another dispatcher is about to claim is passed over.
 const DUE: &str = "WITH open AS MATERIALIZED ( \
        SELECT w.place, w.most, w.again, w.bytes, e.seq AS endpoint, e.revision, e.classes, e.purpose, \
          coalesce($5::bigint, {now}) AS now \
@@ -44,7 +44,8 @@ const DUE: &str = "WITH open AS MATERIALIZED ( \
          ORDER BY p.seq LIMIT o.most - (SELECT count(*) FROM again WHERE again.place = o.place) {lock}) AS d), \
      due AS (SELECT place, revision, seq FROM ( \
        SELECT f.*, sum(CASE WHEN size BETWEEN 0 AND {max} THEN size ELSE 0 END) \
-         OVER (PARTITION BY place ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) AS total FROM (SELECT * FROM again UNION ALL SELECT * FROM fresh) AS f) AS t WHERE total <= bytes) ";
+         OVER (PARTITION BY place ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) AS total \
+       FROM (SELECT * FROM again UNION ALL SELECT * FROM fresh) AS f) AS t WHERE total <= bytes) ";
 
 /// Whether delivery `p` is the first of those it is kept in order with.
 const IS_FIRST: &str = "(p.ordering_key IS NULL OR NOT EXISTS (SELECT 1 FROM {p}delivery AS b \

@@ -9,14 +9,13 @@
 //! tokens alone, on nobody's clock.
 //!
 //! # Locks
-//! A round locks its own worker's row first, then the endpoints it has learned something about, in one order, and messages
-//! it claims with `FOR UPDATE SKIP LOCKED`: dispatchers do not wait for one another. Whoever takes a worker's messages over
-//! deletes its row first, so that a round of that worker has either ended before or finds itself lost, and only then, in
-//! another statement, looks for messages whose worker is gone. A transaction whose client has gone quiet is ended by the server after
-//! [`CALL_TIMEOUT`], and its locks with it.
+//! A round locks its own worker's row first, then the endpoints it has learned something about, in one order, and
+//! messages it claims with `FOR UPDATE SKIP LOCKED`: dispatchers do not wait for one another. Whoever takes a worker's
+//! messages over deletes its row first, so that a round of that worker has either ended before or finds itself lost,
+//! and only then, in another statement, looks for messages whose worker is gone. A transaction whose client has gone
+//! quiet is ended by the server after [`CALL_TIMEOUT`], and its locks with it.
 
 mod claim;
-mod read;
 mod schema;
 mod settle;
 
@@ -35,7 +34,7 @@ use tokio::time::timeout;
 pub use self::schema::{enqueue_statement, migrations};
 
 use super::sql::corrupt;
-use super::sql::{Consents, Engine};
+use super::sql::{Consents, Engine, Reads};
 use super::{
     Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, Due, EndpointId, EndpointRecord,
     NewMessage, Outbox, OutboxError, OutboxErrorKind, Replay, Retention, Round, RoundResult, TablePrefix,
@@ -178,7 +177,7 @@ struct Statements {
     enqueue: Arc<str>,
     known: Arc<str>,
     confirm: Arc<str>,
-    read: read::ReadStatements,
+    read: Reads<Postgres>,
     claim: claim::ClaimStatements,
     settle: settle::SettleStatements,
     consents: Consents<Postgres>,
@@ -207,7 +206,7 @@ impl PostgresOutbox {
                 "SELECT EXISTS (SELECT 1 FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
                  WHERE m.id = $1 AND e.id = $2)",
             ),
-            read: read::ReadStatements::new(prefix),
+            read: Reads::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
             consents: Consents::new(prefix),
@@ -243,9 +242,10 @@ impl PostgresOutbox {
     ///
     /// # Errors
     /// `outbox.endpoint_unknown` when the endpoint is not the message's tenant's, `outbox.not_instructed` when no
-    /// instruction of its client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was used for another payload, `outbox.busy` when another
-    /// transaction with the same key stands in the way of a stricter isolation level than `READ COMMITTED`, or
-    /// [`OutboxError`] when the database fails. A disabled endpoint is no error: its messages wait.
+    /// instruction of its client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was
+    /// used for another payload, `outbox.busy` when another transaction with the same key stands in the way of a
+    /// stricter isolation level than `READ COMMITTED`, or [`OutboxError`] when the database fails. A disabled endpoint
+    /// is no error: its messages wait.
     pub async fn enqueue_in(
         &self,
         connection: &mut PgConnection,
@@ -309,7 +309,7 @@ impl PostgresOutbox {
         message: &NewMessage,
         id: &MessageId,
     ) -> Result<MessageId, OutboxError> {
-        let endpoint = self.endpoint_in(connection, message.endpoint()).await?;
+        let endpoint = self.shared.statements.read.endpoint(connection, message.endpoint()).await?;
         let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
         };
@@ -371,7 +371,7 @@ impl Outbox for PostgresOutbox {
     async fn save_endpoint(&self, record: &EndpointRecord) -> Result<(), OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.save_endpoint_in(&mut connection, record).await
+            self.shared.statements.read.save_endpoint(&mut connection, record).await
         })
         .await?;
         self.shared.enqueued.notify_one();
@@ -381,7 +381,7 @@ impl Outbox for PostgresOutbox {
     async fn endpoint(&self, id: &EndpointId) -> Result<Option<EndpointRecord>, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.endpoint_in(&mut connection, id).await
+            self.shared.statements.read.endpoint(&mut connection, id).await
         })
         .await
     }
@@ -457,7 +457,7 @@ impl Outbox for PostgresOutbox {
     ) -> Result<Vec<DeadLetter>, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.dead_letters_in(&mut connection, endpoint, limit).await
+            self.shared.statements.read.dead_letters(&mut connection, endpoint, limit).await
         })
         .await
     }
@@ -469,7 +469,7 @@ impl Outbox for PostgresOutbox {
     ) -> Result<Option<DeliveryStatus>, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.delivery_in(&mut connection, endpoint, id).await
+            self.shared.statements.read.delivery(&mut connection, endpoint, id).await
         })
         .await
     }
@@ -482,7 +482,7 @@ impl Outbox for PostgresOutbox {
     ) -> Result<Vec<DeliveryStatus>, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.deliveries_in(&mut connection, endpoint, state, limit).await
+            self.shared.statements.read.deliveries(&mut connection, endpoint, state, limit).await
         })
         .await
     }
@@ -490,7 +490,7 @@ impl Outbox for PostgresOutbox {
     async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {
         let replayed = bounded(async {
             let mut connection = self.acquire().await?;
-            self.replay_in(&mut connection, replay).await
+            self.shared.statements.read.replay(&mut connection, replay).await
         })
         .await?;
         self.shared.enqueued.notify_one();
@@ -508,7 +508,7 @@ impl Outbox for PostgresOutbox {
     async fn counts(&self) -> Result<Counts, OutboxError> {
         bounded(async {
             let mut connection = self.acquire().await?;
-            self.counts_in(&mut connection).await
+            self.shared.statements.read.counts(&mut connection).await
         })
         .await
     }
@@ -520,8 +520,14 @@ async fn bounded<T>(call: impl Future<Output = Result<T, OutboxError>>) -> Resul
 }
 
 impl Engine for Postgres {
+    const ID_BYTES: &'static str = "convert_to(m.id, 'SQL_ASCII')";
+
     fn affected(done: &sqlx::postgres::PgQueryResult) -> u64 {
         done.rows_affected()
+    }
+
+    fn failed(error: sqlx::Error) -> OutboxError {
+        database_error(error)
     }
 }
 

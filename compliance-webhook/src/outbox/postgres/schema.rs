@@ -28,15 +28,16 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 
 /// The statement that enqueues, for drivers other than `sqlx`, inside the caller's own transaction.
 ///
-/// A payload of more than [`NewMessage::MAX_PAYLOAD_LEN`](crate::outbox::NewMessage::MAX_PAYLOAD_LEN) bytes is an error.
+/// A payload of more than [`NewMessage::MAX_PAYLOAD_LEN`](crate::outbox::NewMessage::MAX_PAYLOAD_LEN) bytes is an
+/// error.
 ///
 /// Parameters: 1 message id ([`MessageId`](crate::MessageId)), 2 endpoint id, 3 tenant, 4 idempotency key or
 /// null, 5 content type, 6 payload as `bytea`, 7 now in milliseconds since the Unix epoch, or null for the server's
 /// time, 8 ordering key or null, 9 classes of the payload
-/// ([`DataClasses::bits`](crate::outbox::DataClasses::bits)), 10 their purpose or null, 11 whether the payload is sealed,
-/// 0 or 1. It returns one row with the message's number; no row means that the endpoint is not the tenant's, that no
-/// instruction covers the classes, or that id or key were used before. [Report-only](super::OutboxOptions::with_enforcement), no
-/// instruction is asked for.
+/// ([`DataClasses::bits`](crate::outbox::DataClasses::bits)), 10 their purpose or null, 11 whether the payload is
+/// sealed, 0 or 1. It returns one row with the message's number; no row means that the endpoint is not the tenant's,
+/// that no instruction covers the classes, or that id or key were used before.
+/// [Report-only](super::OutboxOptions::with_enforcement), no instruction is asked for.
 #[must_use]
 pub fn enqueue_statement(prefix: TablePrefix, enforcement: Enforcement) -> String {
     enqueue(prefix, enforcement) + " RETURNING seq"

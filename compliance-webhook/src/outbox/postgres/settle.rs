@@ -1,4 +1,4 @@
-//! Verdicts, lessons, heartbeats: what is written about messages that were claimed.
+//! Verdicts, lessons, heartbeats, retention: what is written about messages that were claimed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -7,11 +7,12 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{PostgresOutbox, TablePrefix, database_error, query, schema};
-use crate::outbox::sql::{millis, not_instructed};
-use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Settlement, Verdict, Worker};
+use crate::outbox::sql::{millis, not_instructed, sql_limit};
+use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Retention, Settlement, Verdict, Worker};
 
 #[derive(Debug)]
 pub(super) struct SettleStatements {
+    purge: Arc<str>,
     settle: Arc<str>,
     excerpt: Arc<str>,
     blank: Arc<str>,
@@ -34,6 +35,26 @@ impl SettleStatements {
     pub(super) fn new(prefix: TablePrefix) -> Self {
         let fill = |statement: &str| Arc::from(schema::fill(prefix, statement));
         Self {
+            // Locked first and in one order, so that two dispatchers that clean up do not wait for each other.
+            purge: fill(
+                "WITH delivered AS ( \
+                   SELECT seq, settled_at FROM {p}delivery \
+                   WHERE state = 2 AND settled_at <= coalesce($4::bigint, {now}) - $1 \
+                   ORDER BY settled_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
+                 dead AS ( \
+                   SELECT seq, settled_at FROM {p}delivery \
+                   WHERE state = 3 AND settled_at <= coalesce($4::bigint, {now}) - $2 \
+                   ORDER BY settled_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
+                 disabled AS ( \
+                   SELECT d.seq, m.enqueued_at FROM {p}endpoint AS e \
+                   JOIN {p}delivery AS d ON d.endpoint = e.seq AND d.state = 0 JOIN {p}message AS m ON m.seq = d.seq \
+                   WHERE e.disabled_code IS NOT NULL AND m.enqueued_at <= coalesce($4::bigint, {now}) - $5 \
+                   ORDER BY m.enqueued_at, d.seq LIMIT $3 FOR UPDATE OF d SKIP LOCKED), \
+                 old AS (SELECT seq FROM (SELECT * FROM delivered UNION ALL SELECT * FROM dead \
+                                          UNION ALL SELECT * FROM disabled) AS settled \
+                         ORDER BY settled_at, seq LIMIT $3) \
+                 DELETE FROM {p}message AS m USING old WHERE m.seq = old.seq",
+            ),
             // One array for each column of what is settled. A failure of another revision releases.
             settle: fill(
                 "UPDATE {p}delivery AS d SET state = v.state * v.stands, worker = NULL, \
@@ -215,6 +236,25 @@ impl PostgresOutbox {
             statement.execute(&mut *connection).await.map_err(database_error)?;
         }
         Ok(())
+    }
+
+    /// Deletes what has been settled, or could not leave, for long.
+    pub(super) async fn purge_in(
+        &self,
+        connection: &mut PgConnection,
+        retention: &Retention,
+        limit: usize,
+    ) -> Result<u64, OutboxError> {
+        let done = query(&self.settle_statements().purge)
+            .bind(millis(retention.delivered))
+            .bind(millis(retention.dead))
+            .bind(sql_limit(limit))
+            .bind(self.shared.time.now())
+            .bind(millis(retention.disabled))
+            .execute(connection)
+            .await
+            .map_err(database_error)?;
+        Ok(done.rows_affected())
     }
 
     /// The heartbeat; `false` when the worker's place is gone.

@@ -1,6 +1,7 @@
 //! What the stores for SQL databases have in common.
 
 mod consent;
+mod read;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -13,11 +14,12 @@ use compliance_core::id::{ActorId, TenantId};
 use sqlx::Database;
 
 pub(in crate::outbox) use self::consent::Consents;
+pub(in crate::outbox) use self::read::Reads;
 use super::instruction::NOT_INSTRUCTED;
 use super::{
-    CloudEventsMode, Counts, Damaged, DataClasses, DeliveryProfile, DeliveryState, DeliveryStatus,
-    Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction, LeaseToken, Leased, NewMessage,
-    OutboxError, OutboxErrorKind, Settlement, SignatureProfile, Verdict, Want,
+    CloudEventsMode, Counts, Damaged, DataClasses, DeadLetter, DeliveryProfile, DeliveryState,
+    DeliveryStatus, Disclosure, EndpointId, EndpointRecord, EndpointState, Instruction, LeaseToken, Leased,
+    NewMessage, OutboxError, OutboxErrorKind, Settlement, SignatureProfile, Verdict, Want,
 };
 use crate::deliver::ContentType;
 use crate::handshake::Ownership;
@@ -85,10 +87,15 @@ impl TablePrefixError {
     }
 }
 
-/// A database of `sqlx` that takes the statements of this module: their parameters are `$1` and so on, which SQLite reads
-/// as well.
+/// A database of `sqlx` that takes the statements of this module: their parameters are `$1` and so on, which SQLite
+/// reads as well.
 pub(in crate::outbox) trait Engine: Database {
+    /// The bytes of message `m`'s id, whatever they are.
+    const ID_BYTES: &'static str;
+
     fn affected(done: &Self::QueryResult) -> u64;
+
+    fn failed(error: sqlx::Error) -> OutboxError;
 }
 
 /// What stands beside a message that was claimed.
@@ -131,7 +138,7 @@ pub(in crate::outbox) fn instructed(enforcement: Enforcement, sign: char) -> Str
 }
 
 /// Whether a settled message can be sent again: see [`NOT_INSTRUCTED`].
-pub(in crate::outbox) const HAS_PAYLOAD: &str = "coalesce(last_code, '') <> 'dispatch.not_instructed'";
+const HAS_PAYLOAD: &str = "coalesce(last_code, '') <> 'dispatch.not_instructed'";
 
 /// The messages whose payload is not to be kept.
 pub(in crate::outbox) fn not_instructed(settlements: &[Settlement]) -> Vec<i64> {
@@ -184,11 +191,11 @@ impl Claimed {
     }
 }
 
-pub(in crate::outbox) const ENDPOINT_COLUMNS: &str = "tenant, url, sealed_keys, disabled_code, revision, failing_since, rate, \
+const ENDPOINT_COLUMNS: &str = "tenant, url, sealed_keys, disabled_code, revision, failing_since, rate, \
      classes, purpose, recipient, instructed_by, instructed_at, signature_key_id, events, owned_at, owned_proof";
 
 /// [`ENDPOINT_COLUMNS`].
-pub(in crate::outbox) type EndpointRow = (
+type EndpointRow = (
     String,
     String,
     Vec<u8>,
@@ -207,10 +214,7 @@ pub(in crate::outbox) type EndpointRow = (
     Option<String>,
 );
 
-pub(in crate::outbox) fn endpoint_record(
-    id: &EndpointId,
-    row: EndpointRow,
-) -> Result<EndpointRecord, OutboxError> {
+fn endpoint_record(id: &EndpointId, row: EndpointRow) -> Result<EndpointRecord, OutboxError> {
     let (
         tenant,
         url,
@@ -266,14 +270,14 @@ fn events_mode(number: i64) -> Result<CloudEventsMode, OutboxError> {
     modes.into_iter().find(|mode| stored_events(*mode) == number).ok_or(corrupt("endpoint.events"))
 }
 
-pub(in crate::outbox) fn stored_key_id(record: &EndpointRecord) -> Option<&str> {
+fn stored_key_id(record: &EndpointRecord) -> Option<&str> {
     match &record.profile().signatures {
         SignatureProfile::StandardWebhooks => None,
         SignatureProfile::HttpSignature { key_id } => Some(key_id.as_str()),
     }
 }
 
-pub(in crate::outbox) fn stored_events(mode: CloudEventsMode) -> i64 {
+fn stored_events(mode: CloudEventsMode) -> i64 {
     match mode {
         CloudEventsMode::None => 0,
         CloudEventsMode::Structured => 1,
@@ -284,7 +288,7 @@ pub(in crate::outbox) fn stored_events(mode: CloudEventsMode) -> i64 {
 type StoredInstruction<'r> = (i64, Option<&'r str>, Option<&'r str>, Option<&'r str>, Option<i64>);
 
 /// Classes, purpose, recipient, by whom and when.
-pub(in crate::outbox) fn stored_instruction(record: &EndpointRecord) -> StoredInstruction<'_> {
+fn stored_instruction(record: &EndpointRecord) -> StoredInstruction<'_> {
     record.instruction().map_or((0, None, None, None, None), |instruction| {
         let (classes, at) = (i64::from(instruction.classes().bits()), instruction.at().as_unix_millis());
         let (purpose, by) = (instruction.purpose().as_str(), instruction.by().as_str());
@@ -292,12 +296,12 @@ pub(in crate::outbox) fn stored_instruction(record: &EndpointRecord) -> StoredIn
     })
 }
 
-pub(in crate::outbox) fn stored_rate(record: &EndpointRecord) -> Option<i64> {
+fn stored_rate(record: &EndpointRecord) -> Option<i64> {
     record.rate().map(|rate| i64::from(rate.as_per_minute().get()))
 }
 
 /// From states and how many messages are in each.
-pub(in crate::outbox) fn counts(rows: Vec<(i64, i64)>) -> Result<Counts, OutboxError> {
+fn counts(rows: Vec<(i64, i64)>) -> Result<Counts, OutboxError> {
     let mut counts = Counts::default();
     for (state, count) in rows {
         let slot = match state {
@@ -312,9 +316,9 @@ pub(in crate::outbox) fn counts(rows: Vec<(i64, i64)>) -> Result<Counts, OutboxE
     Ok(counts)
 }
 
-/// Of delivery `d` and message `m`: id as bytes, number, state, attempts, when it was enqueued, is due and was settled, last
-/// status and code, excerpt.
-pub(in crate::outbox) type StatusRow = (
+/// Of delivery `d` and message `m`: id as bytes, number, state, attempts, when it was enqueued, is due and was settled,
+/// last status and code, excerpt.
+type StatusRow = (
     Option<Vec<u8>>,
     i64,
     i64,
@@ -327,9 +331,8 @@ pub(in crate::outbox) type StatusRow = (
     Option<Vec<u8>>,
 );
 
-pub(in crate::outbox) fn delivery_status(row: StatusRow) -> Result<DeliveryStatus, OutboxError> {
+fn delivery_status(row: StatusRow) -> Result<DeliveryStatus, OutboxError> {
     let (id, sequence, state, attempts, enqueued_at, next_at, settled_at, status, code, excerpt) = row;
-    let readable = id.as_deref().and_then(|id| MessageId::parse(std::str::from_utf8(id).ok()?).ok());
     let state = match state {
         0 => DeliveryState::Pending,
         1 => DeliveryState::Leased,
@@ -339,7 +342,7 @@ pub(in crate::outbox) fn delivery_status(row: StatusRow) -> Result<DeliveryStatu
     };
     let is_retry = state == DeliveryState::Pending && next_at > 0;
     Ok(DeliveryStatus {
-        id: readable.map_or_else(|| unreadable_id(sequence), Ok)?,
+        id: message_id(id, sequence)?,
         state,
         attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
         enqueued_at: Timestamp::from_unix_millis(enqueued_at.unwrap_or_default()),
@@ -351,9 +354,28 @@ pub(in crate::outbox) fn delivery_status(row: StatusRow) -> Result<DeliveryStatu
     })
 }
 
-/// What stands for the id of a message that cannot be read.
-pub(in crate::outbox) fn unreadable_id(sequence: i64) -> Result<MessageId, OutboxError> {
-    MessageId::parse(&format!("unreadable_{sequence}")).map_err(|_| corrupt("message.id"))
+/// Of delivery `d` and message `m`: id as bytes, number, attempts, last status and code, when it was settled.
+type LetterRow = (Option<Vec<u8>>, i64, i64, Option<i64>, Option<String>, Option<i64>);
+
+fn dead_letter(endpoint: &EndpointId, row: LetterRow) -> Result<DeadLetter, OutboxError> {
+    let (id, sequence, attempts, status, code, settled_at) = row;
+    Ok(DeadLetter {
+        id: message_id(id, sequence)?,
+        endpoint: endpoint.clone(),
+        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        last_status: status.and_then(|status| u16::try_from(status).ok()),
+        last_code: code.unwrap_or_default().into(),
+        died_at: Timestamp::from_unix_millis(settled_at.unwrap_or_default()),
+    })
+}
+
+/// A message's id, or what stands for that of one that cannot be read.
+fn message_id(bytes: Option<Vec<u8>>, sequence: i64) -> Result<MessageId, OutboxError> {
+    let readable = bytes.and_then(|id| MessageId::parse(std::str::from_utf8(&id).ok()?).ok());
+    readable.map_or_else(
+        || MessageId::parse(&format!("unreadable_{sequence}")).map_err(|_| corrupt("message.id")),
+        Ok,
+    )
 }
 
 pub(in crate::outbox) fn corrupt(column: &'static str) -> OutboxError {
@@ -365,7 +387,7 @@ pub(in crate::outbox) fn millis(duration: Duration) -> i64 {
 }
 
 /// The first whole millisecond that is not before `at`, so that a range keeps its meaning.
-pub(in crate::outbox) fn ceil_millis(at: Timestamp) -> i64 {
+fn ceil_millis(at: Timestamp) -> i64 {
     let floor = at.as_unix_millis();
     if Timestamp::from_unix_millis(floor) < at { floor.saturating_add(1) } else { floor }
 }
@@ -374,7 +396,7 @@ pub(in crate::outbox) fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-pub(in crate::outbox) fn disabled_code(state: &EndpointState) -> Option<&str> {
+fn disabled_code(state: &EndpointState) -> Option<&str> {
     match state {
         EndpointState::Disabled { code } => Some(code),
         EndpointState::Enabled => None,

@@ -27,8 +27,8 @@ pub(super) struct ClaimStatements {
 /// What may be claimed of endpoint ?1 at time ?2: at most ?3 messages tried before, ?4 in all, of ?5 bytes.
 ///
 /// `| 0`: with a parameter alone as the limit, SQLite prepares the statement anew each time it is bound.
-const DUE: &str = "WITH open (seq, revision, classes, purpose) AS (SELECT seq, revision, classes, purpose FROM {p}endpoint \
-       WHERE id = ?1 AND disabled_code IS NULL AND (hold_until <= ?2 OR hold_since > ?2)), \
+const DUE: &str = "WITH open (seq, revision, classes, purpose) AS (SELECT seq, revision, classes, purpose \
+       FROM {p}endpoint WHERE id = ?1 AND disabled_code IS NULL AND (hold_until <= ?2 OR hold_since > ?2)), \
      again AS MATERIALIZED (SELECT seq, fence, attempts, next_at, size, ordering_key FROM {p}delivery AS d \
        WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at > 0 AND next_at <= ?2 AND {is_first} \
        ORDER BY next_at, seq LIMIT ?3 | 0), \
@@ -57,16 +57,19 @@ impl ClaimStatements {
                    SELECT (SELECT min(d.endpoint) FROM {p}delivery AS d \
                            WHERE d.state = 0 AND d.endpoint > waiting.endpoint) \
                    FROM waiting WHERE waiting.endpoint IS NOT NULL) \
-                 SELECT e.id, e.tenant, e.revision, e.seq FROM waiting JOIN {p}endpoint AS e ON e.seq = waiting.endpoint \
+                 SELECT e.id, e.tenant, e.revision, e.seq \
+                 FROM waiting JOIN {p}endpoint AS e ON e.seq = waiting.endpoint \
                  WHERE e.disabled_code IS NULL AND (e.hold_until <= ?1 OR e.hold_since > ?1) \
                  AND EXISTS (SELECT 1 FROM {p}delivery AS d \
                              WHERE d.state = 0 AND d.endpoint = e.seq AND d.next_at <= ?1) \
                  LIMIT ?2 | 0",
             ),
-            // A left join: a delivery without its message has to be seen, too, and one that is too large must not be read.
+            // A left join: a delivery without its message has to be seen, too, and one that is too large must not be
+            // read.
             due: fill(&format!(
                 "{DUE} SELECT max(e.revision), {} \
-                 FROM due AS d CROSS JOIN open AS e LEFT JOIN {{p}}message AS m ON m.seq = d.seq AND d.size BETWEEN 0 AND {{max}}",
+                 FROM due AS d CROSS JOIN open AS e LEFT JOIN {{p}}message AS m ON m.seq = d.seq \
+                 AND d.size BETWEEN 0 AND {{max}}",
                 parcel::columns()
             )),
             due_without_message: fill(&format!(
@@ -307,5 +310,6 @@ fn read_ready(row: &SqliteRow) -> Option<Ready> {
 /// Whether SQLite met a page that is not what it wrote.
 pub(super) fn is_damage(error: OutboxError) -> bool {
     const CORRUPT: i32 = 11;
-    matches!(error.kind(), OutboxErrorKind::Database { code } if code.sqlite().is_some_and(|code| code & 0xff == CORRUPT))
+    let is_corrupt = |code: i32| code & 0xff == CORRUPT;
+    matches!(error.kind(), OutboxErrorKind::Database { code } if code.sqlite().is_some_and(is_corrupt))
 }

@@ -5,7 +5,6 @@
 
 mod claim;
 mod parcel;
-mod read;
 mod schema;
 mod settle;
 
@@ -24,7 +23,7 @@ use tokio::sync::{Mutex, Notify};
 
 pub use self::schema::{enqueue_statement, migrations};
 
-use super::sql::{Consents, Engine};
+use super::sql::{Consents, Engine, Reads};
 use super::{
     Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, Due, EndpointId, EndpointRecord,
     NewMessage, Outbox, OutboxError, OutboxErrorKind, Replay, Retention, Round, RoundResult, Settlement,
@@ -141,8 +140,8 @@ pub struct SqliteOutbox {
 #[derive(Debug)]
 struct Shared {
     pool: SqlitePool,
-    /// The connection for rounds, beside the pool's: a pool hands out one after the other, and SQLite forgets every page
-    /// it has read when another connection has written.
+    /// The connection for rounds, beside the pool's: a pool hands out one after the other, and SQLite forgets every
+    /// page it has read when another connection has written.
     rounds: Mutex<Option<SqliteConnection>>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn SecureRandom>,
@@ -159,7 +158,7 @@ struct Statements {
     enqueue: Arc<str>,
     known: Arc<str>,
     confirm: Arc<str>,
-    read: read::ReadStatements,
+    read: Reads<Sqlite>,
     claim: claim::ClaimStatements,
     settle: settle::SettleStatements,
     consents: Consents<Sqlite>,
@@ -173,7 +172,8 @@ impl SqliteOutbox {
     ///
     /// # Errors
     /// `outbox.not_durable` when the pool's connections have no write-ahead log or a `synchronous` below
-    /// `FULL` (see [`durable_options`]), `outbox.foreign_keys` when they do not enforce those, `outbox.schema_too_new`, or [`OutboxError`] when the database fails.
+    /// `FULL` (see [`durable_options`]), `outbox.foreign_keys` when they do not enforce those, `outbox.schema_too_new`,
+    /// or [`OutboxError`] when the database fails.
     pub async fn open(pool: &SqlitePool, options: OutboxOptions) -> Result<Self, OutboxError> {
         let mut connection = pool.acquire().await.map_err(database_error)?;
         let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
@@ -217,7 +217,7 @@ impl SqliteOutbox {
                      WHERE m.id = ?1 AND e.id = ?2)",
                 )
                 .into(),
-            read: read::ReadStatements::new(prefix),
+            read: Reads::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
             consents: Consents::new(prefix),
@@ -242,8 +242,9 @@ impl SqliteOutbox {
     ///
     /// # Errors
     /// `outbox.endpoint_unknown` when the endpoint is not the message's tenant's, `outbox.not_instructed` when no
-    /// instruction of its client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was used for another payload, or [`OutboxError`]
-    /// when the database fails. A disabled endpoint is no error: its messages wait.
+    /// instruction of its client covers the message's classes, `outbox.idempotency_conflict` when the key or the id was
+    /// used for another payload, or [`OutboxError`] when the database fails. A disabled endpoint is no error: its
+    /// messages wait.
     pub async fn enqueue_in(
         &self,
         connection: &mut SqliteConnection,
@@ -303,7 +304,7 @@ impl SqliteOutbox {
         message: &NewMessage,
         id: &MessageId,
     ) -> Result<MessageId, OutboxError> {
-        let endpoint = self.endpoint_in(connection, message.endpoint()).await?;
+        let endpoint = self.shared.statements.read.endpoint(connection, message.endpoint()).await?;
         let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
             return Err(OutboxErrorKind::EndpointUnknown.into());
         };
@@ -395,7 +396,7 @@ impl SqliteOutbox {
 impl Outbox for SqliteOutbox {
     async fn save_endpoint(&self, record: &EndpointRecord) -> Result<(), OutboxError> {
         let mut transaction = self.begin().await?;
-        self.save_endpoint_in(&mut transaction, record).await?;
+        self.shared.statements.read.save_endpoint(&mut transaction, record).await?;
         transaction.commit().await.map_err(database_error)?;
         self.shared.enqueued.notify_one();
         Ok(())
@@ -403,7 +404,7 @@ impl Outbox for SqliteOutbox {
 
     async fn endpoint(&self, id: &EndpointId) -> Result<Option<EndpointRecord>, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.endpoint_in(&mut connection, id).await
+        self.shared.statements.read.endpoint(&mut connection, id).await
     }
 
     async fn enqueue(&self, message: &NewMessage) -> Result<MessageId, OutboxError> {
@@ -467,7 +468,7 @@ impl Outbox for SqliteOutbox {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.dead_letters_in(&mut connection, endpoint, limit).await
+        self.shared.statements.read.dead_letters(&mut connection, endpoint, limit).await
     }
 
     async fn delivery(
@@ -476,7 +477,7 @@ impl Outbox for SqliteOutbox {
         id: &MessageId,
     ) -> Result<Option<DeliveryStatus>, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.delivery_in(&mut connection, endpoint, id).await
+        self.shared.statements.read.delivery(&mut connection, endpoint, id).await
     }
 
     async fn deliveries(
@@ -486,12 +487,12 @@ impl Outbox for SqliteOutbox {
         limit: usize,
     ) -> Result<Vec<DeliveryStatus>, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.deliveries_in(&mut connection, endpoint, state, limit).await
+        self.shared.statements.read.deliveries(&mut connection, endpoint, state, limit).await
     }
 
     async fn replay(&self, replay: &Replay) -> Result<u64, OutboxError> {
         let mut transaction = self.begin().await?;
-        let replayed = self.replay_in(&mut transaction, replay).await?;
+        let replayed = self.shared.statements.read.replay(&mut transaction, replay).await?;
         transaction.commit().await.map_err(database_error)?;
         self.shared.enqueued.notify_one();
         Ok(replayed)
@@ -506,13 +507,19 @@ impl Outbox for SqliteOutbox {
 
     async fn counts(&self) -> Result<Counts, OutboxError> {
         let mut connection = self.acquire().await?;
-        self.counts_in(&mut connection).await
+        self.shared.statements.read.counts(&mut connection).await
     }
 }
 
 impl Engine for Sqlite {
+    const ID_BYTES: &'static str = "CAST(m.id AS BLOB)";
+
     fn affected(done: &sqlx::sqlite::SqliteQueryResult) -> u64 {
         done.rows_affected()
+    }
+
+    fn failed(error: sqlx::Error) -> OutboxError {
+        database_error(error)
     }
 }
 

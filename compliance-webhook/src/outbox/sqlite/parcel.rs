@@ -18,8 +18,8 @@ pub(super) fn columns() -> String {
 }
 
 /// A message that is not there has the lengths -1.
-const COLUMNS: &str = "group_concat(format('%d %d %d %d %d %d %d %d %d %d %d', d.seq, d.fence + 1, d.attempts, d.next_at, \
-       d.ordering_key IS NOT NULL, coalesce(m.sealed, 0), {disclosure}, \
+const COLUMNS: &str = "group_concat(format('%d %d %d %d %d %d %d %d %d %d %d', d.seq, d.fence + 1, d.attempts, \
+       d.next_at, d.ordering_key IS NOT NULL, coalesce(m.sealed, 0), {disclosure}, \
        coalesce(m.enqueued_at, 0), coalesce(octet_length(m.id), -1), \
        coalesce(octet_length(m.content_type), -1), coalesce(octet_length(m.payload), -1)), ';'), \
      CAST(group_concat(m.id || m.content_type, '') AS BLOB), \

@@ -9,8 +9,8 @@ use crate::outbox::{OutboxError, OutboxErrorKind};
 
 /// The insert. A single row, and no constraint that ends the statement half-way: SQLite then keeps fewer copies of the
 /// pages it touches for taking that half back, which took as long as the insert itself.
-const ENQUEUE: &str = "INSERT OR IGNORE INTO {p}message (id, endpoint, idempotency_key, content_type, payload, enqueued_at, \
-       ordering_key, classes, purpose, sealed) \
+const ENQUEUE: &str = "INSERT OR IGNORE INTO {p}message (id, endpoint, idempotency_key, content_type, payload, \
+       enqueued_at, ordering_key, classes, purpose, sealed) \
      VALUES (?1, (SELECT seq FROM {p}endpoint WHERE id = ?2 AND tenant = ?3 \
        AND {instructed}{shape}), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 
@@ -41,14 +41,15 @@ pub fn migrations(prefix: TablePrefix) -> Vec<String> {
 
 /// The statement that enqueues, for drivers other than `sqlx`, inside the caller's own transaction.
 ///
-/// A payload of more than [`NewMessage::MAX_PAYLOAD_LEN`](crate::outbox::NewMessage::MAX_PAYLOAD_LEN) bytes is not taken.
+/// A payload of more than [`NewMessage::MAX_PAYLOAD_LEN`](crate::outbox::NewMessage::MAX_PAYLOAD_LEN) bytes is not
+/// taken.
 ///
 /// Parameters: 1 message id ([`MessageId`](crate::MessageId)), 2 endpoint id, 3 tenant, 4 idempotency key or
-/// null, 5 content type, 6 payload as a blob, 7 now in milliseconds since the Unix epoch, 8 ordering key or null, 9 classes
-/// of the payload ([`DataClasses::bits`](crate::outbox::DataClasses::bits)), 10 their purpose or null, 11 whether the
-/// payload is sealed, 0 or 1. It returns one row with the message's number; no row means that the endpoint is not the
-/// tenant's, that no instruction covers the classes, that id or key were used before, or that a parameter is not of its
-/// shape. [Report-only](super::OutboxOptions::with_enforcement), no instruction is asked for.
+/// null, 5 content type, 6 payload as a blob, 7 now in milliseconds since the Unix epoch, 8 ordering key or null, 9
+/// classes of the payload ([`DataClasses::bits`](crate::outbox::DataClasses::bits)), 10 their purpose or null, 11
+/// whether the payload is sealed, 0 or 1. It returns one row with the message's number; no row means that the endpoint
+/// is not the tenant's, that no instruction covers the classes, that id or key were used before, or that a parameter is
+/// not of its shape. [Report-only](super::OutboxOptions::with_enforcement), no instruction is asked for.
 #[must_use]
 pub fn enqueue_statement(prefix: TablePrefix, enforcement: Enforcement) -> String {
     enqueue(prefix, enforcement, SHAPE) + " RETURNING seq"

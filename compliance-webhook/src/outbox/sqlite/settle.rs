@@ -1,4 +1,4 @@
-//! Verdicts, lessons, heartbeats: what is written about messages that were claimed.
+//! Verdicts, lessons, heartbeats, retention: what is written about messages that were claimed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -8,11 +8,12 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{SqliteOutbox, TablePrefix, database_error, query};
-use crate::outbox::sql::{millis, not_instructed};
-use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Settlement, Verdict, Worker};
+use crate::outbox::sql::{millis, not_instructed, sql_limit};
+use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Retention, Settlement, Verdict, Worker};
 
 #[derive(Debug)]
 pub(super) struct SettleStatements {
+    purge: Arc<str>,
     delivered: Arc<str>,
     blank: Arc<str>,
     works: Arc<str>,
@@ -36,6 +37,22 @@ impl SettleStatements {
     pub(super) fn new(prefix: TablePrefix) -> Self {
         let fill = |statement: &str| Arc::from(prefix.fill(statement));
         Self {
+            purge: fill(
+                "DELETE FROM {p}message WHERE seq IN ( \
+                   SELECT seq FROM ( \
+                     SELECT * FROM (SELECT seq, settled_at FROM {p}delivery WHERE state = 2 AND settled_at <= ?1 \
+                                    ORDER BY settled_at, seq LIMIT ?3) \
+                     UNION ALL \
+                     SELECT * FROM (SELECT seq, settled_at FROM {p}delivery WHERE state = 3 AND settled_at <= ?2 \
+                                    ORDER BY settled_at, seq LIMIT ?3) \
+                     UNION ALL \
+                     SELECT * FROM (SELECT d.seq, m.enqueued_at FROM {p}endpoint AS e \
+                                    CROSS JOIN {p}delivery AS d ON d.endpoint = e.seq AND d.state = 0 \
+                                    CROSS JOIN {p}message AS m ON m.seq = d.seq \
+                                    WHERE e.disabled_code IS NOT NULL AND m.enqueued_at <= ?4 \
+                                    ORDER BY m.enqueued_at, d.seq LIMIT ?3)) \
+                   ORDER BY settled_at, seq LIMIT ?3)",
+            ),
             // ?1 is an object of fences by sequence number: nothing to parse but numbers.
             delivered: fill(
                 "UPDATE {p}delivery SET state = 2, worker = NULL, attempts = attempts + 1, settled_at = ?2, \
@@ -43,7 +60,8 @@ impl SettleStatements {
                  FROM (SELECT CAST(key AS INTEGER) AS seq, value AS fence FROM json_each(?1)) AS v \
                  WHERE {p}delivery.seq = v.seq AND {p}delivery.fence = v.fence AND {p}delivery.state = 1",
             ),
-            // The numbers are looked at only where an endpoint is failing: the plus sign keeps SQLite from beginning there.
+            // The numbers are looked at only where an endpoint is failing: the plus sign keeps SQLite from beginning
+            // there.
             works: fill(
                 "UPDATE {p}endpoint SET failing_since = NULL WHERE failing_since IS NOT NULL AND +seq IN ( \
                    SELECT endpoint FROM {p}delivery \
@@ -226,6 +244,25 @@ impl SqliteOutbox {
             }
         };
         statement.execute(connection).await.map(drop).map_err(database_error)
+    }
+
+    /// Deletes what has been settled, or could not leave, for long.
+    pub(super) async fn purge_in(
+        &self,
+        connection: &mut SqliteConnection,
+        retention: &Retention,
+        limit: usize,
+    ) -> Result<u64, OutboxError> {
+        let now = self.now_millis();
+        let done = query(&self.settle_statements().purge)
+            .bind(now.saturating_sub(millis(retention.delivered)))
+            .bind(now.saturating_sub(millis(retention.dead)))
+            .bind(sql_limit(limit))
+            .bind(now.saturating_sub(millis(retention.disabled)))
+            .execute(connection)
+            .await
+            .map_err(database_error)?;
+        Ok(done.rows_affected())
     }
 
     /// The heartbeat; `false` when the worker's place is gone.
