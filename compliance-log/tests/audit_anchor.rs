@@ -96,6 +96,25 @@ fn without_an_anchor_to_be_had_nothing_counts_as_verified() {
     assert_eq!(schedule.seconds_since_verified(Timestamp::UNIX_EPOCH), Some(0.0));
 }
 
+#[test]
+fn a_false_anchor_is_not_kept() {
+    let trail = Trail::new();
+    trail.record(20);
+    let theirs = CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
+    let other = Trail::new();
+    let (log, _) =
+        AuditLog::open(other.path(), AuditConfig::new(theirs).on_any_storage(), SystemClock).unwrap();
+    let (_, false_one) = (log.checkpoint().unwrap(), note(&log.close().unwrap()));
+    let mut answers = vec![Some(false_one), None].into_iter();
+    let mut schedule =
+        VerifySchedule::new(trail.path(), with_key()).anchored_by(move || Ok(answers.next().flatten()));
+    let (sink, clock) = (MemorySink::default(), ManualClock::at(Timestamp::UNIX_EPOCH));
+    let by = Circumstances::new(Actor::System, Timestamp::UNIX_EPOCH);
+    assert_eq!(schedule.run(&by, &clock, &sink).unwrap_err().code(), "audit.anchor");
+    assert_eq!(last_outcome(&sink), Outcome::Review);
+    assert!(schedule.run(&by, &clock, &sink).unwrap().fault().is_none());
+}
+
 /// It came late, after what it is about had been verified without it.
 #[test]
 fn an_anchor_from_before_what_was_verified_is_compared_with_everything() {

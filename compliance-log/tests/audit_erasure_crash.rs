@@ -14,7 +14,7 @@ use compliance_core::clock::{Clock, SystemClock};
 use compliance_core::event::Actor;
 use compliance_core::id::SubjectId;
 use compliance_core::random::SystemRandom;
-use compliance_core::seal::{KeyEncryptionKey, KeyId, KeyRing, KeyStore};
+use compliance_core::seal::{KeyEncryptionKey, KeyId, KeyRing};
 use compliance_core::testing::MemorySink;
 use compliance_log::audit::erasure::Erasures;
 use compliance_log::audit::record::Circumstances;

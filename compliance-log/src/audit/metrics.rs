@@ -7,6 +7,7 @@
 //! | `audit_unrecorded_total` | counter | `class`, `code` | events that were not: alert on any |
 //! | `audit_last_verified_seconds` | gauge | | how long ago the trail was last found whole; infinite when it never was |
 //! | `audit_last_verified_timestamp_seconds` | gauge | | when that was, in seconds since the Unix epoch: alert on this where a verifier that hangs must be noticed, for nobody keeps the other up to date then |
+//! | `audit_last_checkpoint_timestamp_seconds` | gauge | | when the last checkpoint was signed that a verification found: alert when it stays, heartbeats are missing |
 //! | `audit_verify_failures_total` | counter | `code` | verifications that found a fault or could say nothing |
 //! | `audit_anchor_failures_total` | counter | `code` | checkpoints that were not anchored, and anchored ones that could not be read: alert on any `anchor.contradicts`, the trail or the anchor has another history |
 //!
@@ -16,7 +17,9 @@ use compliance_core::clock::Timestamp;
 use compliance_core::event::{Event, Recording, Sink};
 use metrics::{counter, gauge};
 
+use super::anchor::AnchorError;
 use super::schedule::VerifySchedule;
+use super::verify::VerifyReport;
 
 /// Counts what goes into a sink.
 ///
@@ -72,10 +75,24 @@ pub(super) fn verified(at: Timestamp) {
     gauge!("audit_last_verified_timestamp_seconds").set(seconds);
 }
 
-pub(super) fn anchor_failed(code: &'static str) {
-    counter!("audit_anchor_failures_total", "code" => code).increment(1);
+pub(super) fn anchor_failed(error: AnchorError) {
+    counter!("audit_anchor_failures_total", "code" => error.code()).increment(1);
 }
 
-pub(super) fn verify_failed(code: &'static str) {
-    counter!("audit_verify_failures_total", "code" => code).increment(1);
+/// What a verification found, why it counts as failed, and why there was no anchor to compare with.
+pub(super) fn looked(
+    report: Option<&VerifyReport>,
+    failure: Option<&'static str>,
+    unanchored: Option<AnchorError>,
+) {
+    if let Some(checkpoint) = report.and_then(VerifyReport::checkpoint) {
+        let seconds = checkpoint.at().saturating_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+        gauge!("audit_last_checkpoint_timestamp_seconds").set(seconds);
+    }
+    if let Some(code) = failure {
+        counter!("audit_verify_failures_total", "code" => code).increment(1);
+    }
+    if let Some(error) = unanchored {
+        anchor_failed(error);
+    }
 }

@@ -13,7 +13,7 @@ use compliance_core::event::{Actor, Sink};
 use super::anchor::AnchorError;
 use super::checkpoint::CheckpointNote;
 use super::record::{Circumstances, System};
-use super::segment::AuditError;
+use super::segment::{AuditError, AuditErrorKind};
 use super::verify::{VerifyOptions, VerifyReport, verify};
 use compliance_core::finding::Outcome;
 
@@ -114,13 +114,17 @@ impl VerifySchedule {
         clock: &dyn Clock,
         sink: &dyn Sink,
     ) -> Result<VerifyReport, AuditError> {
-        let anchored = self.look_at_anchor();
+        let latest = self.latest.as_mut().map_or(Ok(None), |latest| latest());
+        let unanchored = latest.as_ref().err().copied();
+        // One that was rolled back does not get by.
+        let known = self.anchor.iter().cloned().chain(latest.ok().flatten());
+        let anchor = known.max_by_key(|anchor| anchor.statement().number);
         let mut options = self.options.clone().patient();
-        if let Some(anchor) = &self.anchor {
+        if let Some(anchor) = &anchor {
             options = options.anchor(anchor.clone());
         }
         let is_partial = self.partial_runs.saturating_add(1) < self.all_every;
-        let since = self.last.as_ref().filter(|last| is_partial && self.covers_anchor(last));
+        let since = self.last.as_ref().filter(|last| is_partial && self.meets(anchor.as_ref(), last));
         options = since.map_or(options.clone(), |last| options.after(last));
         self.partial_runs = if since.is_some() { self.partial_runs.saturating_add(1) } else { 0 };
         let started = Instant::now();
@@ -128,13 +132,15 @@ impl VerifySchedule {
         let (mut outcome, records) =
             report.as_ref().map_or((Outcome::Review, 0), |report| (report.outcome(), report.records()));
         let failure = match &report {
-            Ok(report) if report.is_whole() => anchored.err().map(|error| error.code()),
+            Ok(report) if report.is_whole() => unanchored.map(|error| error.code()),
             Ok(report) => Some(report.fault().map_or("audit.truncated", |fault| fault.kind().code())),
             Err(error) => Some(error.code()),
         };
         #[cfg(feature = "metrics")]
-        if let Some(code) = failure {
-            super::metrics::verify_failed(code);
+        super::metrics::looked(report.as_ref().ok(), failure, unanchored);
+        // What no key of the trail signed is not kept.
+        if !report.as_ref().is_err_and(|error| matches!(error.kind(), AuditErrorKind::Anchor(_))) {
+            self.anchor = anchor;
         }
         self.last = report.as_ref().ok().filter(|report| report.is_whole()).cloned();
         if self.last.is_some() {
@@ -154,21 +160,9 @@ impl VerifySchedule {
         report
     }
 
-    /// Keeps the highest anchored checkpoint there is: one that was rolled back does not get by.
-    fn look_at_anchor(&mut self) -> Result<(), AnchorError> {
-        let Some(latest) = &mut self.latest else { return Ok(()) };
-        let number = |note: &CheckpointNote| note.statement().number;
-        let found = latest().inspect_err(|_error| {
-            #[cfg(feature = "metrics")]
-            super::metrics::anchor_failed(_error.code());
-        })?;
-        self.anchor = self.anchor.take().into_iter().chain(found).max_by_key(number);
-        Ok(())
-    }
-
     /// Whether a run that goes on from there meets the anchored checkpoint, or an earlier one has met it.
-    fn covers_anchor(&self, last: &VerifyReport) -> bool {
-        let Some(anchor) = &self.anchor else { return true };
+    fn meets(&self, anchor: Option<&CheckpointNote>, last: &VerifyReport) -> bool {
+        let Some(anchor) = anchor else { return true };
         let number = anchor.statement().number;
         self.compared == Some(number)
             || last.checkpoint().is_some_and(|checkpoint| number >= checkpoint.number())

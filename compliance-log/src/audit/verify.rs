@@ -285,9 +285,8 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
         .as_ref()
         .filter(|after| segments.first().is_some_and(|(lowest, _)| *lowest <= after.checkpoint.size()));
     if let Some(after) = after {
-        // The last segment that begins at or before it holds it.
-        let skipped =
-            segments.partition_point(|(name, _)| *name <= after.checkpoint.size()).saturating_sub(1);
+        // The last segment that begins before it holds it, and is under the key the earlier run ended with.
+        let skipped = segments.partition_point(|(name, _)| *name < after.checkpoint.size()).saturating_sub(1);
         segments.drain(..skipped);
     }
     // Whether what was before was retired, the trail must say itself, or an earlier run has seen it.

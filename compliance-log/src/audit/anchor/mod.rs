@@ -279,7 +279,7 @@ impl Anchoring {
                 };
                 #[cfg(feature = "metrics")]
                 if let Err(error) = published {
-                    super::metrics::anchor_failed(error.code());
+                    super::metrics::anchor_failed(error);
                 }
                 let mut status = lock(&thread_status);
                 let before = status.last_error;
