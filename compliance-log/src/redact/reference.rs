@@ -106,6 +106,8 @@ const PIECES: &[&str] = &[
     "mytoken=",
     "authtoken",
     "apiKey",
+    "seSsion=81197ea861da1b1049204048e0dd7c7d",
+    "IdNr 46 649508014",
     "firstName",
     "IdNr",
     "SSN",

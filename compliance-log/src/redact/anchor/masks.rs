@@ -125,7 +125,7 @@ fn classes<S: Simd>(simd: S, bytes: &[u8; 32]) -> [u32; CLASSES] {
 pub(super) struct Places {
     /// Here a detector is called, whatever else stands there.
     pub(super) sure: Lanes,
-    /// Not nought where any of `sure`, `lettered`, `camel`, `long`, `cased`, `equals` and `signs` is.
+    /// Not nought where any of `sure`, `lettered`, `mixed`, `long`, `cased`, `equals` and `signs` is.
     pub(super) other: Lanes,
     /// Starts of what may be the one prefix in small letters that others follow, `dapi`.
     pub(super) small: Lanes,
@@ -137,6 +137,8 @@ pub(super) struct Places {
     pub(super) outer: Lanes,
     /// Capitals behind small letters.
     pub(super) camel: Lanes,
+    /// Not nought where there is one, taken or not: a word that starts before it is one from here.
+    pub(super) mixed: Lanes,
     /// As `starts` and `outer`, for words as `firstName` is one.
     pub(super) whole: Lanes,
     pub(super) outer_whole: Lanes,
@@ -268,6 +270,7 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
         starts: *starts,
         outer: *outer,
         camel: *(camel & taken),
+        mixed: *camel,
         whole: *whole,
         outer_whole: *outer_whole,
         numbers: *numbers,

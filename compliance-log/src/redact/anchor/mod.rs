@@ -123,10 +123,9 @@ impl Cursor<'_> {
             let mut windows = [&[0; WINDOW]; LANES];
             let mut lanes = 0;
             for (lane, window) in windows.iter_mut().enumerate() {
-                let (start, fresh) = self.advance(bytes.len());
-                let Some(found) = bytes.get(start..).and_then(<[u8]>::first_chunk) else { break };
-                masks.classify(simd, lane, found);
-                *window = found;
+                let (start, fresh);
+                (start, fresh, *window) = self.advance(bytes);
+                masks.classify(simd, lane, window);
                 put(&mut from, lane, start);
                 put(&mut taken, lane, fresh);
                 lanes = lane.wrapping_add(1);
@@ -177,20 +176,24 @@ impl Cursor<'_> {
         None
     }
 
-    /// Goes on by a window of a text of so many bytes, a window at least: where it starts, and which of its bytes were not
-    /// taken before.
+    /// The next window of a text, which is a window long at least: where it starts, and which of its bytes were not taken
+    /// before.
     #[inline(always)]
-    fn advance(&mut self, len: usize) -> (usize, u64) {
-        let last = len.wrapping_sub(WINDOW);
+    fn advance<'b>(&mut self, bytes: &'b [u8]) -> (usize, u64, &'b [u8; WINDOW]) {
         let (start, fresh) = (self.start, self.fresh);
         self.fresh = u64::MAX << 1;
-        if start < last {
+        let rest = bytes.get(start..).unwrap_or(&[]);
+        if rest.len() > WINDOW
+            && let Some(window) = rest.first_chunk()
+        {
             self.start = start.wrapping_add(STEP - 1);
-            return (start, TAKEN & fresh);
+            return (start, TAKEN & fresh, window);
         }
         // The last window ends with the text, and begins with bytes that are taken.
-        self.start = len;
-        (last, fresh.unbounded_shl(shift(start.wrapping_sub(last))))
+        self.start = bytes.len();
+        let last = bytes.len().saturating_sub(WINDOW);
+        let taken = fresh.unbounded_shl(shift(start.wrapping_sub(last)));
+        (last, taken, bytes.last_chunk().unwrap_or(&[0; WINDOW]))
     }
 }
 
@@ -316,7 +319,7 @@ impl Window<'_> {
     fn others(self, mut words: u64, known: &Hashes) -> (u64, u64, u64) {
         let places = self.places;
         let of = |lanes: &Lanes| at(lanes, self.lane, 0);
-        if of(&places.camel) != 0 {
+        if of(&places.mixed) != 0 {
             // `firstName`, `IdNr`: written as one word as well.
             words |= words_at(known, self.bytes, of(&places.whole), of(&places.outer_whole));
             // `tokenAKIA…`: of a prefix that letters follow, four are told.
