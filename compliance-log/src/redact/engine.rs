@@ -156,10 +156,10 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
         if at < place.passed {
             continue;
         }
-        if anchors.runs & one != 0 {
-            if let Some((start, end)) = place.run.look(scan.text, at, hidden) {
-                scan.hit(start, end, Detector::Dropped);
-            }
+        if anchors.runs & one != 0
+            && let Some((start, end)) = place.run.look(scan.text, at, hidden)
+        {
+            scan.hit(start, end, Detector::Dropped);
         }
         let byte = scan.text.at(at);
         match byte {
