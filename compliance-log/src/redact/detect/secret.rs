@@ -319,7 +319,7 @@ fn is_secret(key: Key, segment: &[u8], value: &[u8], quoted: bool) -> bool {
 pub(crate) fn assigned_key(eight: u64) -> Option<usize> {
     const KEY: u64 = u64::from_le_bytes(*b"key\0\0\0\0\0");
     const AUTH: u64 = u64::from_le_bytes(*b"auth\0\0\0\0");
-    let (length, behind) = if eight & 0xff_ffff == KEY {
+    let (length, behind): (usize, u64) = if eight & 0xff_ffff == KEY {
         (3, eight >> 24)
     } else if eight & 0xffff_ffff == AUTH {
         (4, eight >> 32)
@@ -327,8 +327,8 @@ pub(crate) fn assigned_key(eight: u64) -> Option<usize> {
         return None;
     };
     match behind.to_le_bytes() {
-        [b'=', ..] => Some(length + 1),
-        [b':', b' ', ..] => Some(length + 2),
+        [b'=', ..] => Some(length.wrapping_add(1)),
+        [b':', b' ', ..] => Some(length.wrapping_add(2)),
         _ => None,
     }
 }
