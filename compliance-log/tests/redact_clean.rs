@@ -89,7 +89,7 @@ fn line(n: u64, random: &mut Numbers) -> String {
         ),
         21 => format!("snmp oid=1.3.6.1.4.1.{c}.{a} and section {a}.{}.{}.1 of RFC {c}", b % 9, a % 5),
         22 => format!(
-            "rotated app-{:02}{:02}{:02}-{:02}{:02}.log, calls=1{} call_id=8{} uid={c} rc=-{} pps=1{}",
+            "rotated app-{:02}{:02}{:02}-{:02}{:02}.log, calls=1{} call_id=8{} uid={c} rc=-1{} pps=1{}",
             20 + a % 10,
             random.below(12) + 1,
             random.below(28) + 1,

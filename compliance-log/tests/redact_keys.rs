@@ -56,14 +56,14 @@ fn what_is_nested_under_a_name_is_named_by_it() {
     use serde_json::json;
     let mut value = json!({
         "password": {"current": "x", "next": ["y", {"z": "w"}]},
-        "phone": {"number": "5551234567"}, "created": {"at": 5_551_234_567_u64},
+        "phone": {"number": "5551234567", "id": 5_551_234_567_u64}, "created": {"at": 5_551_234_567_u64},
     });
     Redactor::new().redact_json(&mut value);
     assert_eq!(
         value,
         json!({
             "password": {"current": "[PASSWORD]", "next": ["[PASSWORD]", {"z": "[PASSWORD]"}]},
-            "phone": {"number": "[PHONE]"}, "created": {"at": 5_551_234_567_u64},
+            "phone": {"number": "[PHONE]", "id": 5_551_234_567_u64}, "created": {"at": 5_551_234_567_u64},
         })
     );
 }

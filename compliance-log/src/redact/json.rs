@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Redactor;
 use super::detect::secret;
-use super::lexicon::is_filler;
+use super::words::WordSet;
 
 impl Redactor {
     /// How deep a JSON value is looked into; deeper parts become `[DROPPED]`.
@@ -61,7 +61,7 @@ impl Redactor {
                 let mut whole = None;
                 let is_whole = || secret::whole(key).is_some();
                 for (name, mut member) in std::mem::take(members) {
-                    let inherits = (is_filler(name.as_bytes()) || *whole.get_or_insert_with(is_whole))
+                    let inherits = (VALUES.has(name.as_bytes()) || *whole.get_or_insert_with(is_whole))
                         && !self.has_rule(&name);
                     let under = if inherits && !key.is_empty() { key } else { &name };
                     self.json_value(under, &mut member, left.saturating_sub(1));
@@ -77,6 +77,11 @@ impl Redactor {
         }
     }
 }
+
+/// Members that hold what their object is named after.
+static VALUES: WordSet = WordSet::new(&[
+    "number", "num", "no", "nr", "value", "val", "raw", "full", "primary", "home", "work", "mobile",
+]);
 
 /// Tells a changed text from an unchanged one without borrowing from it.
 trait IntoChanged {

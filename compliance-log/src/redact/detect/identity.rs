@@ -122,7 +122,17 @@ fn finnish_code(scan: &mut Scan<'_, '_>, start: usize) {
         usize::try_from(number % 31).ok().and_then(|at| b"0123456789ABCDEFHJKLMNPRSTUVWXY".get(at));
     let announced =
         || scan.announced(Cue::Hetu, start) == Announced::Adjacent && is(control, UPPER | LOWER | DIGIT);
-    let sound = expected == Some(&control.to_ascii_uppercase()) && !scan.is_reference(start);
+    // `230615-2044` is a date of the twenties and a time: one in thirty-one passes the check.
+    let time = [
+        text.slice(start.wrapping_add(7), start.wrapping_add(9)),
+        text.slice(start.wrapping_add(9), start.wrapping_add(11)),
+    ];
+    let timestamp = text.at(start) == b'2'
+        && day_month(two(4), two(2))
+        && time.iter().all(|part| part.iter().all(u8::is_ascii_digit))
+        && time.first().is_some_and(|hour| *hour < b"24".as_slice())
+        && time.last().is_some_and(|minute| *minute < b"60".as_slice());
+    let sound = expected == Some(&control.to_ascii_uppercase()) && !timestamp && !scan.is_reference(start);
     if (sound || announced()) && ends_word(text, start.wrapping_add(11)) {
         scan.hit(start, start.wrapping_add(11), Detector::FiHetu);
     }

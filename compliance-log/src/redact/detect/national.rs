@@ -190,7 +190,7 @@ fn schemes(digits: usize) -> &'static [Scheme] {
         scheme(D::UkNhs, &[Cue::Nhs], (&[3, 3, 4], Same(b" -")), uk_nhs, Never, false),
         scheme(D::SePnr, &[Cue::Personnummer], (&[6, 4], Same(b"-")), se_pnr, Timed, false),
         scheme(D::CzRc, &[Cue::RodneCislo], (&[6, 4], Same(b"/")), cz_rc, Laid, false),
-        scheme(D::CzRc, &[Cue::Rc], (&[6, 4], Same(b"/")), cz_rc, Never, true),
+        scheme(D::CzRc, &[Cue::Rc], (&[6, 4], Same(b"/")), cz_rc, Shaped, true),
         scheme(D::AtSvnr, &[Cue::Svnr], (&[4, 6], Same(b" -")), at_svnr, Never, false),
         scheme(D::DkCpr, &[Cue::Cpr], (&[6, 4], Same(b"-")), dk_cpr, Never, false),
         scheme(D::AuMedicare, &[Cue::Medicare], (&[4, 5, 1], Same(b" -")), au_medicare, Never, false),

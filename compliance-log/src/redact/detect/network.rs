@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::super::detector::Detector;
 use super::super::text::{DIGIT, HEX, LETTER, LOWER, Text, UPPER};
+use super::super::words::WordSet;
 use super::Scan;
 
 /// An IPv4 address whose first digit stands at `start`. Tells whether one stands there, be it kept or not.
@@ -25,11 +26,16 @@ pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) -> bool {
     true
 }
 
-/// Whether a number of four parts is the version in a file's name: `foo-1.2.3.4.jar`, `libfoo.so.1.2.3.4`.
+/// Whether a number of four parts is the version in a library's or package's name: `foo-1.2.3.4.jar`, `libfoo.so.1.2.3.4`.
 fn is_file(text: Text<'_>, start: usize, end: usize) -> bool {
+    static PACKAGES: WordSet = WordSet::new(&[
+        "jar", "war", "whl", "tar", "tgz", "gz", "zip", "deb", "rpm", "apk", "dll", "exe", "msi", "nupkg",
+        "gem",
+    ]);
     let named = text.before(start) == b'-' && text.is_before(start.wrapping_sub(1), UPPER | LOWER);
-    (named && text.at(end) == b'.' && text.is(end.wrapping_add(1), LOWER))
-        || text.has(start.wrapping_sub(4), b".so.")
+    let ending = end.wrapping_add(1);
+    let package = || PACKAGES.has(text.slice(ending, text.run_end(ending, LOWER | DIGIT, 8)));
+    (named && text.at(end) == b'.' && package()) || text.has(start.wrapping_sub(4), b".so.")
 }
 
 /// Four decimal octets with points between and a boundary after them.

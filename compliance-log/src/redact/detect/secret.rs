@@ -319,8 +319,8 @@ fn is_secret(key: Key, segment: &[u8], value: &[u8], quoted: bool) -> bool {
 pub(crate) fn assigned_key(eight: u64) -> Option<usize> {
     const KEY: u64 = u64::from_le_bytes(*b"key\0\0\0\0\0");
     const AUTH: u64 = u64::from_le_bytes(*b"auth\0\0\0\0");
-    let (length, behind) = if eight & 0xff_ffff == KEY {
-        (3_usize, eight >> 24)
+    let (length, behind): (usize, u64) = if eight & 0xff_ffff == KEY {
+        (3, eight >> 24)
     } else if eight & 0xffff_ffff == AUTH {
         (4, eight >> 32)
     } else {
