@@ -26,8 +26,7 @@ use self::leader::Leader;
 use super::error::{PostgresError, PostgresErrorKind, database_error};
 use super::{PostgresOptions, schema};
 use crate::audit::checkpoint::{SignedCheckpoint, VerifyingKey};
-use crate::audit::record::Circumstances;
-use crate::audit::record::is_reserved;
+use crate::audit::record::{Circumstances, is_reserved};
 use crate::audit::retention::{Retention, RetireError, RetireReport};
 use crate::audit::segment::{AuditConfig, AuditLog, OpenReport};
 
