@@ -431,8 +431,8 @@ fn the_record_of_a_hold_names_nobody_and_makes_no_key() {
         assert_eq!(names(dir.path(), &*keys), expected(None));
         for record in records(dir.path().join("trail")).unwrap().skip(4) {
             let people = record.unwrap().event().people(&*keys).unwrap();
-            let told = people.actor().into_iter().chain(people.on_behalf_of()).chain(people.subjects());
-            assert!(!told.cloned().any(|person| person == Person::Known("anna".into())));
+            let mut told = people.actor().into_iter().chain(people.on_behalf_of()).chain(people.subjects());
+            assert!(!told.any(|person| *person == Person::Known("anna".into())));
         }
         for elsewhere in [None, tenant.as_ref()] {
             assert_eq!(keys.find(&subject("anna").key_owner(elsewhere).unwrap()).unwrap(), None);
