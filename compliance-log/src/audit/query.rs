@@ -2,7 +2,7 @@
 //! the first record is given out, with what was asked for.
 //!
 //! Whoever has the directory has other doors, and none of them records who goes through:
-//! [`records`](super::segment::records), [`RecordProof`](super::proof::RecordProof), `verify_people`, the files. They are for
+//! [`records`], [`RecordProof`](super::proof::RecordProof), `verify_people`, the files. They are for
 //! programs that run the trail; what people ask for goes through a query or an export.
 //!
 //! ```
