@@ -6,8 +6,8 @@ use std::time::Duration;
 use compliance_core::class::{Internal, Public};
 use compliance_core::clock::Timestamp;
 use compliance_core::event::{
-    Actor, AuditReceipt, Durability, Event, EventBuilder, EventKind, FieldValueKind, PassPolicy, RecordError,
-    RecordErrorKind, Recorded, Recorder, Recording, Sink,
+    Actor, AuditReceipt, Durability, Event, EventBuilder, EventKind, FailurePolicy, FieldValueKind,
+    PassPolicy, RecordError, RecordErrorKind, Recorded, Recorder, Recording, Sink,
 };
 use compliance_core::finding::{Enforcement, Finding, Outcome};
 use compliance_core::id::{ActorId, CorrelationId, SubjectId, TenantId, TraceParent};
@@ -364,6 +364,30 @@ fn each_pass_can_be_recorded() {
     }
     recorder.flush(now());
     assert_eq!(sink.events().len(), 3);
+}
+
+#[test]
+fn a_count_that_could_not_be_recorded_is_recorded_with_the_last() {
+    let sink = MemorySink::default();
+    let failed = |second: u64| {
+        let at = now().saturating_add(Duration::from_secs(second));
+        Event::builder(EventKind::AuthenticationLogin, Outcome::Refused, Actor::Anonymous, at)
+            .build()
+            .unwrap()
+    };
+    {
+        let recorder = Recorder::new(&sink, PassPolicy::Each)
+            .limit_failures(FailurePolicy::new(1, Duration::from_secs(60)));
+        for second in 0..5 {
+            drop(recorder.record_within(failed(second), "a"));
+        }
+        sink.fail_with(Some(RecordErrorKind::Unavailable));
+        drop(recorder.record_within(failed(60), "b"));
+        sink.fail_with(None);
+    }
+    let counted = |event: &Event| event.kind() == EventKind::SystemFailuresAggregated;
+    assert_eq!(sink.events().iter().filter(|event| counted(event)).count(), 1);
+    assert!(format!("{:?}", sink.events().last().unwrap().fields()).contains("Integer(4)"));
 }
 
 #[test]

@@ -182,6 +182,10 @@ kinds! {
     SystemTrailRetired, System, "system.trail_retired";
     /// The trail was verified; the outcome says how it ended.
     SystemTrailVerified, System, "system.trail_verified";
+    /// Whoever runs an endpoint consented, by callback, to being sent to.
+    WebhookConsentGranted, Webhook, "webhook.consent_granted";
+    /// Such a consent was taken back.
+    WebhookConsentRevoked, Webhook, "webhook.consent_revoked";
     /// An endpoint's address, secret or filter changed.
     WebhookEndpointChanged, Webhook, "webhook.endpoint_changed";
     /// An endpoint was registered.

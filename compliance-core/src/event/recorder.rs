@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{Actor, Event, EventKind, Recording, Sink};
@@ -65,8 +67,8 @@ pub enum Recorded {
 ///
 /// Only events of kind [`EventKind::CheckDecided`] whose outcome is [`Outcome::Passed`] are aggregated or
 /// sampled, and, with [`limit_failures`](Self::limit_failures), refusals of [`Actor::Anonymous`] of every other kind: a
-/// check's refusals and reviews reach the sink each. Counts are flushed when their window is over, on
-/// [`flush`](Self::flush) and on drop.
+/// check's refusals and reviews reach the sink each. Counts of passes are flushed by the next pass after their window,
+/// counts of failures by the next event of any kind, both on [`flush`](Self::flush) and on drop.
 ///
 #[cfg_attr(feature = "testing", doc = "```")]
 #[cfg_attr(not(feature = "testing"), doc = "```ignore")]
@@ -90,14 +92,36 @@ pub struct Recorder<S: Sink> {
     passes: PassPolicy,
     failures: Option<FailurePolicy>,
     tallies: Mutex<BTreeMap<Box<str>, Tally>>,
-    floods: Mutex<BTreeMap<(&'static str, Box<str>), Tally>>,
+    floods: Mutex<Floods>,
+    unheard: Mutex<Vec<Unheard>>,
 }
+
+/// A count on its way.
+#[derive(Debug)]
+struct Unheard {
+    kind: &'static str,
+    code: Box<str>,
+    counted: u32,
+    until: Timestamp,
+    recording: Recording,
+}
+
+/// By kind and code.
+type Floods = BTreeMap<(&'static str, Box<str>), Tally>;
 
 #[derive(Clone, Copy, Debug)]
 struct Tally {
     count: u32,
+    /// Counted in earlier windows, which could not be recorded.
+    owed: u32,
     from: Timestamp,
     until: Timestamp,
+}
+
+impl Tally {
+    fn begun(at: Timestamp) -> Self {
+        Self { count: 0, owed: 0, from: at, until: at }
+    }
 }
 
 impl<S: Sink> Recorder<S> {
@@ -106,7 +130,14 @@ impl<S: Sink> Recorder<S> {
 
     /// Stands before `sink`.
     pub fn new(sink: S, passes: PassPolicy) -> Self {
-        Self { sink, passes, failures: None, tallies: Mutex::default(), floods: Mutex::default() }
+        Self {
+            sink,
+            passes,
+            failures: None,
+            tallies: Mutex::default(),
+            floods: Mutex::default(),
+            unheard: Mutex::default(),
+        }
     }
 
     /// Counts the failures of people nobody knows beyond so many. Without this, each is recorded. What a check
@@ -139,6 +170,7 @@ impl<S: Sink> Recorder<S> {
 
     /// Records, counts or samples an event.
     pub fn record(&self, event: Event) -> Recorded {
+        self.close_windows(event.at());
         let is_pass = event.kind() == EventKind::CheckDecided && event.outcome() == Outcome::Passed;
         if (is_pass && self.is_spared(&event)) || self.is_flood(&event) {
             Recorded::Counted
@@ -171,6 +203,7 @@ impl<S: Sink> Recorder<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn record_within(&self, event: Event, code: &'static str) -> Recorded {
+        self.close_windows(event.at());
         if *event.actor() == Actor::Anonymous && self.is_beyond(&event, code) {
             Recorded::Counted
         } else {
@@ -180,12 +213,14 @@ impl<S: Sink> Recorder<S> {
 
     /// Records every count that is open, as of `now`.
     pub fn flush(&self, now: Timestamp) {
-        let tallies = std::mem::take(&mut *self.lock());
+        let tallies = std::mem::take(&mut *lock(&self.tallies));
         for (code, tally) in tallies {
             self.send(&code, Tally { until: now, ..tally });
         }
-        for ((kind, code), tally) in std::mem::take(&mut *self.lock_floods()) {
-            self.send_flood(kind, &code, Tally { until: now, ..tally });
+        self.hear();
+        let floods = std::mem::take(&mut *lock(&self.floods));
+        for ((kind, code), tally) in floods {
+            self.send_flood(kind, code, Tally { until: now, ..tally });
         }
     }
 
@@ -201,50 +236,78 @@ impl<S: Sink> Recorder<S> {
     fn is_beyond(&self, event: &Event, code: &str) -> bool {
         let Some(policy) = self.failures else { return false };
         let now = event.at();
-        let mut floods = self.lock_floods();
+        let mut floods = lock(&self.floods);
         let mut key = (event.kind().code(), Box::from(code));
         if !floods.contains_key(&key) && floods.len() >= Self::MAX_CODES {
             // Whoever can choose reasons must not open ever more windows.
             key = ("", Box::default());
         }
-        let fresh = Tally { count: 0, from: now, until: now };
-        let tally = floods.entry(key.clone()).or_insert(fresh);
-        let ended =
-            (now.saturating_since(tally.from) >= policy.window).then(|| std::mem::replace(tally, fresh));
+        let tally = floods.entry(key).or_insert(Tally::begun(now));
         tally.count = tally.count.saturating_add(1);
         tally.until = now;
-        let is_flood = tally.count > policy.each;
-        drop(floods);
-        if let Some(ended) = ended {
-            self.send_flood(key.0, &key.1, ended);
-        }
-        is_flood
+        tally.count > policy.each
     }
 
-    /// Records how many failures of a window were not recorded each.
-    fn send_flood(&self, kind: &'static str, code: &str, tally: Tally) {
+    /// Records the counts of windows that are over by `now`: whatever event comes next, so that a flood's end is told
+    /// without another flood.
+    fn close_windows(&self, now: Timestamp) {
+        let Some(policy) = self.failures else { return };
+        self.hear();
+        let mut ended = Vec::new();
+        lock(&self.floods).retain(|(kind, code), tally| {
+            let is_open = now.saturating_since(tally.from) < policy.window;
+            if !is_open {
+                ended.push((*kind, code.clone(), *tally));
+            }
+            is_open
+        });
+        for (kind, code, tally) in ended {
+            self.send_flood(kind, code, tally);
+        }
+    }
+
+    /// Records how many failures of a window were not recorded each. What cannot be recorded is owed by the next window.
+    fn send_flood(&self, kind: &'static str, code: Box<str>, tally: Tally) {
         let each = self.failures.map_or(0, |policy| policy.each);
-        let counted = tally.count.saturating_sub(each);
+        let counted = tally.count.saturating_sub(each).saturating_add(tally.owed);
         let event =
             Event::builder(EventKind::SystemFailuresAggregated, Outcome::Refused, Actor::System, tally.until)
                 .field("kind", Internal(kind))
-                .field("code", Internal(code))
+                .field("code", Internal(&*code))
                 .field("count", Internal(counted))
                 .field("from", Internal(tally.from))
                 .build();
         if let (Ok(event), 1..) = (event, counted) {
-            // Nobody waits for a count; dropping the recording does not cancel the write.
-            drop(self.sink.record(event));
+            // Nobody waits for a count; how it ended is looked at with the next event.
+            let recording = self.sink.record(event);
+            lock(&self.unheard).push(Unheard { kind, code, counted, until: tally.until, recording });
         }
     }
 
-    fn lock_floods(&self) -> MutexGuard<'_, BTreeMap<(&'static str, Box<str>), Tally>> {
-        self.floods.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Counts what could not be recorded again, for the next window.
+    fn hear(&self) {
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut waiting, mut lost) = (Vec::new(), Vec::new());
+        // Out of the lock: whatever a sink does when it is asked, it may record something.
+        let counts = std::mem::take(&mut *lock(&self.unheard));
+        for mut count in counts {
+            match Pin::new(&mut count.recording).poll(&mut context) {
+                Poll::Pending => waiting.push(count),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => lost.push(count),
+            }
+        }
+        lock(&self.unheard).append(&mut waiting);
+        let mut floods = lock(&self.floods);
+        for Unheard { kind, code, counted, until, .. } in lost {
+            let next = floods.entry((kind, code)).or_insert(Tally::begun(until));
+            next.owed = next.owed.saturating_add(counted);
+        }
     }
 
     fn is_spared(&self, event: &Event) -> bool {
         let code = event.reason().unwrap_or("");
-        let mut tallies = self.lock();
+        let mut tallies = lock(&self.tallies);
         if !tallies.contains_key(code) && tallies.len() >= Self::MAX_CODES {
             return false;
         }
@@ -252,13 +315,13 @@ impl<S: Sink> Recorder<S> {
         match self.passes {
             PassPolicy::Each => false,
             PassPolicy::Sample { one_in } => {
-                let tally = tallies.entry(code.into()).or_insert(Tally { count: 0, from: now, until: now });
+                let tally = tallies.entry(code.into()).or_insert(Tally::begun(now));
                 let is_first = tally.count == 0;
                 tally.count = tally.count.saturating_add(1) % one_in;
                 !is_first
             }
             PassPolicy::Aggregate { window } => {
-                let tally = tallies.entry(code.into()).or_insert(Tally { count: 0, from: now, until: now });
+                let tally = tallies.entry(code.into()).or_insert(Tally::begun(now));
                 tally.count = tally.count.saturating_add(1);
                 tally.until = now;
                 if now.saturating_since(tally.from) >= window || tally.count == u32::MAX {
@@ -288,20 +351,22 @@ impl<S: Sink> Recorder<S> {
             drop(self.sink.record(event));
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Tally>> {
-        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl<S: Sink> Drop for Recorder<S> {
     fn drop(&mut self) {
-        let tallies = std::mem::take(&mut *self.lock());
+        let tallies = std::mem::take(&mut *lock(&self.tallies));
         for (code, tally) in tallies {
             self.send(&code, tally);
         }
-        for ((kind, code), tally) in std::mem::take(&mut *self.lock_floods()) {
-            self.send_flood(kind, &code, tally);
+        self.hear();
+        let floods = std::mem::take(&mut *lock(&self.floods));
+        for ((kind, code), tally) in floods {
+            self.send_flood(kind, code, tally);
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
