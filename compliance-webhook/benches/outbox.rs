@@ -68,7 +68,7 @@ impl House {
 
     fn message(&self, number: usize) -> NewMessage {
         let to = &self.endpoints[number % self.endpoints.len()];
-        NewMessage::new(&self.tenant, to, vec![b'x'; 1024]).unwrap()
+        NewMessage::impersonal(&self.tenant, to, vec![b'x'; 1024]).unwrap()
     }
 
     fn fill(&self, count: usize) {

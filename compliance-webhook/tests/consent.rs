@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use compliance_core::clock::{ManualClock, Timestamp};
+use compliance_core::event::{Actor, EventKind, RecordErrorKind};
 use compliance_core::finding::Reason as _;
+use compliance_core::testing::MemorySink;
 use compliance_webhook::endpoint::{EndpointPolicy, WebhookEndpoint};
 use compliance_webhook::handshake::{
     AllowedRate, CALLBACK_LIFETIME, CallbackError, ConsentCallbacks, ConsentGrant, ConsentStore,
@@ -208,6 +210,73 @@ async fn a_store_that_is_away_grants_nothing() {
     let called = house.call("GET", &house.target(), &[]).await;
     let code = "handshake.callback_unavailable";
     House::refused(called, code, code, 503);
+}
+
+impl House {
+    fn recorded() -> (Self, Arc<MemorySink>) {
+        let (house, sink) = (Self::new(), Arc::new(MemorySink::default()));
+        let callbacks = house.callbacks.clone().with_sink(sink.clone());
+        (Self { callbacks, ..house }, sink)
+    }
+}
+
+fn kinds(sink: &MemorySink) -> Vec<EventKind> {
+    sink.events().iter().map(|event| event.kind()).collect()
+}
+
+#[tokio::test]
+async fn a_consent_is_recorded_before_it_counts_and_once() {
+    let (house, sink) = House::recorded();
+    sink.fail_with(Some(RecordErrorKind::Unavailable));
+    let called = house.call("GET", &house.target(), &[]).await;
+    House::refused(called, "handshake.callback_unavailable", "handshake.callback_unavailable", 503);
+    sink.fail_with(None);
+    let grant = house.call("GET", &house.target(), &["120"]).await.unwrap();
+    for _ in 0..2 {
+        let again = house.call("GET", &house.target(), &[]).await;
+        House::refused(again, "handshake.callback_used", "handshake.callback", 403);
+    }
+    assert_eq!(kinds(&sink), [EventKind::WebhookConsentGranted]);
+    let event = &sink.events()[0];
+    assert_eq!((event.actor(), event.kind().code()), (&Actor::Anonymous, "webhook.consent_granted"));
+    let shown = format!("{event:?}");
+    assert!(shown.contains("120") && !shown.contains("hooks.example.net"), "{shown}");
+    assert_eq!(grant.rate(), AllowedRate::PerMinute(120.try_into().unwrap()));
+}
+
+#[tokio::test]
+async fn a_consent_that_is_taken_back_ends_with_its_callbacks_and_is_recorded() {
+    let (clock, store) = (Arc::new(ManualClock::at(now())), Arc::new(MemoryConsents::default()));
+    let sink = Arc::new(MemorySink::default());
+    let callbacks = ConsentCallbacks::new(URL, key(7), store.clone(), clock.clone()).unwrap();
+    let callbacks = callbacks.with_sink(sink.clone());
+    let house = House { clock, callbacks, to: endpoint("https://hooks.example.net/in?team=7") };
+    let target = house.target();
+    assert!(house.call("GET", &target, &[]).await.is_ok());
+    let digest = EndpointDigest::of(&house.to);
+    // By a clock that is behind, too.
+    let is_over = async || {
+        let kept = store.granted(&digest).await.unwrap().unwrap();
+        kept.until() < "2026-10-21T12:00:00Z".parse().unwrap()
+    };
+    assert!(!is_over().await);
+
+    // What takes something away happens, recorded or not.
+    sink.fail_with(Some(RecordErrorKind::Unavailable));
+    let refused = house.callbacks.revoke(&house.to, Actor::System).await.unwrap_err();
+    assert_eq!(refused.code(), "handshake.callback_unavailable");
+    assert!(is_over().await);
+    sink.fail_with(None);
+    assert_eq!(house.callbacks.revoke(&house.to, Actor::System).await, Ok(()));
+    assert_eq!(kinds(&sink), [EventKind::WebhookConsentGranted, EventKind::WebhookConsentRevoked]);
+    assert!(is_over().await);
+
+    for target in [target, house.target()] {
+        let called = house.call("GET", &target, &[]).await;
+        House::refused(called, "handshake.callback_used", "handshake.callback", 403);
+    }
+    house.clock.advance(Duration::from_secs(2 * 3600));
+    assert!(house.call("GET", &house.target(), &[]).await.is_ok(), "asked again, it may consent again");
 }
 
 /// What every store does.

@@ -15,8 +15,8 @@ use compliance_core::testing::MemorySink;
 use compliance_webhook::deliver::{Answer, Attempt, ContentType, Deliver, Outcome};
 use compliance_webhook::outbox::sqlite::{OutboxOptions, durable_options, enqueue_statement, migrations};
 use compliance_webhook::outbox::{
-    Dispatcher, EndpointBook, EndpointId, EndpointNote, EndpointState, Lesson, NewMessage, Outbox, Round,
-    Settlement, SqliteOutbox, TablePrefix, Verdict, Want,
+    Dispatcher, EndpointBook, EndpointId, EndpointNote, EndpointState, Leased, Lesson, NewMessage, Outbox,
+    Round, Settlement, SqliteOutbox, TablePrefix, Verdict, Want,
 };
 use compliance_webhook::{EndpointPolicy, MessageId, SigningKey};
 use secrecy::ExposeSecret as _;
@@ -49,10 +49,10 @@ impl House {
     }
 
     fn message(&self) -> NewMessage {
-        NewMessage::new(&acme(), &self.to, b"{}".to_vec()).unwrap()
+        NewMessage::impersonal(&acme(), &self.to, b"{}".to_vec()).unwrap()
     }
 
-    async fn want(&self, instance: &str, limit: usize) -> Vec<compliance_webhook::outbox::Leased> {
+    async fn want(&self, instance: &str, limit: usize) -> Vec<Leased> {
         let worker = self.outbox.join(instance, LEASE).await.unwrap();
         let round = Round {
             wants: vec![Want { endpoint: self.to.clone(), limit, max_bytes: usize::MAX }],
@@ -99,7 +99,8 @@ async fn a_refusal_leaves_the_callers_transaction_usable() {
     sqlx::query("CREATE TABLE account (name TEXT)").execute(&house.pool).await.unwrap();
     let mut transaction = house.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     sqlx::query("INSERT INTO account VALUES ('anna')").execute(&mut *transaction).await.unwrap();
-    let unknown = NewMessage::new(&acme(), &EndpointId::parse("ep_0").unwrap(), b"{}".to_vec()).unwrap();
+    let unknown =
+        NewMessage::impersonal(&acme(), &EndpointId::parse("ep_0").unwrap(), b"{}".to_vec()).unwrap();
     let refused = house.outbox.enqueue_in(&mut transaction, &unknown).await.unwrap_err();
     assert_eq!(refused.code(), "outbox.endpoint_unknown");
     transaction.commit().await.unwrap();
@@ -116,7 +117,7 @@ async fn one_key_is_one_message() {
     assert_eq!(house.outbox.enqueue(&first).await.unwrap(), id);
     assert_eq!(house.outbox.counts().await.unwrap().pending, 1);
 
-    let changed = NewMessage::new(&acme(), &house.to, b"{\"a\":1}".to_vec()).unwrap();
+    let changed = NewMessage::impersonal(&acme(), &house.to, b"{\"a\":1}".to_vec()).unwrap();
     let changed = changed.with_idempotency_key("signup:1").unwrap();
     assert_eq!(house.outbox.enqueue(&changed).await.unwrap_err().code(), "outbox.idempotency_conflict");
 
@@ -179,7 +180,7 @@ async fn two_outboxes_live_in_one_database_under_their_prefixes() {
     let billing =
         SqliteOutbox::open(&house.pool, OutboxOptions::default().with_prefix(prefix)).await.unwrap();
     let to = register(&billing, house.keys.clone(), &house.key).await;
-    billing.enqueue(&NewMessage::new(&acme(), &to, b"{}".to_vec()).unwrap()).await.unwrap();
+    billing.enqueue(&NewMessage::impersonal(&acme(), &to, b"{}".to_vec()).unwrap()).await.unwrap();
     assert_eq!(billing.counts().await.unwrap().pending, 1);
     assert_eq!(house.outbox.counts().await.unwrap().pending, 0);
 }
@@ -325,7 +326,7 @@ async fn another_endpoints_message_of_the_same_id_confirms_nothing() {
     let other = register(&house.outbox, house.keys.clone(), &house.key).await;
     let id = MessageId::parse("msg_shared").unwrap();
     house.outbox.enqueue(&house.message().with_id(id.clone())).await.unwrap();
-    let message = NewMessage::new(&acme(), &other, b"{}".to_vec()).unwrap().with_id(id);
+    let message = NewMessage::impersonal(&acme(), &other, b"{}".to_vec()).unwrap().with_id(id);
     let mut transaction = house.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let queued = house.outbox.enqueue_in(&mut transaction, &message).await.unwrap();
     transaction.rollback().await.unwrap();
@@ -382,7 +383,7 @@ async fn a_look_at_the_endpoints_goes_on_where_the_last_one_ended() {
         registered.push(register(&house.outbox, house.keys.clone(), &house.key).await);
     }
     for to in &registered {
-        house.outbox.enqueue(&NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap()).await.unwrap();
+        house.outbox.enqueue(&NewMessage::impersonal(&acme(), to, b"{}".to_vec()).unwrap()).await.unwrap();
     }
     let (mut seen, mut after) = (Vec::new(), None);
     loop {
@@ -409,7 +410,7 @@ async fn a_full_disk_is_said_and_survived() {
         &SigningKey::generate(&SystemRandom).unwrap(),
     )
     .await;
-    let message = || NewMessage::new(&acme(), &to, vec![b' '; 64 * 1024]).unwrap();
+    let message = || NewMessage::impersonal(&acme(), &to, vec![b' '; 64 * 1024]).unwrap();
     sqlx::query("PRAGMA max_page_count = 64").execute(&pool).await.unwrap();
     let mut stored = 0;
     let refused = loop {
@@ -441,6 +442,55 @@ async fn a_locked_database_is_busy_and_no_lock_outlives_a_call() {
     assert_eq!(outbox.enqueue(&house.message()).await.unwrap_err().code(), "outbox.busy");
     lock.rollback().await.unwrap();
     outbox.enqueue(&house.message()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_round_abandoned_anywhere_is_done_wholly_or_not_at_all_and_holds_no_lock() {
+    let house = House::new().await;
+    let outbox = &house.outbox;
+    let worker = outbox.join("a", LEASE).await.unwrap();
+    let wants = || vec![Want { endpoint: house.to.clone(), limit: 2, max_bytes: usize::MAX }];
+    let mut was_abandoned = 0;
+    for most in 0_usize.. {
+        for _ in 0..4 {
+            outbox.enqueue(&house.message()).await.unwrap();
+        }
+        let first = Round { wants: wants(), held: Some(Vec::new()), ..Round::default() };
+        let leased = outbox.round(&worker, &first).await.unwrap().leased;
+        let before = outbox.counts().await.unwrap();
+        let delivered = |it: &Leased| {
+            let (token, revision) = (it.token, it.revision);
+            Settlement { token, revision, verdict: Verdict::Delivered { status: 204 } }
+        };
+        let second =
+            Round { settlements: leased.iter().map(delivered).collect(), wants: wants(), ..Round::default() };
+        let mut polls = 0;
+        let mut round = Box::pin(outbox.round(&worker, &second));
+        let done = std::future::poll_fn(|cx| {
+            if polls == most {
+                return std::task::Poll::Ready(false);
+            }
+            polls += 1;
+            round.as_mut().poll(cx).map(|done| done.is_ok())
+        });
+        let is_done = done.await;
+        drop(round);
+        outbox.enqueue(&house.message()).await.unwrap();
+        let after = outbox.counts().await.unwrap();
+        let left = (after.delivered - before.delivered, after.leased, after.pending + after.leased);
+        let held = before.pending + before.leased + 1;
+        if left.0 == 2 {
+            assert_eq!(left, (2, 2, held - 2));
+        } else {
+            assert_eq!(left, (0, 2, held));
+            assert!(!is_done);
+        }
+        if is_done {
+            break;
+        }
+        was_abandoned += 1;
+    }
+    assert!(was_abandoned > 3, "{was_abandoned}");
 }
 
 #[tokio::test]
@@ -576,7 +626,7 @@ async fn a_damaged_page_holds_up_nobody() {
     let house = House::new().await;
     for number in 0..3_u8 {
         let payload = vec![b'a' + number; 100_000];
-        let message = NewMessage::new(&acme(), &house.to, payload).unwrap();
+        let message = NewMessage::impersonal(&acme(), &house.to, payload).unwrap();
         house.outbox.enqueue(&message).await.unwrap();
     }
     sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&house.pool).await.unwrap();
@@ -599,7 +649,7 @@ async fn an_endpoint_that_cannot_be_read_is_switched_off_and_hides_nobody() {
     let house = House::new().await;
     let damaged = register(&house.outbox, house.keys.clone(), &house.key).await;
     for to in [&damaged, &house.to] {
-        let message = NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap();
+        let message = NewMessage::impersonal(&acme(), to, b"{}".to_vec()).unwrap();
         house.outbox.enqueue(&message).await.unwrap();
     }
     damage(&house.pool, "UPDATE webhook_endpoint SET tenant = '' WHERE seq = 2").await;
@@ -630,7 +680,7 @@ async fn a_dispatcher_gives_up_what_it_cannot_read_and_says_so() {
     }
     damage(&house.pool, "UPDATE webhook_message SET id = 'no id' WHERE seq = 2").await;
     let other = register(&house.outbox, house.keys.clone(), &house.key).await;
-    house.outbox.enqueue(&NewMessage::new(&acme(), &other, b"{}".to_vec()).unwrap()).await.unwrap();
+    house.outbox.enqueue(&NewMessage::impersonal(&acme(), &other, b"{}".to_vec()).unwrap()).await.unwrap();
     damage(&house.pool, "UPDATE webhook_endpoint SET tenant = '' WHERE seq = 2").await;
     let sink = Arc::new(MemorySink::default());
     let book = EndpointBook::new(EndpointPolicy::new(), house.keys.clone());
@@ -664,7 +714,7 @@ async fn payloads_come_out_as_they_went_in_whatever_the_databases_encoding() {
         let to = register(&outbox, keys, &SigningKey::from_bytes(&[7; 32]).unwrap()).await;
         let mut ids = Vec::new();
         for payload in payloads {
-            let message = NewMessage::new(&acme(), &to, payload).unwrap();
+            let message = NewMessage::impersonal(&acme(), &to, payload).unwrap();
             let message = message.with_content_type(ContentType::parse("text/plain; a=b").unwrap());
             ids.push(outbox.enqueue(&message).await.unwrap());
         }

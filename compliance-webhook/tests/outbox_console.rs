@@ -66,7 +66,7 @@ impl House {
             .with_schedule(schedule)
             .with_limits(limits)
             .spawn();
-        let message = NewMessage::new(&acme(), &self.to, PAYLOAD).unwrap();
+        let message = NewMessage::impersonal(&acme(), &self.to, PAYLOAD).unwrap();
         let id = self.outbox.enqueue(&message).await.unwrap();
         tokio::time::sleep(Duration::from_secs(3)).await;
         look(&id).await;

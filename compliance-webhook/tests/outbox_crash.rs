@@ -99,7 +99,7 @@ impl<O: Outbox + Clone + 'static> House<O> {
     }
 
     fn message(&self) -> NewMessage {
-        NewMessage::new(&tenant(), &self.to, b"{}".to_vec()).unwrap()
+        NewMessage::impersonal(&tenant(), &self.to, b"{}".to_vec()).unwrap()
     }
 
     fn dispatch(&self, receiver: SocketAddr, instance: &str) -> Running {

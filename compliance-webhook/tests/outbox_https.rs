@@ -58,7 +58,8 @@ async fn an_account_and_its_webhook_are_stored_together_and_the_webhook_arrives_
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
     sqlx::query("INSERT INTO account VALUES ('user-17')").execute(&mut *transaction).await.unwrap();
     let message =
-        NewMessage::new(&tenant, &endpoint, br#"{"type":"user.created","data":{"id":"user-17"}}"#).unwrap();
+        NewMessage::impersonal(&tenant, &endpoint, br#"{"type":"user.created","data":{"id":"user-17"}}"#)
+            .unwrap();
     let queued = outbox.enqueue_in(&mut transaction, &message).await.unwrap();
     transaction.commit().await.unwrap();
     let id = outbox.confirm(queued).await.unwrap();

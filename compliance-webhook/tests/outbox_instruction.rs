@@ -67,7 +67,7 @@ impl House {
     }
 
     fn personal(&self) -> NewMessage {
-        let message = NewMessage::new(&acme(), &self.to, br#"{"email":"anna@example.com"}"#).unwrap();
+        let message = NewMessage::impersonal(&acme(), &self.to, br#"{"email":"anna@example.com"}"#).unwrap();
         message.with_classes(&[DataClass::Personal], purpose!("crm.sync")).unwrap()
     }
 
@@ -169,7 +169,7 @@ async fn report_only_everything_leaves_and_what_would_be_refused_is_recorded() {
     house.outbox = open(&house.directory, Enforcement::ReportOnly).await;
     house.transport.gate.add_permits(100);
     let id = house.outbox.enqueue(&house.personal()).await.unwrap();
-    let free = NewMessage::new(&acme(), &house.to, b"{}".to_vec()).unwrap();
+    let free = NewMessage::impersonal(&acme(), &house.to, b"{}".to_vec()).unwrap();
     house.outbox.enqueue(&free).await.unwrap();
     let running = house.start();
     house.until("both are sent", |counts| counts.delivered == 2).await;
@@ -201,9 +201,9 @@ async fn report_only_everything_leaves_and_what_would_be_refused_is_recorded() {
 
 /// What a store says of two messages, one of them with personal data, and which an enforcing one refuses.
 async fn disclosures(outbox: &impl Outbox, to: &EndpointId) -> Vec<Disclosure> {
-    let personal = NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap();
+    let personal = NewMessage::impersonal(&acme(), to, b"{}".to_vec()).unwrap();
     let personal = personal.with_classes(&[DataClass::Personal], purpose!("crm.sync")).unwrap();
-    outbox.enqueue(&NewMessage::new(&acme(), to, b"[]".to_vec()).unwrap()).await.unwrap();
+    outbox.enqueue(&NewMessage::impersonal(&acme(), to, b"[]".to_vec()).unwrap()).await.unwrap();
     let keyed = personal.with_idempotency_key("once").unwrap();
     let id = outbox.enqueue(&keyed).await.unwrap();
     assert_eq!(outbox.enqueue(&keyed).await.unwrap(), id, "known before");
@@ -259,7 +259,8 @@ async fn an_instruction_nobody_recorded_is_none() {
 
 #[test]
 fn secrets_are_never_taken() {
-    let message = NewMessage::new(&acme(), &EndpointId::parse("ep_1").unwrap(), b"{}".to_vec()).unwrap();
+    let message =
+        NewMessage::impersonal(&acme(), &EndpointId::parse("ep_1").unwrap(), b"{}".to_vec()).unwrap();
     let refused = message.with_classes(&[DataClass::Secret], purpose!("crm.sync")).unwrap_err();
     assert_eq!(refused.code(), "message.secret");
 }
@@ -303,7 +304,8 @@ async fn each_endpoint_gets_the_fields_its_client_has_instructed_us_to_send() {
 async fn a_sealed_payload_stands_nowhere_in_the_file_and_arrives_in_plain_text() {
     let house = House::new().await;
     let text = br#"{"note":"a text to look for in the file"}"#;
-    let message = NewMessage::new(&acme(), &house.to, text).unwrap().with_idempotency_key("once").unwrap();
+    let message =
+        NewMessage::impersonal(&acme(), &house.to, text).unwrap().with_idempotency_key("once").unwrap();
     let sealed = house.book.seal_payload(message.clone()).await.unwrap();
     let id = house.outbox.enqueue(&sealed).await.unwrap();
     let again = house.book.seal_payload(message).await.unwrap();
@@ -318,14 +320,14 @@ async fn a_sealed_payload_stands_nowhere_in_the_file_and_arrives_in_plain_text()
     assert_eq!(house.payloads(), [std::str::from_utf8(text).unwrap()]);
     running.shutdown().await.unwrap();
 
-    let long = NewMessage::new(&acme(), &house.to, vec![b' '; Sealed::MAX_VALUE_LEN + 1]).unwrap();
+    let long = NewMessage::impersonal(&acme(), &house.to, vec![b' '; Sealed::MAX_VALUE_LEN + 1]).unwrap();
     assert_eq!(house.book.seal_payload(long).await.unwrap_err().code(), "endpoint_book.payload_length");
 }
 
 #[tokio::test]
 async fn a_message_is_sealed_once() {
     let house = House::new().await;
-    let message = NewMessage::new(&acme(), &house.to, b"{}".to_vec()).unwrap();
+    let message = NewMessage::impersonal(&acme(), &house.to, b"{}".to_vec()).unwrap();
     let sealed = house.book.seal_payload(message).await.unwrap();
     assert_eq!(house.book.seal_payload(sealed.clone()).await.unwrap(), sealed);
     house.outbox.enqueue(&sealed).await.unwrap();
@@ -368,7 +370,7 @@ async fn a_key_store_that_is_away_is_told_from_one_that_refuses() {
     );
     let refused = book.register(&house.outbox, &acme(), &endpoint, &key).await.unwrap_err();
     assert_eq!(refused.code(), "endpoint_book.key_store_unavailable");
-    let message = NewMessage::new(&acme(), &house.to, b"{}".to_vec()).unwrap();
+    let message = NewMessage::impersonal(&acme(), &house.to, b"{}".to_vec()).unwrap();
     let refused = book.seal_payload(message).await.unwrap_err();
     assert_eq!(refused.code(), "endpoint_book.key_store_unavailable");
 }
@@ -420,7 +422,7 @@ async fn an_instruction_ends_with_the_url_it_was_given_for() {
 #[tokio::test]
 async fn sealed_payloads_are_erased_with_their_key_and_open_for_their_own_message_only() {
     let house = House::new().await;
-    let message = || NewMessage::new(&acme(), &house.to, b"{}".to_vec()).unwrap();
+    let message = || NewMessage::impersonal(&acme(), &house.to, b"{}".to_vec()).unwrap();
     let sealed = house.book.seal_payload(message()).await.unwrap();
     house.outbox.enqueue(&sealed).await.unwrap();
     // Under another message's name: not at enqueuing, and not by whoever writes to the tables.

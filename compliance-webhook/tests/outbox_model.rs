@@ -190,9 +190,12 @@ impl<B: Outbox> Pair<'_, B> {
         match step {
             Step::Enqueue { endpoint: to, id, key, order, payload, tenant, classes: data } => {
                 let tenant = TenantId::new(["acme", "other"][usize::from(*tenant)]).unwrap();
-                let mut message =
-                    NewMessage::new(&tenant, &endpoint(*to), vec![*payload; usize::from(*payload) + 1])
-                        .unwrap();
+                let mut message = NewMessage::impersonal(
+                    &tenant,
+                    &endpoint(*to),
+                    vec![*payload; usize::from(*payload) + 1],
+                )
+                .unwrap();
                 message = message.with_id(match id {
                     Some(id) => message_id(*id),
                     None => MessageId::parse(&format!("own_{number}")).unwrap(),

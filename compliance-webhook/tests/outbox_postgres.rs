@@ -55,7 +55,7 @@ impl House {
     }
 
     fn message(&self) -> NewMessage {
-        NewMessage::new(&acme(), &self.to, b"{}".to_vec()).unwrap()
+        NewMessage::impersonal(&acme(), &self.to, b"{}".to_vec()).unwrap()
     }
 
     fn want(&self, limit: usize) -> Round {
@@ -116,7 +116,8 @@ async fn a_refusal_leaves_the_callers_transaction_usable() {
     house.sql("CREATE TABLE account (name TEXT)").await;
     let mut transaction = house.pool.begin().await.unwrap();
     sqlx::query("INSERT INTO account VALUES ('anna')").execute(&mut *transaction).await.unwrap();
-    let unknown = NewMessage::new(&acme(), &EndpointId::parse("ep_0").unwrap(), b"{}".to_vec()).unwrap();
+    let unknown =
+        NewMessage::impersonal(&acme(), &EndpointId::parse("ep_0").unwrap(), b"{}".to_vec()).unwrap();
     let refused = house.outbox.enqueue_in(&mut transaction, &unknown).await.unwrap_err();
     assert_eq!(refused.code(), "outbox.endpoint_unknown");
     transaction.commit().await.unwrap();
@@ -147,7 +148,7 @@ async fn one_key_is_one_message_also_for_two_transactions_at_once() {
     assert_eq!(second.await.unwrap().unwrap(), id);
     assert_eq!(house.outbox.counts().await.unwrap().pending, 1);
 
-    let changed = NewMessage::new(&acme(), &house.to, b"{\"a\":1}".to_vec()).unwrap();
+    let changed = NewMessage::impersonal(&acme(), &house.to, b"{\"a\":1}".to_vec()).unwrap();
     let changed = changed.with_idempotency_key("signup:1").unwrap();
     assert_eq!(house.outbox.enqueue(&changed).await.unwrap_err().code(), "outbox.idempotency_conflict");
 }
@@ -414,7 +415,7 @@ async fn another_endpoints_message_of_the_same_id_confirms_nothing() {
     let other = register(&house.outbox, &house.book).await;
     let id = MessageId::parse("msg_shared").unwrap();
     house.outbox.enqueue(&house.message().with_id(id.clone())).await.unwrap();
-    let message = NewMessage::new(&acme(), &other, b"{}".to_vec()).unwrap().with_id(id);
+    let message = NewMessage::impersonal(&acme(), &other, b"{}".to_vec()).unwrap().with_id(id);
     let mut transaction = house.pool.begin().await.unwrap();
     let queued = house.outbox.enqueue_in(&mut transaction, &message).await.unwrap();
     transaction.rollback().await.unwrap();
@@ -433,7 +434,7 @@ async fn hosts_whose_clocks_differ_by_hours_agree_on_who_lives_and_what_is_due()
     let (a, b) = (open(&ahead).await, open(&behind).await);
     let keys = Arc::new(MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap()));
     let to = register(&a, &EndpointBook::new(EndpointPolicy::new(), keys)).await;
-    a.enqueue(&NewMessage::new(&acme(), &to, b"{}".to_vec()).unwrap()).await.unwrap();
+    a.enqueue(&NewMessage::impersonal(&acme(), &to, b"{}".to_vec()).unwrap()).await.unwrap();
     let want = Round {
         wants: vec![Want { endpoint: to.clone(), limit: 1, max_bytes: usize::MAX }],
         ..Round::default()
@@ -526,7 +527,7 @@ async fn a_payload_lost_on_the_disk_holds_up_nobody() {
     let Some(house) = House::new("disk").await else { return };
     house.sql("ALTER TABLE webhook_message ALTER payload SET STORAGE EXTERNAL").await;
     for number in 0..3_u8 {
-        let message = NewMessage::new(&acme(), &house.to, vec![b'a' + number; 100_000]).unwrap();
+        let message = NewMessage::impersonal(&acme(), &house.to, vec![b'a' + number; 100_000]).unwrap();
         house.outbox.enqueue(&message).await.unwrap();
     }
     let extension = sqlx::raw_sql("CREATE EXTENSION pg_surgery").execute(&house.pool).await;

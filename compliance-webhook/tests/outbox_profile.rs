@@ -132,7 +132,7 @@ fn shared() -> SigningKey {
 }
 
 fn plain(to: &EndpointId) -> NewMessage {
-    NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap()
+    NewMessage::impersonal(&acme(), to, b"{}".to_vec()).unwrap()
 }
 
 fn http_signatures(key_id: &str) -> DeliveryProfile {

@@ -23,7 +23,8 @@ use super::pool::{Connection, Pool};
 use super::tls::Protocols;
 use super::tls::problem_under;
 use super::{
-    Answer, Attempt, BodyEnd, ClientCertificate, Deliver, DeliverReason, Outcome, Pace, TlsRoots, TlsVersions,
+    Answer, Attempt, BodyEnd, ClientCertificate, ContentType, Deliver, DeliverReason, Outcome, Pace,
+    TlsRoots, TlsVersions,
 };
 use crate::endpoint::WebhookEndpoint;
 use crate::guard::{Dialer, DialerBuilder, Guard, GuardedAddr, Resolve, SystemResolver};
@@ -340,7 +341,8 @@ impl<R: Resolve> HttpsTransport<R> {
     /// # Errors
     /// `handshake.challenge` when the answer is another, `handshake.host_busy` when the host has as many calls under
     /// way as it may, or too many have failed, `handshake.no_consent` when this transport needs a consent and
-    /// has none, `handshake.unreachable` without an answer, `handshake.random` without random bytes.
+    /// has none, `handshake.unreachable` without an answer (the variant has the [cause](super::DeliverError)),
+    /// `handshake.random` without random bytes.
     pub async fn challenge(
         &self,
         tenant: &TenantId,
@@ -376,7 +378,7 @@ impl<R: Resolve> HttpsTransport<R> {
         let answered = self.inner.attempt(attempt, expected.len().saturating_add(1)).await;
         let answer = answered.map_err(|reason| match reason {
             DeliverReason::NoConsent => HandshakeError::NoConsent,
-            _ => HandshakeError::Unreachable,
+            reason => HandshakeError::Unreachable(reason.into()),
         })?;
         let found = answer.excerpt().unwrap_or_default();
         let is_theirs = bool::from(expected.as_bytes().ct_eq(found));
@@ -565,7 +567,7 @@ impl<R: Resolve> Inner<R> {
             headers.insert(HOST, value(endpoint.authority())?);
         }
         headers.insert(USER_AGENT, self.user_agent.clone());
-        headers.insert(CONTENT_TYPE, value(attempt.content_type().as_str())?);
+        headers.insert(CONTENT_TYPE, content_type(attempt.content_type())?);
         for (name, text) in signed.pairs() {
             headers.insert(HeaderName::from_static(name), value(text)?);
         }
@@ -621,6 +623,14 @@ impl<R: Resolve> Inner<R> {
         }
         answer.with_body_end(end)
     }
+}
+
+fn content_type(content_type: &ContentType) -> Result<HeaderValue, DeliverReason> {
+    // Nearly every payload is.
+    if *content_type == ContentType::JSON {
+        return Ok(HeaderValue::from_static("application/json"));
+    }
+    HeaderValue::from_str(content_type.as_str()).map_err(|_| DeliverReason::Request)
 }
 
 /// HTTP/2 has scheme and authority in it, HTTP/1.1 its path and query only.

@@ -147,11 +147,11 @@ impl Connection {
         }
     }
 
-    fn is_fresh(&self) -> bool {
+    fn is_fresh(&self, now: Instant) -> bool {
         self.driver.is_some()
             && !self.is_closed()
-            && self.opened.elapsed() < MAX_AGE
-            && self.idle_since.elapsed() < MAX_IDLE
+            && now.saturating_duration_since(self.opened) < MAX_AGE
+            && now.saturating_duration_since(self.idle_since) < MAX_IDLE
     }
 }
 
@@ -212,24 +212,27 @@ impl Pool {
                     && address.check_peer(connection.peer).is_ok()
             })
         };
+        let instant = Instant::now();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let Idle { by_authority, len, .. } = &mut *idle;
         let connections = by_authority.get_mut(endpoint.authority())?;
         // The one used last is the likeliest to be alive.
-        let at = connections.iter().rposition(|connection| connection.is_fresh() && checked(connection))?;
+        let at =
+            connections.iter().rposition(|connection| connection.is_fresh(instant) && checked(connection))?;
         *len = len.saturating_sub(1);
         Some(connections.swap_remove(at))
     }
 
     /// Keeps a connection, if there is room.
     pub(super) fn put(&self, endpoint: &WebhookEndpoint, mut connection: Connection) {
-        connection.idle_since = Instant::now();
+        let now = Instant::now();
+        connection.idle_since = now;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.swept.elapsed() >= MAX_IDLE || idle.len >= MAX_CONNECTIONS {
-            idle.sweep();
+        if now.saturating_duration_since(idle.swept) >= MAX_IDLE || idle.len >= MAX_CONNECTIONS {
+            idle.sweep(now);
         }
         let Idle { by_authority, len, .. } = &mut *idle;
-        if *len >= MAX_CONNECTIONS || !connection.is_fresh() {
+        if *len >= MAX_CONNECTIONS || !connection.is_fresh(now) {
             return;
         }
         let connections = match by_authority.get_mut(endpoint.authority()) {
@@ -244,12 +247,12 @@ impl Pool {
 }
 
 impl Idle {
-    fn sweep(&mut self) {
+    fn sweep(&mut self, now: Instant) {
         self.by_authority.retain(|_, connections| {
-            connections.retain(Connection::is_fresh);
+            connections.retain(|connection| connection.is_fresh(now));
             !connections.is_empty()
         });
         self.len = self.by_authority.values().map(Vec::len).sum();
-        self.swept = Instant::now();
+        self.swept = now;
     }
 }

@@ -20,9 +20,11 @@ mod name;
 mod policy;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::ops::Range;
 use std::sync::Arc;
 
+use compliance_core::address::{EmbeddedKind, canonical, embedded_ipv4};
 use compliance_core::clock::Timestamp;
 use compliance_core::finding::{Explain, Finding, PolicyVersion, RiskAcceptance};
 use compliance_core::reason_code;
@@ -68,7 +70,11 @@ pub struct WebhookEndpoint {
 
 struct Inner {
     url: Url,
+    /// Where in the URL the authority is.
+    authority: Range<usize>,
     host: Host,
+    /// What calls to the host are counted under.
+    host_key: Arc<str>,
     port: u16,
     policy: PolicyVersion,
     accepted: Option<AcceptedRisk>,
@@ -133,18 +139,19 @@ impl WebhookEndpoint {
     /// The value of the `Host` header: the host, brackets around an IPv6 literal, the port unless it is 443.
     #[must_use]
     pub fn authority(&self) -> &str {
-        let text = self.inner.url.as_str();
-        let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-        rest.split(['/', '?']).next().unwrap_or(rest)
+        self.inner.url.as_str().get(self.inner.authority.clone()).unwrap_or_default()
     }
 
     /// The request target: path and query, starting with `/`.
     #[must_use]
     pub fn path_and_query(&self) -> &str {
-        let text = self.inner.url.as_str();
-        let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
         // A WHATWG serialisation of an https URL always has a path.
-        rest.split_once('/').and_then(|(host, _)| rest.get(host.len()..)).unwrap_or("/")
+        self.inner.url.as_str().get(self.inner.authority.end..).unwrap_or("/")
+    }
+
+    /// The name in the URL, or the address that packets end up at: what calls are counted under.
+    pub(crate) fn host_key(&self) -> &Arc<str> {
+        &self.inner.host_key
     }
 
     /// The policy that accepted it.
@@ -169,6 +176,38 @@ impl WebhookEndpoint {
             Some(risk) if risk.acceptance.in_force(now).is_err() => RiskCover::Expired,
             Some(_) => RiskCover::Covered,
         }
+    }
+}
+
+impl Inner {
+    fn new(url: Url, host: Host, port: u16, policy: PolicyVersion, accepted: Option<AcceptedRisk>) -> Self {
+        let text = url.as_str();
+        let start = text.find("://").map_or(0, |at| at.saturating_add(3));
+        let rest = text.get(start..).unwrap_or_default();
+        let len = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, host_key) = (start..start.saturating_add(len), host.key());
+        Self { url, authority, host, host_key, port, policy, accepted }
+    }
+}
+
+impl Host {
+    fn key(&self) -> Arc<str> {
+        match self {
+            Self::Address(address) => plain(*address).to_string().into(),
+            Self::Name(name) => Arc::from(&**name),
+        }
+    }
+}
+
+/// The address a packet ends up at.
+fn plain(address: IpAddr) -> IpAddr {
+    let translated = |address: Ipv6Addr| {
+        let mut carried = embedded_ipv4(address);
+        carried.find(|carried| carried.kind == EmbeddedKind::Nat64).map(|carried| carried.address)
+    };
+    match canonical(address) {
+        IpAddr::V6(address) => translated(address).map_or(address.into(), IpAddr::from),
+        address @ IpAddr::V4(_) => address,
     }
 }
 

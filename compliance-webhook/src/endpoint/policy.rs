@@ -193,7 +193,7 @@ impl EndpointPolicy {
 
     fn accept(&self, url: Url, host: Host, port: u16, accepted: Option<AcceptedRisk>) -> WebhookEndpoint {
         let policy = self.version.clone();
-        WebhookEndpoint { inner: Arc::new(Inner { url, host, port, policy, accepted }) }
+        WebhookEndpoint { inner: Arc::new(Inner::new(url, host, port, policy, accepted)) }
     }
 
     fn check_host(&self, host: &Host) -> Result<(), EndpointReason> {

@@ -102,17 +102,27 @@ impl Resolve for SystemResolver {
         }
         let is_as_it_is = is_internal(name) && name != super::NAT64_DISCOVERY_NAME;
         let asked = if is_as_it_is { name.to_owned() } else { format!("{name}.") };
-        let permit = LOOKUPS.acquire().await.map_err(|_| ResolveError::new())?;
-        let answers = tokio::task::spawn_blocking(move || {
-            // The port only completes the query.
-            let answers = (asked.as_str(), 0).to_socket_addrs();
-            // Kept by the thread, not by whoever may have given up waiting.
-            drop(permit);
-            answers
-        });
-        let answers = answers.await.map_err(|_| ResolveError::new())?.map_err(|_| ResolveError::new())?;
+        // The port only completes the query.
+        let question = move || (asked.as_str(), 0).to_socket_addrs();
+        let answers = look_up(&LOOKUPS, question).await?.map_err(|_| ResolveError::new())?;
         Ok(answers.map(|answer| answer.ip()).collect())
     }
+}
+
+/// Asks a question that blocks, in its turn.
+#[cfg(feature = "deliver")]
+async fn look_up<T: Send + 'static>(
+    turns: &'static tokio::sync::Semaphore,
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ResolveError> {
+    let turn = turns.acquire().await.map_err(|_| ResolveError::new())?;
+    let answer = tokio::task::spawn_blocking(move || {
+        let answer = question();
+        // Kept by the thread, not by whoever may have given up waiting.
+        drop(turn);
+        answer
+    });
+    answer.await.map_err(|_| ResolveError::new())
 }
 
 /// Answers from a table: for tests, rehearsals and networks without DNS.
@@ -186,5 +196,44 @@ impl Resolve for TableResolver {
 
     fn asks_dns(&self) -> bool {
         self.table.contains_key(super::NAT64_DISCOVERY_NAME)
+    }
+}
+
+#[cfg(all(test, feature = "deliver"))]
+mod tests {
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::task::{Context, Poll, Waker};
+
+    use tokio::sync::Semaphore;
+
+    use super::look_up;
+
+    /// Questions cannot be called off: one that nobody waits for any more keeps its place until it is answered.
+    #[tokio::test]
+    async fn a_question_given_up_keeps_its_turn_and_others_wait_for_theirs() {
+        static TURNS: Semaphore = Semaphore::const_new(2);
+        let (answer, answers) = mpsc::channel::<()>();
+        let (asked, questions) = mpsc::channel();
+        let mut answers = Some(answers);
+        for _ in 0..2 {
+            let (asked, answers) = (asked.clone(), answers.take());
+            let mut given_up = Box::pin(look_up(&TURNS, move || {
+                asked.send(()).unwrap();
+                // The first one waits to be answered, the second is answered at once.
+                answers.map(|answers| answers.recv())
+            }));
+            let polled = given_up.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            questions.recv().unwrap();
+        }
+        // One of the two is answered and its turn comes back; the other's does not.
+        let turn = TURNS.acquire().await.unwrap();
+        assert_eq!(TURNS.available_permits(), 0);
+        let mut third = pin!(look_up(&TURNS, || "answered"));
+        assert_eq!(third.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending);
+        answer.send(()).unwrap();
+        assert_eq!(third.await.unwrap(), "answered");
+        drop(turn);
     }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use compliance_core::class::Internal;
 use compliance_core::clock::{Clock, Timestamp};
-use compliance_core::finding::{Reason, ReasonCode};
+use compliance_core::event::{Actor, Event, EventKind, Sink};
+use compliance_core::finding::{Outcome, Reason, ReasonCode};
 use compliance_core::reason_code;
 use subtle::ConstantTimeEq as _;
 use url::Url;
@@ -56,6 +58,7 @@ pub struct ConsentCallbacks {
     store: Arc<dyn ConsentStore>,
     clock: Arc<dyn Clock>,
     lifetime: Duration,
+    sink: Option<Arc<dyn Sink>>,
 }
 
 impl ConsentCallbacks {
@@ -86,7 +89,14 @@ impl ConsentCallbacks {
                     && parsed.fragment().is_none()
             });
         if is_ours {
-            Ok(Self { url: url.into(), key, store, clock, lifetime: Self::DEFAULT_CONSENT_LIFETIME })
+            Ok(Self {
+                url: url.into(),
+                key,
+                store,
+                clock,
+                lifetime: Self::DEFAULT_CONSENT_LIFETIME,
+                sink: None,
+            })
         } else {
             Err(HandshakeError::CallbackUrl)
         }
@@ -96,6 +106,14 @@ impl ConsentCallbacks {
     #[must_use]
     pub fn with_consent_lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
+        self
+    }
+
+    /// Records each consent before it counts, and each that was taken back: of which endpoint (the SHA-256 of its URL,
+    /// in base64url), how often it wants to be sent to and until when. A consent that the sink does not take is none.
+    #[must_use]
+    pub fn with_sink(mut self, sink: Arc<dyn Sink>) -> Self {
+        self.sink = Some(sink);
         self
     }
 
@@ -117,8 +135,8 @@ impl ConsentCallbacks {
     /// # Errors
     /// [`CallbackError`]: `handshake.callback_method` for anything but GET and POST, `handshake.callback` for a URL
     /// nobody was given, `handshake.callback_expired`, `handshake.callback_used`, `handshake.callback_rate` for a rate
-    /// that is none, `handshake.callback_unavailable` when the store does not answer. What is refused for its method or
-    /// rate can still be called.
+    /// that is none, `handshake.callback_unavailable` when the store does not answer, or the sink. What is refused for
+    /// its method or rate, or because one of them is away, can still be called.
     ///
     /// # Security
     /// Anybody can call it. Nothing is stored before the key is verified.
@@ -133,11 +151,63 @@ impl ConsentCallbacks {
         }
         let rate = granted_rate(head).ok_or(CallbackReason::Rate)?;
         let grant = ConsentGrant::new(endpoint, rate, until, now.saturating_add(self.lifetime));
+        // Whoever calls again leaves no second record. Of two calls at the same time, both may leave one.
+        match self.store.granted(&endpoint).await {
+            Ok(kept) if kept.is_some_and(|kept| kept.callback() >= until) => {
+                return Err(CallbackReason::Used.into());
+            }
+            Ok(_) => {}
+            Err(_) => return Err(CallbackReason::Unavailable.into()),
+        }
+        self.record(EventKind::WebhookConsentGranted, Actor::Anonymous, &grant, now).await?;
         match self.store.grant(&grant).await {
             Ok(true) => Ok(grant),
             Ok(false) => Err(CallbackReason::Used.into()),
             Err(_) => Err(CallbackReason::Unavailable.into()),
         }
+    }
+
+    /// Takes back what an endpoint consented to, and with it every callback given out so far and in the next hour. A
+    /// transport that has looked the consent up keeps to it for [a day](super::CONSENT_LIFETIME) at most; to stop at
+    /// once, switch the endpoint off.
+    ///
+    /// # Errors
+    /// `handshake.callback_unavailable` when the store does not answer, or the sink: then it is taken back without a
+    /// record, and can be taken back again.
+    pub async fn revoke(&self, endpoint: &WebhookEndpoint, actor: Actor) -> Result<(), CallbackError> {
+        let (now, endpoint) = (self.clock.now(), EndpointDigest::of(endpoint));
+        let kept = self.store.granted(&endpoint).await.map_err(|_| CallbackReason::Unavailable)?;
+        let mut last = now.saturating_add(CALLBACK_LIFETIME);
+        if let Some(kept) = kept {
+            // A store keeps the later one of two.
+            last = last.max(kept.callback().saturating_add(Duration::from_millis(1)));
+        }
+        let rate = kept.map_or(AllowedRate::Unlimited, |kept| kept.rate());
+        let over = |until| ConsentGrant::new(endpoint, rate, last, until);
+        // By no clock does it count again: neither one that is behind nor one that is set back.
+        match self.store.grant(&over(Timestamp::UNIX_EPOCH)).await {
+            Ok(true) => self.record(EventKind::WebhookConsentRevoked, actor, &over(now), now).await,
+            Ok(false) | Err(_) => Err(CallbackReason::Unavailable.into()),
+        }
+    }
+
+    async fn record(
+        &self,
+        kind: EventKind,
+        actor: Actor,
+        grant: &ConsentGrant,
+        now: Timestamp,
+    ) -> Result<(), CallbackError> {
+        let Some(sink) = &self.sink else { return Ok(()) };
+        let mut event = Event::builder(kind, Outcome::Passed, actor, now)
+            .field("endpoint", Internal(URL_SAFE_NO_PAD.encode(grant.endpoint().as_bytes())))
+            .field("until", Internal(grant.until()));
+        if let AllowedRate::PerMinute(rate) = grant.rate() {
+            event = event.field("rate", Internal(rate.get()));
+        }
+        let recording = event.build().map(|event| sink.record(event));
+        let recording = recording.map_err(|_| CallbackReason::Unavailable)?;
+        recording.await.map(drop).map_err(|_| CallbackReason::Unavailable.into())
     }
 
     /// The endpoint's grant, if it has one that still counts. A store that does not answer has none.
@@ -212,8 +282,8 @@ pub enum CallbackReason {
     /// `400`: a rate that is none.
     #[error("the allowed rate is no positive number of requests a minute")]
     Rate,
-    /// `503`: the store does not answer.
-    #[error("the store of consents does not answer")]
+    /// `503`: the store does not answer, or the sink does not record it.
+    #[error("the store of consents or the sink does not answer")]
     Unavailable,
     /// `403`: nobody was given this URL.
     #[error("the callback is none that was given to anybody")]

@@ -27,6 +27,7 @@ pub use self::consent::{
 };
 pub use self::ownership::{OwnedEndpoint, Ownership};
 
+use crate::deliver::DeliverError;
 use crate::sign::SigningKey;
 use crate::verify::{Message, Verified};
 
@@ -259,9 +260,9 @@ pub enum HandshakeError {
     /// No random bytes.
     #[error("no random bytes")]
     Random,
-    /// No answer at all.
+    /// No answer at all. Why is for the operator only: the text does not say it.
     #[error("the endpoint does not answer")]
-    Unreachable,
+    Unreachable(DeliverError),
 }
 
 impl HandshakeError {
@@ -275,7 +276,7 @@ impl HandshakeError {
             Self::NoConsent => "handshake.no_consent",
             Self::Origin => "handshake.origin",
             Self::Random => "handshake.random",
-            Self::Unreachable => "handshake.unreachable",
+            Self::Unreachable(_) => "handshake.unreachable",
         }
     }
 }

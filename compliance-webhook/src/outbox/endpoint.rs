@@ -108,7 +108,8 @@ pub enum EndpointState {
     /// Switched off: by its owner, or because the receiver said 410 or failed for days. Messages for it are
     /// taken and wait.
     Disabled {
-        /// The operator code of the reason.
+        /// Why: the operator code of a refusal, such as `deliver.gone`, or one of the service's own, such as
+        /// `console.owner`. It is recorded; put no input there.
         code: Box<str>,
     },
     /// Messages go out.

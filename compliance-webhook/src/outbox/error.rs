@@ -32,7 +32,7 @@ pub enum OutboxErrorKind {
     #[error("the endpoint is not registered for this tenant")]
     EndpointUnknown,
     /// The pool's connections do not enforce foreign keys.
-    #[error("the pool's connections do not enforce foreign keys")]
+    #[error("the pool's connections do not enforce foreign keys: connect with `sqlite::durable_options`")]
     ForeignKeys,
     /// No room left on the disk.
     #[error("the disk is full")]
@@ -47,7 +47,10 @@ pub enum OutboxErrorKind {
     #[error("the message is not committed")]
     NotCommitted,
     /// The database would lose the last commits with the power.
-    #[error("the database would lose the last commits with the power")]
+    #[error(
+        "the database would lose the last commits with the power: connect to SQLite with `sqlite::durable_options`, have \
+         `fsync` and `synchronous_commit` on in PostgreSQL"
+    )]
     NotDurable,
     /// No instruction of the client covers the message's classes.
     #[error("no instruction of the client covers the data classes of the message for its purpose")]

@@ -18,12 +18,12 @@ use crate::sign::MessageId;
 /// use compliance_webhook::outbox::{EndpointId, NewMessage};
 ///
 /// let (acme, endpoint) = (TenantId::new("acme")?, EndpointId::parse("ep_7")?);
-/// let message = NewMessage::new(&acme, &endpoint, br#"{"type":"user.created"}"#)?
+/// let message = NewMessage::impersonal(&acme, &endpoint, br#"{"type":"user.created"}"#)?
 ///     .with_idempotency_key("signup:4711")?;
 /// assert_eq!(message.payload().len(), 23);
 ///
 /// let large = vec![b' '; NewMessage::MAX_PAYLOAD_LEN + 1];
-/// assert_eq!(NewMessage::new(&acme, &endpoint, large).unwrap_err().code(), "message.payload_length");
+/// assert_eq!(NewMessage::impersonal(&acme, &endpoint, large).unwrap_err().code(), "message.payload_length");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -48,12 +48,13 @@ impl NewMessage {
     /// The longest idempotency or ordering key, in bytes.
     pub const MAX_KEY_LEN: usize = 255;
 
-    /// A JSON payload for an endpoint. It gets its [`MessageId`] when it is enqueued. The payload holds public and
-    /// internal data; say so [otherwise](Self::with_classes), or have an [`EventPayload`](super::EventPayload) know.
+    /// A JSON payload for an endpoint. It gets its [`MessageId`] when it is enqueued. Whoever calls this says that the payload
+    /// holds public and internal data alone, and nobody looks: where it does not, add [the others](Self::with_classes), or
+    /// have an [`EventPayload`](super::EventPayload) know.
     ///
     /// # Errors
     /// `message.payload_length` past [`MAX_PAYLOAD_LEN`](Self::MAX_PAYLOAD_LEN).
-    pub fn new(
+    pub fn impersonal(
         tenant: &TenantId,
         endpoint: &EndpointId,
         payload: impl Into<Vec<u8>>,
@@ -81,7 +82,7 @@ impl NewMessage {
     /// [binary mode](super::CloudEventsMode::Binary) gets it in binary mode.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// As [`impersonal`](Self::impersonal).
     #[cfg(feature = "cloud-events")]
     #[cfg_attr(compliance_docsrs, doc(cfg(feature = "cloud-events")))]
     pub fn event(
@@ -89,7 +90,7 @@ impl NewMessage {
         endpoint: &EndpointId,
         event: &CloudEvent,
     ) -> Result<Self, NewMessageError> {
-        let mut message = Self::new(tenant, endpoint, event.structured())?;
+        let mut message = Self::impersonal(tenant, endpoint, event.structured())?;
         message.content_type = ContentType::CLOUDEVENTS_JSON;
         // Another system's event may have an id no message can have.
         message.id = MessageId::parse(event.id()).ok();

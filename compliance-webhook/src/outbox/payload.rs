@@ -93,7 +93,7 @@ impl EventPayload {
     /// The message for an endpoint: with the fields its instruction covers, and thin without one for this purpose.
     ///
     /// # Errors
-    /// As [`NewMessage::new`].
+    /// As [`NewMessage::impersonal`].
     pub fn message(
         &self,
         tenant: &TenantId,
@@ -106,7 +106,8 @@ impl EventPayload {
         };
         let sent: Vec<DataClass> =
             self.fields.iter().map(|field| field.class).filter(|class| allowed.contains(*class)).collect();
-        NewMessage::new(tenant, endpoint.id(), self.json(allowed))?.with_classes(&sent, self.purpose.clone())
+        NewMessage::impersonal(tenant, endpoint.id(), self.json(allowed))?
+            .with_classes(&sent, self.purpose.clone())
     }
 
     fn json(&self, allowed: DataClasses) -> String {

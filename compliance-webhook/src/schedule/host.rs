@@ -1,13 +1,10 @@
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use compliance_core::address::{EmbeddedKind, canonical, embedded_ipv4};
-
 use super::{Rate, RateLimit};
-use crate::endpoint::{EndpointHost, WebhookEndpoint};
+use crate::endpoint::WebhookEndpoint;
 
 /// How much one destination host gets, whichever tenants and endpoints it is for, so that a service that delivers for
 /// many cannot be turned against one: so many calls at a time, and so many failures in a minute. Clones count together:
@@ -42,7 +39,7 @@ type Hosts = Arc<Mutex<Known>>;
 
 #[derive(Debug, Default)]
 struct Known {
-    by_key: HashMap<Box<str>, Host>,
+    by_key: HashMap<Arc<str>, Host>,
     /// What time is counted from.
     start: Option<Instant>,
     /// From how many on those that have nothing to remember are looked for.
@@ -76,11 +73,11 @@ impl HostLimit {
     /// A place for one call, or `None` when the host has as many as it may.
     #[must_use]
     pub fn try_enter(&self, endpoint: &WebhookEndpoint) -> Option<HostSlot> {
-        let key = host_key(endpoint);
+        let key = Arc::clone(endpoint.host_key());
         let mut known = lock(&self.hosts);
         let host = match known.by_key.get_mut(&key) {
             Some(host) => host,
-            None => known.by_key.entry(key.clone()).or_default(),
+            None => known.by_key.entry(Arc::clone(&key)).or_default(),
         };
         if host.under_way >= self.limit {
             return None;
@@ -94,7 +91,7 @@ impl HostLimit {
     #[must_use]
     pub fn wait(&self, endpoint: &WebhookEndpoint, now: Instant) -> Option<Duration> {
         let known = lock(&self.hosts);
-        let host = known.by_key.get(&host_key(endpoint))?;
+        let host = known.by_key.get(endpoint.host_key())?;
         host.failures.as_ref()?.wait(known.elapsed(now))
     }
 }
@@ -116,36 +113,22 @@ fn lock(hosts: &Hosts) -> MutexGuard<'_, Known> {
     hosts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What calls are counted under.
-pub(crate) fn host_key(endpoint: &WebhookEndpoint) -> Box<str> {
-    match endpoint.host() {
-        EndpointHost::Address(address) => plain(address).to_string().into(),
-        EndpointHost::Name(name) => name.into(),
-    }
-}
-
-/// The address a packet ends up at.
-fn plain(address: IpAddr) -> IpAddr {
-    let translated = |address: Ipv6Addr| {
-        let mut carried = embedded_ipv4(address);
-        carried.find(|carried| carried.kind == EmbeddedKind::Nat64).map(|carried| carried.address)
-    };
-    match canonical(address) {
-        IpAddr::V6(address) => translated(address).map_or(address.into(), IpAddr::from),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 /// A place at a host. Dropping it gives it up.
 #[derive(Debug)]
 #[must_use = "dropping it gives the place up"]
 pub struct HostSlot {
-    key: Box<str>,
+    key: Arc<str>,
     failures: Option<Rate>,
     hosts: Hosts,
 }
 
 impl HostSlot {
+    /// What calls to the host are counted under.
+    #[cfg(feature = "outbox")]
+    pub(crate) fn host_key(&self) -> &Arc<str> {
+        &self.key
+    }
+
     /// Gives it up after a call that failed.
     pub fn failed(self, now: Instant) {
         const FEW: usize = 1024;

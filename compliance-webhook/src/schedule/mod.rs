@@ -20,8 +20,6 @@ use std::time::Duration;
 use compliance_core::random::{RandomError, SecureRandom};
 
 pub use self::breaker::{Breaker, BreakerPolicy};
-#[cfg(feature = "outbox")]
-pub(crate) use self::host::host_key;
 pub use self::host::{HostLimit, HostSlot};
 pub use self::rate::{Rate, RateLimit};
 pub use self::retry_after::{RetryAfter, RetryAfterError};

@@ -34,15 +34,18 @@ impl Window {
 
     /// Whole seconds on both sides, as the header has them.
     pub(super) fn check_seconds(&self, sent: i64, now: Timestamp) -> Result<Timestamp, VerifyReason> {
-        let sent = Timestamp::from_unix_seconds(sent);
-        let now = Timestamp::from_unix_seconds(now.as_unix_seconds());
-        if now.saturating_since(sent) > self.past {
+        let now = now.as_unix_seconds();
+        // Zero where `to` is not later.
+        let between = |from: i64, to: i64| {
+            Duration::from_secs(u64::try_from(to.saturating_sub(from)).unwrap_or_default())
+        };
+        if between(sent, now) > self.past {
             return Err(VerifyReason::TimestampTooOld);
         }
-        if sent.saturating_since(now) > self.future {
+        if between(now, sent) > self.future {
             return Err(VerifyReason::TimestampTooNew);
         }
-        Ok(sent)
+        Ok(Timestamp::from_unix_seconds(sent))
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use compliance_core::clock::ManualClock;
+use compliance_core::clock::{ManualClock, Timestamp};
 use compliance_webhook::SigningKey;
 use compliance_webhook::deliver::{
     Attempt, Deliver as _, HttpsTransport, HttpsTransportBuilder, Pace, TlsRoots,
 };
 use compliance_webhook::guard::TableResolver;
 use compliance_webhook::handshake::{
-    ConsentCallbacks, ConsentGrant, ConsentStore, Handshake, MemoryConsents,
+    AllowedRate, CONSENT_LIFETIME, ConsentCallbacks, ConsentGrant, ConsentStore, Consenting, EndpointDigest,
+    Handshake, MemoryConsents,
 };
 use compliance_webhook::schedule::Rate;
 use compliance_webhook::sign::MessageId;
@@ -206,4 +207,72 @@ async fn a_callback_is_for_one_endpoint() {
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     check(&sender.deliver(Attempt::new(&mine, &id, PAYLOAD, &signer)).await, "deliver.delivered");
     check(&sender.deliver(Attempt::new(&theirs, &id, PAYLOAD, &signer)).await, "deliver.no_consent");
+}
+
+/// Everybody has consented until then, or nobody.
+#[derive(Debug, Default)]
+struct Everybody(Mutex<Option<Timestamp>>);
+
+impl ConsentStore for Everybody {
+    fn grant<'a>(&'a self, _: &'a ConsentGrant) -> Consenting<'a, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn granted<'a>(&'a self, endpoint: &'a EndpointDigest) -> Consenting<'a, Option<ConsentGrant>> {
+        let until = *self.0.lock().unwrap();
+        let grant = |until| ConsentGrant::from_stored(*endpoint, AllowedRate::Unlimited, now(), until);
+        Box::pin(async move { Ok(until.map(grant)) })
+    }
+}
+
+#[tokio::test]
+async fn a_consent_in_the_store_is_looked_up_again_after_a_day() {
+    let authority = Authority::new();
+    let receiver = receiver(&authority).await;
+    let clock = Arc::new(ManualClock::at(now()));
+    let everybody = Arc::new(Everybody(Mutex::new(Some(now().saturating_add(30 * CONSENT_LIFETIME)))));
+    let store: Arc<dyn ConsentStore> = everybody.clone();
+    let sender = transport(&authority, &clock, &callbacks(&clock, &store)).build().unwrap();
+    let endpoint = endpoint(receiver.port(), "/in");
+    let (id, signer) = (MessageId::parse("msg_1").unwrap(), signer());
+    let attempt = Attempt::new(&endpoint, &id, PAYLOAD, &signer);
+    check(&sender.deliver(attempt).await, "deliver.delivered");
+    *everybody.0.lock().unwrap() = None;
+    clock.advance(CONSENT_LIFETIME - Duration::from_secs(1));
+    check(&sender.deliver(attempt).await, "deliver.delivered");
+    clock.advance(Duration::from_secs(1));
+    check(&sender.deliver(attempt).await, "deliver.no_consent");
+}
+
+#[tokio::test]
+async fn ten_thousand_consents_are_remembered_and_the_one_that_ends_first_is_forgotten() {
+    let authority = Authority::new();
+    // Nobody answers there: what counts comes before the connection.
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let clock = Arc::new(ManualClock::at(now()));
+    let everybody = Arc::new(Everybody::default());
+    let store: Arc<dyn ConsentStore> = everybody.clone();
+    let sender = transport(&authority, &clock, &callbacks(&clock, &store)).build().unwrap();
+    let (id, signer) = (MessageId::parse("msg_1").unwrap(), signer());
+    let deliver = async |number: usize, until: u64| {
+        let until = now().saturating_add(Duration::from_secs(until));
+        *everybody.0.lock().unwrap() = Some(until);
+        let endpoint = endpoint(port, &format!("/{number}"));
+        check(&sender.deliver(Attempt::new(&endpoint, &id, PAYLOAD, &signer)).await, "deliver.connect");
+    };
+    let is_known = |number: usize| sender.allowed_rate(&endpoint(port, &format!("/{number}"))).is_some();
+    for number in 0..10_000 {
+        // In the midst of them, one that ends before the others.
+        deliver(number, if number == 5000 { 30 } else { 60 }).await;
+    }
+    assert!([0, 5000, 9999].into_iter().all(is_known));
+    deliver(10_000, 60).await;
+    assert!(!is_known(5000), "no room for more");
+    assert!([0, 4999, 5001, 9999, 10_000].into_iter().all(is_known));
+
+    // Those that are over make room for as many.
+    clock.advance(Duration::from_secs(60));
+    deliver(10_001, 90).await;
+    deliver(10_002, 120).await;
+    assert!(!is_known(0) && is_known(10_001) && is_known(10_002));
 }

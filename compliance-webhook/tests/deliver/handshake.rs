@@ -11,7 +11,7 @@ use compliance_webhook::deliver::{
     Attempt, Deliver as _, HttpsTransport, HttpsTransportBuilder, Pace, TlsRoots,
 };
 use compliance_webhook::guard::TableResolver;
-use compliance_webhook::handshake::{AllowedRate, CONSENT_LIFETIME, Challenge, Handshake};
+use compliance_webhook::handshake::{AllowedRate, CONSENT_LIFETIME, Challenge, Handshake, HandshakeError};
 use compliance_webhook::schedule::{HostLimit, Rate};
 use compliance_webhook::sign::MessageId;
 use compliance_webhook::verify::Verifier;
@@ -152,6 +152,12 @@ async fn an_endpoint_that_does_not_answer_is_nobodys() {
     let refused =
         transport.challenge(&acme(), &endpoint(receiver.port(), "/"), &key, &SystemRandom).await.unwrap_err();
     assert_eq!(refused.code(), "handshake.unreachable");
+    // Whoever runs the sender is told why; the text may reach the endpoint's owner.
+    let stranger = super::transport(&Authority::new()).build().unwrap();
+    let refused =
+        stranger.challenge(&acme(), &endpoint(receiver.port(), "/"), &key, &SystemRandom).await.unwrap_err();
+    assert!(matches!(refused, HandshakeError::Unreachable(cause) if cause.code() == "deliver.tls_issuer"));
+    assert_eq!(refused.to_string(), "the endpoint does not answer");
 }
 
 #[tokio::test]

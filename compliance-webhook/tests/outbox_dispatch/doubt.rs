@@ -1,11 +1,16 @@
 //! What others say, or fail to say: a store whose answer is lost, another dispatcher, a sink that hangs or panics, an
 //! owner who switches an endpoint off.
 
+use std::sync::mpsc;
+
 use compliance_core::class::DataClass;
+use compliance_core::clock::Timestamp;
 use compliance_core::country::CountryCode;
 use compliance_core::event::{Completion, Event, Recording};
 use compliance_core::id::ActorId;
 use compliance_core::purpose;
+use compliance_core::random::SecureRandom;
+use compliance_core::seal::{DataKey, DestroyReceipt, KeyId, KeyOwner, KeyStore, KeyStoreError};
 use compliance_webhook::outbox::{DataClasses, Instruction, LeaseToken, Settlement, Verdict, Want};
 
 use super::*;
@@ -44,7 +49,7 @@ impl House {
         book.instruct(&self.outbox, &acme(), to, instruction).await.unwrap();
         let mut ids = Vec::new();
         for _ in 0..count {
-            let message = NewMessage::new(&acme(), to, b"{}".to_vec()).unwrap();
+            let message = NewMessage::impersonal(&acme(), to, b"{}".to_vec()).unwrap();
             let message = message.with_classes(&[DataClass::Personal], purpose!("crm.sync")).unwrap();
             ids.push(self.outbox.inner.enqueue(&message).await.unwrap());
         }
@@ -128,6 +133,93 @@ async fn an_endpoint_switched_off_gets_nothing_more_of_what_is_in_line() {
     assert_eq!((counts.delivered, counts.pending, counts.leased), (2, 18, 0));
     house.book.switch(&house.outbox, &acme(), &to, EndpointState::Enabled).await.unwrap();
     house.until("all delivered", |counts| counts.delivered == 20).await;
+    running.shutdown().await.unwrap();
+}
+
+/// Opens a key once it is told to, and says when it is asked.
+#[derive(Debug)]
+struct SlowKeys {
+    keys: MemoryKeyStore,
+    asked: mpsc::Sender<()>,
+    told: Mutex<Option<mpsc::Receiver<()>>>,
+}
+
+impl KeyStore for SlowKeys {
+    fn create(&self, owner: &KeyOwner, random: &dyn SecureRandom) -> Result<DataKey, KeyStoreError> {
+        self.keys.create(owner, random)
+    }
+
+    fn find(&self, owner: &KeyOwner) -> Result<Option<KeyId>, KeyStoreError> {
+        self.keys.find(owner)
+    }
+
+    fn unwrap_key(&self, key: KeyId) -> Result<DataKey, KeyStoreError> {
+        if let Some(told) = self.told.lock().unwrap().take() {
+            self.asked.send(()).unwrap();
+            told.recv().unwrap();
+        }
+        self.keys.unwrap_key(key)
+    }
+
+    fn destroy(&self, key: KeyId, at: Timestamp) -> Result<DestroyReceipt, KeyStoreError> {
+        self.keys.destroy(key, at)
+    }
+
+    fn rotate(&self, to: KeyEncryptionKey, random: &dyn SecureRandom) -> Result<usize, KeyStoreError> {
+        self.keys.rotate(to, random)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_switched_off_while_its_key_is_opened_gets_nothing() {
+    let mut house = House::new();
+    let keys = MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let ((asked, question), (tell, told)) = (mpsc::channel(), mpsc::channel());
+    let keys = SlowKeys { keys, asked, told: Mutex::new(Some(told)) };
+    house.book = EndpointBook::new(EndpointPolicy::new(), Arc::new(keys)).with_clock(house.clock.clone());
+    let to = house.register(A).await;
+    house.enqueue(&to, 1).await;
+    let running = house.start();
+    while question.try_recv().is_err() {
+        tokio::task::yield_now().await;
+    }
+    let off = EndpointState::Disabled { code: "owner.off".into() };
+    house.book.switch(&house.outbox, &acme(), &to, off).await.unwrap();
+    tokio::time::advance(Duration::from_secs(2)).await;
+    tell.send(()).unwrap();
+    house.settle_down().await;
+    assert_eq!(house.script.seen(A), []);
+    house.book.switch(&house.outbox, &acme(), &to, EndpointState::Enabled).await.unwrap();
+    house.until("delivered", |counts| counts.delivered == 1).await;
+    running.shutdown().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_that_takes_too_long_to_open_goes_back() {
+    let mut house = House::new();
+    let keys = MemoryKeyStore::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let ((asked, question), (tell, told)) = (mpsc::channel(), mpsc::channel());
+    let keys = Arc::new(SlowKeys { keys, asked, told: Mutex::default() });
+    house.book = EndpointBook::new(EndpointPolicy::new(), keys.clone()).with_clock(house.clock.clone());
+    let to = house.register(A).await;
+    house.enqueue(&to, 1).await;
+    let running = house.start();
+    house.until("its own key is open", |counts| counts.delivered == 1).await;
+    *keys.told.lock().unwrap() = Some(told);
+    let message = NewMessage::impersonal(&acme(), &to, b"{}".to_vec()).unwrap();
+    house.outbox.enqueue(&house.book.seal_payload(message).await.unwrap()).await.unwrap();
+    while question.try_recv().is_err() {
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    tokio::time::advance(house.limits.attempt_timeout).await;
+    for _ in 0..1000 {
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    let counts = house.outbox.counts().await.unwrap();
+    assert_eq!((counts.delivered, counts.pending, counts.leased), (1, 1, 0));
+    tell.send(()).unwrap();
+    house.pass(MINUTE).await;
+    house.until("all delivered", |counts| counts.delivered == 2).await;
     running.shutdown().await.unwrap();
 }
 

@@ -158,7 +158,7 @@ async fn messages_with_one_key_are_delivered_in_order_over_retries() {
     let mut ids = HashMap::<&str, Vec<MessageId>>::new();
     for number in 0..60 {
         let key = ["order:1", "order:2"][number % 2];
-        let message = NewMessage::new(&acme(), &to, b"{}".to_vec()).unwrap();
+        let message = NewMessage::impersonal(&acme(), &to, b"{}".to_vec()).unwrap();
         let message = message.with_ordering_key(key).unwrap();
         ids.entry(key).or_default().push(house.outbox.enqueue(&message).await.unwrap());
     }
@@ -209,7 +209,8 @@ async fn large_messages_are_held_ready_up_to_a_number_of_bytes() {
         house.script.always(&host, Says::Hang);
         let to = house.register(&host).await;
         for _ in 0..6 {
-            let message = NewMessage::new(&acme(), &to, vec![b' '; NewMessage::MAX_PAYLOAD_LEN]).unwrap();
+            let message =
+                NewMessage::impersonal(&acme(), &to, vec![b' '; NewMessage::MAX_PAYLOAD_LEN]).unwrap();
             house.outbox.enqueue(&message).await.unwrap();
         }
         hosts.push(host);

@@ -250,7 +250,7 @@ impl House {
     async fn enqueue_for(&self, tenant: &TenantId, to: &EndpointId, count: usize) -> Vec<MessageId> {
         let mut ids = Vec::new();
         for _ in 0..count {
-            let message = NewMessage::new(tenant, to, b"{}".to_vec()).unwrap();
+            let message = NewMessage::impersonal(tenant, to, b"{}".to_vec()).unwrap();
             ids.push(self.outbox.inner.enqueue(&message).await.unwrap());
         }
         ids
@@ -605,7 +605,7 @@ async fn another_tenants_endpoint_is_unknown() {
     let house = House::new();
     let to = house.register(A).await;
     let other = TenantId::new("other").unwrap();
-    let message = NewMessage::new(&other, &to, b"{}".to_vec()).unwrap();
+    let message = NewMessage::impersonal(&other, &to, b"{}".to_vec()).unwrap();
     assert_eq!(house.outbox.enqueue(&message).await.unwrap_err().code(), "outbox.endpoint_unknown");
     let refused = house.book.switch(&house.outbox, &other, &to, EndpointState::Enabled).await;
     assert_eq!(refused.unwrap_err().code(), "outbox.endpoint_unknown");

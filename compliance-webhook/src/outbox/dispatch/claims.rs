@@ -81,9 +81,10 @@ where
                 continue;
             }
             let asked = asked.entry(lane.tenant.clone()).or_insert_with(|| self.holdings.held(&lane.tenant));
-            let limit = lane.room(now, limits.per_endpoint).min(room).min(part.saturating_sub(*asked));
+            let of_lane = lane.room(now, limits.per_endpoint);
+            let limit = of_lane.map_or(0, |it| it.free.get()).min(room).min(part.saturating_sub(*asked));
             if limit > 0 {
-                is_urgent |= lane.more == More::Yes;
+                is_urgent |= lane.more == More::Yes && of_lane.is_some_and(|it| it.is_worth_a_call);
                 *asked = asked.saturating_add(limit);
                 room = room.saturating_sub(limit);
                 bytes = bytes.saturating_sub(max_bytes);
@@ -117,29 +118,32 @@ where
         for want in &round.wants {
             dry.push(self.lanes.get(&want.endpoint).is_some_and(|lane| lane.is_dry(limit)));
         }
-        let mut given: HashMap<EndpointId, usize> = HashMap::new();
-        let mut cut: HashMap<EndpointId, usize> = HashMap::new();
+        // How many messages, and how many bytes.
+        let mut given: HashMap<EndpointId, (usize, usize)> = HashMap::new();
+        let mut give = |endpoint: &EndpointId, len: usize| {
+            if let Some((count, bytes)) = given.get_mut(endpoint) {
+                (*count, *bytes) = (count.saturating_add(1), bytes.saturating_add(len));
+            } else {
+                given.insert(endpoint.clone(), (1, len));
+            }
+        };
         for leased in result.leased {
-            let count = given.entry(leased.endpoint.clone()).or_default();
-            *count = count.saturating_add(1);
-            let bytes = cut.entry(leased.endpoint.clone()).or_default();
-            *bytes = bytes.saturating_add(leased.payload.len());
+            give(&leased.endpoint, leased.payload.len());
             self.line_up(leased, is_stopping);
         }
         for damaged in result.damaged {
-            let count = given.entry(damaged.endpoint.clone()).or_default();
-            *count = count.saturating_add(1);
+            give(&damaged.endpoint, 0);
             self.damaged(damaged);
         }
         for (want, was_dry) in round.wants.iter().zip(dry) {
             let Some(lane) = self.lanes.get(&want.endpoint) else { continue };
             if lane.more != More::No {
-                let bytes = cut.get(&want.endpoint).copied().unwrap_or(0);
-                let may_be_cut = bytes.saturating_add(NewMessage::MAX_PAYLOAD_LEN) > want.max_bytes;
                 lane.more = match given.get(&want.endpoint) {
                     None => More::No,
-                    Some(count) if *count < want.limit && !may_be_cut => More::Maybe,
-                    Some(_) => More::Yes,
+                    Some((count, bytes)) => {
+                        let may_be_cut = bytes.saturating_add(NewMessage::MAX_PAYLOAD_LEN) > want.max_bytes;
+                        if *count < want.limit && !may_be_cut { More::Maybe } else { More::Yes }
+                    }
                 };
                 // One whose messages are given up does not take them faster.
                 if was_dry && lane.more == More::Yes && lane.recording == 0 {

@@ -3,12 +3,15 @@
 //! A task of its own for each attempt would cost more than signing the message: room for the whole of the attempt is
 //! allocated, filled by copying, and given back.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use compliance_core::id::TenantId;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{self, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::judge::Ended;
 use super::run::Done;
@@ -19,11 +22,12 @@ use crate::deliver::{Attempt, Deliver};
 #[cfg(feature = "cloud-events")]
 use crate::outbox::CloudEventsMode;
 use crate::outbox::book::OpenEndpoint;
-use crate::outbox::{Leased, Outbox};
+use crate::outbox::{EndpointBookErrorKind, Leased, Outbox};
 
 /// What a courier is sent with.
 pub(super) struct Errand {
-    pub(super) tenant: TenantId,
+    /// With a sealed message: it takes the tenant to open it.
+    pub(super) tenant: Option<TenantId>,
     pub(super) message: Arc<Leased>,
     pub(super) open: Arc<OpenEndpoint>,
 }
@@ -113,8 +117,9 @@ where
     O: Outbox + Clone + 'static,
     D: Deliver + 'static,
 {
+    let mut alarm = pin!(sleep_until(Instant::now()));
     while let Some((errand, courier)) = inbox.recv().await {
-        let ended = attempt(&dispatcher, &errand).await;
+        let ended = attempt(&dispatcher, &errand, alarm.as_mut()).await;
         drop(errand);
         if home.send((courier, ended)).is_err() {
             break;
@@ -123,14 +128,23 @@ where
     Done::Dismissed
 }
 
-async fn attempt<O, D: Deliver>(dispatcher: &Dispatcher<O, D>, errand: &Errand) -> Ended {
+async fn attempt<O, D: Deliver>(
+    dispatcher: &Dispatcher<O, D>,
+    errand: &Errand,
+    mut alarm: Pin<&mut Sleep>,
+) -> Ended {
     let Errand { tenant, message, open } = errand;
-    let opened = match message.is_sealed {
-        true => match dispatcher.book.open_payload(tenant, message).await {
-            Ok(opened) => Some(opened),
-            Err(error) => return Ended::Unopened(error),
-        },
-        false => None,
+    let end = Instant::now().checked_add(dispatcher.limits.attempt_timeout);
+    let opened = match tenant {
+        Some(tenant) => {
+            let opened = pin!(dispatcher.book.open_payload(tenant, message));
+            match in_time(end, opened, alarm.as_mut()).await {
+                Some(Ok(opened)) => Some(opened),
+                Some(Err(error)) => return Ended::Unopened(error),
+                None => return Ended::Unopened(EndpointBookErrorKind::KeyStoreUnavailable.into()),
+            }
+        }
+        None => None,
     };
     let payload = opened.as_ref().map_or(&*message.payload, |opened| opened.as_slice());
     let attempt = Attempt::new(&open.endpoint, &message.id, payload, &open.signer)
@@ -154,9 +168,33 @@ async fn attempt<O, D: Deliver>(dispatcher: &Dispatcher<O, D>, errand: &Errand) 
         Some(signer) => attempt.with_http_signer(signer),
         None => attempt,
     };
-    let attempt = telemetry::in_span(message, dispatcher.deliver.deliver(attempt));
-    match timeout(dispatcher.limits.attempt_timeout, attempt).await {
-        Ok(outcome) => Ended::Outcome(outcome),
-        Err(_) => Ended::TimedOut,
-    }
+    // Pinned before it is handed on: it is large, and each hand would copy it.
+    let attempt = pin!(dispatcher.deliver.deliver(attempt));
+    let attempt = pin!(telemetry::in_span(message, attempt));
+    let outcome = in_time(end, attempt, alarm).await;
+    outcome.map_or(Ended::TimedOut, Ended::Outcome)
+}
+
+/// What comes of it until `end`; without an end, whenever. The alarm goes from one attempt to the next and is set again
+/// only when it has gone off: nearly every attempt is over by then, and setting it costs as much as signing.
+async fn in_time<T>(
+    end: Option<Instant>,
+    mut attempt: Pin<&mut impl Future<Output = T>>,
+    mut alarm: Pin<&mut Sleep>,
+) -> Option<T> {
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = attempt.as_mut().poll(cx) {
+            return Poll::Ready(Some(outcome));
+        }
+        let Some(end) = end else { return Poll::Pending };
+        // It goes off too early, never too late: the attempt before this one ended its time earlier.
+        while alarm.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= end {
+                return Poll::Ready(None);
+            }
+            alarm.as_mut().reset(end);
+        }
+        Poll::Pending
+    })
+    .await
 }

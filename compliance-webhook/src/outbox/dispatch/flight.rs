@@ -21,7 +21,6 @@ use crate::outbox::{
     Damaged, EndpointBookError, EndpointId, EndpointNote, EndpointState, Leased, Lesson, Outbox, OutboxError,
     OutboxErrorKind, Settlement, Verdict,
 };
-use crate::schedule::{HostSlot, host_key};
 
 /// How long an endpoint waits when store, key store or sink were away.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
@@ -55,13 +54,14 @@ where
             return;
         }
         let limits = self.dispatcher.limits;
+        let mut next = None;
         while self.in_flight < limits.in_flight {
             let lanes = &mut self.lanes;
-            let Some(endpoint) = self.turn.pop(|endpoint| lanes.get(endpoint).map_or(0, |lane| lane.cost()))
-            else {
-                break;
-            };
-            let Some(lane) = self.lanes.get(&endpoint) else { continue };
+            let in_turn = next
+                .take()
+                .or_else(|| self.turn.pop(|endpoint| lanes.get(endpoint).map_or(0, |lane| lane.cost())));
+            let Some(endpoint) = in_turn else { break };
+            let Some(mut lane) = self.lanes.get(&endpoint) else { continue };
             lane.is_in_turn = false;
             let allowance = lane.allowance(now, limits.per_endpoint);
             if allowance == 0 {
@@ -69,79 +69,80 @@ where
                 self.give_back(waiting);
                 continue;
             }
-            if lane.in_flight >= allowance {
+            if lane.in_flight >= allowance || lane.queue.is_empty() {
                 // Comes back when an attempt ends.
                 continue;
             }
-            let Some(open) = lane.fresh(instant).map(Arc::clone) else {
-                if !lane.queue.is_empty() && !matches!(lane.door, Door::Opening) {
-                    let known = lane.knock();
-                    self.open(endpoint, known);
-                }
-                continue;
-            };
+            let open = lane.fresh(instant).map(Arc::clone);
+            if let Some(known) = lane.look(instant) {
+                self.open(endpoint.clone(), known);
+                let Some(same) = self.lanes.get(&endpoint) else { continue };
+                lane = same;
+            }
+            let Some(open) = open else { continue };
             if !lane.may_start(self.dispatcher.deliver.pace(&open.endpoint)) {
                 // Comes back, too.
                 continue;
             }
             let outdated = lane.outdated(open.revision);
-            let is_empty = lane.queue.is_empty();
-            self.give_back(outdated);
-            if is_empty {
+            if !outdated.is_empty() {
+                next = Some(endpoint);
+                self.give_back(outdated);
                 continue;
             }
-            let Some(slot) = self.enter(&endpoint, &open, instant) else { continue };
-            self.start(endpoint, open, slot, instant);
+            next = self.start(endpoint, open, instant);
         }
     }
 
-    /// Asks for what the line shares with others: its tenant's part, its host, its rate. Without it, the line waits.
-    fn enter(&mut self, endpoint: &EndpointId, open: &OpenEndpoint, instant: Instant) -> Option<HostSlot> {
-        let lane = self.lanes.get(endpoint)?;
+    /// Starts an attempt, if there is room in what the line shares with others: its tenant's part, its host, its rate.
+    /// Without it, the line waits. With more in line and nobody else in turn, it is the endpoint's turn again.
+    fn start(&mut self, endpoint: EndpointId, open: Arc<OpenEndpoint>, begun: Instant) -> Option<EndpointId> {
+        let lane = self.lanes.get(&endpoint)?;
         // Wherever it waits, it keeps its turn.
         lane.is_in_turn = true;
-        if self.holdings.under_way(&lane.tenant) >= self.dispatcher.limits.per_tenant {
-            self.turn.push(&lane.tenant, endpoint.clone());
+        let limits = self.dispatcher.limits;
+        if self.holdings.under_way(&lane.tenant) >= limits.per_tenant {
+            self.turn.push(&lane.tenant, endpoint);
             self.turn.park(&lane.tenant);
             return None;
         }
         let hosts = &self.dispatcher.hosts;
         let must_wait = !lane.is_welcome;
-        if let Some(wait) = must_wait.then(|| hosts.wait(&open.endpoint, instant.into_std())).flatten() {
-            self.parked.until(instant.checked_add(wait).unwrap_or(instant), endpoint.clone());
+        if let Some(wait) = must_wait.then(|| hosts.wait(&open.endpoint, begun.into_std())).flatten() {
+            self.parked.until(begun.checked_add(wait).unwrap_or(begun), endpoint);
             let waiting = lane.hold_back();
             self.give_back(waiting);
             return None;
         }
         let Some(slot) = hosts.try_enter(&open.endpoint) else {
-            self.parked.for_host(&host_key(&open.endpoint), endpoint.clone());
+            self.parked.for_host(open.endpoint.host_key(), endpoint);
             return None;
         };
-        if let Err(wait) = lane.take(instant.saturating_duration_since(self.started)) {
-            let at = instant.checked_add(wait).unwrap_or(instant);
-            self.parked.until(at, endpoint.clone());
+        if let Err(wait) = lane.take(begun.saturating_duration_since(self.started)) {
+            self.parked.until(begun.checked_add(wait).unwrap_or(begun), endpoint);
             return None;
         }
         lane.is_in_turn = false;
-        Some(slot)
-    }
-
-    fn start(&mut self, endpoint: EndpointId, open: Arc<OpenEndpoint>, slot: HostSlot, begun: Instant) {
-        let Some(lane) = self.lanes.get(&endpoint) else { return };
-        let Some(leased) = lane.queue.pop_front() else { return };
+        let leased = Arc::new(lane.queue.pop_front()?);
         lane.in_flight = lane.in_flight.saturating_add(1);
-        if !lane.queue.is_empty() {
-            lane.is_in_turn = true;
-            self.turn.push(&lane.tenant, endpoint);
-        }
         self.holdings.started(&lane.tenant);
         self.queued = self.queued.saturating_sub(1);
         self.in_flight = self.in_flight.saturating_add(1);
         self.report.attempts = self.report.attempts.saturating_add(1);
-        let (leased, revision, host) = (Arc::new(leased), open.revision, host_key(&open.endpoint));
-        let errand = Errand { tenant: lane.tenant.clone(), message: Arc::clone(&leased), open };
+        let revision = open.revision;
+        let tenant = leased.is_sealed.then(|| lane.tenant.clone());
+        let errand = Errand { tenant, message: Arc::clone(&leased), open };
         let courier = self.couriers.send(errand, &self.dispatcher, &mut self.tasks);
-        self.flights.insert(courier, Flight::Attempt(Attempted { leased, revision, host, slot, begun }));
+        self.flights.insert(courier, Flight::Attempt(Attempted { leased, revision, slot, begun }));
+        if lane.queue.is_empty() {
+            return None;
+        }
+        if self.turn.is_empty() && self.in_flight < limits.in_flight {
+            return Some(endpoint);
+        }
+        lane.is_in_turn = true;
+        self.turn.push(&lane.tenant, endpoint);
+        None
     }
 
     /// Puts lines whose time has come back in turn.
@@ -176,12 +177,13 @@ where
                 }
                 Err(error) => return Done::Opened(None, Opened::Failed(error.into())),
             };
-            let revision = record.revision();
+            // Whatever opening it takes: it may be switched off from now on.
+            let (revision, seen) = (record.revision(), Instant::now());
             let opened = match known.filter(|known| known.revision == revision) {
                 _ if *record.state() != EndpointState::Enabled => Opened::Disabled,
-                Some(known) => Opened::Open(known, Box::new(record)),
+                Some(known) => Opened::Open(known, Box::new(record), seen),
                 None => match dispatcher.book.open(&record).await {
-                    Ok(open) => Opened::Open(Arc::new(open), Box::new(record)),
+                    Ok(open) => Opened::Open(Arc::new(open), Box::new(record), seen),
                     Err(error) => Opened::Failed(error),
                 },
             };
@@ -226,15 +228,17 @@ where
     }
 
     fn attempt_landed(&mut self, attempt: Attempted, ended: &Ended) {
-        let Attempted { leased, revision, host, slot, begun } = attempt;
+        let Attempted { leased, revision, slot, begun } = attempt;
+        let (now, instant) = (self.now(), Instant::now());
+        let host = Arc::clone(slot.host_key());
         match ended {
             // It was not called.
             Ended::Unopened(_) => drop(slot),
             _ if ended.is_delivered() => drop(slot),
-            _ => slot.failed(Instant::now().into_std()),
+            _ => slot.failed(instant.into_std()),
         }
-        let since = self.now().saturating_since(leased.enqueued_at);
-        telemetry::attempted(&leased, ended, begun.elapsed(), since);
+        let since = now.saturating_since(leased.enqueued_at);
+        telemetry::attempted(&leased, ended, instant.saturating_duration_since(begun), since);
         if let Some(excerpt) = ended.excerpt(self.dispatcher.limits.excerpt) {
             self.round.excerpts.push((leased.token, excerpt));
         }
@@ -243,8 +247,7 @@ where
         if let Some(lane) = self.lanes.get(&leased.endpoint) {
             lane.in_flight = lane.in_flight.saturating_sub(1);
             lane.landed(ended.is_delivered() && lane.revision == revision);
-            self.holdings.landed(&lane.tenant);
-            self.holdings.give_up(&lane.tenant, &leased);
+            self.holdings.landed(&lane.tenant, &leased);
             self.turn.unpark(&lane.tenant);
         }
         match ended {
@@ -254,7 +257,7 @@ where
                 self.report.failed = self.report.failed.saturating_add(1);
                 self.withhold(&leased, revision, ended.code());
             }
-            _ => self.attempted(&leased, revision, ended),
+            _ => self.attempted(&leased, revision, ended, now),
         }
         self.want_next(&leased);
         for endpoint in waiting {
@@ -276,17 +279,18 @@ where
     fn opened(&mut self, endpoint: &EndpointId, revision: Option<i64>, opened: Opened) {
         let now = self.now();
         let Some(lane) = self.lanes.get(endpoint) else { return };
+        lane.is_looking = false;
         if revision.is_some_and(|revision| revision < lane.revision) {
             // It was changed while it was being opened.
             lane.door = Door::Closed;
             return self.queue_turn(endpoint);
         }
         match opened {
-            Opened::Open(open, record) => {
+            Opened::Open(open, record, seen) => {
                 lane.renew(record.revision());
                 lane.failing_since = record.failing_since();
                 lane.keep_to(record.rate().into_iter().chain(self.dispatcher.limits.rate).min());
-                lane.door = Door::Open(open, Instant::now());
+                lane.door = Door::Open(open, seen);
                 self.queue_turn(endpoint);
             }
             Opened::Disabled => {
@@ -306,17 +310,15 @@ where
                 let waiting: Vec<Leased> = lane.queue.drain(..).collect();
                 for leased in waiting {
                     self.let_go(&leased);
-                    self.attempted(&leased, revision, &Ended::Refused(error.reason_code()));
+                    self.attempted(&leased, revision, &Ended::Refused(error.reason_code()), now);
                 }
             }
         }
     }
 
     /// Draws the conclusions from an attempt at the endpoint as it was at `revision`.
-    fn attempted(&mut self, leased: &Leased, revision: i64, ended: &Ended) {
-        let now = self.now();
-        let dispatcher = Arc::clone(&self.dispatcher);
-        let judgement = dispatcher.judge(leased, ended, now);
+    fn attempted(&mut self, leased: &Leased, revision: i64, ended: &Ended, now: Timestamp) {
+        let judgement = self.dispatcher.judge(leased, ended, now);
         let Some(lane) = self.lanes.get(&leased.endpoint) else { return };
         let settlement = Settlement { token: leased.token, revision, verdict: judgement.verdict };
         let is_current = lane.revision == revision;
@@ -332,6 +334,7 @@ where
             // What failed is not there any more.
             return self.settle(Settlement { verdict: Verdict::Released, ..settlement });
         }
+        let dispatcher = Arc::clone(&self.dispatcher);
         let tenant = lane.tenant.clone();
         let opened_until = lane.breaker.failed(now, &dispatcher.breaker);
         let since = lane.failing_since;

@@ -1,46 +1,72 @@
 //! What a dispatcher holds at the moment, and who has to wait for whom.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use compliance_core::id::TenantId;
 use tokio::time::Instant;
 
 use crate::outbox::{EndpointId, Leased};
 
-/// Messages held: in line or under way.
+/// Messages held: in line, under way, or being given up.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
     bytes: usize,
-    held: HashMap<TenantId, usize>,
-    under_way: HashMap<TenantId, usize>,
+    /// Tenants there are messages of.
+    shares: HashMap<TenantId, Share>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    held: usize,
+    under_way: usize,
 }
 
 impl Holdings {
     pub(super) fn take(&mut self, tenant: &TenantId, leased: &Leased) {
         self.bytes = self.bytes.saturating_add(leased.payload.len());
-        add(&mut self.held, tenant);
+        self.record(tenant);
     }
 
     pub(super) fn give_up(&mut self, tenant: &TenantId, leased: &Leased) {
         self.bytes = self.bytes.saturating_sub(leased.payload.len());
-        subtract(&mut self.held, tenant);
+        self.recorded(tenant);
     }
 
     /// A message without its payload, to be given up once that is recorded.
     pub(super) fn record(&mut self, tenant: &TenantId) {
-        add(&mut self.held, tenant);
+        match self.shares.get_mut(tenant) {
+            Some(share) => share.held = share.held.saturating_add(1),
+            None => {
+                self.shares.insert(tenant.clone(), Share { held: 1, under_way: 0 });
+            }
+        }
     }
 
     pub(super) fn recorded(&mut self, tenant: &TenantId) {
-        subtract(&mut self.held, tenant);
+        self.less(tenant, 0);
     }
 
+    /// One of those held.
     pub(super) fn started(&mut self, tenant: &TenantId) {
-        add(&mut self.under_way, tenant);
+        if let Some(share) = self.shares.get_mut(tenant) {
+            share.under_way = share.under_way.saturating_add(1);
+        }
     }
 
-    pub(super) fn landed(&mut self, tenant: &TenantId) {
-        subtract(&mut self.under_way, tenant);
+    /// It is not held any more, either.
+    pub(super) fn landed(&mut self, tenant: &TenantId, leased: &Leased) {
+        self.bytes = self.bytes.saturating_sub(leased.payload.len());
+        self.less(tenant, 1);
+    }
+
+    fn less(&mut self, tenant: &TenantId, under_way: usize) {
+        let Some(share) = self.shares.get_mut(tenant) else { return };
+        share.held = share.held.saturating_sub(1);
+        share.under_way = share.under_way.saturating_sub(under_way);
+        if share.held == 0 {
+            self.shares.remove(tenant);
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -49,49 +75,30 @@ impl Holdings {
 
     /// How many messages of the tenant.
     pub(super) fn held(&self, tenant: &TenantId) -> usize {
-        self.held.get(tenant).copied().unwrap_or(0)
+        self.shares.get(tenant).map_or(0, |share| share.held)
     }
 
     /// How many of them under way.
     pub(super) fn under_way(&self, tenant: &TenantId) -> usize {
-        self.under_way.get(tenant).copied().unwrap_or(0)
+        self.shares.get(tenant).map_or(0, |share| share.under_way)
     }
 
     /// How many tenants there are messages of.
     pub(super) fn tenants(&self) -> usize {
-        self.held.len()
-    }
-}
-
-fn add(counts: &mut HashMap<TenantId, usize>, tenant: &TenantId) {
-    match counts.get_mut(tenant) {
-        Some(count) => *count = count.saturating_add(1),
-        None => {
-            counts.insert(tenant.clone(), 1);
-        }
-    }
-}
-
-fn subtract(counts: &mut HashMap<TenantId, usize>, tenant: &TenantId) {
-    let left = counts.get_mut(tenant).map(|count| {
-        *count = count.saturating_sub(1);
-        *count
-    });
-    if left == Some(0) {
-        counts.remove(tenant);
+        self.shares.len()
     }
 }
 
 /// Lines that could go on but for a limit they share with others.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
-    by_host: HashMap<Box<str>, VecDeque<EndpointId>>,
+    by_host: HashMap<Arc<str>, VecDeque<EndpointId>>,
     by_time: BTreeSet<(Instant, EndpointId)>,
 }
 
 impl Parked {
-    pub(super) fn for_host(&mut self, host: &str, endpoint: EndpointId) {
-        self.by_host.entry(host.into()).or_default().push_back(endpoint);
+    pub(super) fn for_host(&mut self, host: &Arc<str>, endpoint: EndpointId) {
+        self.by_host.entry(Arc::clone(host)).or_default().push_back(endpoint);
     }
 
     pub(super) fn until(&mut self, at: Instant, endpoint: EndpointId) {

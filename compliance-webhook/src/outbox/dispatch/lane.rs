@@ -1,6 +1,7 @@
 //! The line of messages in front of one endpoint.
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(super) struct Lane {
     pub(super) tenant: TenantId,
     pub(super) revision: i64,
     pub(super) door: Door,
+    /// Whether the endpoint is being looked at.
+    pub(super) is_looking: bool,
     pub(super) queue: VecDeque<Leased>,
     pub(super) in_flight: usize,
     /// Messages to be given up once that is recorded.
@@ -46,8 +49,7 @@ pub(super) struct Lane {
 #[derive(Debug)]
 pub(super) enum Door {
     Closed,
-    Opening,
-    /// Since when.
+    /// As it was then.
     Open(Arc<OpenEndpoint>, Instant),
 }
 
@@ -58,6 +60,13 @@ pub(super) enum More {
     /// Worth asking when the store is called anyway.
     Maybe,
     Yes,
+}
+
+/// What a line has room for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) free: NonZeroUsize,
+    pub(super) is_worth_a_call: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +81,7 @@ impl Lane {
             tenant: ready.tenant.clone(),
             revision: ready.revision,
             door: Door::Closed,
+            is_looking: false,
             queue: VecDeque::new(),
             in_flight: 0,
             recording: 0,
@@ -104,9 +114,7 @@ impl Lane {
         self.is_welcome = false;
         self.is_held_back = false;
         self.is_disabling = false;
-        if !matches!(self.door, Door::Opening) {
-            self.door = Door::Closed;
-        }
+        self.door = Door::Closed;
     }
 
     /// Keeps to this rate from now on, and to what the endpoint grants.
@@ -145,19 +153,26 @@ impl Lane {
     /// The endpoint, unless what is known of it is too old: it may have been switched off, or its key rotated, or its
     /// client's instruction taken back.
     pub(super) fn fresh(&self, now: Instant) -> Option<&Arc<OpenEndpoint>> {
-        const FRESH: Duration = Duration::from_secs(1);
         match &self.door {
-            Door::Open(open, since) if now.saturating_duration_since(*since) < FRESH => Some(open),
+            Door::Open(open, since) if now.saturating_duration_since(*since) < Self::FRESH => Some(open),
             _ => None,
         }
     }
 
-    /// Has the endpoint looked at, and gives what is known of it.
-    pub(super) fn knock(&mut self) -> Option<Arc<OpenEndpoint>> {
-        match std::mem::replace(&mut self.door, Door::Opening) {
-            Door::Open(open, _) => Some(open),
-            Door::Closed | Door::Opening => None,
-        }
+    /// How long what is known of an endpoint counts.
+    const FRESH: Duration = Duration::from_secs(1);
+    /// From when on it is looked at again.
+    const STALE: Duration = Duration::from_millis(500);
+
+    /// Has the endpoint looked at when nothing is known of it or soon too little, and gives what is known of it.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Option<Arc<OpenEndpoint>>> {
+        let known = match &self.door {
+            // In time, so that nothing has to wait for the look.
+            Door::Open(_, since) if now.saturating_duration_since(*since) < Self::STALE => return None,
+            Door::Open(open, _) => Some(Arc::clone(open)),
+            Door::Closed => None,
+        };
+        if std::mem::replace(&mut self.is_looking, true) { None } else { Some(known) }
     }
 
     /// Takes out what is next and was claimed under an instruction that is not the one of this revision.
@@ -219,19 +234,19 @@ impl Lane {
 
     /// Holds more ready from now on.
     pub(super) fn look_ahead(&mut self) {
-        self.ahead = self.ahead.saturating_mul(2).min(Self::MAX_AHEAD);
+        self.ahead = self.ahead.saturating_mul(4).min(Self::MAX_AHEAD);
     }
 
-    /// An endpoint that takes 32 messages in the time of one commit of 2 ms takes 256 in the slowest commit to be
+    /// An endpoint that takes 32 messages in the time of one commit of 2 ms takes 512 in the slowest commit to be
     /// expected.
-    const MAX_AHEAD: usize = 8;
+    const MAX_AHEAD: usize = 16;
 
     /// Messages for so long are claimed for an endpoint with a rate.
     const RATE_AHEAD: Duration = Duration::from_secs(2);
 
-    /// How many messages the line has room for: what may be under way and what is held ready, asked for in
-    /// quarters.
-    pub(super) fn room(&self, now: Timestamp, limit: usize) -> usize {
+    /// How many messages the line has room for: what may be under way and what is held ready. Half of it is worth a call
+    /// to the store, a sixteenth worth a place in one that is made anyway.
+    pub(super) fn room(&self, now: Timestamp, limit: usize) -> Option<Room> {
         let allowance = self.allowance(now, limit);
         // An endpoint that is being probed is not one to hold messages for.
         let ahead = if allowance < limit { 1 } else { self.ahead };
@@ -244,8 +259,9 @@ impl Lane {
             window = window.min(1);
         }
         let held = self.in_flight.saturating_add(self.queue.len()).saturating_add(self.recording);
-        let free = window.saturating_sub(held);
-        if held == 0 || free >= window.div_ceil(4) { free } else { 0 }
+        let free = NonZeroUsize::new(window.saturating_sub(held))?;
+        let is_at_least = |part: usize| held == 0 || free.get() >= window.div_ceil(part);
+        is_at_least(16).then_some(Room { free, is_worth_a_call: is_at_least(2) })
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -253,7 +269,7 @@ impl Lane {
             && self.in_flight == 0
             && self.recording == 0
             && self.more == More::No
-            && !matches!(self.door, Door::Opening)
+            && !self.is_looking
     }
 }
 

@@ -28,7 +28,7 @@ use crate::schedule::{BreakerPolicy, HostLimit, Rate, RetrySchedule, StatusPolic
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DispatchLimits {
-    /// Attempts under way for one endpoint. Default 32. As many again are held ready, and up to eight times as many
+    /// Attempts under way for one endpoint. Default 32. As many again are held ready, and up to sixteen times as many
     /// for an endpoint that takes them faster, so that one slow commit does not empty the line.
     pub per_endpoint: usize,
     /// Attempts under way in all. Default 1,024: an endpoint that hangs takes 32 of them until its breaker
@@ -52,7 +52,7 @@ pub struct DispatchLimits {
     pub poll: Duration,
     /// How long leases hold after a heartbeat, which comes three times as often. Default 10 s.
     pub lease: Duration,
-    /// A bound on one attempt beyond the transport's own time limits. Default 60 s.
+    /// A bound on one attempt beyond the transport's own time limits, opening a sealed payload included. Default 60 s.
     pub attempt_timeout: Duration,
     /// How long an overloaded endpoint is left alone when it does not say. Default 15 s.
     pub throttle_pause: Duration,
@@ -109,8 +109,8 @@ impl Default for DispatchLimits {
 ///   endpoints they have, and no tenant and no destination host gets more than its cap.
 /// * Before a message is given up or an endpoint switched off, the [`Sink`] has recorded it. If it cannot, or does not
 ///   answer within [`RECORD_TIMEOUT`](DispatchLimits::RECORD_TIMEOUT), the message stays.
-/// * An endpoint is looked at again once a second while messages go to it: one that was switched off, moved or given
-///   another key gets, for so long at most, what was claimed before.
+/// * An endpoint is looked at twice a second while messages go to it, and what was seen counts for a second: one that was
+///   switched off, moved or given another key gets, for so long at most, what was claimed before.
 /// * A message that panics the transport is a failed attempt.
 ///
 /// # Security
@@ -144,7 +144,7 @@ impl Default for DispatchLimits {
 /// let id = book.register(&outbox, &acme, &endpoint, &SigningKey::generate(&SystemRandom)?).await?;
 ///
 /// let running = Dispatcher::new(outbox.clone(), book, Says204, Arc::new(MemorySink::default())).spawn();
-/// outbox.enqueue(&NewMessage::new(&acme, &id, br#"{"type":"user.created"}"#)?).await?;
+/// outbox.enqueue(&NewMessage::impersonal(&acme, &id, br#"{"type":"user.created"}"#)?).await?;
 /// while outbox.counts().await?.delivered == 0 {
 ///     tokio::task::yield_now().await;
 /// }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,7 +105,8 @@ pub(super) enum Done {
 pub(super) enum Opened {
     Disabled,
     Failed(EndpointBookError),
-    Open(Arc<OpenEndpoint>, Box<EndpointRecord>),
+    /// As it was then.
+    Open(Arc<OpenEndpoint>, Box<EndpointRecord>, Instant),
 }
 
 /// What a task is about.
@@ -119,7 +120,6 @@ pub(super) enum Flight {
 pub(super) struct Attempted {
     pub(super) leased: Arc<Leased>,
     pub(super) revision: i64,
-    pub(super) host: Box<str>,
     /// Kept until the attempt has landed.
     pub(super) slot: HostSlot,
     pub(super) begun: Instant,
@@ -221,6 +221,10 @@ where
         let outbox = self.dispatcher.outbox.clone();
         let mut call: Option<StoreCall> = None;
         let mut deadline: Option<Instant> = None;
+        // They stay from turn to turn: to wait for something anew each time costs more than most turns.
+        let mut stopping = pin!(stop.changed());
+        let mut enqueued = pin!(outbox.enqueued());
+        let mut alarm = pin!(sleep_until(self.started));
         loop {
             let now = Instant::now();
             if deadline.is_none() {
@@ -236,15 +240,19 @@ where
                     break;
                 }
             }
-            let wake = self.next_wake(call.is_some(), deadline);
+            let wake = self.next_wake(now, call.is_some(), deadline);
+            // Too early is early enough.
+            if wake < alarm.deadline() || alarm.is_elapsed() {
+                alarm.as_mut().reset(wake);
+            }
             let woken = tokio::select! {
                 biased;
-                _ = stop.changed(), if deadline.is_none() => Woken::Stop,
+                _ = stopping.as_mut(), if deadline.is_none() => Woken::Stop,
                 answer = wait_for(&mut call), if call.is_some() => Woken::Store(answer),
                 returned = self.couriers.returned() => Woken::Returned(returned),
                 Some(done) = self.tasks.join_next_with_id() => Woken::Task(done),
-                () = outbox.enqueued(), if deadline.is_none() => Woken::Enqueued,
-                () = sleep_until(wake) => Woken::Time,
+                () = enqueued.as_mut(), if deadline.is_none() => Woken::Enqueued,
+                () = alarm.as_mut() => Woken::Time,
             };
             match woken {
                 Woken::Stop => {
@@ -268,7 +276,10 @@ where
                         self.returned(returned);
                     }
                 }
-                Woken::Enqueued => self.look = true,
+                Woken::Enqueued => {
+                    enqueued.set(outbox.enqueued());
+                    self.look = true;
+                }
                 Woken::Time => {}
             }
         }
@@ -442,9 +453,8 @@ where
         held
     }
 
-    fn next_wake(&self, is_calling: bool, deadline: Option<Instant>) -> Instant {
+    fn next_wake(&self, now: Instant, is_calling: bool, deadline: Option<Instant>) -> Instant {
         const FAR: Duration = Duration::from_secs(3600);
-        let now = Instant::now();
         let mut wake = deadline.or_else(|| now.checked_add(FAR)).unwrap_or(now);
         if let Some(parked) = self.parked.next_at().filter(|_| deadline.is_none()) {
             wake = wake.min(parked);

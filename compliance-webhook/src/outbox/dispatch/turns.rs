@@ -15,6 +15,8 @@ pub(super) struct Turns {
     shares: HashMap<TenantId, Share>,
     /// The shares of tenants that have to wait.
     parked: HashMap<TenantId, Share>,
+    /// The room of a line that has ended, for the next one.
+    spare: VecDeque<EndpointId>,
 }
 
 #[derive(Debug, Default)]
@@ -32,8 +34,9 @@ impl Turns {
         if let Some(share) = self.shares.get_mut(tenant).or(self.parked.get_mut(tenant)) {
             return share.line.push_back(endpoint);
         }
-        let share = Share { line: VecDeque::from([endpoint]), deficit: 0 };
-        self.shares.insert(tenant.clone(), share);
+        let mut line = std::mem::take(&mut self.spare);
+        line.push_back(endpoint);
+        self.shares.insert(tenant.clone(), Share { line, deficit: 0 });
         self.order.push_back(tenant.clone());
     }
 
@@ -53,7 +56,9 @@ impl Turns {
                 && let Some(tenant) = self.order.pop_front()
             {
                 // Who has nothing in line saves nothing up.
-                self.shares.remove(&tenant);
+                if let Some(share) = self.shares.remove(&tenant) {
+                    self.spare = share.line;
+                }
             }
             return endpoint;
         }
@@ -68,10 +73,18 @@ impl Turns {
     }
 
     pub(super) fn unpark(&mut self, tenant: &TenantId) {
+        if self.parked.is_empty() {
+            return;
+        }
         if let Some(share) = self.parked.remove(tenant) {
             self.shares.insert(tenant.clone(), share);
             self.order.push_back(tenant.clone());
         }
+    }
+
+    /// Whether nobody is in line.
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 
     /// How many tenants have endpoints in line.

@@ -22,7 +22,6 @@ mod settle;
 use std::sync::Arc;
 use std::time::Duration;
 
-use compliance_core::class::Purpose;
 use compliance_core::clock::{Clock, SystemClock, Timestamp};
 use compliance_core::finding::Enforcement;
 use compliance_core::random::{SecureRandom, SystemRandom};
@@ -33,8 +32,7 @@ use tokio::time::timeout;
 
 pub use self::schema::{enqueue_statement, migrations};
 
-use super::sql::corrupt;
-use super::sql::{Consents, Engine, Reads};
+use super::sql::{Consents, Engine, Enqueues, Reads};
 use super::{
     Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, Due, EndpointId, EndpointRecord,
     NewMessage, Outbox, OutboxError, OutboxErrorKind, Replay, Retention, Round, RoundResult, TablePrefix,
@@ -143,7 +141,7 @@ impl Time {
 /// let pool = sqlx::PgPool::connect("postgres://service@db.internal/service").await?;
 /// let outbox = PostgresOutbox::open(&pool, postgres::OutboxOptions::default()).await?;
 ///
-/// let message = NewMessage::new(&tenant, &endpoint, br#"{"type":"user.created"}"#)?;
+/// let message = NewMessage::impersonal(&tenant, &endpoint, br#"{"type":"user.created"}"#)?;
 /// let mut transaction = pool.begin().await?;
 /// sqlx::query("INSERT INTO account (id) VALUES ('user-17')").execute(&mut *transaction).await?;
 /// let queued = outbox.enqueue_in(&mut transaction, &message).await?;
@@ -165,7 +163,6 @@ pub struct PostgresOutbox {
 struct Shared {
     pool: PgPool,
     time: Time,
-    random: Arc<dyn SecureRandom>,
     enforcement: Enforcement,
     enqueued: Notify,
     statements: Statements,
@@ -174,9 +171,7 @@ struct Shared {
 /// Every statement, with the prefix filled in once.
 #[derive(Debug)]
 struct Statements {
-    enqueue: Arc<str>,
-    known: Arc<str>,
-    confirm: Arc<str>,
+    enqueue: Enqueues<Postgres>,
     read: Reads<Postgres>,
     claim: claim::ClaimStatements,
     settle: settle::SettleStatements,
@@ -194,18 +189,9 @@ impl PostgresOutbox {
     /// `synchronous_commit = off`, `outbox.schema_too_new`, or [`OutboxError`] when the database fails.
     pub async fn open(pool: &PgPool, options: OutboxOptions) -> Result<Self, OutboxError> {
         let prefix = options.prefix;
-        let filled = |statement: &str| Arc::from(schema::fill(prefix, statement));
+        let insert = schema::enqueue(prefix, options.enforcement);
         let statements = Statements {
-            enqueue: schema::enqueue(prefix, options.enforcement).into(),
-            known: filled(
-                "SELECT m.id, (m.payload = $4 OR (m.sealed = 1 AND $6 = 1)) AND m.content_type = $5 \
-                 FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
-                 WHERE e.id = $1 AND (m.id = $2 OR m.idempotency_key = $3) ORDER BY m.seq LIMIT 1",
-            ),
-            confirm: filled(
-                "SELECT EXISTS (SELECT 1 FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
-                 WHERE m.id = $1 AND e.id = $2)",
-            ),
+            enqueue: Enqueues::new(prefix, insert, options.enforcement, options.random),
             read: Reads::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
@@ -214,7 +200,6 @@ impl PostgresOutbox {
         let shared = Shared {
             pool: pool.clone(),
             time: options.time,
-            random: options.random,
             enforcement: options.enforcement,
             enqueued: Notify::new(),
             statements,
@@ -251,31 +236,8 @@ impl PostgresOutbox {
         connection: &mut PgConnection,
         message: &NewMessage,
     ) -> Result<Uncommitted<MessageId>, OutboxError> {
-        message.check_seal()?;
-        let id = match message.id() {
-            Some(id) => id.clone(),
-            None => MessageId::generate(&self.shared.random).map_err(|_| OutboxErrorKind::Random)?,
-        };
-        let inserted = query(&self.shared.statements.enqueue)
-            .bind(id.as_str())
-            .bind(message.endpoint().as_str())
-            .bind(message.tenant().as_str())
-            .bind(message.idempotency_key())
-            .bind(message.content_type().as_str())
-            .bind(message.payload())
-            .bind(self.shared.time.now())
-            .bind(message.ordering_key())
-            .bind(i64::from(message.classes().bits()))
-            .bind(message.purpose().map(Purpose::as_str))
-            .bind(i64::from(message.is_sealed()))
-            .execute(&mut *connection)
-            .await
-            .map_err(database_error)?;
-        if inserted.rows_affected() > 0 {
-            return Ok(Uncommitted::new(id, message.endpoint()));
-        }
-        let known = self.known(connection, message, &id).await?;
-        Ok(Uncommitted::new(known, message.endpoint()))
+        let Statements { enqueue, read, .. } = &self.shared.statements;
+        enqueue.enqueue(connection, message, self.shared.time.now(), read).await
     }
 
     /// Exchanges what [`enqueue_in`](Self::enqueue_in) returned, after the commit, and wakes this process's dispatcher.
@@ -286,49 +248,13 @@ impl PostgresOutbox {
     /// still open. [`OutboxError`] when the database fails; the message goes out all the same if it is there.
     pub async fn confirm(&self, message: Uncommitted<MessageId>) -> Result<MessageId, OutboxError> {
         let (id, endpoint) = message.into_parts();
-        let found: bool = bounded(async {
-            sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.shared.statements.confirm)))
-                .bind(id.as_str())
-                .bind(endpoint.as_str())
-                .fetch_one(&self.shared.pool)
-                .await
-                .map_err(database_error)
+        bounded(async {
+            let mut connection = self.acquire().await?;
+            self.shared.statements.enqueue.check_committed(&mut connection, &id, &endpoint).await
         })
         .await?;
-        if !found {
-            return Err(OutboxErrorKind::NotCommitted.into());
-        }
         self.shared.enqueued.notify_one();
         Ok(id)
-    }
-
-    /// The message that stands in the way of an insert.
-    async fn known(
-        &self,
-        connection: &mut PgConnection,
-        message: &NewMessage,
-        id: &MessageId,
-    ) -> Result<MessageId, OutboxError> {
-        let endpoint = self.shared.statements.read.endpoint(connection, message.endpoint()).await?;
-        let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
-            return Err(OutboxErrorKind::EndpointUnknown.into());
-        };
-        endpoint.check_instruction(message, self.shared.enforcement)?;
-        let known: Option<(String, bool)> =
-            sqlx::query_as(AssertSqlSafe(Arc::clone(&self.shared.statements.known)))
-                .bind(message.endpoint().as_str())
-                .bind(id.as_str())
-                .bind(message.idempotency_key())
-                .bind(message.payload())
-                .bind(message.content_type().as_str())
-                .bind(i64::from(message.is_sealed()))
-                .fetch_optional(connection)
-                .await
-                .map_err(database_error)?;
-        match known {
-            Some((id, true)) => MessageId::parse(&id).map_err(|_| corrupt("id")),
-            _ => Err(OutboxErrorKind::IdempotencyConflict.into()),
-        }
     }
 
     /// One transaction. The heartbeat comes first, for the lock on the worker's row; what the verdicts are worth does

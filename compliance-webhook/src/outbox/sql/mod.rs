@@ -1,6 +1,7 @@
 //! What the stores for SQL databases have in common.
 
 mod consent;
+mod enqueue;
 mod read;
 
 use std::num::NonZeroU32;
@@ -14,6 +15,7 @@ use compliance_core::id::{ActorId, TenantId};
 use sqlx::Database;
 
 pub(in crate::outbox) use self::consent::Consents;
+pub(in crate::outbox) use self::enqueue::Enqueues;
 pub(in crate::outbox) use self::read::Reads;
 use super::instruction::NOT_INSTRUCTED;
 use super::{

@@ -7,7 +7,7 @@ use compliance_core::id::TenantId;
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 
 use super::parcel::{self, Item};
-use super::{Query, SqliteOutbox, TablePrefix, database_error, query};
+use super::{MOST_NUMBERS, Query, SqliteOutbox, TablePrefix, database_error, query, run};
 use crate::outbox::sql::{Claimed, DISCLOSURE, StoredMessage, corrupt, disclosure, sql_limit};
 use crate::outbox::{
     Damaged, Disclosure, Due, EndpointId, LeaseToken, Leased, OutboxError, OutboxErrorKind, Ready,
@@ -26,6 +26,8 @@ pub(super) struct ClaimStatements {
 
 /// What may be claimed of endpoint ?1 at time ?2: at most ?3 messages tried before, ?4 in all, of ?5 bytes.
 ///
+/// Running totals are only made where not all of it fits: they take as long as reading the messages.
+///
 /// `| 0`: with a parameter alone as the limit, SQLite prepares the statement anew each time it is bound.
 const DUE: &str = "WITH open (seq, revision, classes, purpose) AS (SELECT seq, revision, classes, purpose \
        FROM {p}endpoint WHERE id = ?1 AND disabled_code IS NULL AND (hold_until <= ?2 OR hold_since > ?2)), \
@@ -35,10 +37,12 @@ const DUE: &str = "WITH open (seq, revision, classes, purpose) AS (SELECT seq, r
      fresh AS MATERIALIZED (SELECT seq, fence, attempts, next_at, size, ordering_key FROM {p}delivery AS d \
        WHERE state = 0 AND endpoint = (SELECT seq FROM open) AND next_at = 0 AND {is_first} \
        ORDER BY seq LIMIT ?4 - (SELECT count(*) FROM again)), \
-     due AS (SELECT * FROM ( \
-       SELECT *, sum(CASE WHEN size BETWEEN 0 AND {max} THEN size ELSE 0 END) \
-         OVER (ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) AS total \
-       FROM (SELECT * FROM again UNION ALL SELECT * FROM fresh)) WHERE total <= ?5) ";
+     sized AS MATERIALIZED ( \
+       SELECT *, CASE WHEN size BETWEEN 0 AND {max} THEN size ELSE 0 END AS bytes \
+       FROM (SELECT * FROM again UNION ALL SELECT * FROM fresh)), \
+     due AS (SELECT * FROM sized WHERE (SELECT sum(bytes) FROM sized) <= ?5 OR seq IN (SELECT seq FROM ( \
+       SELECT seq, sum(bytes) OVER (ORDER BY next_at = 0, next_at, seq ROWS UNBOUNDED PRECEDING) AS total \
+       FROM sized) WHERE total <= ?5)) ";
 
 /// Whether delivery `d` is the first of those it is kept in order with.
 const IS_FIRST: &str = "(d.ordering_key IS NULL OR NOT EXISTS (SELECT 1 FROM {p}delivery AS b \
@@ -82,8 +86,8 @@ impl ClaimStatements {
                  WHERE m.seq = ?1 AND octet_length(m.payload) <= {{max}}"
             )),
             lease: fill(
-                "UPDATE {p}delivery SET state = 1, worker = ?1, fence = fence + 1 \
-                 WHERE state = 0 AND seq IN (SELECT value FROM json_each(?2))",
+                "UPDATE {p}delivery SET state = 1, worker = {worker}, fence = fence + 1 \
+                 WHERE state = 0 AND seq IN (SELECT value FROM json_each('{sequences}'));",
             ),
             disable_damaged: fill(
                 "UPDATE {p}endpoint SET disabled_code = 'outbox.corrupt', revision = revision + 1 \
@@ -129,7 +133,8 @@ impl SqliteOutbox {
         }
     }
 
-    /// Claims what is wanted into `result`. What lies on damaged pages has to be known to be `unreadable`.
+    /// Claims what is wanted into `result`. What lies on damaged pages has to be known to be `unreadable`. Answers with
+    /// the statement that is still to be run, if any: it can go into one command with the commit.
     pub(super) async fn claim_in(
         &self,
         connection: &mut SqliteConnection,
@@ -137,14 +142,15 @@ impl SqliteOutbox {
         wants: &[Want],
         unreadable: &HashSet<i64>,
         result: &mut RoundResult,
-    ) -> Result<(), OutboxError> {
+    ) -> Result<String, OutboxError> {
         let now = self.now_millis();
         // Claims are noted together; an endpoint wanted twice must see what it has been given before.
         let mut unnoted = Vec::new();
         let mut seen = HashSet::new();
         for want in wants {
             if !seen.insert(&want.endpoint) {
-                self.lease_in(connection, worker, &mut unnoted).await?;
+                self.lease_in(connection, worker, &unnoted).await?;
+                unnoted.clear();
             }
             let rows = if unreadable.is_empty() && self.shared.is_utf8 {
                 self.claim_together(connection, want, now).await
@@ -164,7 +170,9 @@ impl SqliteOutbox {
                 }
             }
         }
-        self.lease_in(connection, worker, &mut unnoted).await
+        let (first, last) = unnoted.split_at(unnoted.len().saturating_sub(MOST_NUMBERS));
+        self.lease_in(connection, worker, first).await?;
+        Ok(if last.is_empty() { String::new() } else { self.lease(worker, last) })
     }
 
     fn due(&self, statement: &Arc<str>, want: &Want, now: i64) -> Query<'static> {
@@ -256,15 +264,19 @@ impl SqliteOutbox {
         &self,
         connection: &mut SqliteConnection,
         worker: &Worker,
-        sequences: &mut Vec<i64>,
+        sequences: &[i64],
     ) -> Result<(), OutboxError> {
-        if sequences.is_empty() {
-            return Ok(());
+        for sequences in sequences.chunks(MOST_NUMBERS) {
+            run(connection, self.lease(worker, sequences)).await?;
         }
+        Ok(())
+    }
+
+    fn lease(&self, worker: &Worker, sequences: &[i64]) -> String {
         // The debug form of a list of numbers is its JSON.
-        let json = format!("{:?}", std::mem::take(sequences));
-        let lease = query(&self.shared.statements.claim.lease).bind(worker.id()).bind(json);
-        lease.execute(connection).await.map(drop).map_err(database_error)
+        let sequences = format!("{sequences:?}");
+        let lease = self.shared.statements.claim.lease.replace("{sequences}", &sequences);
+        lease.replace("{worker}", &worker.id().to_string())
     }
 }
 

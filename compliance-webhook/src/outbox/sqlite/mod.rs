@@ -13,21 +13,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use compliance_core::class::Purpose;
 use compliance_core::clock::{Clock, SystemClock};
 use compliance_core::finding::Enforcement;
 use compliance_core::random::{SecureRandom, SystemRandom};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::{Mutex, Notify};
 
 pub use self::schema::{enqueue_statement, migrations};
 
-use super::sql::{Consents, Engine, Reads};
+use super::sql::{Consents, Engine, Enqueues, Reads};
 use super::{
     Counts, DatabaseCode, DeadLetter, DeliveryState, DeliveryStatus, Due, EndpointId, EndpointRecord,
-    NewMessage, Outbox, OutboxError, OutboxErrorKind, Replay, Retention, Round, RoundResult, Settlement,
-    TablePrefix, Uncommitted, Verdict, Worker,
+    LeaseToken, NewMessage, Outbox, OutboxError, OutboxErrorKind, Replay, Retention, Round, RoundResult,
+    Settlement, TablePrefix, Uncommitted, Verdict, Worker,
 };
 use crate::handshake::{ConsentGrant, ConsentStore, Consenting, EndpointDigest};
 use crate::sign::MessageId;
@@ -122,7 +121,7 @@ impl OutboxOptions {
 ///
 /// // An endpoint nobody registered gets nothing, and the caller's transaction is still its own.
 /// let (acme, unknown) = (TenantId::new("acme")?, EndpointId::parse("ep_1")?);
-/// let message = NewMessage::new(&acme, &unknown, br#"{"type":"user.created"}"#)?;
+/// let message = NewMessage::impersonal(&acme, &unknown, br#"{"type":"user.created"}"#)?;
 /// let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
 /// let refused = outbox.enqueue_in(&mut transaction, &message).await.unwrap_err();
 /// assert_eq!(refused.code(), "outbox.endpoint_unknown");
@@ -144,7 +143,6 @@ struct Shared {
     /// page it has read when another connection has written.
     rounds: Mutex<Option<SqliteConnection>>,
     clock: Arc<dyn Clock>,
-    random: Arc<dyn SecureRandom>,
     enforcement: Enforcement,
     enqueued: Notify,
     /// Whether a text has the bytes it is stored with, as SQLite's text functions have it.
@@ -155,9 +153,7 @@ struct Shared {
 /// Every statement, with the prefix filled in once.
 #[derive(Debug)]
 struct Statements {
-    enqueue: Arc<str>,
-    known: Arc<str>,
-    confirm: Arc<str>,
+    enqueue: Enqueues<Sqlite>,
     read: Reads<Sqlite>,
     claim: claim::ClaimStatements,
     settle: settle::SettleStatements,
@@ -202,21 +198,9 @@ impl SqliteOutbox {
             .map_err(database_error)?;
         schema::migrate(&mut connection, options.prefix).await?;
         let prefix = options.prefix;
+        let insert = schema::enqueue_typed(prefix, options.enforcement);
         let statements = Statements {
-            enqueue: schema::enqueue_typed(prefix, options.enforcement).into(),
-            known: prefix
-                .fill(
-                    "SELECT m.id, (m.payload = ?4 OR (m.sealed = 1 AND ?6 = 1)) AND m.content_type = ?5 \
-                     FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
-                     WHERE e.id = ?1 AND (m.id = ?2 OR m.idempotency_key = ?3) ORDER BY m.seq LIMIT 1",
-                )
-                .into(),
-            confirm: prefix
-                .fill(
-                    "SELECT EXISTS (SELECT 1 FROM {p}message AS m JOIN {p}endpoint AS e ON e.seq = m.endpoint \
-                     WHERE m.id = ?1 AND e.id = ?2)",
-                )
-                .into(),
+            enqueue: Enqueues::new(prefix, insert, options.enforcement, options.random),
             read: Reads::new(prefix),
             claim: claim::ClaimStatements::new(prefix),
             settle: settle::SettleStatements::new(prefix),
@@ -226,7 +210,6 @@ impl SqliteOutbox {
             pool: pool.clone(),
             rounds: Mutex::default(),
             clock: options.clock,
-            random: options.random,
             enforcement: options.enforcement,
             enqueued: Notify::new(),
             is_utf8: encoding == "UTF-8",
@@ -250,31 +233,8 @@ impl SqliteOutbox {
         connection: &mut SqliteConnection,
         message: &NewMessage,
     ) -> Result<Uncommitted<MessageId>, OutboxError> {
-        message.check_seal()?;
-        let id = match message.id() {
-            Some(id) => id.clone(),
-            None => MessageId::generate(&self.shared.random).map_err(|_| OutboxErrorKind::Random)?,
-        };
-        let inserted = query(&self.shared.statements.enqueue)
-            .bind(id.as_str())
-            .bind(message.endpoint().as_str())
-            .bind(message.tenant().as_str())
-            .bind(message.idempotency_key())
-            .bind(message.content_type().as_str())
-            .bind(message.payload())
-            .bind(self.now_millis())
-            .bind(message.ordering_key())
-            .bind(i64::from(message.classes().bits()))
-            .bind(message.purpose().map(Purpose::as_str))
-            .bind(i64::from(message.is_sealed()))
-            .execute(&mut *connection)
-            .await
-            .map_err(database_error)?;
-        if inserted.rows_affected() > 0 {
-            return Ok(Uncommitted::new(id, message.endpoint()));
-        }
-        let known = self.known(connection, message, &id).await?;
-        Ok(Uncommitted::new(known, message.endpoint()))
+        let Statements { enqueue, read, .. } = &self.shared.statements;
+        enqueue.enqueue(connection, message, Some(self.now_millis()), read).await
     }
 
     /// Exchanges what [`enqueue_in`](Self::enqueue_in) returned, after the commit, and wakes the dispatcher.
@@ -284,48 +244,10 @@ impl SqliteOutbox {
     /// still open. [`OutboxError`] when the database fails; the message goes out all the same if it is there.
     pub async fn confirm(&self, message: Uncommitted<MessageId>) -> Result<MessageId, OutboxError> {
         let (id, endpoint) = message.into_parts();
-        let found: bool = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.shared.statements.confirm)))
-            .bind(id.as_str())
-            .bind(endpoint.as_str())
-            .fetch_one(&self.shared.pool)
-            .await
-            .map_err(database_error)?;
-        if !found {
-            return Err(OutboxErrorKind::NotCommitted.into());
-        }
+        let mut connection = self.acquire().await?;
+        self.shared.statements.enqueue.check_committed(&mut connection, &id, &endpoint).await?;
         self.shared.enqueued.notify_one();
         Ok(id)
-    }
-
-    /// The message that stands in the way of an insert.
-    async fn known(
-        &self,
-        connection: &mut SqliteConnection,
-        message: &NewMessage,
-        id: &MessageId,
-    ) -> Result<MessageId, OutboxError> {
-        let endpoint = self.shared.statements.read.endpoint(connection, message.endpoint()).await?;
-        let Some(endpoint) = endpoint.filter(|endpoint| endpoint.tenant() == message.tenant()) else {
-            return Err(OutboxErrorKind::EndpointUnknown.into());
-        };
-        endpoint.check_instruction(message, self.shared.enforcement)?;
-        let known: Option<(String, bool)> =
-            sqlx::query_as(AssertSqlSafe(Arc::clone(&self.shared.statements.known)))
-                .bind(message.endpoint().as_str())
-                .bind(id.as_str())
-                .bind(message.idempotency_key())
-                .bind(message.payload())
-                .bind(message.content_type().as_str())
-                .bind(i64::from(message.is_sealed()))
-                .fetch_optional(connection)
-                .await
-                .map_err(database_error)?;
-        match known {
-            Some((id, true)) => {
-                MessageId::parse(&id).map_err(|_| OutboxErrorKind::Corrupt { column: "id" }.into())
-            }
-            _ => Err(OutboxErrorKind::IdempotencyConflict.into()),
-        }
     }
 
     async fn try_round(
@@ -335,7 +257,8 @@ impl SqliteOutbox {
         unreadable: &HashSet<i64>,
     ) -> Result<RoundResult, OutboxError> {
         let mut kept = self.shared.rounds.lock().await;
-        // Kept again when it has served: one that failed may fail for good.
+        // INVARIANT: kept again only when it has served. One that failed may fail for good, and one whose round was
+        // abandoned has a transaction open.
         let mut connection = match kept.take() {
             Some(connection) if !self.shared.pool.is_closed() => connection,
             _ => self.acquire().await?.detach(),
@@ -345,6 +268,7 @@ impl SqliteOutbox {
         Ok(result)
     }
 
+    /// In a transaction that is rolled back with the connection it is on, should this not come to its end.
     async fn round_in(
         &self,
         connection: &mut SqliteConnection,
@@ -353,30 +277,34 @@ impl SqliteOutbox {
         unreadable: &HashSet<i64>,
     ) -> Result<RoundResult, OutboxError> {
         let mut result = RoundResult::default();
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database_error)?;
         let settlements = &round.settlements;
-        if self.settle_delivered_in(&mut transaction, settlements).await? {
-            let others = |settlement: &&Settlement| !matches!(settlement.verdict, Verdict::Delivered { .. });
-            result.fenced = self.settle_in(&mut transaction, settlements.iter().filter(others)).await?;
-        } else {
-            transaction.rollback().await.map_err(database_error)?;
-            transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(database_error)?;
-            result.fenced = self.settle_in(&mut transaction, settlements.iter()).await?;
+        let delivered = delivered(settlements);
+        let mut together = if delivered.len() > MOST_NUMBERS { &[] } else { delivered.as_slice() };
+        let mut begun = self.begin_in(connection, worker, together).await?;
+        if !begun.were_leased {
+            run(connection, "ROLLBACK".to_owned()).await?;
+            together = &[];
+            begun = self.begin_in(connection, worker, together).await?;
         }
-        self.blank_in(&mut transaction, settlements).await?;
-        self.excerpts_in(&mut transaction, &round.excerpts).await?;
+        let one_by_one = |settlement: &&Settlement| {
+            together.is_empty() || !matches!(settlement.verdict, Verdict::Delivered { .. })
+        };
+        result.fenced = self.settle_in(connection, settlements.iter().filter(one_by_one)).await?;
+        self.blank_in(connection, settlements).await?;
+        self.excerpts_in(connection, &round.excerpts).await?;
         for note in &round.notes {
-            self.note_in(&mut transaction, note).await?;
+            self.note_in(connection, note).await?;
         }
-        if self.beat_in(&mut transaction, worker).await? {
+        let mut last = String::new();
+        if begun.has_place {
             if let Some(held) = &round.held {
-                self.held_in(&mut transaction, worker, held).await?;
+                self.held_in(connection, worker, held).await?;
             }
-            self.claim_in(&mut transaction, worker, &round.wants, unreadable, &mut result).await?;
+            last = self.claim_in(connection, worker, &round.wants, unreadable, &mut result).await?;
         } else {
             result.is_lost = true;
         }
-        transaction.commit().await.map_err(database_error)?;
+        run(connection, last + "COMMIT").await?;
         Ok(result)
     }
 
@@ -532,6 +460,23 @@ impl ConsentStore for SqliteOutbox {
     fn granted<'a>(&'a self, endpoint: &'a EndpointDigest) -> Consenting<'a, Option<ConsentGrant>> {
         Box::pin(self.shared.statements.consents.granted(&self.shared.pool, *endpoint))
     }
+}
+
+/// The most messages in one command. SQLite takes a million bytes.
+const MOST_NUMBERS: usize = 8192;
+
+/// Runs statements whose only parts that are not literals are prefixes and numbers, as one command.
+async fn run(connection: &mut SqliteConnection, statements: String) -> Result<(), OutboxError> {
+    let done = sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await;
+    done.map(drop).map_err(database_error)
+}
+
+fn delivered(settlements: &[Settlement]) -> Vec<(LeaseToken, u16)> {
+    let delivered = settlements.iter().filter_map(|settlement| match settlement.verdict {
+        Verdict::Delivered { status } => Some((settlement.token, status)),
+        _ => None,
+    });
+    delivered.collect()
 }
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, sqlx::sqlite::SqliteArguments>;

@@ -1,11 +1,11 @@
 //! Verdicts, lessons, heartbeats, retention: what is written about messages that were claimed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use super::{SqliteOutbox, TablePrefix, database_error, query};
 use crate::outbox::sql::{millis, not_instructed, sql_limit};
@@ -14,7 +14,9 @@ use crate::outbox::{EndpointNote, LeaseToken, Lesson, OutboxError, Retention, Se
 #[derive(Debug)]
 pub(super) struct SettleStatements {
     purge: Arc<str>,
+    begin: Arc<str>,
     delivered: Arc<str>,
+    begun: Arc<str>,
     blank: Arc<str>,
     works: Arc<str>,
     settle: Arc<str>,
@@ -22,7 +24,6 @@ pub(super) struct SettleStatements {
     disable: Arc<str>,
     failing: Arc<str>,
     hold: Arc<str>,
-    beat: Arc<str>,
     held: Arc<str>,
     join: Arc<str>,
     forget_instance: Arc<str>,
@@ -53,19 +54,26 @@ impl SettleStatements {
                                     ORDER BY m.enqueued_at, d.seq LIMIT ?3)) \
                    ORDER BY settled_at, seq LIMIT ?3)",
             ),
-            // ?1 is an object of fences by sequence number: nothing to parse but numbers.
-            delivered: fill(
-                "UPDATE {p}delivery SET state = 2, worker = NULL, attempts = attempts + 1, settled_at = ?2, \
-                 last_status = ?3, last_code = NULL \
-                 FROM (SELECT CAST(key AS INTEGER) AS seq, value AS fence FROM json_each(?1)) AS v \
-                 WHERE {p}delivery.seq = v.seq AND {p}delivery.fence = v.fence AND {p}delivery.state = 1",
+            begin: fill(
+                "BEGIN IMMEDIATE; UPDATE {p}worker SET until = {now} + lease_ms WHERE id = {worker};",
             ),
-            // The numbers are looked at only where an endpoint is failing: the plus sign keeps SQLite from beginning
-            // there.
+            // {leases} is an object of fences and statuses by sequence number: nothing to parse but numbers. Those are
+            // looked at only where an endpoint is failing: the plus sign keeps SQLite from beginning there.
+            delivered: fill(
+                "UPDATE {p}endpoint SET failing_since = NULL WHERE failing_since IS NOT NULL AND +seq IN ( \
+                   SELECT d.endpoint FROM json_each('{leases}') AS j CROSS JOIN {p}delivery AS d \
+                   ON d.seq = CAST(j.key AS INTEGER) AND d.fence = j.value >> 16 AND d.state = 1); \
+                 UPDATE {p}delivery SET state = 2, worker = NULL, attempts = attempts + 1, settled_at = {now}, \
+                 last_status = v.status, last_code = NULL \
+                 FROM (SELECT CAST(key AS INTEGER) AS seq, value >> 16 AS fence, value & 65535 AS status \
+                       FROM json_each('{leases}')) AS v \
+                 WHERE {p}delivery.seq = v.seq AND {p}delivery.fence = v.fence AND {p}delivery.state = 1;",
+            ),
+            begun: fill("SELECT changes(), EXISTS (SELECT 1 FROM {p}worker WHERE id = {worker})"),
             works: fill(
                 "UPDATE {p}endpoint SET failing_since = NULL WHERE failing_since IS NOT NULL AND +seq IN ( \
                    SELECT endpoint FROM {p}delivery \
-                   WHERE seq IN (SELECT CAST(key AS INTEGER) FROM json_each(?1)) AND state = 2)",
+                   WHERE seq IN (SELECT value FROM json_each(?1)) AND state = 2)",
             ),
             blank: fill(
                 "UPDATE {p}message SET payload = x'' WHERE seq IN ( \
@@ -105,7 +113,6 @@ impl SettleStatements {
                 "UPDATE {p}endpoint SET hold_until = max(iif(hold_since <= ?4, hold_until, ?2), ?2), hold_since = ?4 \
                  WHERE id = ?1 AND revision = ?3",
             ),
-            beat: fill("UPDATE {p}worker SET until = ?2 + lease_ms WHERE id = ?1"),
             join: fill(
                 "INSERT INTO {p}worker (instance, lease_ms, until) VALUES (?1, ?2, ?3 + ?2) RETURNING id",
             ),
@@ -136,29 +143,33 @@ impl SqliteOutbox {
         &self.shared.statements.settle
     }
 
-    /// Writes what was delivered, which is what nearly every verdict says. `false` when a lease among them has
-    /// lapsed: roll back and have each answered for by [`settle_in`](Self::settle_in).
-    pub(super) async fn settle_delivered_in(
+    /// Begins a round, gives the worker's heartbeat, and writes what was `delivered`, which is what nearly every verdict
+    /// says. Where the [leases](Begun::were_leased) among them are not all there any more: roll back, begin without
+    /// them, and have each answered for by [`settle_in`](Self::settle_in).
+    ///
+    /// One command: each of them wakes SQLite's thread and then whoever waits for it, which takes longer than the
+    /// statements on a machine that has other things to do.
+    pub(super) async fn begin_in(
         &self,
         connection: &mut SqliteConnection,
-        settlements: &[Settlement],
-    ) -> Result<bool, OutboxError> {
-        let mut by_status: BTreeMap<u16, Vec<LeaseToken>> = BTreeMap::new();
-        for Settlement { token, verdict, .. } in settlements {
-            let Verdict::Delivered { status } = verdict else { continue };
-            by_status.entry(*status).or_default().push(*token);
+        worker: &Worker,
+        delivered: &[(LeaseToken, u16)],
+    ) -> Result<Begun, OutboxError> {
+        let statements = self.settle_statements();
+        let mut command = statements.begin.to_string();
+        if !delivered.is_empty() {
+            command.push_str(&statements.delivered.replace("{leases}", &leases_json(delivered)));
         }
-        let (statements, now) = (self.settle_statements(), self.now_millis());
-        for (status, tokens) in by_status {
-            let json = fences_json(&tokens);
-            let delivered = query(&statements.delivered).bind(json.clone()).bind(now).bind(status);
-            let done = delivered.execute(&mut *connection).await.map_err(database_error)?;
-            if done.rows_affected() != tokens.len() as u64 {
-                return Ok(false);
-            }
-            query(&statements.works).bind(json).execute(&mut *connection).await.map_err(database_error)?;
-        }
-        Ok(true)
+        command.push_str(&statements.begun);
+        let (now, worker) = (self.now_millis().to_string(), worker.id().to_string());
+        // INVARIANT: numbers only.
+        let command = AssertSqlSafe(command.replace("{now}", &now).replace("{worker}", &worker));
+        let row = sqlx::raw_sql(command).fetch_one(connection).await.map_err(database_error)?;
+        let changed: i64 = row.try_get(0).map_err(database_error)?;
+        Ok(Begun {
+            were_leased: delivered.is_empty() || usize::try_from(changed) == Ok(delivered.len()),
+            has_place: row.try_get(1).map_err(database_error)?,
+        })
     }
 
     /// Writes verdicts one by one; says which were refused.
@@ -182,10 +193,11 @@ impl SqliteOutbox {
         let delivered = settlements
             .clone()
             .filter(|settlement| matches!(settlement.verdict, Verdict::Delivered { .. }))
-            .map(|settlement| settlement.token);
-        let delivered: Vec<LeaseToken> = delivered.collect();
+            .map(|settlement| settlement.token.sequence());
+        let delivered: Vec<i64> = delivered.collect();
         if !delivered.is_empty() {
-            let works = query(&self.settle_statements().works).bind(fences_json(&delivered));
+            // The debug form of a list of numbers is its JSON.
+            let works = query(&self.settle_statements().works).bind(format!("{delivered:?}"));
             works.execute(connection).await.map_err(database_error)?;
         }
         Ok(settlements.map(|settlement| settlement.token).filter(|token| !settled.contains(token)).collect())
@@ -265,17 +277,6 @@ impl SqliteOutbox {
         Ok(done.rows_affected())
     }
 
-    /// The heartbeat; `false` when the worker's place is gone.
-    pub(super) async fn beat_in(
-        &self,
-        connection: &mut SqliteConnection,
-        worker: &Worker,
-    ) -> Result<bool, OutboxError> {
-        let beat = query(&self.settle_statements().beat).bind(worker.id()).bind(self.now_millis());
-        let done = beat.execute(connection).await.map_err(database_error)?;
-        Ok(done.rows_affected() > 0)
-    }
-
     /// Puts back what is leased to the worker and not `held`.
     pub(super) async fn held_in(
         &self,
@@ -348,6 +349,27 @@ impl SqliteOutbox {
         }
         self.release_in(connection).await
     }
+}
+
+/// How a round has begun.
+pub(super) struct Begun {
+    /// Whether all that was delivered was still leased, and is written.
+    pub(super) were_leased: bool,
+    /// Whether the worker still has its place.
+    pub(super) has_place: bool,
+}
+
+/// Fences and statuses by sequence number: nothing to escape.
+fn leases_json(delivered: &[(LeaseToken, u16)]) -> String {
+    let mut json = String::from("{");
+    for (number, (token, status)) in delivered.iter().enumerate() {
+        let separator = if number == 0 { "" } else { "," };
+        let lease = token.fence().saturating_mul(0x1_0000).saturating_add(i64::from(*status));
+        // Writing to a string does not fail.
+        let _ = write!(json, "{separator}\"{}\":{lease}", token.sequence());
+    }
+    json.push('}');
+    json
 }
 
 /// Fences by sequence number: nothing to escape.
