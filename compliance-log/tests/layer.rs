@@ -338,6 +338,42 @@ fn numbers_and_clean_values_stay_what_they_are() {
 }
 
 #[test]
+fn a_fraction_is_a_number_unless_its_size_or_name_says_otherwise() {
+    let _turn = turn();
+    let line = seen(|| {
+        tracing::info!(
+            card = 4_111_111_111_111_111.0_f64,
+            rows = 4_111_111_111_111_111.0_f64,
+            ssn = 219_099_999.0_f64,
+            total = -219_099_999.25_f64,
+            latency_ms = 35.5_f64,
+            waited_ms = 219_099_999_u64,
+            none = f64::NAN,
+        );
+    });
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let fields = &line["fields"];
+    assert_eq!(fields["card"], "[CREDIT_CARD]");
+    assert_eq!(fields["rows"], "[CREDIT_CARD]");
+    assert_eq!(fields["ssn"], "[US_SSN]");
+    assert_eq!(fields["total"], -219_099_999.25);
+    assert_eq!(fields["latency_ms"], 35.5);
+    assert_eq!(fields["waited_ms"], 219_099_999);
+}
+
+#[test]
+fn a_value_behind_more_fields_than_few_is_redacted() {
+    let _turn = turn();
+    let line = seen(|| {
+        tracing::info!(a = 1, b = 2, c = 3, d = 4, e = 5, f = 6, g = 7, to = "anna@example.com", "h");
+    });
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["fields"]["to"], "[EMAIL]");
+    assert_eq!(line["fields"]["g"], 7);
+    assert_eq!(line["fields"]["message"], "h");
+}
+
+#[test]
 fn a_value_cannot_start_a_line() {
     let _turn = turn();
     let line = seen(|| tracing::info!(agent = "x\r\nINFO forged \u{1b}[2J", "a\nb"));

@@ -207,6 +207,53 @@ fn a_field_named_after_a_value_of_some_shape_announces_it() {
 }
 
 #[test]
+fn quotation_marks_around_a_value_in_a_field_stay() {
+    let redactor = Redactor::new();
+    for (value, expected) in [
+        (
+            r#"SignUp { email: "anna@example.com", password: "hunter2" }"#,
+            r#"SignUp { email: "[EMAIL]", password: "[PASSWORD]" }"#,
+        ),
+        (r#"{\"email\":\"anna@example.com\"}"#, r#"{\"email\":\"[EMAIL]\"}"#),
+    ] {
+        for name in ["message", "user"] {
+            let redacted = redactor.redact_field(name, value);
+            assert_eq!(redacted, expected, "{name}");
+            assert_eq!(redactor.redact_field(name, &redacted), expected, "{name}, twice");
+        }
+    }
+}
+
+#[test]
+fn a_quotation_mark_that_ends_a_password_is_of_it() {
+    let redactor = Redactor::new();
+    for (name, value, expected) in [
+        ("pwd", "hunter22\"", "[PASSWORD]"),
+        ("pass", "hunter22\\", "[PASSWORD]"),
+        ("pwd", "\"hunter22\"", "\"[PASSWORD]\""),
+        ("session_id", "9ab3cd88ef01aa\"", "[SESSION_ID]"),
+    ] {
+        let redacted = redactor.redact_field(name, value);
+        assert_eq!(redacted, expected, "{name}={value}");
+        assert_eq!(redactor.redact_field(name, &redacted), expected, "{name}={value}, twice");
+    }
+}
+
+#[test]
+fn a_cookie_in_quotes_is_replaced_in_a_field_and_nothing_else() {
+    let redactor = Redactor::new();
+    for (name, value, expected) in [
+        ("mrn", r#"Cookie: sid="9ab3cd88ef01aa"; theme=dark"#, r#"Cookie: sid="[SESSION_ID]"; theme=dark"#),
+        ("user", r#"Set-Cookie: sid="9ab3cd88ef01aa"; Path=/"#, r#"Set-Cookie: sid="[SESSION_ID]"; Path=/"#),
+        ("cookie", r#"sid="9ab3cd88ef01aa"; theme=dark"#, r#"sid="[SESSION_ID]"; theme=dark"#),
+    ] {
+        let redacted = redactor.redact_field(name, value);
+        assert_eq!(redacted, expected, "{name}={value}");
+        assert_eq!(redactor.redact_field(name, &redacted), expected, "{name}={value}, twice");
+    }
+}
+
+#[test]
 fn every_item_of_a_list_is_a_secret() {
     check(
         r#"{"password":["hunter2", "s3cret"],"n":1}"#,

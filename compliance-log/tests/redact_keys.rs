@@ -281,3 +281,20 @@ fn what_is_no_secret_stays() {
         "private key: /etc/ssl/private/key.pem, ssh key: ~/.ssh/id_ed25519",
     ]);
 }
+
+#[test]
+fn a_name_within_another_value_has_its_own() {
+    for (text, expected) in [
+        (r#"{password:hunter22,secret:"Geheim99xx"}"#, r#"{password:[PASSWORD]"[SECRET]"}"#),
+        (r#"password: hunter22,secret: "Geheim99xx""#, r#"password: [PASSWORD]: "[SECRET]""#),
+        ("password: hunter22,secret: Geheim99xx", "password: [PASSWORD]: [SECRET]"),
+        ("password=hunter22/user[password]=Geheim99xx&x=1", "password=[PASSWORD]]=[PASSWORD]&x=1"),
+        (r#"password=hunter22/secret="Geheim99xx""#, r#"password=[PASSWORD]"[SECRET]""#),
+        (r#"7password"=hunter22[secret:"Geheim99xx""#, r#"7password"=[PASSWORD]"[SECRET]""#),
+    ] {
+        check(text, expected);
+        check(expected, expected);
+    }
+    // In quotes, nothing of it is a name.
+    check(r#"{"password":"my secret:","user":"x"}"#, r#"{"password":"[PASSWORD]","user":"x"}"#);
+}

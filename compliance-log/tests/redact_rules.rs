@@ -127,16 +127,27 @@ mod custom {
 
     #[test]
     fn many_detectors_find_what_each_finds_alone() {
-        let names: Vec<String> = (0..200).map(|n| format!("CODE_{n}")).collect();
+        let names: Vec<String> = (0..300).map(|n| format!("CODE_{n}")).collect();
         let detector = |n: usize| CustomDetector::new(&names[n], &format!(r"\bC{n}-[0-9]{{4,8}}\b")).unwrap();
-        let all = (0..200).fold(Redactor::builder(), |builder, n| builder.custom(detector(n))).build();
-        for n in [0, 1, 7, 63, 64, 199] {
-            let text = format!("before C{n}-12345 and C201-12345 behind");
-            let expected = format!("before [CODE_{n}] and C201-12345 behind");
+        let all = (0..300).fold(Redactor::builder(), |builder, n| builder.custom(detector(n))).build();
+        for n in [0, 1, 63, 64, 254, 255, 299] {
+            let text = format!("before C{n}-12345 and C301-12345 behind");
+            let expected = format!("before [CODE_{n}] and C301-12345 behind");
             assert_eq!(all.redact(&text), expected);
             assert_eq!(Redactor::builder().custom(detector(n)).build().redact(&text), expected);
         }
         assert_eq!(all.redact("C3-1234 C170-1234"), "[CODE_3] [CODE_170]");
+    }
+
+    #[test]
+    fn what_matches_beside_a_match_is_found() {
+        let named = CustomDetector::new("CALLSIGN", r"\S+ zulu").unwrap();
+        let redactor = Redactor::builder().custom(named).build();
+        for text in ["ab zulu zulu", "ab zulu zulu to me@", "ab zulu zulu zulu zulu"] {
+            let once = redactor.redact(text);
+            assert!(!once.contains("zulu"), "{once}");
+            assert_eq!(redactor.redact(&once), once);
+        }
     }
 
     #[test]
@@ -276,6 +287,7 @@ mod toml {
         refused("[detectors]\nipv4 = \"mask\"\nemial = \"mask\"", 3, "detectors", "redact_rules.unknown");
         refused("[detectors]\nipv4 = \"half\"", 2, "detectors.ipv4", "redact_rules.value");
         refused("[detectors]\nipv4 = 4", 2, "detectors.ipv4", "redact_rules.value");
+        refused("[detectors]\ndropped = \"keep\"", 2, "detectors", "redact_rules.unknown");
         refused("[classes]\nprivate = \"mask\"", 2, "classes", "redact_rules.unknown");
         refused("[classes]\nsecret = \"x\"", 2, "classes.secret", "redact_rules.value");
         refused("[fields]\na = \"drop\"\nb = \"placeholder\"", 3, "fields", "redact_rules.value");
@@ -294,8 +306,9 @@ mod toml {
         let rules = "[[custom]]\nname = \"BADGE\"\npattern = 'B-[0-9]{6}'";
         let redactor = Redactor::builder().toml(rules).unwrap().build();
         assert_eq!(redactor.redact("by B-104732"), "by [BADGE]");
-        refused("\n[[custom]]\nname = \"badge\"\npattern = 'x'", 2, "custom.name", "redact_rules.value");
-        refused("[[custom]]\nname = \"BADGE\"\npattern = '('", 1, "custom.pattern", "redact_rules.value");
+        refused("\n[[custom]]\nname = \"badge\"\npattern = 'x'", 3, "custom.name", "redact_rules.value");
+        refused("[[custom]]\nname = \"BADGE\"\npattern = '('", 3, "custom.pattern", "redact_rules.value");
+        refused("[[custom]]\nname = \"BADGE\"\npattern = 'x*'", 3, "custom.pattern", "redact_rules.value");
         refused("[[custom]]\nname = \"BADGE\"", 1, "custom", "redact_rules.value");
         refused("custom = [1]", 1, "custom", "redact_rules.value");
     }

@@ -60,6 +60,9 @@ impl Names {
 /// Numbers below this carry no check worth its name: something else must say what they are.
 const SHORT: u64 = 10_000_000_000;
 
+/// So many fields are put together without a memory of their own.
+const FEW: usize = 8;
+
 /// A buffer larger than this goes back to the allocator after use.
 const KEPT: usize = 64 << 10;
 
@@ -83,9 +86,17 @@ pub(super) fn rebuild<R>(
     visit(&mut Taker { redactor, scratch: &mut scratch });
     let result = {
         let text = scratch.text.as_str();
-        let given: Vec<Given<'_>> = scratch.taken.iter().map(|taken| Given::new(taken, text)).collect();
-        let values: Vec<Option<&dyn Value>> = given.iter().map(Given::value).collect();
-        forward(&fields.value_set_all(&values))
+        let taken = scratch.taken.iter().map(|taken| Given::new(taken, text));
+        if fields.len() <= FEW {
+            let mut given = [const { Given::Absent }; FEW];
+            given.iter_mut().zip(taken).for_each(|(cell, value)| *cell = value);
+            let values = given.each_ref().map(Given::value);
+            forward(&fields.value_set_all(values.get(..fields.len()).unwrap_or(&[])))
+        } else {
+            let given: Vec<Given<'_>> = taken.collect();
+            let values: Vec<Option<&dyn Value>> = given.iter().map(Given::value).collect();
+            forward(&fields.value_set_all(&values))
+        }
     };
     if scratch.text.capacity() <= KEPT {
         // A thread that is ending has no place to keep it.
@@ -229,9 +240,11 @@ impl Taker<'_> {
 
     fn put_text(&mut self, field: &Field, value: &str, wrap: fn(Range<usize>) -> Taken) {
         let start = self.scratch.text.len();
-        self.scratch.text.push_str(value);
-        let (range, _) = self.clean(field, start);
-        self.put(field, wrap(range));
+        let plain = self.is_plain(field);
+        let redacted =
+            if plain { self.redactor.redact(value) } else { self.redactor.redact_field(field.name(), value) };
+        self.scratch.text.push_str(&escape_control(&redacted));
+        self.put(field, wrap(start..self.scratch.text.len()));
     }
 
     /// A number stays one unless its digits are a hit.
@@ -252,6 +265,10 @@ impl Taker<'_> {
 
 impl Visit for Taker<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
+        // A fraction is no part of any number that is told by itself.
+        if value.abs() < SHORT as f64 && self.redactor.passes_numbers() && self.is_plain(field) {
+            return self.put(field, Taken::F64(value));
+        }
         self.put_number(field, &value, Taken::F64(value));
     }
 

@@ -9,21 +9,25 @@ pub(crate) use self::without::Customs;
 
 #[cfg(not(feature = "custom"))]
 mod without {
-    use super::super::detect::Hit;
+    use super::super::detect::Hits;
 
     /// There are none.
-    #[derive(Clone, Debug, Default)]
+    #[derive(Clone, Debug)]
     pub(crate) struct Customs;
 
     #[expect(clippy::unused_self, reason = "the same calls as with the feature")]
     impl Customs {
-        pub(crate) fn find(&self, _: &str, _: &mut Vec<Hit>) {}
+        pub(crate) fn none() -> Self {
+            Self
+        }
+
+        pub(crate) fn find(&self, _: &str, _: &mut Hits) {}
 
         pub(crate) fn is_empty(&self) -> bool {
             true
         }
 
-        pub(crate) fn placeholder(&self, _: u8) -> Option<&str> {
+        pub(crate) fn placeholder(&self, _: u32) -> Option<&str> {
             None
         }
     }
@@ -35,7 +39,7 @@ mod with {
 
     use regex::{Regex, RegexBuilder};
 
-    use super::super::detect::Hit;
+    use super::super::detect::{Hit, Hits};
     use super::super::detector::{Detector, placeholder_len};
 
     /// A detector of the service's own: a name, a regular expression and, where the shape alone says too little, a check.
@@ -164,11 +168,12 @@ mod with {
     pub(crate) struct Customs(Vec<CustomDetector>);
 
     impl Customs {
+        pub(crate) fn none() -> Self {
+            Self::default()
+        }
+
         pub(crate) fn add(&mut self, detector: CustomDetector) {
-            // A hit has one byte for the detector, and 0 is none.
-            if self.0.len() < usize::from(u8::MAX) {
-                self.0.push(detector);
-            }
+            self.0.push(detector);
         }
 
         pub(crate) fn is_empty(&self) -> bool {
@@ -177,8 +182,8 @@ mod with {
 
         /// What they find in a text. One after the other: each has a search for its own literals in front, which makes twenty
         /// of them twice as fast as one automaton for all.
-        pub(crate) fn find(&self, text: &str, hits: &mut Vec<Hit>) {
-            for (index, detector) in (1..=u8::MAX).zip(&self.0) {
+        pub(crate) fn find(&self, text: &str, hits: &mut Hits) {
+            for (index, detector) in (1_u32..).zip(&self.0) {
                 for found in detector.pattern.find_iter(text) {
                     if !found.is_empty()
                         && (detector.check)(found.as_str())
@@ -209,8 +214,8 @@ mod with {
             length.is_some_and(|length| end <= open.saturating_add(length))
         }
 
-        pub(crate) fn placeholder(&self, custom: u8) -> Option<&str> {
-            let index = usize::from(custom).checked_sub(1)?;
+        pub(crate) fn placeholder(&self, custom: u32) -> Option<&str> {
+            let index = usize::try_from(custom.checked_sub(1)?).ok()?;
             self.0.get(index).map(|detector| detector.placeholder.as_str())
         }
     }

@@ -4,79 +4,128 @@
 //! [`plain`] undoes them in one pass and remembers where each byte came from, so that a hit in the plain form
 //! is a hit on the bytes that were written.
 
+use std::ops::Range;
+
 use super::detect::mail::unspaced;
 use super::text::{DIGIT, HEX, HIGH, LOWER, Text, UPPER, is};
 
 /// Text in its plain form.
 pub(crate) struct Plain {
     pub(crate) text: String,
-    /// For each byte of `text`, where its source starts and ends.
-    source: Vec<(u32, u32)>,
+    /// In order.
+    parts: Vec<Part>,
+}
+
+/// A part of the plain text, up to the next one.
+#[derive(Clone, Copy)]
+struct Part {
+    start: usize,
+    /// The source of the whole part.
+    source: (usize, usize),
+    /// It is a copy of its source, byte by byte.
+    copied: bool,
 }
 
 impl Plain {
     /// The bytes of the source that `start..end` of the plain text came from.
     pub(crate) fn source(&self, start: usize, end: usize) -> (usize, usize) {
-        let at = |index: usize| self.source.get(index).copied().unwrap_or((0, 0));
-        let first = at(start).0;
-        let last = at(end.wrapping_sub(1)).1;
-        (usize::try_from(first).unwrap_or(0), usize::try_from(last).unwrap_or(usize::MAX))
+        let at = |index: usize| {
+            let behind = self.parts.partition_point(|part| part.start <= index);
+            let part = behind.checked_sub(1).and_then(|part| self.parts.get(part))?;
+            let first = part.source.0.wrapping_add(index.wrapping_sub(part.start));
+            Some(if part.copied { (first, first.wrapping_add(1)) } else { part.source })
+        };
+        let none = (0, 0);
+        (at(start).unwrap_or(none).0, at(end.wrapping_sub(1)).unwrap_or(none).1)
     }
 
-    fn push(&mut self, piece: &str, start: usize, end: usize) {
-        let bounds = (u32::try_from(start).unwrap_or(u32::MAX), u32::try_from(end).unwrap_or(u32::MAX));
-        self.text.push_str(piece);
-        self.source.extend(std::iter::repeat_n(bounds, piece.len()));
+    fn copy(&mut self, text: Text<'_>, from: usize, to: usize) {
+        if from < to {
+            self.parts.push(Part { start: self.text.len(), source: (from, to), copied: true });
+            self.text.push_str(text.str(from, to));
+        }
+    }
+
+    fn write(&mut self, step: &Step) {
+        for (character, from, to) in step.pieces.iter().flatten() {
+            self.parts.push(Part { start: self.text.len(), source: (*from, *to), copied: false });
+            self.text.push(*character);
+        }
     }
 }
 
 /// The plain form of a text, when it differs. `%2540` counts as one level: however often a percent sign was
-/// encoded, it is one step.
-pub(crate) fn plain(source: &str) -> Option<Plain> {
+/// encoded, it is one step. What lies in `opaque` stays as it is.
+pub(crate) fn plain(source: &str, opaque: Range<usize>) -> Option<Plain> {
     let text = Text::new(source);
-    let first = (0..text.len()).find(|at| may_change(text.at(*at)) && step(text, *at).is_some())?;
-    let mut plain =
-        Plain { text: String::with_capacity(source.len()), source: Vec::with_capacity(source.len()) };
-    let copy = |plain: &mut Plain, from: usize, to: usize| {
-        for (offset, character) in text.str(from, to).char_indices() {
-            let start = from.wrapping_add(offset);
-            let mut buffer = [0; 4];
-            plain.push(character.encode_utf8(&mut buffer), start, start.wrapping_add(character.len_utf8()));
+    let mut plain = None;
+    // Up to here all is written; from there to what is looked at nothing changes.
+    let mut written = 0;
+    let mut at = 0;
+    loop {
+        let rest = text.bytes().get(at..).unwrap_or(&[]);
+        let Some(next) = rest.iter().position(|byte| may_change(*byte)) else { break };
+        at = at.wrapping_add(next);
+        if opaque.contains(&at) {
+            at = opaque.end;
+            continue;
         }
-    };
-    copy(&mut plain, 0, first);
-    let mut at = first;
-    while at < text.len() {
-        if may_change(text.at(at))
-            && let Some(Step { pieces, end }) = step(text, at)
-        {
-            for (character, from, to) in pieces {
-                let mut buffer = [0; 4];
-                plain.push(character.encode_utf8(&mut buffer), from, to);
-            }
-            at = end;
-        } else {
-            let end = text.boundary(at.wrapping_add(1));
-            copy(&mut plain, at, end);
-            at = end;
-        }
+        let Some(step) = step(text, at) else {
+            at = text.boundary(at.wrapping_add(1));
+            continue;
+        };
+        let plain = plain.get_or_insert_with(|| Plain {
+            text: String::with_capacity(source.len()),
+            parts: Vec::with_capacity(16),
+        });
+        plain.copy(text, written, at);
+        plain.write(&step);
+        at = step.end;
+        written = at;
     }
+    let mut plain = plain?;
+    plain.copy(text, written, text.len());
     Some(plain)
 }
 
+#[inline]
 fn may_change(byte: u8) -> bool {
-    matches!(byte, b'%' | b'\\' | b'&' | b'+' | ESC) || byte >= 0x80
+    CHANGES.get(usize::from(byte)) == Some(&true)
 }
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
+)]
+static CHANGES: [bool; 256] = {
+    let mut changes = [false; 256];
+    changes[b'%' as usize] = true;
+    changes[b'\\' as usize] = true;
+    changes[b'&' as usize] = true;
+    changes[b'+' as usize] = true;
+    changes[ESC as usize] = true;
+    let mut byte = 0x80;
+    while byte < 256 {
+        changes[byte] = true;
+        byte += 1;
+    }
+    changes
+};
 
 /// One encoded piece: the characters it stands for, each with its source, and where the piece ends.
 struct Step {
-    pieces: Vec<(char, usize, usize)>,
+    pieces: [Option<(char, usize, usize)>; 3],
     end: usize,
 }
 
 impl Step {
     fn one(character: char, start: usize, end: usize) -> Option<Self> {
-        Some(Self { pieces: vec![(character, start, end)], end })
+        Some(Self { pieces: [Some((character, start, end)), None, None], end })
+    }
+
+    /// A piece that stands for nothing.
+    fn none(end: usize) -> Self {
+        Self { pieces: [None; 3], end }
     }
 }
 
@@ -126,13 +175,13 @@ fn percent(text: Text<'_>, at: usize) -> Option<Step> {
         0xf0..=0xf4 => 4,
         _ => return None,
     };
-    let mut bytes = vec![lead];
-    while bytes.len() < length {
+    let mut bytes = [lead, 0, 0, 0];
+    for cell in bytes.get_mut(1..length)? {
         let (byte, next) = triplet(text, end)?;
-        bytes.push(byte);
+        *cell = byte;
         end = next;
     }
-    let character = std::str::from_utf8(&bytes).ok()?.chars().next()?;
+    let character = std::str::from_utf8(bytes.get(..length)?).ok()?.chars().next()?;
     // `%250` and the like would decode to an encoded text once more.
     Step::one(character, at, end)
 }
@@ -259,7 +308,7 @@ fn control_sequence(text: Text<'_>, at: usize) -> Option<Step> {
         end = end.wrapping_add(1);
     }
     let whole = text.at(at.wrapping_add(1)) == b'[' && matches!(text.at(end), 0x40..=0x7e);
-    whole.then(|| Step { pieces: Vec::new(), end: end.wrapping_add(1) })
+    whole.then(|| Step::none(end.wrapping_add(1)))
 }
 
 /// `&#64;`, `&#x40;`, `&commat;`.
@@ -299,7 +348,7 @@ fn fold(text: Text<'_>, at: usize) -> Option<Step> {
     let character = text.char_at(at)?;
     let end = at.wrapping_add(character.len_utf8());
     if is_unseen(character) {
-        return Some(Step { pieces: Vec::new(), end });
+        return Some(Step::none(end));
     }
     // The mark of a long vowel is a letter, and a dash among digits.
     if character == '\u{30fc}' && text.is_before(at, DIGIT) && text.is(end, DIGIT) {
@@ -317,14 +366,8 @@ fn fold(text: Text<'_>, at: usize) -> Option<Step> {
         return None;
     }
     // A word of another script ends here, whatever is written beside it (UAX #29 section 4.1).
-    let mut pieces = Vec::with_capacity(3);
-    if before {
-        pieces.push((' ', at, at));
-    }
-    pieces.push((character, at, end));
-    if behind {
-        pieces.push((' ', end, end));
-    }
+    let pieces =
+        [before.then_some((' ', at, at)), Some((character, at, end)), behind.then_some((' ', end, end))];
     Some(Step { pieces, end })
 }
 

@@ -223,8 +223,16 @@ fn pseudonym_len(text: &[u8]) -> Option<usize> {
 }
 
 /// The length of the placeholder that starts `text`, if one does.
+#[inline]
 pub(crate) fn placeholder_len(text: &[u8]) -> Option<usize> {
-    let Some(rest) = text.strip_prefix(b"[") else { return pseudonym_len(text) };
+    match text.first() {
+        Some(b'[') => bracketed_len(text),
+        _ => pseudonym_len(text),
+    }
+}
+
+fn bracketed_len(text: &[u8]) -> Option<usize> {
+    let rest = text.strip_prefix(b"[")?;
     if !rest.first().is_some_and(u8::is_ascii_uppercase) {
         return None;
     }

@@ -5,14 +5,14 @@ use super::custom::Customs;
 use super::decode::{ESC, is_form_space, is_short_escape, plain};
 use super::detect::number::{Number, starts_checked};
 use super::detect::{
-    Announced, Hit, Scan, command, identity, mail, national, network, payment, person, phone, place, secret,
-    token,
+    Announced, Hit, Hits, Scan, command, identity, mail, national, network, payment, person, phone, place,
+    secret, token,
 };
 use super::detector::{Detector, placeholder_len};
 use super::lexicon::{Cue, Lead, lexicon, secret_suffix};
 use super::rule::Rules;
+use super::settled::Doubts;
 use super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
-use super::timestamp::timestamp_end;
 
 /// How deep encodings may be nested before the text is dropped instead of passed.
 pub(crate) const MAX_DEPTH: u8 = 4;
@@ -27,34 +27,45 @@ pub(crate) fn find(
     field: &[Cue],
     customs: &Customs,
     depth: u8,
-    hits: &mut Vec<Hit>,
+    hits: &mut Hits,
 ) -> Result<(), TooDeep> {
-    find_from(text, field, customs, depth, hits, windows(text, field).as_mut())
+    find_from(text, field, customs, depth, hits, windows(text, field).as_mut(), &mut Doubts::new())
 }
 
 /// The windows of a text; nothing when there is no place in it where a value may be.
 #[inline(always)]
 pub(crate) fn windows<'t>(text: &'t str, field: &[Cue]) -> Option<Windows<'t>> {
-    let source = Text::new(text);
-    let from = if field.is_empty() { timestamp_end(source) } else { 0 };
-    Windows::new(source, from, lexicon(), !field.is_empty())
+    Windows::new(Text::new(text), lexicon(), !field.is_empty())
 }
 
-/// As [`find`], in the windows of a text.
+/// As [`find`], in the windows of a text; notes what the result hangs on.
 pub(crate) fn find_from(
     text: &str,
     field: &[Cue],
     customs: &Customs,
     depth: u8,
-    hits: &mut Vec<Hit>,
+    hits: &mut Hits,
     windows: Option<&mut Windows<'_>>,
+    doubts: &mut Doubts,
 ) -> Result<(), TooDeep> {
+    // A service's own detector may find something beside what it found.
+    if !customs.is_empty() {
+        doubts.give_up();
+    }
     customs.find(text, hits);
     let Some(windows) = windows else { return Ok(()) };
     let Some(first) = windows.next(!field.is_empty()) else { return Ok(()) };
     let mut hidden = Vec::new();
-    let mut scan = Scan::new(text, field, hits);
-    let encoded = pass(&mut scan, &mut hidden, first, |announced| windows.next(announced));
+    let mut scan = Scan::new(text, field, hits, doubts);
+    let encoded = pass(&mut scan, &mut hidden, &first, |announced| windows.next(announced));
+    let plain = !encoded && field.is_empty();
+    scan.end();
+    if !plain {
+        doubts.give_up();
+    }
+    for (start, end) in &hidden {
+        doubts.note(*start, *start, end.saturating_add(1), false);
+    }
     find_rest(text, field, customs, depth, hits, hidden, encoded)
 }
 
@@ -64,7 +75,7 @@ pub(crate) fn find_rest(
     field: &[Cue],
     customs: &Customs,
     depth: u8,
-    hits: &mut Vec<Hit>,
+    hits: &mut Hits,
     hidden: Vec<(usize, usize)>,
     encoded: bool,
 ) -> Result<(), TooDeep> {
@@ -77,11 +88,13 @@ pub(crate) fn find_rest(
             read = start..end;
         }
     }
-    if encoded && let Some(plain) = plain(text) {
+    // A private key is one, however its lines are broken.
+    let key = || hits.iter().find(|hit| hit.detector == Detector::PemKey).map(|hit| hit.start..hit.end);
+    if encoded && let Some(plain) = plain(text, key().unwrap_or_default()) {
         if depth == 0 {
             return Err(TooDeep);
         }
-        let mut inner = Vec::new();
+        let mut inner = Hits::new();
         find(&plain.text, field, customs, depth.wrapping_sub(1), &mut inner)?;
         hits.extend(inner.into_iter().map(|hit| {
             let (start, end) = plain.source(hit.start, hit.end);
@@ -97,7 +110,7 @@ fn base64(
     (start, end): (usize, usize),
     customs: &Customs,
     depth: u8,
-    hits: &mut Vec<Hit>,
+    hits: &mut Hits,
 ) -> Result<bool, TooDeep> {
     let source = Text::new(text);
     let Some(bytes) = secret::decode(source.slice(start, end)) else { return Ok(false) };
@@ -108,7 +121,7 @@ fn base64(
     if depth == 0 {
         return Err(TooDeep);
     }
-    let mut found = Vec::new();
+    let mut found = Hits::new();
     find(&inner, &[], customs, depth.wrapping_sub(1), &mut found)?;
     if let Some(hit) = found.iter().max_by_key(|hit| hit.detector.rank()) {
         let padding = source.slice(end, end.saturating_add(2).min(text.len()));
@@ -123,14 +136,13 @@ fn base64(
 pub(crate) fn pass(
     scan: &mut Scan<'_, '_>,
     hidden: &mut Vec<(usize, usize)>,
-    first: Anchors,
+    first: &Anchors,
     mut following: impl FnMut(bool) -> Option<Anchors>,
 ) -> bool {
     let mut place = Place::default();
-    let mut next = Some(first);
-    while let Some(anchors) = next {
+    window(scan, hidden, first, &mut place);
+    while let Some(anchors) = following(scan.has_cues()) {
         window(scan, hidden, &anchors, &mut place);
-        next = following(scan.has_cues());
     }
     place.encoded
 }
@@ -211,10 +223,12 @@ fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
 
 /// Letters that go over into digits: an account or an identifier.
 fn lettered(scan: &mut Scan<'_, '_>, at: usize) {
+    let found = scan.found();
     if scan.text.is(at.wrapping_add(2), DIGIT) && scan.text.is(at.wrapping_add(3), DIGIT) {
         payment::iban(scan, at);
     }
     identity::lettered(scan, at);
+    scan.hangs_on_words_since(found, at);
 }
 
 /// A word of the table.
@@ -225,7 +239,9 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         // `SV-Nummer`
         Lead::Cue(Cue::Svnr) if text_is(scan, start, end, b"sv") && !scan.text.has_any_case(end, b"-n") => {}
         Lead::Cue(cue) => {
-            scan.note(cue, start, end);
+            // `social security`
+            let told = if cue == Cue::Ssn { start.saturating_sub(7) } else { start };
+            scan.note(cue, told, end);
             match cue {
                 Cue::Birth => identity::birth(scan, end),
                 Cue::Geo => place::coordinates(scan, end),
@@ -233,6 +249,7 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
                 Cue::Csc if scan.announced(Cue::Card, start) != Announced::No => {
                     payment::verification_value(scan, end);
                 }
+                Cue::Csc => scan.hangs_on_words(start, start),
                 Cue::Mac => network::announced_mac(scan, end),
                 Cue::Dni
                 | Cue::IdCard
@@ -250,8 +267,14 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         Lead::Name(naming) => person::named(scan, naming, start, end),
         Lead::Key(key) => secret::keyed(scan, key, start, end),
         Lead::Bearer => secret::bearer(scan, end),
-        Lead::Command(program) => command::command(scan, program, end),
-        Lead::Identified => secret::identified(scan, end),
+        Lead::Command(program) => {
+            scan.hangs_on(start, 0, usize::MAX);
+            command::command(scan, program, end);
+        }
+        Lead::Identified => {
+            scan.hangs_on(start, 0, usize::MAX);
+            secret::identified(scan, end);
+        }
         Lead::Pass => secret::pass(scan, start, end),
         Lead::Basic => secret::basic(scan, end),
         Lead::Prefix(prefix) => token::prefixed(scan, prefix, start, end),
@@ -271,13 +294,20 @@ fn social(scan: &Scan<'_, '_>, start: usize) -> bool {
 /// A digit after no letter and no digit.
 fn number(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
+    let earlier = scan.found();
     let end = text.run_end(at, DIGIT, 25);
     let address = text.at(end) == b'.' && end.wrapping_sub(at) <= 3 && network::ipv4(scan, at);
+    scan.hangs_on_reference(earlier, at);
     if address && !scan.has_cues() {
         return;
     }
     if end.wrapping_sub(at) >= 6 && (text.is(end, UPPER | LOWER) || matches!(text.at(end), b'-' | b'+')) {
         identity::numbered(scan, at);
+        scan.hangs_on_words_since(earlier, at);
+    }
+    // No value is so short.
+    if end.wrapping_sub(at) < 6 && !phone::goes_on(text, end) {
+        return;
     }
     // What follows a plus sign is looked at from there.
     if (text.is(end, LETTER) && end.wrapping_sub(at) < 7) || text.before(at) == b'+' {
@@ -296,11 +326,26 @@ fn number(scan: &mut Scan<'_, '_>, at: usize) {
             return;
         }
     }
-    let found = Number::read(text, at);
-    payment::card(scan, &found);
-    national::national(scan, &found);
+    // Fewer digits are no identifier.
+    if grouped || end.wrapping_sub(at) >= 8 {
+        identifier(scan, at, earlier);
+    }
     if cued || grouped {
         phone::phone(scan, at);
+    }
+}
+
+/// A number that may be an identifier; `earlier` was found before.
+fn identifier(scan: &mut Scan<'_, '_>, at: usize, earlier: usize) {
+    let mut found = Number::at(at);
+    found.read(scan.text);
+    if found.count() < 8 {
+        return;
+    }
+    payment::card(scan, &found);
+    national::national(scan, &found);
+    if scan.found() == earlier {
+        scan.hangs_on_words(at, found.end());
     }
 }
 
@@ -345,6 +390,7 @@ fn dialled(scan: &mut Scan<'_, '_>, at: usize) {
     }
     if text.at(at) == b'+' && text.run_start(at, DIGIT, 7) == at.wrapping_sub(6) {
         identity::numbered(scan, at.wrapping_sub(6));
+        scan.hangs_on_words(at, at);
     }
 }
 
@@ -399,9 +445,10 @@ impl Run {
                 hidden.push((start, end));
             }
         };
+        let part = text.run_end(at, UPPER | LOWER | DIGIT, usize::MAX);
         if at >= self.end {
             let start = text.run_start(at, BASE64, at.saturating_sub(self.end));
-            *self = Self { end: text.run_end(at, BASE64, usize::MAX), wholes: 0 };
+            *self = Self { end: text.run_end(part, BASE64, usize::MAX), wholes: 0 };
             if start < at {
                 note(start, self.end);
             }
@@ -412,7 +459,6 @@ impl Run {
         } else if token::may_hide_text(text.slice(at, at.saturating_add(Self::SHORT))) {
             return Some((at, self.end));
         }
-        let part = text.run_end(at, UPPER | LOWER | DIGIT, usize::MAX);
         if part < self.end {
             note(at, part);
         }
@@ -422,9 +468,12 @@ impl Run {
 
 /// Sorts hits and joins those that share bytes, so that no byte of any hit survives; the detector that knows
 /// most of the value names the whole.
-pub(crate) fn merge(text: &str, hits: &mut Vec<Hit>) {
+pub(crate) fn merge(text: &str, hits: &mut Hits) {
     for hit in hits.iter_mut() {
         *hit = Hit { start: floor(text, hit.start), end: Text::new(text).boundary(hit.end), ..*hit };
+    }
+    if hits.len() < 2 {
+        return;
     }
     hits.sort_unstable_by_key(|hit| (hit.start, hit.end));
     hits.dedup_by(|hit, last| {

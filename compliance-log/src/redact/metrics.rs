@@ -50,6 +50,7 @@ impl Counters {
                 .iter()
                 .zip(&self.hits)
                 .map(|(detector, hits)| (*detector, read(hits)))
+                .filter(|(_, hits)| *hits > 0)
                 .collect(),
         }
     }
@@ -95,6 +96,6 @@ impl Metrics {
 
     /// The detectors that found something, and how often.
     pub fn hits(&self) -> impl Iterator<Item = (Detector, u64)> + '_ {
-        self.hits.iter().copied().filter(|(_, hits)| *hits > 0)
+        self.hits.iter().copied()
     }
 }

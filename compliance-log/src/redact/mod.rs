@@ -19,6 +19,7 @@ mod rule;
 #[cfg(feature = "toml")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "toml")))]
 mod rules_file;
+mod settled;
 mod stream;
 mod text;
 mod timestamp;
@@ -35,18 +36,19 @@ use self::custom::Customs;
 #[cfg(feature = "custom")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "custom")))]
 pub use self::custom::{CustomDetector, CustomDetectorError, CustomDetectorErrorKind};
-use self::detect::{Hit, secret};
+use self::detect::{Hit, Hits, secret};
 pub use self::detector::Detector;
 use self::detector::placeholder_len;
 use self::edit::Edits;
 pub use self::escape::escape_control;
-use self::lexicon::{Cue, Lead, lexicon};
+use self::lexicon::{Cue, Lead, Naming, lexicon};
 pub use self::metrics::Metrics;
 use self::rule::Rules;
 pub use self::rule::{FieldRule, Rule};
 #[cfg(feature = "toml")]
 #[cfg_attr(compliance_docsrs, doc(cfg(feature = "toml")))]
 pub use self::rules_file::{RulesError, RulesErrorKind};
+use self::settled::Doubts;
 pub use self::stream::{Redacted, RedactingWriter};
 
 /// Finds personal data and secrets in text and puts a placeholder in each one's place.
@@ -251,7 +253,8 @@ impl Redactor {
         self.rules.of_field(name).is_some()
     }
 
-    /// What was inspected and found so far; nothing unless [`RedactorBuilder::count`] was asked for.
+    /// What was inspected and found so far; `None` unless [`count`](RedactorBuilder::count) or
+    /// [`report_only`](RedactorBuilder::report_only) was asked for.
     #[must_use]
     pub fn metrics(&self) -> Option<Metrics> {
         self.rules.counters.as_ref().map(|counters| counters.read())
@@ -301,23 +304,33 @@ impl Redactor {
     ) -> Cow<'t, str> {
         let mut current = Cow::Borrowed(text);
         let mut edits = Edits::default();
-        let mut hits: Vec<Hit> = Vec::with_capacity(8);
+        let mut hits = Hits::new();
         let mut stable = false;
         for round in 0..Self::MAX_ROUNDS {
             hits.clear();
+            let mut doubts = Doubts::new();
             if current.len() > Self::MAX_LEN {
                 break;
             }
             let found = if round == 0 {
-                field.find(text, first.as_mut(), &self.rules.customs, &mut hits)
+                field.find(text, first.as_mut(), &self.rules.customs, &mut hits, &mut doubts)
             } else {
                 let mut windows = engine::windows(&current, &field.cues);
-                field.find(&current, windows.as_mut(), &self.rules.customs, &mut hits)
+                field.find(&current, windows.as_mut(), &self.rules.customs, &mut hits, &mut doubts)
             };
             if found.is_err() {
                 break;
             }
-            hits.retain(|hit| self.rules.of(hit.detector) != Rule::Keep);
+            if !self.rules.are_default() {
+                hits.retain(|hit| {
+                    let rule = self.rules.of(hit.detector);
+                    // Only of placeholders it is known that nothing is found in them.
+                    if rule != Rule::Placeholder {
+                        doubts.give_up();
+                    }
+                    rule != Rule::Keep
+                });
+            }
             if hits.is_empty() {
                 stable = true;
                 break;
@@ -328,11 +341,12 @@ impl Redactor {
             if let Some(lengths) = lengths {
                 edits.note(&hits, &lengths);
             }
-            if rewritten == current {
-                stable = true;
+            stable =
+                rewritten == current || (rewritten.len() <= Self::MAX_LEN && doubts.settle(&current, &hits));
+            current = Cow::Owned(rewritten);
+            if stable {
                 break;
             }
-            current = Cow::Owned(rewritten);
         }
         if let Some(spans) = spans {
             if stable {
@@ -394,6 +408,8 @@ impl<'n> Field<'n> {
                 field.cues.push(cue);
                 field.keyed |= announces_shape(cue);
             }
+            // Behind a form of address a name follows, not a sign of assignment: `latency_ms` is nobody's.
+            Lead::Name(Naming::Title | Naming::Salutation) => {}
             Lead::Key(_) | Lead::Name(_) => field.keyed = true,
             _ => {}
         });
@@ -408,12 +424,14 @@ impl<'n> Field<'n> {
         value: &str,
         windows: Option<&mut Windows<'_>>,
         customs: &Customs,
-        hits: &mut Vec<Hit>,
+        hits: &mut Hits,
+        doubts: &mut Doubts,
     ) -> Result<(), engine::TooDeep> {
-        engine::find_from(value, &self.cues, customs, engine::MAX_DEPTH, hits, windows)?;
+        engine::find_from(value, &self.cues, customs, engine::MAX_DEPTH, hits, windows, doubts)?;
         if !self.keyed || value.is_empty() {
             return Ok(());
         }
+        doubts.give_up();
         let replaced = placeholder_len(value.as_bytes()) == Some(value.len());
         if let Some(detector) = self.whole.filter(|_| !replaced && !secret::is_none(value)) {
             hits.push(Hit { start: 0, end: value.len(), detector, custom: 0 });
@@ -425,12 +443,24 @@ impl<'n> Field<'n> {
         let quote = if value.bytes().all(|byte| byte.is_ascii_digit()) { "" } else { "\"" };
         let line = format!("{}={quote}{}{quote}", self.name, value.replace(['"', '\\', '\n', '\r'], "_"));
         let offset = self.name.len().saturating_add(quote.len()).saturating_add(1);
-        let mut found = Vec::new();
-        engine::find(&line, &[], &Customs::default(), engine::MAX_DEPTH, &mut found)?;
+        let mut found = Hits::new();
+        engine::find(&line, &[], &Customs::none(), engine::MAX_DEPTH, &mut found)?;
         hits.extend(found.into_iter().filter(|hit| hit.end > offset).filter_map(|hit| {
             let start = hit.start.saturating_sub(offset);
             let end = hit.end.saturating_sub(offset).min(value.len());
-            (start < end).then_some(Hit { start, end, ..hit })
+            // The quotation marks around a value are not of it, also where they are escaped; one that closes what
+            // none opens is.
+            let (marks, inner) = (['"', '\\'], value.get(start..end)?);
+            if start == 0 && end == value.len() && !inner.starts_with(marks) {
+                return Some(Hit { start, end, ..hit });
+            }
+            let end = start.saturating_add(inner.trim_end_matches(marks).len());
+            let start =
+                start.saturating_add(inner.len().saturating_sub(inner.trim_start_matches(marks).len()));
+            // What is left of a value that was replaced is no other one.
+            let replaced =
+                value.get(start..).and_then(|value| placeholder_len(value.as_bytes())).unwrap_or(0);
+            (end > start.saturating_add(replaced)).then_some(Hit { start, end, ..hit })
         }));
         Ok(())
     }

@@ -87,7 +87,7 @@ impl Default for Rules {
             allowed: None,
             report_only: false,
             counters: None,
-            customs: Customs::default(),
+            customs: Customs::none(),
             #[cfg(feature = "pseudonym")]
             pseudonymiser: Arc::default(),
         }
@@ -127,6 +127,11 @@ impl Rules {
         *self.pseudonymiser.write().unwrap_or_else(PoisonError::into_inner) = Some(pseudonymiser);
     }
 
+    /// Whether every detector's rule is a placeholder.
+    pub(crate) fn are_default(&self) -> bool {
+        self.detectors.is_empty()
+    }
+
     pub(crate) fn of(&self, detector: Detector) -> Rule {
         self.detectors
             .iter()
@@ -163,7 +168,8 @@ impl Rules {
     /// not plainly one of that kind, for what would it be the same as?
     #[cfg(feature = "pseudonym")]
     fn pseudonym(&self, detector: Detector, value: &str) -> Option<String> {
-        let plain = super::decode::plain(value).map_or(Cow::Borrowed(value), |plain| Cow::Owned(plain.text));
+        let plain =
+            super::decode::plain(value, 0..0).map_or(Cow::Borrowed(value), |plain| Cow::Owned(plain.text));
         let identifier = match detector {
             Detector::Email if plain.contains('@') => plain.to_lowercase(),
             Detector::Ipv6 => plain.parse::<Ipv6Addr>().ok()?.to_string(),

@@ -48,7 +48,7 @@ impl RedactorBuilder {
     /// | `report_only`, `count` | boolean |
     /// | `allow_fields` | array of names |
     /// | `classes.<class>` | rule; classes are `public`, `internal`, `confidential`, `personal`, `sensitive`, `secret` |
-    /// | `detectors.<type>` | rule; types are those of [`Detector::name`] in lower case |
+    /// | `detectors.<type>` | rule; types are those of [`Detector::name`] in lower case, without `dropped` |
     /// | `fields.<name>` | `drop`, `keep` or `mask` |
     /// | `custom` (feature `custom`) | array of tables of `name` and `pattern` |
     ///
@@ -114,6 +114,7 @@ impl RedactorBuilder {
                 for (key, value) in rules {
                     let detector = Detector::ALL
                         .iter()
+                        .filter(|detector| **detector != Detector::Dropped) // It has no rule.
                         .find(|detector| detector.name().to_ascii_lowercase() == *key.get_ref())
                         .ok_or_else(|| unknown("detectors", key.span().start))?;
                     let rule = rule(value.get_ref()).ok_or_else(|| {
@@ -146,11 +147,14 @@ impl RedactorBuilder {
                     };
                     let text_of = |field: &str| {
                         members.iter().find_map(|(key, value)| match value.get_ref() {
-                            DeValue::String(text) if *key.get_ref() == field => Some(text.to_string()),
+                            DeValue::String(text) if *key.get_ref() == field => {
+                                Some((text.to_string(), value.span().start))
+                            }
                             _ => None,
                         })
                     };
-                    let (Some(name), Some(pattern), 2) = (text_of("name"), text_of("pattern"), members.len())
+                    let (Some((name, name_at)), Some((pattern, pattern_at)), 2) =
+                        (text_of("name"), text_of("pattern"), members.len())
                     else {
                         return Err(wrong("custom", at, "`name` and `pattern`"));
                     };
@@ -158,13 +162,13 @@ impl RedactorBuilder {
                         CustomDetector::new(&name, &pattern).map_err(|error| match error.kind() {
                             super::custom::CustomDetectorErrorKind::Name => wrong(
                                 "custom.name",
-                                at,
+                                name_at,
                                 "2 to 16 of A to Z, 0 to 9 and underscore, not taken",
                             ),
                             _ => wrong(
                                 "custom.pattern",
-                                at,
-                                "a regular expression that fits and never matches nothing",
+                                pattern_at,
+                                "a regular expression within the limits that does not match the empty text",
                             ),
                         })?;
                     self = self.custom(detector);

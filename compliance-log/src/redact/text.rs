@@ -90,6 +90,12 @@ pub(crate) fn between(eight: u64, first: u8, last: u8) -> u64 {
     low.wrapping_add(from) & !low.wrapping_add(behind) & !eight & TOP
 }
 
+/// An offset in a text, none of which is that long.
+#[inline]
+pub(crate) fn offset(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
 /// The text under inspection. A read outside of it yields 0, which is of class [`SPACE`]: a boundary.
 #[derive(Clone, Copy)]
 pub(crate) struct Text<'t>(&'t str);
@@ -138,6 +144,7 @@ impl<'t> Text<'t> {
     }
 
     /// The characters from `start` to `end`, empty where that is no place to cut.
+    #[inline]
     pub(crate) fn str(self, start: usize, end: usize) -> &'t str {
         self.0.get(start..end).unwrap_or("")
     }
@@ -167,7 +174,17 @@ impl<'t> Text<'t> {
     pub(crate) fn run_end(self, at: usize, classes: u8, limit: usize) -> usize {
         let run = self.bytes().get(at..).unwrap_or(&[]);
         let run = run.get(..limit).unwrap_or(run);
-        at.saturating_add(run.iter().position(|byte| !is(*byte, classes)).unwrap_or(run.len()))
+        let (fours, rest) = run.as_chunks::<4>();
+        let mut end = at;
+        for four in fours {
+            for byte in four {
+                if !is(*byte, classes) {
+                    return end;
+                }
+                end = end.wrapping_add(1);
+            }
+        }
+        end.wrapping_add(rest.iter().take_while(|byte| is(**byte, classes)).count())
     }
 
     /// The end of the run of hexadecimal digits and dashes that starts at `at`, at most `limit` bytes on, give or take

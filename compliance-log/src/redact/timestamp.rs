@@ -1,32 +1,11 @@
-//! The timestamp most log lines start with: proven to be one, and to be nobody's.
+//! The timestamp most log lines start with, in any form: proven to be one, and to be nobody's.
 
 use super::text::{DIGIT, Text};
 
 /// Where the timestamp ends that the text starts with, 0 where it starts with none: a date and a time of RFC 3339 section
 /// 5.6 in UTC, up to nine digits of fraction, and a space behind it.
-#[inline(always)]
-pub(crate) fn timestamp_end(text: Text<'_>) -> usize {
-    let Some(usual) = text.bytes().first_chunk::<28>() else { return any_timestamp_end(text) };
-    if !is_shaped(part(usual, 0), *b"0000-00-") {
-        return 0;
-    }
-    // With six digits, as a rule.
-    let ends = [(8, *b"00T00:00"), (12, *b"0:00:00."), (20, *b"000000Z ")];
-    if ends.iter().all(|(at, shape)| is_shaped(part(usual, *at), *shape)) {
-        return 27;
-    }
-    any_timestamp_end(text)
-}
-
-/// Eight bytes of a line's start.
-#[inline(always)]
-fn part(line: &[u8; 28], at: usize) -> [u8; 8] {
-    line.get(at..).and_then(<[u8]>::first_chunk::<8>).copied().unwrap_or_default()
-}
-
-/// As [`timestamp_end`], in any form.
 #[inline(never)]
-fn any_timestamp_end(text: Text<'_>) -> usize {
+pub(crate) fn timestamp_end(text: Text<'_>) -> usize {
     let bytes = text.bytes();
     let [Some(date), Some(day), Some(seconds)] =
         [0, 8, 12].map(|at| bytes.get(at..).and_then(<[u8]>::first_chunk::<8>).copied())

@@ -120,6 +120,38 @@ fn classes<S: Simd>(simd: S, bytes: &[u8; 32]) -> [u32; CLASSES] {
     masks
 }
 
+/// A timestamp as most lines start with it: with six digits of fraction.
+const USUAL: [u8; 32] = *b"0000-00-00T00:00:00.000000Z     ";
+/// What may be added to the difference of a byte from its like: six to a digit's, since that is nine at most, else fifteen.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
+)]
+const SLACK: [u8; 32] = {
+    let mut slack = [15; 32];
+    let mut left: &[u8] = &[0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 22, 23, 24, 25];
+    while let [at, rest @ ..] = left {
+        slack[*at as usize] = 6;
+        left = rest;
+    }
+    slack
+};
+
+/// The length of the usual timestamp, and of the date in it up to its day.
+pub(super) const TIMESTAMP: u32 = 27;
+pub(super) const MONTH: u32 = 8;
+
+/// How many of a line's first bytes stand as in the usual timestamp.
+#[inline(always)]
+#[expect(clippy::arithmetic_side_effects, reason = "lanes wrap; vectors have no other addition")]
+#[expect(clippy::cast_possible_truncation, reason = "a mask of 32 lanes has 32 bits")]
+pub(super) fn timestamp_like<S: Simd>(simd: S, line: &[u8; 32]) -> u32 {
+    let line: u8x32<S> = (*line).simd_into(simd);
+    let [usual, slack]: [u8x32<S>; 2] = [USUAL.simd_into(simd), SLACK.simd_into(simd)];
+    let difference = line ^ usual;
+    (((difference | (difference + slack)) & 0xf0).simd_eq(0).to_bitmask() as u32).trailing_ones()
+}
+
 /// What the masks of a block tell: one bit per byte, one number per window. All of it lies within what is taken, except
 /// `outer` and the plain classes.
 pub(super) struct Places {
@@ -139,9 +171,9 @@ pub(super) struct Places {
     pub(super) camel: Lanes,
     /// Not nought where there is one, taken or not: a word that starts before it is one from here.
     pub(super) mixed: Lanes,
-    /// As `starts` and `outer`, for words as `firstName` is one.
-    pub(super) whole: Lanes,
-    pub(super) outer_whole: Lanes,
+    /// Letters, and where words start as `firstName` is one.
+    pub(super) letter: Lanes,
+    pub(super) begins: Lanes,
     /// Every number.
     pub(super) numbers: Lanes,
     /// Numbers that may be long enough to be looked at.
@@ -194,8 +226,6 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     let short = (digit >> 1) & !(digit >> 2);
     let starts = all_starts & ((inner >> 1) | short);
     let outer = !(inner >> 1);
-    let whole = begins & ((any_letter >> 1) | short);
-    let outer_whole = !(any_letter >> 1);
 
     // Eight letters and digits and more, with a capital among them: the others hide no text. Added to a run without
     // capitals, its first bit comes out behind it: at a capital, or at the run's end. The last bit of a window with more
@@ -251,15 +281,17 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     let nibbles = nibble & (nibble >> 1);
     let points = dot & (dot >> 5) & (nibbles >> 1) & (nibbles >> 3);
     // `dapi0123…`: all but the third and fourth byte are hexadecimal digits.
-    let prefix = run & nibbles & (nibbles >> 4) & (nibbles >> 6) & !((nibbles >> 2) | (nibbles >> 3));
+    let prefix = run & nibbles & (nibbles >> 4) & !((nibbles >> 2) | (nibbles >> 3));
     let sure = shaped | ((chain | dashes | points) & taken);
 
-    // What stands before the window may be a letter.
-    let two = letter & ((letter << 1) | 1);
-    let six = (two << 1) & ((two << 3) | 0b111) & ((two << 5) | 0b1_1111);
-    // `"webtoken":` has a quote between.
+    // Behind one of six bytes that is no letter; what stands before the window may be letters.
+    let other = !letter;
+    let two = other | (other << 1);
+    let four = two | (two << 2);
+    let near_other = (four | (two << 4)) << 1;
+    // `"webtoken":` and `webtoken"=` have a quote between.
     let single = colon & !(colon >> 1) & !(colon << 1);
-    let equals = (((equals | single) & six) | (single & (six << 1) & !after_word)) & taken;
+    let equals = (equals | single) & taken & !(near_other & ((near_other << 1) | after_word));
     let signs = (high | rare) & taken;
     let other = sure | lettered | camel | long | cased | equals | signs;
     Places {
@@ -271,8 +303,8 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
         outer: *outer,
         camel: *(camel & taken),
         mixed: *camel,
-        whole: *whole,
-        outer_whole: *outer_whole,
+        begins: *begins,
+        letter: *any_letter,
         numbers: *numbers,
         long: *long,
         runs: *run,
@@ -301,11 +333,11 @@ fn identifiers<S: Simd>(
     let two = letter & (letter >> 1);
     let four = two & (two >> 2);
     // `X1234567L`
-    let one = !(letter >> 1) & ((fours >> 1) | ((gap >> 1) & (fours >> 2)));
+    let one = (fours >> 1) | ((gap >> 1) & (fours >> 2));
     // `DE89…`, `AB 12 34`, `DE 136695976`
-    let pair = two & !(letter >> 2) & ((pairs >> 2) | ((gap >> 2) & (pairs >> 3) & ((digit | gap) >> 5)));
+    let pair = two & ((pairs >> 2) | ((gap >> 2) & (pairs >> 3) & ((digit | gap) >> 5)));
     // `AFZPK7190K`, `RSSMRA85T10`
-    let five = four & (letter >> 4) & !(letter >> 5) & (fours >> 5);
-    let six = four & (two >> 4) & !(letter >> 6) & (pairs >> 6);
+    let five = four & (letter >> 4) & (fours >> 5);
+    let six = four & (two >> 4) & (pairs >> 6);
     one | pair | five | six
 }

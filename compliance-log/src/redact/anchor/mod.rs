@@ -6,19 +6,35 @@
 
 mod masks;
 
-use fearless_simd::{Simd, dispatch};
+use fearless_simd::{Level, Simd, dispatch};
 
-use self::masks::{LANES, Lanes, Masks, Places, WINDOW, places};
+use self::masks::{LANES, Lanes, MONTH, Masks, Places, TIMESTAMP, WINDOW, places, timestamp_like};
 use super::decode::{ESC, is_form_space, is_short_escape};
 use super::detect::{identity, secret};
 use super::lexicon::{Hashes, Lexicon, eight};
 use super::text::{DIGIT, LOWER, Text, UPPER};
+use super::timestamp::timestamp_end;
 
 /// The bytes whose anchors are taken; the rest of the window is what they look ahead to.
 const STEP: usize = 56;
 const TAKEN: u64 = u64::MAX >> (WINDOW - STEP);
 /// Letters and digits of ASCII.
 const PLAIN: u8 = UPPER | LOWER | DIGIT;
+
+/// The last letters of a secret's name: by the last one a bit for each that stands before it, `a` as bit 1.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
+)]
+const ENDS: [u32; 32] = {
+    let mut ends = [0; 32];
+    let mut left: &[&[u8; 2]] = &[b"rd", b"wd", b"rt", b"et", b"ey", b"en", b"ss"];
+    while let [[before, last], rest @ ..] = left {
+        ends[(*last & 31) as usize] |= 1_u32.wrapping_shl(*before as u32);
+        left = rest;
+    }
+    ends
+};
 
 /// The anchors of one window, one bit per byte.
 #[derive(Clone, Copy, Default)]
@@ -48,7 +64,8 @@ pub(crate) struct Windows<'t> {
 /// How far a text was read.
 struct Cursor<'t> {
     text: Text<'t>,
-    lexicon: &'static Lexicon,
+    level: Level,
+    known: &'static Hashes,
     /// Where the next window starts; at the end of the text there is none.
     start: usize,
     /// Which of its bytes were not taken yet: all but the first window start with one that was, since what stands before a
@@ -65,16 +82,12 @@ struct Block {
 }
 
 impl<'t> Windows<'t> {
-    /// The windows from `start` on, where no word and no number is under way; nothing for a text without anchors. Once a
-    /// word has announced something, numbers count.
+    /// The windows of a text, but for the timestamp it starts with; nothing for a text without anchors. Once a word has
+    /// announced something, numbers count, and so does a timestamp.
     #[inline(always)]
-    pub(crate) fn new(
-        text: Text<'t>,
-        start: usize,
-        lexicon: &'static Lexicon,
-        announced: bool,
-    ) -> Option<Self> {
-        let mut cursor = Cursor { text, lexicon, start, fresh: u64::MAX, announced };
+    pub(crate) fn new(text: Text<'t>, lexicon: &'static Lexicon, announced: bool) -> Option<Self> {
+        let Lexicon { level, words: known, .. } = lexicon;
+        let mut cursor = Cursor { text, level: *level, known, start: 0, fresh: u64::MAX, announced };
         let block = cursor.seek()?;
         Some(Self { cursor, block, done: 0 })
     }
@@ -100,14 +113,18 @@ impl Cursor<'_> {
     /// The next block with anchors; nothing at the end of the text.
     #[inline(always)]
     fn seek(&mut self) -> Option<Block> {
-        if self.start >= self.text.len() {
-            return None;
+        while self.start < self.text.len() {
+            let block = dispatch!(self.level, simd => self.block(simd));
+            if block.is_some() {
+                return block;
+            }
         }
-        dispatch!(self.lexicon.level, simd => self.blocks(simd))
+        None
     }
 
+    /// The next windows; nothing where there are no anchors in them.
     #[inline(always)]
-    fn blocks<S: Simd>(&mut self, simd: S) -> Option<Block> {
+    fn block<S: Simd>(&mut self, simd: S) -> Option<Block> {
         let text = self.text;
         let padded;
         let bytes = if text.len() < WINDOW {
@@ -116,64 +133,73 @@ impl Cursor<'_> {
         } else {
             text.bytes()
         };
-        let known = &self.lexicon.words;
-        while self.start < text.len() {
-            let mut masks = Masks::new();
-            let (mut from, mut taken) = ([0; LANES], [0; LANES]);
-            let mut windows = [&[0; WINDOW]; LANES];
-            let mut lanes = 0;
-            for (lane, window) in windows.iter_mut().enumerate() {
-                let (start, fresh);
-                (start, fresh, *window) = self.advance(bytes);
-                masks.classify(simd, lane, window);
-                put(&mut from, lane, start);
-                put(&mut taken, lane, fresh);
-                lanes = lane.wrapping_add(1);
-                if self.start >= text.len() {
-                    break;
-                }
+        if self.start == 0
+            && !self.announced
+            && let Some(line) = bytes.first_chunk()
+        {
+            let like = timestamp_like(simd, line);
+            // With the space behind it.
+            if like > TIMESTAMP {
+                self.start = TIMESTAMP as usize;
+            } else if like >= MONTH {
+                self.start = timestamp_end(text);
             }
-            let places = places(simd, &masks, &taken);
-            let mut words = places.small;
-            for (lane, words) in words.iter_mut().enumerate().take(lanes) {
-                let window = at(&windows, lane, &[0; WINDOW]);
-                let (starts, outer) = (at(&places.starts, lane, 0), at(&places.outer, lane, 0));
-                *words |= words_at(known, window, starts, outer);
-            }
-            let (mut all, mut runs) = ([0; LANES], [0; LANES]);
-            let mut found = 0;
-            for lane in 0..lanes {
-                let named = at(&words, lane, 0);
-                if at(&places.other, lane, 0) | named != 0 {
-                    let bytes = at(&windows, lane, &[0; WINDOW]);
-                    let start = at(&from, lane, 0);
-                    let window = Window { text, places: &places, from: &from, lanes, lane, start, bytes };
-                    let (any, named, run) = window.anchors(named, known);
-                    put(&mut all, lane, any);
-                    put(&mut words, lane, named);
-                    put(&mut runs, lane, run);
-                    found |= any;
-                }
-            }
-            if self.announced {
-                found = places.numbers.iter().fold(found, |found, numbers| found | numbers);
-            }
-            if found != 0 {
-                let mut block = Block { windows: [Anchors::default(); LANES], len: lanes };
-                for (lane, anchors) in block.windows.iter_mut().enumerate().take(lanes) {
-                    *anchors = Anchors {
-                        start: at(&from, lane, 0),
-                        all: at(&all, lane, 0),
-                        words: at(&words, lane, 0),
-                        lettered: at(&places.lettered, lane, 0),
-                        runs: at(&runs, lane, 0),
-                        numbers: at(&places.numbers, lane, 0),
-                    };
-                }
-                return Some(block);
+            if self.start >= text.len() {
+                return None;
             }
         }
-        None
+        let known = self.known;
+        let mut masks = Masks::new();
+        let (mut from, mut taken) = ([0; LANES], [0; LANES]);
+        let mut windows = [&[0; WINDOW]; LANES];
+        let mut lanes = 0;
+        for (lane, window) in windows.iter_mut().enumerate() {
+            let (start, fresh);
+            (start, fresh, *window) = self.advance(bytes);
+            masks.classify(simd, lane, window);
+            put(&mut from, lane, start);
+            put(&mut taken, lane, fresh);
+            lanes = lane.wrapping_add(1);
+            if self.start >= text.len() {
+                break;
+            }
+        }
+        let places = places(simd, &masks, &taken);
+        let mut words = places.small;
+        let (mut all, mut runs) = ([0; LANES], [0; LANES]);
+        let mut found = 0;
+        for lane in 0..lanes {
+            let bytes = at(&windows, lane, &[0; WINDOW]);
+            let (starts, outer) = (at(&places.starts, lane, 0), at(&places.outer, lane, 0));
+            let named = at(&words, lane, 0) | words_at(known, bytes, starts, outer);
+            if at(&places.other, lane, 0) | named != 0 {
+                let start = at(&from, lane, 0);
+                let window = Window { text, places: &places, from: &from, lanes, lane, start, bytes };
+                let (any, named, run) = window.anchors(named, known);
+                put(&mut all, lane, any);
+                put(&mut words, lane, named);
+                put(&mut runs, lane, run);
+                found |= any;
+            }
+        }
+        if self.announced {
+            found = places.numbers.iter().fold(found, |found, numbers| found | numbers);
+        }
+        if found == 0 {
+            return None;
+        }
+        let mut block = Block { windows: [Anchors::default(); LANES], len: lanes };
+        for (lane, anchors) in block.windows.iter_mut().enumerate().take(lanes) {
+            *anchors = Anchors {
+                start: at(&from, lane, 0),
+                all: at(&all, lane, 0),
+                words: at(&words, lane, 0),
+                lettered: at(&places.lettered, lane, 0),
+                runs: at(&runs, lane, 0),
+                numbers: at(&places.numbers, lane, 0),
+            };
+        }
+        Some(block)
     }
 
     /// The next window of a text, which is a window long at least: where it starts, and which of its bytes were not taken
@@ -182,9 +208,9 @@ impl Cursor<'_> {
     fn advance<'b>(&mut self, bytes: &'b [u8]) -> (usize, u64, &'b [u8; WINDOW]) {
         let (start, fresh) = (self.start, self.fresh);
         self.fresh = u64::MAX << 1;
-        let rest = bytes.get(start..).unwrap_or(&[]);
-        if rest.len() > WINDOW
-            && let Some(window) = rest.first_chunk()
+        // One byte more: the last window has another way.
+        if let Some(more) = bytes.get(start..).and_then(<[u8]>::first_chunk::<{ WINDOW + 1 }>)
+            && let Some(window) = more.first_chunk()
         {
             self.start = start.wrapping_add(STEP - 1);
             return (start, TAKEN & fresh, window);
@@ -192,7 +218,7 @@ impl Cursor<'_> {
         // The last window ends with the text, and begins with bytes that are taken.
         self.start = bytes.len();
         let last = bytes.len().saturating_sub(WINDOW);
-        let taken = fresh.unbounded_shl(shift(start.wrapping_sub(last)));
+        let taken = fresh.wrapping_shl(shift(start.wrapping_sub(last)));
         (last, taken, bytes.last_chunk().unwrap_or(&[0; WINDOW]))
     }
 }
@@ -311,7 +337,7 @@ impl Window<'_> {
                 }
             }
         }
-        None
+        (end >= self.text.len()).then_some(end)
     }
 
     /// As [`anchors`](Self::anchors), where there are others than words.
@@ -320,13 +346,17 @@ impl Window<'_> {
         let places = self.places;
         let of = |lanes: &Lanes| at(lanes, self.lane, 0);
         if of(&places.mixed) != 0 {
+            seldom();
             // `firstName`, `IdNr`: written as one word as well.
-            words |= words_at(known, self.bytes, of(&places.whole), of(&places.outer_whole));
+            let (letter, digit) = (of(&places.letter), of(&places.digit));
+            let longer = (letter >> 1) | ((digit >> 1) & !(digit >> 2));
+            words |= words_at(known, self.bytes, of(&places.begins) & longer, !(letter >> 1));
             // `tokenAKIA…`: of a prefix that letters follow, four are told.
             words |= prefixes_at(known, self.bytes, of(&places.camel));
         }
         let mut all = words | of(&places.sure);
         if of(&places.lettered) != 0 {
+            seldom();
             all |= self.identifiers(of(&places.lettered));
         }
         let mut runs = 0;
@@ -398,10 +428,9 @@ impl Window<'_> {
             let one = left & left.wrapping_neg();
             left ^= one;
             let length = region.wrapping_shr(bit).trailing_ones();
-            let inside = !u64::MAX.unbounded_shl(length);
-            let digits = (digit.wrapping_shr(bit) & inside).count_ones();
+            let run = digit.wrapping_shr(bit).trailing_ones();
             let end = bit.wrapping_add(length);
-            let fits = if digits == length {
+            let fits = if run == length {
                 let first = self.text.at(self.start.wrapping_add(bit as usize));
                 let sized = match length {
                     11 => true,
@@ -411,15 +440,21 @@ impl Window<'_> {
                     15 => matches!(first, b'1'..=b'8'),
                     // A card, and the check digit of cards.
                     14 | 16..=19 => {
-                        matches!(first, b'2'..=b'6') && self.passes_luhn(bit as usize, length as usize)
+                        matches!(first, b'2'..=b'6') && {
+                            let start = self.start.wrapping_add(bit as usize);
+                            let digits = self.text.slice(start, start.wrapping_add(length as usize));
+                            digits.is_empty() || passes_luhn(digits)
+                        }
                     }
                     _ => false,
                 };
                 // What goes over into letters ends nowhere.
                 sized && plain.unbounded_shr(end) & 1 == 0
             } else {
+                let inside = !u64::MAX.unbounded_shl(length);
+                let digits = (digit.wrapping_shr(bit) & inside).count_ones();
                 // `0.0.0.0` is nobody's.
-                let nowhere = digit.wrapping_shr(bit) & 2 == 0 && self.bytes.get(bit as usize) == Some(&b'0');
+                let nowhere = run == 1 && self.bytes.get(bit as usize) == Some(&b'0');
                 digits >= 9 || (length.wrapping_sub(digits) >= 3 && !nowhere)
             };
             // A region that leaves the window may go on.
@@ -430,39 +465,24 @@ impl Window<'_> {
         worth
     }
 
-    /// Whether a run of digits passes the check of ISO/IEC 7812-1 annex B.
-    fn passes_luhn(self, at: usize, length: usize) -> bool {
-        let at = self.start.wrapping_add(at);
-        let digits = self.text.slice(at, at.wrapping_add(length));
-        let sum = digits.iter().rev().enumerate().fold(0_u32, |sum, (index, byte)| {
-            let digit = u32::from(byte & 0x0f).wrapping_shl(u32::from(index % 2 == 1));
-            // Of a doubled digit above nine the sum of its digits counts.
-            sum.wrapping_add(if digit > 9 { digit.wrapping_sub(9) } else { digit })
-        });
-        digits.len() < length || sum.is_multiple_of(10)
-    }
-
     /// The signs of assignment behind an identifier that may end in a secret's name: `dbpassword=`, `"webtoken":`.
     #[inline(always)]
     fn suffixes(self, equals: u64) -> u64 {
         let mut suffixed = 0;
         let mut left = equals;
         while left != 0 {
-            let one = left & left.wrapping_neg();
-            left ^= one;
-            let at = self.start.wrapping_add(one.trailing_zeros() as usize);
-            let end = at.wrapping_sub(usize::from(self.text.before(at) == b'"'));
-            let [before, last] = [self.text.at(end.wrapping_sub(2)) | 0x20, self.text.before(end) | 0x20];
-            let ends = match last {
-                b'd' => matches!(before, b'r' | b'w'),
-                b't' => matches!(before, b'r' | b'e'),
-                b'y' | b'n' => before == b'e',
-                b's' => before == b's',
-                _ => false,
+            let bit = left.trailing_zeros() as usize;
+            let before = match self.bytes.get(bit.wrapping_sub(4)..bit).and_then(<[u8]>::first_chunk::<4>) {
+                Some(before) => u32::from_le_bytes(*before),
+                None => four_before(self.text, self.start.wrapping_add(bit)),
             };
-            if ends {
-                suffixed |= one;
+            let quoted = before >> 24 == u32::from(b'"');
+            let [_, _, before, last] = if quoted { before << 8 } else { before }.to_le_bytes();
+            let ends = ENDS.get(usize::from(last & 31)).copied().unwrap_or(0).wrapping_shr(u32::from(before));
+            if ends & u32::from((before & last) >> 6) & 1 != 0 {
+                suffixed |= left & left.wrapping_neg();
             }
+            left &= left.wrapping_sub(1);
         }
         suffixed
     }
@@ -501,6 +521,38 @@ impl Window<'_> {
         kept
     }
 }
+
+/// The four bytes before `at`, noughts before the text.
+#[cold]
+#[inline(never)]
+fn four_before(text: Text<'_>, at: usize) -> u32 {
+    (1..=4).fold(0, |before, back| (before << 8) | u32::from(text.at(at.wrapping_sub(back))))
+}
+
+/// Whether a run of digits passes the check of ISO/IEC 7812-1 annex B: eight at a time, from the last one on.
+#[inline(never)]
+fn passes_luhn(digits: &[u8]) -> bool {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let mut sum = 0_u64;
+    for eight in digits.rchunks(8) {
+        // What is missing of eight is nought.
+        let mut last = [0; 8];
+        last.iter_mut().rev().zip(eight.iter().rev()).for_each(|(cell, byte)| *cell = *byte);
+        let digits = u64::from_le_bytes(last) & (ONES * 15);
+        let doubled = digits & 0x000f_000f_000f_000f;
+        let each = digits.wrapping_add(doubled);
+        // Of a doubled digit above nine the sum of its digits counts.
+        let above = (each.wrapping_add(ONES * 118) >> 7) & ONES;
+        let all = each.wrapping_sub(above.wrapping_mul(9)).wrapping_mul(ONES) >> 56;
+        sum = all.wrapping_add(sum);
+    }
+    sum.is_multiple_of(10)
+}
+
+/// Marks what few lines have, so that it does not stand in the way of what most have.
+#[cold]
+#[inline(never)]
+fn seldom() {}
 
 /// A distance within a window as a shift.
 #[inline(always)]

@@ -20,7 +20,7 @@ pub(super) enum Form {
 /// How far behind a name its value may stand on lines of their own, in bytes.
 const APART: usize = 64;
 /// The longest name, in bytes.
-const NAME: usize = 48;
+pub(super) const NAME: usize = 48;
 /// How far behind a tag's name it may close, in bytes.
 const TAG: usize = 256;
 /// How far a connection string's value may go on behind a space, in bytes.
@@ -236,7 +236,7 @@ fn unwrapped(text: Text<'_>, from: usize) -> usize {
 }
 
 /// Whether `start` is in the name of an opening tag: `<password`, `<ns:dbPassword`.
-fn in_tag(text: Text<'_>, start: usize) -> bool {
+pub(super) fn in_tag(text: Text<'_>, start: usize) -> bool {
     let name = name_start(text, start);
     let prefix = if text.before(name) == b':' { name_start(text, name.wrapping_sub(1)) } else { name };
     text.before(prefix) == b'<'

@@ -9,25 +9,27 @@ use super::Scan;
 const LOCAL_LIMIT: usize = 256;
 /// RFC 5321 section 4.5.3.1.2.
 const DOMAIN_LIMIT: usize = 255;
+/// How far around the `@` anything is read.
+const AROUND: usize = LOCAL_LIMIT + 64;
 
 /// Whatever the `@` at `at` belongs to.
 pub(crate) fn at_sign(scan: &mut Scan<'_, '_>, at: usize) {
+    let earlier = scan.found();
     if !userinfo(scan, at) && !data_source(scan, at) {
         address(scan, at);
+    }
+    if scan.found() == earlier {
+        scan.hangs_on(at, at.saturating_sub(AROUND), at.saturating_add(AROUND));
     }
 }
 
 /// `scheme://user:password@host`; true when the `@` belongs to a URL.
 fn userinfo(scan: &mut Scan<'_, '_>, at: usize) -> bool {
     let text = scan.text;
-    let mut start = at;
-    let floor = at.saturating_sub(LOCAL_LIMIT);
-    while start > floor
-        && !matches!(text.before(start), b'/' | b'"' | b'<' | b'>' | b'\\' | b'`')
-        && !text.is_before(start, SPACE)
-    {
-        start = start.wrapping_sub(1);
-    }
+    let before = text.slice(at.saturating_sub(LOCAL_LIMIT), at).iter().rev();
+    let start = at.wrapping_sub(
+        before.take_while(|byte| !ENDS.get(usize::from(**byte)).copied().unwrap_or(false)).count(),
+    );
     let scheme_end = start.wrapping_sub(3);
     if start < 4 || !text.has(scheme_end, b"://") || !text.is_before(scheme_end, LETTER | DIGIT) {
         return false;
@@ -45,6 +47,8 @@ fn userinfo(scan: &mut Scan<'_, '_>, at: usize) -> bool {
         next = next.wrapping_add(1);
     }
     let colon = text.slice(start, end).iter().position(|byte| *byte == b':');
+    scan.hangs_on(at, scheme_end, start.wrapping_add(colon.unwrap_or(0)));
+    scan.hangs_on(at, end, next);
     if let Some(colon) = colon {
         let password = start.wrapping_add(colon).wrapping_add(1);
         if super::super::detector::placeholder_len(text.slice(password, end))
@@ -62,6 +66,28 @@ fn userinfo(scan: &mut Scan<'_, '_>, at: usize) -> bool {
     }
     true
 }
+
+/// What no user information has: it starts a scheme's authority, or ends a word.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
+)]
+static ENDS: [bool; 256] = {
+    let mut ends = [false; 256];
+    let mut byte = 0;
+    while byte <= b' ' as usize {
+        ends[byte] = true;
+        byte += 1;
+    }
+    ends[0x7f] = true;
+    ends[b'/' as usize] = true;
+    ends[b'"' as usize] = true;
+    ends[b'<' as usize] = true;
+    ends[b'>' as usize] = true;
+    ends[b'\\' as usize] = true;
+    ends[b'`' as usize] = true;
+    ends
+};
 
 /// `user:password@tcp(host:3306)`, as drivers of Go write it; true when the `@` belongs to one.
 fn data_source(scan: &mut Scan<'_, '_>, at: usize) -> bool {

@@ -19,8 +19,13 @@ pub(crate) mod place;
 pub(crate) mod secret;
 pub(crate) mod token;
 
+use std::cell::Cell;
+
+use smallvec::SmallVec;
+
 use super::detector::Detector;
 use super::lexicon::{Cue, is_filler, is_number_word, is_reference, is_version};
+use super::settled::{Doubts, WORDS};
 use super::text::{LETTER, LOWER, Text, UPPER, is};
 
 /// A range of the text and what it is, in bytes.
@@ -30,8 +35,11 @@ pub(crate) struct Hit {
     pub(crate) end: usize,
     pub(crate) detector: Detector,
     /// One more than the index of the service's own detector, 0 for none.
-    pub(crate) custom: u8,
+    pub(crate) custom: u32,
 }
+
+/// What was found: in most texts few things, which stay where they are found.
+pub(crate) type Hits = SmallVec<[Hit; 4]>;
 
 /// The families whose hits have no bound in length.
 #[derive(Clone, Copy, Debug)]
@@ -53,36 +61,48 @@ pub(crate) enum Announced {
 }
 
 /// How far behind its word a value may stand, in bytes.
-const REACH: usize = 56;
+pub(crate) const REACH: usize = 56;
 /// How long the gap to an adjacent value may be, in bytes.
-const GAP: usize = 40;
+pub(crate) const GAP: usize = 40;
 
 /// One scan over one text.
 pub(crate) struct Scan<'t, 'h> {
     pub(crate) text: Text<'t>,
-    hits: &'h mut Vec<Hit>,
-    recent: [(Cue, usize, usize); 8],
+    hits: &'h mut Hits,
+    recent: [(Cue, usize, usize); WORDS],
     recents: usize,
+    /// One bit for each word that has announced something.
+    noted: u64,
     /// Where the last hit of unbounded length ends, by family: what lies before needs no second look.
     open: [usize; 3],
+    /// Of the last value with a key, where the key's name ends and where the value starts.
+    named: (usize, usize),
     /// Where the last long run ends that turned out to be nothing.
     dull: usize,
     /// Where the last run of hexadecimal digits and colons ends that was looked at for an address.
     pub(crate) address: usize,
+    /// Where the word starts that made a number at the place at hand a technical one.
+    referred: Cell<Option<usize>>,
+    /// What the result hangs on.
+    doubts: &'h mut Doubts,
     /// A field's name that announces the whole text.
     field: &'t [Cue],
 }
 
 impl<'t, 'h> Scan<'t, 'h> {
-    pub(crate) fn new(text: &'t str, field: &'t [Cue], hits: &'h mut Vec<Hit>) -> Self {
+    pub(crate) fn new(text: &'t str, field: &'t [Cue], hits: &'h mut Hits, doubts: &'h mut Doubts) -> Self {
         Self {
             text: Text::new(text),
             hits,
-            recent: [(Cue::Iban, 0, 0); 8],
+            recent: [(Cue::Iban, 0, 0); WORDS],
             recents: 0,
+            noted: 0,
             open: [0; 3],
+            named: (0, 0),
             dull: 0,
             address: 0,
+            referred: Cell::new(None),
+            doubts,
             field,
         }
     }
@@ -102,6 +122,32 @@ impl<'t, 'h> Scan<'t, 'h> {
         }
     }
 
+    /// Reports the value of a key whose name ends at `name_end`.
+    pub(crate) fn keyed_hit(&mut self, name: (usize, usize), start: usize, end: usize, detector: Detector) {
+        // What is redacted together with more than the value is not where it was; a key in between was not asked.
+        self.hangs_on(name.0, name.1, start);
+        self.hangs_on(name.0, end, end.saturating_add(1));
+        self.named = (name.1, start);
+        self.open_hit(Open::Keyed, start, end, detector);
+    }
+
+    /// Whether a key at `start` lies inside the value of another one, or before it: then that value is read already. Between
+    /// name and value a key may have a value of its own.
+    pub(crate) fn is_keyed(&mut self, start: usize) -> bool {
+        let is_open = self.is_open(Open::Keyed, start);
+        if is_open && (self.named.0..self.named.1).contains(&start) {
+            self.hangs_on(start, 0, usize::MAX);
+        }
+        is_open
+    }
+
+    /// Where the value of a key ends that `at` lies in, if it has no quotes.
+    pub(crate) fn bare_value_end(&self, at: usize) -> Option<usize> {
+        let (_, start) = self.named;
+        let bare = start <= at && !matches!(self.text.before(start), b'"' | b'\'' | b'`');
+        self.open.get(Open::Keyed as usize).copied().filter(|end| bare && at < *end)
+    }
+
     /// Whether `at` lies inside a hit of unbounded length that the same family found.
     pub(crate) fn is_open(&self, family: Open, at: usize) -> bool {
         self.open.get(family as usize).is_some_and(|open| at < *open)
@@ -117,11 +163,63 @@ impl<'t, 'h> Scan<'t, 'h> {
         self.dull = self.dull.max(end);
     }
 
+    /// How much was found so far.
+    pub(crate) fn found(&self) -> usize {
+        self.hits.len()
+    }
+
+    /// Notes that the result at the anchor `at` may hang on what stands between `start` and `end`.
+    pub(crate) fn hangs_on(&mut self, at: usize, start: usize, end: usize) {
+        self.doubt(at, start, end, false);
+    }
+
+    fn doubt(&mut self, at: usize, start: usize, end: usize, announced: bool) {
+        // What lies in a value goes with it.
+        if self.hits.last().is_none_or(|hit| !(hit.start..hit.end).contains(&at)) {
+            self.doubts.note(at, start, end, announced);
+        }
+    }
+
+    /// Notes that the result at the anchor `at`, where what was read ends at `end`, may hang on what stands there and right
+    /// before, and on every word before that announces something.
+    pub(crate) fn hangs_on_words(&mut self, at: usize, end: usize) {
+        let word = self.referred.take().unwrap_or(at);
+        // Up to there the word `id` is looked for before a number.
+        self.doubt(at, word.min(at.saturating_sub(4)), end.saturating_add(2), true);
+    }
+
+    /// As [`hangs_on_words`](Self::hangs_on_words), where nothing was found since `found` was all, if there are any words.
+    #[inline]
+    pub(crate) fn hangs_on_words_since(&mut self, found: usize, at: usize) {
+        if self.found() == found && (self.has_cues() || self.referred.get().is_some()) {
+            self.hangs_on_words(at, at);
+        }
+    }
+
+    /// As [`hangs_on_words_since`](Self::hangs_on_words_since), for a word for a technical number alone.
+    #[inline]
+    pub(crate) fn hangs_on_reference(&mut self, found: usize, at: usize) {
+        if self.found() == found && self.referred.get().is_some() {
+            self.hangs_on_words(at, at);
+        }
+    }
+
+    /// Notes the words that announced anything.
+    pub(crate) fn end(&mut self) {
+        for (index, (_, start, end)) in self.recent.iter().take(self.recents).enumerate() {
+            self.doubts.word(index, *start, *end);
+        }
+        if self.recents > self.recent.len() {
+            self.doubts.give_up();
+        }
+    }
+
     /// Remembers an announcing word.
     pub(crate) fn note(&mut self, cue: Cue, start: usize, end: usize) {
-        if let Some(cell) = self.recent.get_mut(self.recents & 7) {
+        if let Some(cell) = self.recent.get_mut(self.recents & (WORDS - 1)) {
             *cell = (cue, start, end);
             self.recents = self.recents.wrapping_add(1);
+            self.noted |= bit(cue);
         }
     }
 
@@ -130,8 +228,22 @@ impl<'t, 'h> Scan<'t, 'h> {
         self.recents != 0 || !self.field.is_empty()
     }
 
+    /// Whether a word has announced `cue`, or the field's name has announced anything.
+    #[inline]
+    pub(crate) fn has_cue(&self, cue: Cue) -> bool {
+        self.noted & bit(cue) != 0 || !self.field.is_empty()
+    }
+
     /// How `cue` announces the value at `start`.
+    #[inline]
     pub(crate) fn announced(&self, cue: Cue, start: usize) -> Announced {
+        if !self.has_cue(cue) {
+            return Announced::No;
+        }
+        self.announced_here(cue, start)
+    }
+
+    fn announced_here(&self, cue: Cue, start: usize) -> Announced {
         let mut best = Announced::No;
         if self.field.contains(&cue) {
             if self.lead_in(0, start) {
@@ -176,6 +288,7 @@ impl<'t, 'h> Scan<'t, 'h> {
                 return false;
             }
             if is_reference(word) {
+                self.referred.set(Some(at));
                 return true;
             }
             if !is_number_word(word) {
@@ -192,7 +305,12 @@ impl<'t, 'h> Scan<'t, 'h> {
         while start.wrapping_sub(end) < 4 && is_delimiter(text.before(end)) {
             end = end.wrapping_sub(1);
         }
-        is_version(text.slice(text.run_start(end, LETTER, 24), end))
+        let word = text.run_start(end, LETTER, 24);
+        let found = is_version(text.slice(word, end));
+        if found {
+            self.referred.set(Some(word));
+        }
+        found
     }
 
     /// Whether only delimiters and at most two filler words stand between `from` and `to`.
@@ -228,8 +346,15 @@ impl<'t, 'h> Scan<'t, 'h> {
     }
 }
 
+/// The bit of what a word announces.
+#[inline]
+fn bit(cue: Cue) -> u64 {
+    1_u64.wrapping_shl(cue as u32)
+}
+
 /// What may stand between a word and the value it announces.
-fn is_delimiter(byte: u8) -> bool {
+#[inline]
+pub(crate) fn is_delimiter(byte: u8) -> bool {
     matches!(
         byte,
         b' ' | b':'

@@ -56,11 +56,11 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
     let clean = starts_part(scan.text, start);
     let mut best: Option<(Announced, usize, Detector)> = None;
     for (index, group) in found.groups().iter().enumerate() {
-        let schemes = schemes(group.digits);
-        if schemes.is_empty() || !ends_part(scan.text, group.end) {
+        let schemes = schemes(group.digits());
+        if schemes.is_empty() || !ends_part(scan.text, group.end()) {
             continue;
         }
-        let digits = found.digits(group.digits);
+        let digits = found.digits(group.digits());
         let groups = found.groups().get(..=index).unwrap_or(&[]);
         if uniform(digits) {
             continue;
@@ -84,7 +84,7 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
                         Alone::Grouped => {
                             groups.len() > 1
                                 && laid(groups, scheme.layout)
-                                && !is_counted(scan.text, group.end)
+                                && !is_counted(scan.text, group.end())
                         }
                         Alone::Timed => {
                             groups.len() > 1 && laid(groups, scheme.layout) && !is_timestamp(digits)
@@ -97,10 +97,10 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
             // A passing check decides between identifiers that share a word and a length.
             let better = passes
                 && best.is_none_or(|(other, end, _)| {
-                    announced > other || (announced == other && group.end > end && (scheme.check)(digits))
+                    announced > other || (announced == other && group.end() > end && (scheme.check)(digits))
                 });
             if better {
-                best = Some((announced, group.end, scheme.detector));
+                best = Some((announced, group.end(), scheme.detector));
             }
         }
     }
@@ -115,8 +115,8 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
             .groups()
             .iter()
             .rev()
-            .find(|group| (6..=15).contains(&group.digits) && ends_clean(scan.text, group.end));
-        if let Some(end) = end.map(|group| group.end) {
+            .find(|group| (6..=15).contains(&group.digits()) && ends_clean(scan.text, group.end()));
+        if let Some(end) = end.map(|group| group.end()) {
             scan.hit(start, end, Detector::NationalId);
         }
     }

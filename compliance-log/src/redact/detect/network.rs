@@ -20,6 +20,9 @@ pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) -> bool {
         || (before == b':' && text.before(start.wrapping_sub(1)) == b':')
         || before == b'_';
     let network = text.at(end) == b'/' && is_network(text, end, u32::from(address).trailing_zeros(), 24, 32);
+    if network {
+        scan.hangs_on(start, start, end.saturating_add(2));
+    }
     if !glued && !network && !is_file(text, start, end) && !scan.is_version(start) {
         scan.hit(start, end, Detector::Ipv4);
     }
@@ -121,6 +124,7 @@ pub(crate) fn ipv6(scan: &mut Scan<'_, '_>, colon: usize) {
     }
     scan.address = end;
     // A point or colon behind the address is punctuation, a port, or a reason.
+    scan.hangs_on(colon, start.saturating_sub(1), end.saturating_add(2));
     let run = text.str(start, end);
     let Some((address, length)) = longest_ipv6(run) else { return };
     let end = start.wrapping_add(length);
@@ -213,5 +217,7 @@ pub(crate) fn mac(scan: &mut Scan<'_, '_>, at: usize) {
     let blank = bytes().all(|byte| *byte == b'0') || bytes().all(|byte| byte.eq_ignore_ascii_case(&b'f'));
     if fits && !longer && !blank {
         scan.hit(start, end, Detector::Mac);
+    } else if fits {
+        scan.hangs_on(at, start, end.saturating_add(2));
     }
 }

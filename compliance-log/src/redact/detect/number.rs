@@ -1,6 +1,6 @@
 //! Numbers as people and programs write them: digits in groups with single separators between.
 
-use super::super::text::{DIGIT, LETTER, Text, UPPER};
+use super::super::text::{DIGIT, LETTER, Text, UPPER, offset};
 
 /// The most digits and groups looked at from one place.
 const MAX_DIGITS: usize = 24;
@@ -9,12 +9,22 @@ const MAX_GROUPS: usize = 12;
 /// A group of digits.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Group {
-    /// Where it ends in the text.
-    pub(crate) end: usize,
-    /// How many digits of the number end here.
-    pub(crate) digits: usize,
+    end: u32,
+    digits: u8,
     /// The separator before it; 0 for the first.
     pub(crate) separator: u8,
+}
+
+impl Group {
+    /// Where it ends in the text.
+    pub(crate) fn end(self) -> usize {
+        self.end as usize
+    }
+
+    /// How many digits of the number end here.
+    pub(crate) fn digits(self) -> usize {
+        usize::from(self.digits)
+    }
 }
 
 /// Digits from a place on.
@@ -26,36 +36,35 @@ pub(crate) struct Number {
 }
 
 impl Number {
-    /// Reads the number at `start`, where a digit stands.
-    pub(crate) fn read(text: Text<'_>, start: usize) -> Self {
-        let mut number =
-            Self { start, digits: [0; MAX_DIGITS], groups: [Group::default(); MAX_GROUPS], len: 0 };
-        let mut count = 0;
-        let mut at = start;
-        let mut separator = 0;
-        while number.len < MAX_GROUPS {
-            let group_start = at;
-            while let Some(cell) = number.digits.get_mut(count)
-                && text.is(at, DIGIT)
-            {
-                *cell = text.at(at) & 0x0f;
+    /// A number that is to be read at `start`, where a digit stands.
+    #[inline]
+    pub(crate) fn at(start: usize) -> Self {
+        Self { start, digits: [0; MAX_DIGITS], groups: [Group::default(); MAX_GROUPS], len: 0 }
+    }
+
+    /// Reads it.
+    pub(crate) fn read(&mut self, text: Text<'_>) {
+        let (mut at, mut separator) = (self.start, 0);
+        let (mut count, mut len) = (0_usize, 0_usize);
+        loop {
+            let byte = text.at(at);
+            if let digit @ 0..=9 = byte.wrapping_sub(b'0') {
+                let Some(cell) = self.digits.get_mut(count) else { break };
+                *cell = digit;
                 count = count.wrapping_add(1);
                 at = at.wrapping_add(1);
+                continue;
             }
-            if at == group_start || text.is(at, DIGIT) {
-                break;
-            }
-            if let Some(cell) = number.groups.get_mut(number.len) {
-                *cell = Group { end: at, digits: count, separator };
-                number.len = number.len.wrapping_add(1);
-            }
-            separator = text.at(at);
-            if !matches!(separator, b' ' | b'-' | b'.' | b'/') || !text.is(at.wrapping_add(1), DIGIT) {
-                break;
-            }
+            let Some(group) = self.groups.get_mut(len) else { break };
+            *group = Group { end: offset(at), digits: small(count), separator };
+            len = len.wrapping_add(1);
             at = at.wrapping_add(1);
+            separator = byte;
+            if !matches!(separator, b' ' | b'-' | b'.' | b'/') || !text.is(at, DIGIT) {
+                break;
+            }
         }
-        number
+        self.len = len;
     }
 
     /// The groups read; the last may go on beyond what is looked at.
@@ -70,15 +79,20 @@ impl Number {
 
     /// How many digits there are in all groups.
     pub(crate) fn count(&self) -> usize {
-        self.groups().last().map_or(0, |group| group.digits)
+        self.groups().last().map_or(0, |group| group.digits())
+    }
+
+    /// Where the last group ends.
+    pub(crate) fn end(&self) -> usize {
+        self.groups().last().map_or(self.start, |group| group.end())
     }
 
     /// The sizes of the first groups, as `[3, 2, 4]`.
     pub(crate) fn sizes(groups: &[Group]) -> impl Iterator<Item = usize> + '_ {
         let mut before = 0_usize;
         groups.iter().map(move |group| {
-            let size = group.digits.wrapping_sub(before);
-            before = group.digits;
+            let size = group.digits().wrapping_sub(before);
+            before = group.digits();
             size
         })
     }
@@ -89,6 +103,12 @@ impl Number {
         let Some(first) = rest.next() else { return Some(0) };
         rest.all(|separator| separator == first).then_some(first)
     }
+}
+
+/// A count of digits.
+#[expect(clippy::cast_possible_truncation, reason = "of no number are more than 24 digits read")]
+pub(crate) fn small(count: usize) -> u8 {
+    count as u8
 }
 
 /// Whether a value may start at `start`: nothing that belongs to it stands before.

@@ -21,7 +21,8 @@ pub(crate) fn card(scan: &mut Scan<'_, '_>, found: &Number) {
     }
     for groups in (0..found.groups().len()).rev() {
         let Some(groups) = found.groups().get(..=groups) else { continue };
-        let Some(Group { end, digits: count, .. }) = groups.last().copied() else { continue };
+        let Some(last) = groups.last() else { continue };
+        let (end, count) = (last.end(), last.digits());
         if !(13..=19).contains(&count) || !grouped(groups) || !ends_checked(scan.text, end) {
             continue;
         }
@@ -108,6 +109,8 @@ pub(crate) fn verification_value(scan: &mut Scan<'_, '_>, cue_end: usize) {
     let end = scan.text.run_end(start, DIGIT, 5);
     if start > cue_end && (3..=4).contains(&end.wrapping_sub(start)) && ends_clean(scan.text, end) {
         scan.hit(start, end, Detector::Cvv);
+    } else {
+        scan.hangs_on(cue_end.wrapping_sub(1), end, end.saturating_add(2));
     }
 }
 

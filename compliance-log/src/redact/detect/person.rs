@@ -59,25 +59,13 @@ fn place(text: Text<'_>, naming: Naming, start: usize, end: usize) -> Option<usi
             at = at.wrapping_add(1);
         }
         Naming::Role => {
-            let small = text.at(at) == b' '
-                && matches!(
-                    text.at(at.wrapping_add(1)) | 0x20,
-                    b'a' | b't' | b'f' | b'n' | b'i' | b'd' | b'v'
-                );
-            for word in [
-                b" an ".as_slice(),
-                b" to ",
-                b" for ",
-                b" from ",
-                b" name ",
-                b" named ",
-                b" is ",
-                b" de ",
-                b" von ",
-            ] {
-                if small && text.has_any_case(at, word) {
+            const BETWEEN: [&[u8]; 9] =
+                [b" an ", b" to ", b" for ", b" from ", b" name ", b" named ", b" is ", b" de ", b" von "];
+            if text.at(at) == b' ' {
+                let first = text.at(at.wrapping_add(1)) | 0x20;
+                let mut led = BETWEEN.iter().filter(|word| word.get(1) == Some(&first));
+                if let Some(word) = led.find(|word| text.has_any_case(at, word)) {
                     at = at.wrapping_add(word.len()).wrapping_sub(1);
-                    break;
                 }
             }
             let from = at;
@@ -272,9 +260,6 @@ fn name_end(text: Text<'_>, from: usize) -> Option<(usize, usize)> {
         let Some((stop, kind)) = name_word(text, at) else { break };
         match kind {
             Word::Capitalised => {
-                if words == 0 && is_technical(text.slice(at, stop)) {
-                    return None;
-                }
                 if is_technical(text.slice(at, stop)) || (words > 0 && announces(text.str(at, stop))) {
                     break;
                 }
@@ -345,8 +330,7 @@ fn name_word(text: Text<'_>, at: usize) -> Option<(usize, Word)> {
     if !capital {
         return None;
     }
-    let small = word.chars().filter(|character| character.is_lowercase()).count();
-    let dotted = word.contains('.')
+    let dotted = word.bytes().any(|byte| byte == b'.')
         || matches!(
             word,
             "MD" | "DDS"
@@ -369,13 +353,14 @@ fn name_word(text: Text<'_>, at: usize) -> Option<(usize, Word)> {
     if dotted {
         return Some((end.wrapping_add(usize::from(after == b'.')), Word::Degree));
     }
-    if word.chars().count() == 1 {
+    if characters.clone().next().is_none() {
         let dot = usize::from(after == b'.');
         return Some((end.wrapping_add(dot), Word::Initial));
     }
     // `ERROR` and `API` are no names; `MÜLLER` behind a key is missed.
-    (small > 0 || word.chars().any(|character| !character.is_ascii() && !character.is_uppercase()))
-        .then_some((end, Word::Capitalised))
+    let not_capital =
+        |character: char| character.is_lowercase() || (!character.is_ascii() && !character.is_uppercase());
+    characters.any(not_capital).then_some((end, Word::Capitalised))
 }
 
 /// Capitalised words of messages, not of names.

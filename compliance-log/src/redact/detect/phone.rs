@@ -2,8 +2,8 @@
 
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
-use super::super::text::{DIGIT, HEX, LETTER, SPACE, Text};
-use super::number::{ends_clean, starts_clean};
+use super::super::text::{DIGIT, HEX, LETTER, SPACE, Text, offset};
+use super::number::{ends_clean, small, starts_clean};
 use super::{Announced, Scan};
 
 /// The most digits of a number, country code included (ITU-T E.164 clause 6.1).
@@ -12,8 +12,18 @@ const MAX_DIGITS: usize = 15;
 /// A place where a number may end: behind so many digits.
 #[derive(Clone, Copy, Default)]
 struct Stop {
-    end: usize,
-    digits: usize,
+    end: u32,
+    digits: u8,
+}
+
+impl Stop {
+    fn end(self) -> usize {
+        self.end as usize
+    }
+
+    fn digits(self) -> usize {
+        usize::from(self.digits)
+    }
 }
 
 /// Digits with the separators of telephone numbers.
@@ -22,50 +32,48 @@ struct Dialled {
     stops: [Stop; 10],
     len: usize,
     /// Group sizes, with separators before them.
-    shape: [(u8, usize); 10],
+    shape: [(u8, u8); 10],
 }
 
 impl Dialled {
-    fn read(text: Text<'_>, start: usize) -> Self {
-        let mut dialled =
-            Self { digits: [0; MAX_DIGITS], stops: [Stop::default(); 10], len: 0, shape: [(0, 0); 10] };
-        let mut at = start;
-        let mut count = 0;
-        let mut separator = 0;
-        while dialled.len < 10 {
-            let from = at;
-            while let Some(cell) = dialled.digits.get_mut(count)
-                && text.is(at, DIGIT)
-            {
-                *cell = text.at(at) & 0x0f;
+    #[inline]
+    fn new() -> Self {
+        Self { digits: [0; MAX_DIGITS], stops: [Stop::default(); 10], len: 0, shape: [(0, 0); 10] }
+    }
+
+    /// Reads the digits at `start`.
+    fn read(&mut self, text: Text<'_>, start: usize) {
+        let (mut at, mut from, mut separator) = (start, start, 0);
+        let (mut count, mut len) = (0_usize, 0_usize);
+        loop {
+            let byte = text.at(at);
+            if let digit @ 0..=9 = byte.wrapping_sub(b'0') {
+                let Some(cell) = self.digits.get_mut(count) else { break };
+                *cell = digit;
                 count = count.wrapping_add(1);
                 at = at.wrapping_add(1);
+                continue;
             }
-            if at == from || text.is(at, DIGIT) {
-                break;
-            }
-            if let (Some(stop), Some(shape)) =
-                (dialled.stops.get_mut(dialled.len), dialled.shape.get_mut(dialled.len))
-            {
-                *stop = Stop { end: at, digits: count };
-                *shape = (separator, at.wrapping_sub(from));
-                dialled.len = dialled.len.wrapping_add(1);
-            }
-            separator = text.at(at);
-            let width = gap(text.slice(at, text.len().min(at.wrapping_add(4))));
+            let (Some(stop), Some(shape)) = (self.stops.get_mut(len), self.shape.get_mut(len)) else { break };
+            *stop = Stop { end: offset(at), digits: small(count) };
+            *shape = (separator, small(at.wrapping_sub(from)));
+            len = len.wrapping_add(1);
+            separator = byte;
+            let width = gap_at(text, at);
             if width == 0 {
                 break;
             }
             at = at.wrapping_add(width);
+            from = at;
         }
-        dialled
+        self.len = len;
     }
 
     fn stops(&self) -> &[Stop] {
         self.stops.get(..self.len).unwrap_or(&[])
     }
 
-    fn shape(&self) -> &[(u8, usize)] {
+    fn shape(&self) -> &[(u8, u8)] {
         self.shape.get(..self.len).unwrap_or(&[])
     }
 
@@ -75,10 +83,20 @@ impl Dialled {
 
     /// The longest stop between `min` and `max` digits where a number may end.
     fn stop(&self, text: Text<'_>, min: usize, max: usize) -> Option<Stop> {
-        let fits = |stop: &&Stop| (min..=max).contains(&stop.digits) && ends_clean(text, stop.end);
+        let fits = |stop: &&Stop| (min..=max).contains(&stop.digits()) && ends_clean(text, stop.end());
         let longest = self.stops().iter().rev().find(fits)?;
         Some(*longest)
     }
+}
+
+/// Whether a number that has digits up to `end` goes on behind a separator.
+pub(crate) fn goes_on(text: Text<'_>, end: usize) -> bool {
+    gap_at(text, end) != 0
+}
+
+#[inline]
+fn gap_at(text: Text<'_>, at: usize) -> usize {
+    gap(text.slice(at, text.len().min(at.wrapping_add(4))))
 }
 
 /// How wide the separator is that starts `gap`, if a digit follows it.
@@ -93,25 +111,50 @@ fn gap(gap: &[u8]) -> usize {
 
 /// A number at `start`, where a digit stands.
 pub(crate) fn phone(scan: &mut Scan<'_, '_>, start: usize) {
+    let earlier = scan.found();
+    if !may_be(scan, start) {
+        return;
+    }
+    let mut dialled = Dialled::new();
+    dialled.read(scan.text, start);
+    let Some(last) = dialled.stops().last().copied() else { return };
+    if last.digits < 6 {
+        return;
+    }
+    number(scan, start, &dialled);
+    if scan.found() == earlier {
+        scan.hangs_on_words(start, last.end());
+    }
+}
+
+/// Whether a number at `start` may be one of a telephone: a sign or word says so, or it has a shape of its own, which starts
+/// with a group of two or three.
+fn may_be(scan: &Scan<'_, '_>, start: usize) -> bool {
+    let text = scan.text;
+    let opened = text.before(start) == b'(';
+    opened
+        || text.before(start) == b'+'
+        || scan.has_cue(Cue::Phone)
+        || scan.has_cue(Cue::Call)
+        || matches!(text.run_end(start, DIGIT, 4).wrapping_sub(start), 2 | 3)
+}
+
+/// As [`phone`], for digits that are enough.
+fn number(scan: &mut Scan<'_, '_>, start: usize, dialled: &Dialled) {
     let text = scan.text;
     let opened = usize::from(text.before(start) == b'(');
     let first = start.wrapping_sub(opened);
     if text.before(first) == b'+'
         || (opened == 1 && text.before(first) == b' ' && text.before(first.wrapping_sub(1)) == b'+')
     {
-        international(scan, start, first.wrapping_sub(1));
+        international(scan, dialled, first.wrapping_sub(1));
         return;
     }
-    let dialled = Dialled::read(text, start);
-    let total = dialled.stops().last().map_or(0, |stop| stop.digits);
-    if total < 6 {
-        return;
-    }
-    let laid = own_shape(text, start, opened, &dialled);
+    let laid = own_shape(text, start, opened, dialled);
     if laid.is_none() && !scan.has_cues() {
         return;
     }
-    let announced = scan.announced(Cue::Phone, first).max(called(scan, first, &dialled));
+    let announced = scan.announced(Cue::Phone, first).max(called(scan, first, dialled));
     let adjacent = announced == Announced::Adjacent;
     if !adjacent && !starts_clean(text, first) {
         return;
@@ -147,7 +190,7 @@ pub(crate) fn phone(scan: &mut Scan<'_, '_>, start: usize) {
 /// How a word such as `call` or `contact` announces a number: programs are called and counted, too. A number that is one of a
 /// telephone in shape counts: from nought on, in groups, or right behind its word nine to eleven digits from two on.
 fn called(scan: &Scan<'_, '_>, start: usize, dialled: &Dialled) -> Announced {
-    let total = dialled.stops().last().map_or(0, |stop| stop.digits);
+    let total = dialled.stops().last().map_or(0, |stop| stop.digits());
     let announced = scan.announced(Cue::Call, start);
     let shaped = dialled.digit(0) == 0 || dialled.len > 1;
     // `call_id=839050986`
@@ -161,7 +204,7 @@ fn called(scan: &Scan<'_, '_>, start: usize, dialled: &Dialled) -> Announced {
 /// Reports the number with its extension.
 fn finish(scan: &mut Scan<'_, '_>, start: usize, stop: Stop) {
     let text = scan.text;
-    let mut end = stop.end;
+    let mut end = stop.end();
     let mut at = end.wrapping_add(usize::from(text.at(end) == b' '));
     for word in [b"ext.".as_slice(), b"ext", b"x"] {
         if text.has_any_case(at, word) {
@@ -178,12 +221,11 @@ fn finish(scan: &mut Scan<'_, '_>, start: usize, stop: Stop) {
 }
 
 /// A number with its country code; `plus` is where the sign stands.
-fn international(scan: &mut Scan<'_, '_>, start: usize, plus: usize) {
+fn international(scan: &mut Scan<'_, '_>, dialled: &Dialled, plus: usize) {
     let text = scan.text;
     if text.is_before(plus, LETTER | DIGIT) && !text.before(plus).is_ascii_punctuation() {
         return;
     }
-    let dialled = Dialled::read(text, start);
     let Some(max) = country_code(&dialled.digits) else { return };
     if let Some(stop) = dialled.stop(text, 8, max).or_else(|| dialled.stop(text, 8, MAX_DIGITS)) {
         finish(scan, plus, stop);
@@ -219,7 +261,7 @@ fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: &Dialled) -> 
     let shape = dialled.shape();
     let stop = |groups: usize| {
         let stop = dialled.stops().get(groups.wrapping_sub(1)).copied()?;
-        (ends_clean(text, stop.end) && starts_clean(text, start.wrapping_sub(opened))).then_some(stop)
+        (ends_clean(text, stop.end()) && starts_clean(text, start.wrapping_sub(opened))).then_some(stop)
     };
     let exchange = dialled.digit(0) > 1 && dialled.digit(3) > 1;
     match shape {
@@ -243,7 +285,7 @@ fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: &Dialled) -> 
 
 /// Whether pairs of hexadecimal digits stand around the number: a dump of memory.
 fn is_dump(text: Text<'_>, start: usize, dialled: &Dialled) -> bool {
-    let end = dialled.stops().last().map_or(start, |stop| stop.end);
+    let end = dialled.stops().last().map_or(start, |stop| stop.end());
     let pair = |at: usize| {
         text.run_end(at, HEX, 3) == at.wrapping_add(2) && !text.is(at.wrapping_add(2), LETTER | DIGIT)
     };
@@ -255,7 +297,7 @@ fn is_dump(text: Text<'_>, start: usize, dialled: &Dialled) -> bool {
 }
 
 /// Whether the groups are those of a date.
-fn is_date(shape: &[(u8, usize)]) -> bool {
+fn is_date(shape: &[(u8, u8)]) -> bool {
     matches!(
         shape,
         [(_, 4), (b'-' | b'.' | b'/', 2), (b'-' | b'.' | b'/', 2), ..]

@@ -7,6 +7,8 @@ use super::number::ends_clean;
 
 /// The fewest decimals that tell a house from its neighbour: 0.001° are a hundred metres.
 const DECIMALS: usize = 3;
+/// How far degrees are read, in bytes.
+const DEGREES: usize = 32;
 
 /// One or two degrees behind the word that ends at `end`: `lat=52.5163`, `coords: 52.5163, 13.3777`, `geo:52.5163,13.3777`
 /// (ISO 6709, RFC 5870).
@@ -17,7 +19,10 @@ pub(crate) fn coordinates(scan: &mut Scan<'_, '_>, end: usize) {
         start = start.wrapping_add(1);
     }
     start = start.wrapping_add(usize::from(matches!(text.at(start), b'-' | b'+')));
-    let Some(mut stop) = degrees(text, start) else { return };
+    let Some(mut stop) = degrees(text, start) else {
+        scan.hangs_on(end.wrapping_sub(1), end, start.saturating_add(DEGREES));
+        return;
+    };
     let start = start.wrapping_sub(usize::from(matches!(text.before(start), b'-' | b'+')));
     let mut second = stop;
     while matches!(text.at(second), b',' | b';' | b' ' | b'/') && second.wrapping_sub(stop) < 3 {

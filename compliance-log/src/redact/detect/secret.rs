@@ -7,7 +7,7 @@ use super::super::detector::{Detector, placeholder_len};
 use super::super::lexicon::{Lead, lexicon};
 use super::super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, SPACE, Text, UPPER, is};
 use super::super::words::WordSet;
-use super::assignment::{Form, assigned, close, extent, member_end, name_end};
+use super::assignment::{Form, NAME, assigned, close, extent, in_tag, member_end, name_end};
 use super::{Open, Scan};
 
 /// What a key announces.
@@ -29,10 +29,11 @@ pub(crate) const LIMIT: usize = 512;
 
 /// The value of the key at `start..end`, if an assignment follows.
 pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize) {
-    if scan.is_open(Open::Keyed, start) {
+    if scan.is_keyed(start) && !is_name_alone(scan, key, start, end) {
         return;
     }
     if key == Key::Cookie {
+        scan.hangs_on(start, 0, usize::MAX);
         cookies(scan, start, end);
         return;
     }
@@ -42,51 +43,103 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
         return;
     }
     let Some((value, form)) = assigned(text, start, name_end, key) else {
+        unassigned(scan, key, start, name_end);
         if key == Key::Any {
             authenticated(scan, start, end);
         }
         if key == Key::Password {
-            stated(scan, name_end);
+            stated(scan, start, name_end);
         }
         return;
     };
-    if key == Key::Any
-        && is_plain(text, value, text.dashed_hex_end(value, LIMIT))
-        && !guards(previous_segment(text, start))
-    {
-        return;
+    // Without a sign of assignment what stands before the name counts: `name="password" value="x"`, `login x password y`.
+    if !matches!(text.at(behind_quotes(text, name_end)), b':' | b'=') {
+        scan.hangs_on(start, start.saturating_sub(LOGIN), start);
     }
-    let Some((from, mut to, closed)) = extent(text, value, key, form) else { return };
-    if key == Key::Password && text.before(start) == b';' {
+    // A tag or anchor that is short enough would be passed over.
+    if matches!(text.at(value), b'&' | b'!') {
+        scan.hangs_on(start, value, value.saturating_add(NAME).saturating_add(2));
+    }
+    if key == Key::Any {
+        let dashed_end = text.dashed_hex_end(value, LIMIT);
+        if is_plain(text, value, dashed_end) && !guards(previous_segment(text, start)) {
+            let space = text.slice(value, text.len()).iter().position(|byte| is(*byte, SPACE));
+            scan.hangs_on(start, name_end, space.map_or(text.len(), |space| value.wrapping_add(space)));
+            return;
+        }
+    }
+    let Some((from, mut to, closed)) = extent(text, value, key, form) else {
+        scan.hangs_on(start, name_end, usize::MAX);
+        return;
+    };
+    let member = key == Key::Password && text.before(start) == b';';
+    if member {
         to = to.max(member_end(text, to));
+        scan.hangs_on(start, to, usize::MAX);
     }
     let found = text.slice(from, to);
-    if key == Key::Any && closed && found.len() < 8 {
-        return;
-    }
-    if found.is_empty() || is_blank(found) || placeholder_len(found) == Some(found.len()) {
-        return;
-    }
     let quoted = matches!(text.before(from), b'"' | b'\'');
-    if form != Form::Assigned && !shows(found, quoted && form == Form::Following) {
-        return;
-    }
-    if is_no_password(text.slice(start, end), found, quoted) || (key != Key::Password && is_path(found)) {
-        return;
-    }
+    let no_value = (key == Key::Any && closed && found.len() < 8)
+        || found.is_empty()
+        || is_blank(found)
+        || placeholder_len(found) == Some(found.len())
+        || (form != Form::Assigned && !shows(found, quoted && form == Form::Following))
+        || is_no_password(text.slice(start, end), found, quoted)
+        || (key != Key::Password && is_path(found));
     let segment = previous_segment(text, start);
-    if key == Key::Any && closed && found.len() <= LIMIT && is_identifier(found) && !guards(segment) {
+    if no_value
+        || (key == Key::Any && closed && found.len() <= LIMIT && is_identifier(found) && !guards(segment))
+    {
+        scan.hangs_on(start, name_end, to.saturating_add(1));
         return;
     }
     let detector = detector(key, segment, text.slice(start, name_end));
     let sure = !closed || found.len() > LIMIT;
     if sure || is_secret(key, segment, found, text.at(value) == b'"' || text.before(from) == b'"') {
-        scan.open_hit(Open::Keyed, from, to, detector);
+        scan.keyed_hit((start, name_end), from, to, detector);
         if text.before(value) == b'[' && from > value && key != Key::Any {
             items(scan, (value, from), to, detector);
         }
+    } else {
+        scan.hangs_on(start, name_end, to.saturating_add(1));
     }
 }
+
+/// Whether only the name of a key lies in the value of another one, which has no quotes, and its own value behind:
+/// `password:a,secret:"b"`.
+fn is_name_alone(scan: &Scan<'_, '_>, key: Key, start: usize, end: usize) -> bool {
+    let text = scan.text;
+    let Some(value_end) = scan.bare_value_end(start) else { return false };
+    if key == Key::Cookie || value_end.saturating_sub(start) > NAME {
+        return false;
+    }
+    let assigned = name_end(text, end).and_then(|name_end| assigned(text, start, name_end, key));
+    assigned.is_some_and(|(value, form)| form == Form::Assigned && value >= value_end)
+}
+
+/// Behind the quotes and spaces that may stand between a name and a sign of assignment.
+fn behind_quotes(text: Text<'_>, name_end: usize) -> usize {
+    let between = text.slice(name_end, text.len()).iter();
+    let between =
+        between.take_while(|byte| matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'\\' | b'`' | b']' | b')'));
+    name_end.saturating_add(between.take(16).count())
+}
+
+/// Notes what it hangs on that nothing assigns a value to the name that ends at `name_end`.
+fn unassigned(scan: &mut Scan<'_, '_>, key: Key, start: usize, name_end: usize) {
+    let text = scan.text;
+    let spaced = text.at(name_end) == b' ';
+    let end = behind_quotes(text, name_end).saturating_add(4);
+    if spaced && in_tag(text, start) {
+        return scan.hangs_on(start, 0, usize::MAX);
+    }
+    // `login x password y`
+    let begin = if spaced && key == Key::Password { start.saturating_sub(LOGIN) } else { start };
+    scan.hangs_on(start, begin, end);
+}
+
+/// How far before a name the user may start that it is the password of, in bytes, once placeholders stand between.
+const LOGIN: usize = 256;
 
 /// Whether a word that means other things too is the whole of a secret's name: `mot de passe`, `security answer`,
 /// `verification code`.
@@ -114,7 +167,7 @@ fn shows(value: &[u8], quoted: bool) -> bool {
 /// what a form says of its field.
 fn is_no_password(word: &[u8], value: &[u8], quoted: bool) -> bool {
     let digits = || value.iter().all(u8::is_ascii_digit);
-    (word.to_ascii_lowercase().ends_with(b"pwd") && value.starts_with(b"/"))
+    (value.starts_with(b"/") && word.last_chunk::<3>().is_some_and(|last| last.eq_ignore_ascii_case(b"pwd")))
         || (word.eq_ignore_ascii_case(b"pass") && !quoted && digits())
         || (quoted && is_complaint(value))
 }
@@ -149,6 +202,7 @@ fn authenticated(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
     let to = text.run_end(from, BASE64, 4096);
     let close = to.wrapping_add(usize::from(text.at(to) == b'='));
     let close = close.wrapping_add(usize::from(text.at(close) == b'='));
+    scan.hangs_on(start, 0, usize::MAX);
     if to.wrapping_sub(from) >= 8 && decode(text.slice(from, to)).is_some() {
         scan.open_hit(Open::Keyed, from, close, Detector::BasicAuth);
     }
@@ -214,7 +268,7 @@ fn items(scan: &mut Scan<'_, '_>, quote: (usize, usize), to: usize, detector: De
 }
 
 /// The password in `password is hunter2`: letters and digits.
-fn stated(scan: &mut Scan<'_, '_>, name_end: usize) {
+fn stated(scan: &mut Scan<'_, '_>, start: usize, name_end: usize) {
     let text = scan.text;
     for word in [b" is ".as_slice(), b" was ", b" ist ", b" es ", b" est "] {
         if !text.has_any_case(name_end, word) {
@@ -231,7 +285,9 @@ fn stated(scan: &mut Scan<'_, '_>, name_end: usize) {
         let found = text.slice(from, to);
         let has = |classes: u8| found.iter().any(|byte| is(*byte, classes));
         if found.len() >= 6 && has(DIGIT) && has(LETTER) && placeholder_len(found).is_none() {
-            scan.open_hit(Open::Keyed, from, to, Detector::Password);
+            scan.keyed_hit((start, name_end), from, to, Detector::Password);
+        } else {
+            scan.hangs_on(start, name_end, to.saturating_add(2));
         }
         return;
     }
@@ -573,6 +629,7 @@ pub(crate) fn pass(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
     if text.slice(start, end) != b"PASS" || text.at(end) != b' ' || !begins {
         return;
     }
+    scan.hangs_on(start, 0, usize::MAX);
     let mut to = from;
     while !text.is(to, SPACE) && to.wrapping_sub(from) < LIMIT {
         to = to.wrapping_add(1);
@@ -599,6 +656,8 @@ pub(crate) fn basic(scan: &mut Scan<'_, '_>, end: usize) {
     );
     if from > end && run.len() >= 4 && decode(run).is_some_and(|plain| plain.contains(&b':')) {
         scan.open_hit(Open::Scheme, from, close, Detector::BasicAuth);
+    } else {
+        scan.hangs_on(end.wrapping_sub(1), end, to.saturating_add(1));
     }
 }
 

@@ -168,6 +168,7 @@ pub(crate) fn prefixed(scan: &mut Scan<'_, '_>, prefix: &Prefix, start: usize, e
             while at.wrapping_sub(end) < LIMIT && (text.is(at, classes) || extra.contains(&text.at(at))) {
                 at = at.wrapping_add(1);
             }
+            let read = at;
             while at.wrapping_sub(end) > min && matches!(text.before(at), b'.' | b'-' | b'_' | b'/') {
                 at = at.wrapping_sub(1);
             }
@@ -181,6 +182,8 @@ pub(crate) fn prefixed(scan: &mut Scan<'_, '_>, prefix: &Prefix, start: usize, e
             let whole = !text.is(at, UPPER | LOWER | DIGIT) || at.wrapping_sub(end) >= LIMIT;
             if at.wrapping_sub(end) >= min && whole {
                 scan.open_hit(Open::Prefixed, start, at, prefix.detector);
+            } else {
+                scan.hangs_on(start, start, read);
             }
         }
         Shape::Jwt => jwt(scan, start),
@@ -237,6 +240,7 @@ fn jwt(scan: &mut Scan<'_, '_>, start: usize) {
         scan.open_hit(Open::Prefixed, start, last, Detector::Jwt);
     } else {
         scan.dull(last);
+        scan.hangs_on(start, start, last.saturating_add(2));
     }
 }
 
@@ -277,15 +281,24 @@ pub(crate) fn may_hide_text(run: &[u8]) -> bool {
     starts_text(run) && has(UPPER) && has(LOWER)
 }
 
+/// What each character of base64 and base64url stands for (RFC 4648 tables 1 and 2).
+#[expect(clippy::indexing_slicing, reason = "const code has no `get`, and fails when it is compiled")]
+static SEXTETS: [u8; 256] = {
+    let mut sextets = [63; 256];
+    let mut left: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+";
+    let mut sextet = 0;
+    while let [character, rest @ ..] = left {
+        sextets[*character as usize] = sextet;
+        sextet = u8::wrapping_add(sextet, 1);
+        left = rest;
+    }
+    sextets[b'-' as usize] = 62;
+    sextets
+};
+
 /// Whether the first six bytes that a run of base64 stands for may start a text without control characters.
 fn starts_text(run: &[u8]) -> bool {
-    let sextet = |byte: &u8| match byte {
-        b'A'..=b'Z' => byte.wrapping_sub(b'A'),
-        b'a'..=b'z' => byte.wrapping_sub(b'a').wrapping_add(26),
-        b'0'..=b'9' => byte.wrapping_sub(b'0').wrapping_add(52),
-        b'+' | b'-' => 62,
-        _ => 63,
-    };
+    let sextet = |byte: &u8| SEXTETS.get(usize::from(*byte)).copied().unwrap_or(0);
     let Some(head) = run.first_chunk::<8>() else { return true };
     let bits = head.iter().fold(0_u64, |bits, byte| (bits << 6) | u64::from(sextet(byte)));
     let [_, _, bytes @ ..] = bits.to_be_bytes();

@@ -5,14 +5,18 @@ const CELLS: usize = 1 << 10;
 
 /// A set of hashes: a bit each, so that most words that are in nobody's table are told in one read, and another bit in
 /// another table, so that nearly all are.
+///
+/// What a look takes lies in one place, behind one pointer.
 pub(crate) struct Hashes {
-    first: Box<[u64; CELLS]>,
-    second: Box<[u64; CELLS]>,
+    factor: u64,
+    kept: [u64; 65],
+    first: [u64; CELLS],
+    second: [u64; CELLS],
 }
 
 impl Hashes {
     pub(super) fn new() -> Self {
-        Self { first: Box::new([0; CELLS]), second: Box::new([0; CELLS]) }
+        Self { factor: FACTOR, kept: KEPT, first: [0; CELLS], second: [0; CELLS] }
     }
 
     pub(super) fn add(&mut self, word: u64) {
@@ -28,7 +32,8 @@ impl Hashes {
     /// the scan.
     #[inline(always)]
     pub(crate) fn may_start(&self, text: &[u8], at: usize, more: u32) -> bool {
-        let hash = Hash::of(start(eight(text, at), more));
+        let kept = self.kept.get(more as usize).copied().unwrap_or(ALL);
+        let hash = Hash((eight(text, at) & kept).wrapping_mul(self.factor));
         has(&self.first, hash.first()) && has(&self.second, hash.second())
     }
 }
@@ -41,31 +46,26 @@ fn has(table: &[u64; CELLS], (cell, bit): (usize, u32)) -> bool {
 /// Spreads a word over all bits: 2^64 by the golden ratio.
 pub(super) const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A word times [`FACTOR`], in two halves: of each a few bits tell a place.
+/// A word times [`FACTOR`]: the higher a bit, the more letters count in it.
 #[derive(Clone, Copy)]
-struct Hash {
-    high: u64,
-    low: u64,
-}
+struct Hash(u64);
 
-#[expect(clippy::cast_possible_truncation, reason = "the halves of a product, and six bits of one")]
 impl Hash {
     #[inline(always)]
     fn of(word: u64) -> Self {
-        let product = u128::from(word).wrapping_mul(u128::from(FACTOR));
-        Self { high: (product >> 64) as u64, low: product as u64 }
+        Self(word.wrapping_mul(FACTOR))
     }
 
-    /// The cell of the first table, and the bit.
+    /// The cell of the first table, told by all letters, and the bit in it, told by the first three.
     #[inline(always)]
     fn first(self) -> (usize, u32) {
-        (self.high as usize & (CELLS - 1), (self.low >> 58) as u32)
+        ((self.0 >> 54) as usize, (self.0 >> 16 & 63) as u32)
     }
 
     /// The same of the second table.
     #[inline(always)]
     fn second(self) -> (usize, u32) {
-        ((self.high >> 12) as usize & (CELLS - 1), (self.low >> 48) as u32)
+        ((self.0 >> 38) as usize & (CELLS - 1), (self.0 >> 32) as u32)
     }
 }
 

@@ -162,6 +162,9 @@ pub(crate) fn lexicon() -> &'static Lexicon {
 /// The places of words and of prefixes.
 const PLACES: usize = 1024;
 
+/// The first three bytes of eight: no prefix is shorter.
+const HEAD: u64 = 0xff_ffff;
+
 /// Where a prefix stands: two bytes decide.
 #[inline]
 fn prefix_place(first: u8, second: u8) -> usize {
@@ -176,25 +179,25 @@ fn word_place(head: u64) -> usize {
 
 /// Entries by place.
 struct Places {
-    /// For each place the index of its first entry; the next place's is where it ends.
-    first: Vec<u16>,
+    /// For each place where its entries start and end.
+    spans: [(u16, u16); PLACES],
     entries: Vec<Entry>,
 }
 
 impl Places {
     fn new(mut entries: Vec<(usize, Entry)>) -> Self {
         entries.sort_by_key(|(place, _)| *place);
-        let first = (0..=PLACES).map(|place| {
-            let before = entries.partition_point(|(other, _)| *other < place);
-            u16::try_from(before).unwrap_or(u16::MAX)
-        });
-        Self { first: first.collect(), entries: entries.into_iter().map(|(_, entry)| entry).collect() }
+        let before = |place: usize| {
+            u16::try_from(entries.partition_point(|(other, _)| *other < place)).unwrap_or(u16::MAX)
+        };
+        let spans = std::array::from_fn(|place| (before(place), before(place.wrapping_add(1))));
+        Self { spans, entries: entries.into_iter().map(|(_, entry)| entry).collect() }
     }
 
     #[inline]
     fn at(&self, place: usize) -> &[Entry] {
-        let Some([start, end, ..]) = self.first.get(place..) else { return &[] };
-        self.entries.get(usize::from(*start)..usize::from(*end)).unwrap_or(&[])
+        let (start, end) = self.spans.get(place).copied().unwrap_or_default();
+        self.entries.get(usize::from(start)..usize::from(end)).unwrap_or(&[])
     }
 }
 
@@ -269,20 +272,30 @@ impl Lexicon {
 
     /// The words that stand at `at`: there may be several, since one word announces several things.
     pub(crate) fn found(&self, text: Text<'_>, at: usize, mut visit: impl FnMut(Found)) {
+        // Three letters of each prefix at least; all of them count as capitals here.
+        let head = (eight(text.bytes(), at) | SMALL) & HEAD;
         for entry in self.heads.at(prefix_place(text.at(at), text.at(at.wrapping_add(1)))) {
-            if text.has(at, entry.word.as_bytes()) {
+            if entry.head & HEAD == head && text.has(at, entry.word.as_bytes()) {
                 visit(Found { lead: entry.lead, end: at.saturating_add(entry.word.len()) });
             }
         }
         let word = Word::read(text, at);
-        let whole = text.run_end(word.end, LETTER, MAX_WORD.saturating_sub(word.end.wrapping_sub(at)));
-        if whole > word.end && !text.is_before(at, LETTER) {
-            self.named(text, at, Word::all(text, at, whole), &mut visit);
+        if text.is(word.end, LETTER) && !text.is_before(at, LETTER) {
+            self.whole(text, at, word.end, &mut visit);
         }
         self.named(text, at, word, &mut visit);
     }
 
+    /// The entries for all letters from `at` on, of which a word ends at `end`.
+    #[cold]
+    fn whole(&self, text: Text<'_>, at: usize, end: usize, visit: &mut impl FnMut(Found)) {
+        let limit = MAX_WORD.saturating_sub(end.wrapping_sub(at));
+        let whole = text.run_end(end, LETTER, limit);
+        self.named(text, at, Word::all(text, at, whole), visit);
+    }
+
     /// The entries for a word that starts at `at`, in whatever case.
+    #[inline(always)]
     fn named(&self, text: Text<'_>, at: usize, word: Word, visit: &mut impl FnMut(Found)) {
         let Word { end, high, head } = word;
         let lower;
@@ -333,7 +346,7 @@ struct Word {
 
 impl Word {
     /// The word at `at`: it ends where the letters end, or where a capital follows a small letter.
-    #[inline]
+    #[inline(always)]
     fn read(text: Text<'_>, at: usize) -> Self {
         let first = eight(text.bytes(), at);
         let mut word = Self { end: at, high: false, head: first | SMALL };
