@@ -1,12 +1,31 @@
 //! Files that nobody else on the machine may read.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
 
-/// With the right to read and write for the owner alone, where the file is made.
-pub(crate) fn file(options: &mut OpenOptions) -> &mut OpenOptions {
+/// Opens a file with the right to read and write for the owner alone, where it is made. What is there and is no file is
+/// refused: a pipe would never answer, a device never end.
+#[cfg(any(feature = "key-store", feature = "sqlite"))]
+pub(crate) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    open_file(options, path)
+}
+
+/// The same for a file that this crate named: a link in its place would lead what is written to somebody else's file.
+pub(crate) fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    open_file(options, path)
+}
+
+fn open_file(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options
+    options.open(path)
 }
 
 /// What SQLite says of a file.
@@ -19,7 +38,7 @@ pub(crate) mod sqlite {
     /// Makes a file before SQLite opens it, so that nobody else can read it at any time; what SQLite makes beside it has
     /// its rights.
     pub(crate) fn create(path: &Path) -> io::Result<()> {
-        super::file(OpenOptions::new().write(true).create(true).truncate(false)).open(path).map(drop)
+        super::open(OpenOptions::new().write(true).create(true).truncate(false), path).map(drop)
     }
 
     /// Somebody else has it open.

@@ -115,6 +115,65 @@ fn a_false_anchor_is_not_kept() {
     assert!(schedule.run(&by, &clock, &sink).unwrap().fault().is_none());
 }
 
+/// Nor one that came while the trail was damaged, so that nobody looked at its signature, or to a verifier without a key.
+#[test]
+fn a_false_anchor_is_not_kept_whatever_else_is_found() {
+    for (options, is_damaged) in [(with_key(), true), (VerifyOptions::new(), false)] {
+        let trail = Trail::new();
+        trail.record(20);
+        let whole = trail.snapshot();
+        let theirs = CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
+        let (other, config) = (Trail::new(), AuditConfig::new(theirs).on_any_storage());
+        let (log, _) = AuditLog::open(other.path(), config, SystemClock).unwrap();
+        (0..40).for_each(|number| drop(log.record(event(number)).wait().unwrap()));
+        for _ in 0..20 {
+            drop(log.checkpoint().unwrap());
+        }
+        let mut answers = vec![Some(note(&log.close().unwrap())), None].into_iter();
+        let mut schedule =
+            VerifySchedule::new(trail.path(), options).anchored_by(move || Ok(answers.next().flatten()));
+        if is_damaged {
+            let segment = &trail.segments()[0];
+            let mut content = fs::read(segment).unwrap();
+            content[100] ^= 1;
+            fs::write(segment, content).unwrap();
+        }
+        let sink = MemorySink::default();
+        let _report = run(&mut schedule, &sink);
+        assert_eq!(last_outcome(&sink), Outcome::Refused);
+        trail.restore(&whole);
+        assert_eq!(run(&mut schedule, &sink).fault(), None);
+        assert_eq!(last_outcome(&sink), Outcome::Passed);
+    }
+}
+
+/// Somebody with the key takes trail and anchors back to yesterday, and writes another today.
+#[test]
+fn an_anchor_that_is_known_is_not_given_up_for_an_older_or_another_one() {
+    const NUMBER: u64 = 30;
+    let trail = Trail::new();
+    let yesterday = note(&trail.record(20));
+    let then = trail.snapshot();
+    let write = |from: u64| {
+        let log = trail.open();
+        (0..20).for_each(|number| drop(log.record(event(from + number)).wait().unwrap()));
+        while log.checkpoint().unwrap().number() < NUMBER {}
+        note(&log.close().unwrap())
+    };
+    let today = write(20);
+    trail.restore(&then);
+    let sink = MemorySink::default();
+    let schedule = |answer: CheckpointNote| {
+        let pinned = with_key().anchor(today.clone());
+        VerifySchedule::new(trail.path(), pinned).anchored_by(move || Ok(Some(answer.clone())))
+    };
+    assert_eq!(run(&mut schedule(yesterday), &sink).verdict(), Verdict::Truncated);
+    // As many checkpoints, over other records.
+    let other = write(27);
+    let fault = run(&mut schedule(other), &sink).fault().map(|fault| fault.kind());
+    assert_eq!(fault, Some(FaultKind::Anchor));
+}
+
 /// It came late, after what it is about had been verified without it.
 #[test]
 fn an_anchor_from_before_what_was_verified_is_compared_with_everything() {

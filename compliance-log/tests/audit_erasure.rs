@@ -22,7 +22,7 @@ use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditLog, Verdict, VerifyOptions};
 use compliance_log::key_store::{CaseId, FileKeyStore, HeldKeyStore};
 use tempfile::TempDir;
-use trail::{config, key};
+use trail::{RECORD, config, frames, key, repair};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -34,6 +34,10 @@ fn keys(dir: &Path) -> Arc<FileKeyStore> {
 fn open(dir: &Path, keys: &Arc<FileKeyStore>) -> AuditLog {
     let config = config().seal_people(keys.clone(), Arc::new(SystemRandom));
     AuditLog::open(dir.join("trail"), config, ManualClock::at(NOW)).unwrap().0
+}
+
+fn options() -> VerifyOptions {
+    VerifyOptions::new().key(key().verifying_key().clone())
 }
 
 fn erasing(dir: &Path, keys: &Arc<FileKeyStore>) -> Erasures {
@@ -231,7 +235,7 @@ fn a_legal_hold_wins_over_an_erasure() {
 fn nobody_shreds_their_own_trail() {
     let (dir, keys, log, erasures) = with_anna();
     let kept = Retention::new(RetentionPeriod::of(Duration::from_secs(1000)));
-    let mut erasures = erasures.retaining(kept, dir.path().join("trail"));
+    let mut erasures = erasures.retaining(kept, dir.path().join("trail"), options());
     let anna = ActorId::new("anna").unwrap();
     let approve = |erasures: &Erasures, actor: Actor| {
         erasures.approve_retirement(&anna, Some(&acme()), &by(actor), &log).map_err(|error| error.code())
@@ -296,7 +300,7 @@ fn an_actor_is_forgotten_when_the_retention_of_the_last_they_did_has_ended() {
     };
     clock.advance(Duration::from_secs(999));
     let retention = Retention::new(RetentionPeriod::of(Duration::ZERO)).class(EventClass::Data, long);
-    let mut erasures = opened().retaining(retention.clone(), dir.path().join("trail"));
+    let mut erasures = opened().retaining(retention.clone(), dir.path().join("trail"), options());
     assert_eq!(
         retire(&mut erasures, &anna),
         Err("erasure.retained"),
@@ -309,14 +313,39 @@ fn an_actor_is_forgotten_when_the_retention_of_the_last_they_did_has_ended() {
     assert_eq!(retire(&mut opened(), &staff), Err("erasure.retained"));
     let empty = dir.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
-    let mut erasures = opened().retaining(retention.clone(), empty);
+    let mut erasures = opened().retaining(retention.clone(), empty, options());
     assert_eq!(retire(&mut erasures, &staff), Err("audit.no_trail"));
     drop(erasures);
     // Nor while a hold of the retention itself is on it.
-    let held = opened().retaining(retention.clone().hold_all(), dir.path().join("trail"));
+    let held = opened().retaining(retention.clone().hold_all(), dir.path().join("trail"), options());
     assert_eq!(retire(&mut { held }, &staff), Err("erasure.retained"));
-    let mut erasures = opened().retaining(retention, dir.path().join("trail"));
+    let mut erasures = opened().retaining(retention, dir.path().join("trail"), options());
     assert_eq!(retire(&mut erasures, &staff), Ok(true));
+}
+
+/// Whoever can write the directory makes what somebody did look old enough.
+#[test]
+fn an_altered_trail_does_not_say_when_an_actor_may_go() {
+    let (dir, keys, log, erasures) = with_anna();
+    let trail = dir.path().join("trail");
+    drop(log.checkpoint().unwrap());
+    let segment = trail.join("00000000000000000000.seg");
+    let mut content = std::fs::read(&segment).unwrap();
+    for (at, len, kind) in frames(&content) {
+        if kind == RECORD {
+            // Version, group commit and number come before the time.
+            let early = Timestamp::from_unix_seconds(-1_000_000).as_unix_nanos().to_be_bytes();
+            content[at + 6 + 13..at + 6 + 29].copy_from_slice(&early);
+            repair(&mut content[at..at + len]);
+        }
+    }
+    std::fs::write(&segment, content).unwrap();
+    let kept = Retention::new(RetentionPeriod::of(Duration::from_secs(1000)));
+    let mut erasures = erasures.retaining(kept, &trail, options());
+    let anna = ActorId::new("anna").unwrap();
+    let refused = erasures.retire_actor(&anna, Some(&acme()), &by(Actor::System), &log).unwrap_err();
+    assert_eq!(refused.code(), "audit.checkpoint_root");
+    assert!(keys.find(&anna.key_owner(Some(&acme())).unwrap()).unwrap().is_some());
 }
 
 /// An approval that is not on record does not count.

@@ -12,18 +12,21 @@ use std::sync::Arc;
 
 use compliance_core::clock::{Clock, SystemClock};
 use compliance_core::event::Actor;
-use compliance_core::id::SubjectId;
+use compliance_core::id::{ActorId, SubjectId};
 use compliance_core::random::SystemRandom;
 use compliance_core::seal::{KeyEncryptionKey, KeyId, KeyRing};
 use compliance_core::testing::MemorySink;
 use compliance_log::audit::erasure::Erasures;
 use compliance_log::audit::record::Circumstances;
-use compliance_log::key_store::{FileKeyStore, HeldKeyStore, SqliteKeyStore};
+use compliance_log::key_store::{Approval, CaseId, FileKeyStore, HeldKeyStore, LegalHold, SqliteKeyStore};
 
 /// Names the directory to the process that is to fail.
 const VICTIM: &str = "COMPLIANCE_ERASURE_VICTIM";
 
 const PEOPLE: [&str; 2] = ["anna-4711", "ben-0815"];
+
+/// On whom there is a hold, to be lifted.
+const HELD: &str = "carl-1";
 
 /// How often one and the same erasure is tried before the process gives up.
 const TRIES: usize = 3;
@@ -53,6 +56,10 @@ fn subject(name: &str) -> SubjectId {
     SubjectId::new(name).unwrap()
 }
 
+fn held() -> LegalHold {
+    LegalHold::new(subject(HELD).key_owner(None).unwrap(), CaseId::new("case-1").unwrap(), SystemClock.now())
+}
+
 fn by() -> Circumstances {
     Circumstances::new(Actor::System, SystemClock.now())
 }
@@ -74,9 +81,12 @@ fn say(line: &str) {
     out.write_all(format!("\n{line}\n").as_bytes()).and_then(|()| out.flush()).unwrap();
 }
 
-/// Erases everybody, trying again like whoever was told to, and says what came of it and what is left.
+/// Lifts a hold and erases everybody, trying again like whoever was told to, and says what came of it and what is left.
 fn erase_everybody(dir: &Path, store: Store) {
     let (keys, sink) = (keys(dir, store), MemorySink::default());
+    if keys.lift_hold(held().owner(), held().case()) == Ok(true) {
+        say("lifted");
+    }
     let mut erasures = erasing(dir, &keys);
     for name in PEOPLE {
         for _ in 0..TRIES {
@@ -121,9 +131,13 @@ fn struck(test: &str, store: Store, call: &str, fault: &str, sum: &mut Sum) -> b
     let made: BTreeMap<_, _> = {
         let keys = keys(&dir, store);
         drop(erasing(&dir, &keys));
+        keys.place_hold(&held()).unwrap();
         let make = |name| {
             let owner = subject(name).key_owner(None).unwrap();
-            (name, keys.create(&owner, &SystemRandom).unwrap().id())
+            let key = keys.create(&owner, &SystemRandom).unwrap().id();
+            let approver = ActorId::new("dpo-1").unwrap();
+            keys.approve(key, Approval::new(approver, SystemClock.now())).unwrap();
+            (name, key)
         };
         PEOPLE.into_iter().map(make).collect()
     };
@@ -131,7 +145,7 @@ fn struck(test: &str, store: Store, call: &str, fault: &str, sum: &mut Sum) -> b
     let mut command = Command::new("strace");
     command.arg("-f").arg("-o").arg(&told);
     command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{fault}")]);
-    for path in paths(&dir, store, made.values()) {
+    for path in paths(&dir, store) {
         command.arg("-P").arg(path);
     }
     command.arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture", "--test-threads=1"]);
@@ -143,14 +157,16 @@ fn struck(test: &str, store: Store, call: &str, fault: &str, sum: &mut Sum) -> b
     ["(INJECTED)", "killed by SIGKILL"].iter().any(|sign| told.contains(sign))
 }
 
-fn paths<'a>(dir: &Path, store: Store, made: impl Iterator<Item = &'a KeyId>) -> Vec<PathBuf> {
+/// Every file there is, and those that may come to be.
+fn paths(dir: &Path, store: Store) -> Vec<PathBuf> {
     let keys = dir.join("keys");
     let mut paths = vec![dir.join("erasures"), keys.clone()];
     match store {
         Store::File => {
-            paths.extend(made.flat_map(|key| {
-                ["key", "gone", "tmp", "approved"].map(|end| keys.join(format!("{key}.{end}")))
-            }))
+            let files = fs::read_dir(&keys).unwrap().map(|entry| entry.unwrap().path());
+            paths.extend(files.flat_map(|path| {
+                ["key", "gone", "tmp", "approved", "hold"].map(|end| path.with_extension(end))
+            }));
         }
         Store::Sqlite => paths.extend(["keys.db", "keys.db-wal", "keys.db-shm"].map(|name| keys.join(name))),
     }
@@ -164,6 +180,10 @@ fn check(dir: &Path, store: Store, made: &BTreeMap<&str, KeyId>, said: &str, cas
     assert!(!lines().any(|line| line[0] == "remnant"), "{case}: {said}");
     sum.refused += lines().filter(|line| line[0] == "refused").count();
     let keys = keys(dir, store);
+    if lines().any(|line| line[0] == "lifted") {
+        assert_eq!(keys.holds().unwrap(), [], "{case}");
+    }
+    let _lifted = keys.lift_hold(held().owner(), held().case()).unwrap();
     let mut erasures = erasing(dir, &keys);
     let sink = MemorySink::default();
     for line in lines() {
@@ -175,6 +195,7 @@ fn check(dir: &Path, store: Store, made: &BTreeMap<&str, KeyId>, said: &str, cas
     }
     let _report = erasures.replay(&by(), &sink).unwrap();
     let ledger = fs::read_to_string(dir.join("erasures")).unwrap();
+    assert_eq!(is_there(dir, HELD), Some(false), "{case}: {HELD} is left");
     for (name, key) in made {
         let is_destroyed = keys.unwrap_key(*key).is_err();
         assert!(

@@ -174,7 +174,7 @@ fn the_record_of_a_reading_says_what_was_asked_for() {
 
 #[test]
 fn a_line_has_the_snapshots_of_a_decision_and_the_callers_trace() {
-    use compliance_core::finding::{Finding, PolicyVersion};
+    use compliance_core::finding::{Enforcement, Finding, PolicyVersion};
     use compliance_core::snapshot::Snapshot;
     let trail = Trail::new();
     let (log, _) = AuditLog::open(trail.path(), config(), ManualClock::at(Timestamp::UNIX_EPOCH)).unwrap();
@@ -184,9 +184,12 @@ fn a_line_has_the_snapshots_of_a_decision_and_the_callers_trace() {
     let list = Snapshot::of("countries", "2026-11-20".parse().unwrap(), b"list", 7);
     let finding =
         Finding::refused(code, code, PolicyVersion::new("embargo", "3")).with_snapshot(list.clone());
+    let finding = finding.with_enforcement(Enforcement::ReportOnly);
     let event =
         Event::builder(EventKind::CheckDecided, Outcome::Refused, Actor::Anonymous, Timestamp::UNIX_EPOCH)
             .finding(&finding)
+            .subject(SubjectId::new("user-1").unwrap())
+            .subject(SubjectId::new("user-2").unwrap())
             .correlation(Correlation::new(CorrelationId::from_stored_bytes([7; 16]), caller));
     drop(log.record(event.build().unwrap()).wait().unwrap());
     drop(log);
@@ -198,6 +201,19 @@ fn a_line_has_the_snapshots_of_a_decision_and_the_callers_trace() {
     }]);
     let line = exporter.json(&record);
     assert_eq!((&line["snapshots"], &line["traceparent"]), (&snapshots, &parent.into()));
+    let cells = cells(&exporter.line(&record, ExportFormat::Csv));
+    let cell = |name| cells[CSV_COLUMNS.iter().position(|column| *column == name).unwrap()].as_str();
+    for (name, value) in line.as_object().unwrap() {
+        match (name.as_str(), value) {
+            ("actor", actor) => {
+                assert_eq!((cell("actor_type"), &actor["type"]), ("anonymous", &"anonymous".into()))
+            }
+            ("subjects", _) => assert_eq!(cell(name), "user-1 user-2"),
+            (_, Value::String(text)) => assert_eq!(cell(name), text, "{name}"),
+            (_, other) => assert_eq!(cell(name), other.to_string(), "{name}"),
+        }
+    }
+    assert_eq!((cell("report_only"), cell("policy")), ("true", "embargo 3"));
     let unmapped = &exporter.ocsf(&record)["unmapped"];
     assert_eq!((&unmapped["snapshots"], &unmapped["traceparent"]), (&snapshots, &parent.into()));
 }

@@ -77,9 +77,11 @@ impl Service {
 
     fn erasures(&self, open: &Open) -> Erasures {
         let kept = Retention::new(RetentionPeriod::of(DAY * 3660));
-        Erasures::open(open.keys.clone(), self.dir.join("erasures"), self.clock.clone())
-            .unwrap()
-            .retaining(kept, self.trail())
+        Erasures::open(open.keys.clone(), self.dir.join("erasures"), self.clock.clone()).unwrap().retaining(
+            kept,
+            self.trail(),
+            VerifyOptions::new().key(key().verifying_key().clone()),
+        )
     }
 
     fn now(&self) -> Timestamp {

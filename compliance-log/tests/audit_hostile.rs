@@ -6,9 +6,10 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 
 use compliance_core::clock::SystemClock;
+use compliance_core::event::Sink;
 use compliance_log::audit::segment::records;
 use compliance_log::audit::{AuditLog, FaultKind};
-use trail::{Trail, config};
+use trail::{Trail, config, event};
 
 /// The trail is refused by whoever reads it, writes it or verifies it.
 #[track_caller]
@@ -48,6 +49,34 @@ fn damage_with_much_behind_it_is_not_read_to_the_end() {
     file.write_all(b"damage").unwrap();
     file.set_len(1 << 40).unwrap();
     check(&trail, FaultKind::FrameDamaged);
+}
+
+/// Whoever can write the directory has the writer overwrite what only the writer may.
+#[cfg(unix)]
+#[test]
+fn no_link_leads_what_is_written_elsewhere() {
+    let (trail, beside) = (Trail::new(), tempfile::tempdir().unwrap());
+    let theirs = beside.path().join("theirs");
+    fs::write(&theirs, "theirs").unwrap();
+    trail.record(3);
+    let whole = trail.snapshot();
+    let link = |name: &str| {
+        drop(fs::remove_file(trail.path().join(name)));
+        std::os::unix::fs::symlink(&theirs, trail.path().join(name)).unwrap();
+    };
+    link("reserve");
+    assert_eq!(AuditLog::open(trail.path(), config(), SystemClock).unwrap_err().code(), "audit.io");
+    trail.restore(&whole);
+    let log = trail.open();
+    for name in ["checkpoint.tmp", "segment.tmp"] {
+        link(name);
+    }
+    for number in 3..60 {
+        drop(log.record(event(number)).wait().unwrap());
+    }
+    log.close().unwrap();
+    assert_eq!(fs::read(&theirs).unwrap(), b"theirs");
+    assert_eq!(trail.verify().records(), 60);
 }
 
 #[cfg(unix)]

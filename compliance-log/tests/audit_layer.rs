@@ -216,6 +216,58 @@ fn a_flood_of_anonymous_calls_is_recorded_up_to_a_limit_and_counted() {
     }
 }
 
+/// A flood that is over is told by whatever is recorded next, not by the next flood.
+#[test]
+fn the_count_of_a_flood_that_is_over_does_not_wait_for_another() {
+    let (sink, calls) = (Arc::new(MemorySink::default()), Arc::default());
+    let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+    let route = |request: &http::Extensions| request.get::<Matched>().map(|matched| matched.0.to_owned());
+    let layer = AuditLayer::new(sink.clone(), clock.clone(), route).dangerous_at_least(Durability::Memory);
+    let service = layer.layer(answering(404, &calls));
+    for _ in 0..100 {
+        block_on(service.clone().oneshot(request("GET", "/users/{id}"))).unwrap();
+    }
+    clock.advance(std::time::Duration::from_secs(60));
+    let mut known = request("GET", "/users/{id}");
+    known.extensions_mut().insert(principal());
+    block_on(service.oneshot(known)).unwrap();
+    let events = sink.events();
+    let counted: Vec<_> =
+        events.iter().filter(|event| event.kind() == EventKind::SystemFailuresAggregated).collect();
+    assert_eq!(counted.len(), 1);
+    assert_eq!((text(counted[0], "code").as_str(), text(counted[0], "count").as_str()), ("refused", "80"));
+}
+
+/// A count that could not be recorded is recorded when it can be.
+#[test]
+fn the_count_of_a_flood_outlives_a_sink_that_fails() {
+    let (sink, calls) = (Arc::new(MemorySink::default()), Arc::default());
+    let clock = Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+    let route = |request: &http::Extensions| request.get::<Matched>().map(|matched| matched.0.to_owned());
+    let layer = AuditLayer::new(sink.clone(), clock.clone(), route).dangerous_at_least(Durability::Memory);
+    let service = layer.layer(answering(404, &calls));
+    let call = |count| {
+        for _ in 0..count {
+            block_on(service.clone().oneshot(request("GET", "/users/{id}"))).unwrap();
+        }
+        clock.advance(std::time::Duration::from_secs(60));
+    };
+    call(100);
+    sink.fail_with(Some(RecordErrorKind::Full));
+    call(1);
+    sink.fail_with(None);
+    for _ in 0..3 {
+        call(1);
+    }
+    let events = sink.events();
+    let counts: Vec<_> = events
+        .iter()
+        .filter(|event| event.kind() == EventKind::SystemFailuresAggregated)
+        .map(|event| text(event, "count"))
+        .collect();
+    assert_eq!(counts, ["80"]);
+}
+
 #[test]
 fn calls_that_changed_something_and_calls_of_somebody_known_are_recorded_each() {
     for (method, who, records) in

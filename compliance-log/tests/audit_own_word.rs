@@ -18,7 +18,8 @@ use compliance_log::audit::segment::records;
 use compliance_log::audit::tree::CompactTree;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{
-    AuditLog, CheckpointKey, CheckpointSigner, Completeness, FaultKind, SignedCheckpoint, VerifyOptions,
+    AuditConfig, AuditLog, CheckpointKey, CheckpointSigner, Completeness, FaultKind, SignedCheckpoint,
+    VerifyOptions,
 };
 use trail::{CHECKPOINT, HEADER, Trail, config, event, first_of, forge, frame, frames, key};
 
@@ -98,8 +99,11 @@ fn what_was_found_on_opening_is_signed_apart_from_what_is_written() {
     assert_eq!((recovery.size(), recovery.is_recovery(), recovery.is_closing()), (5, true, false));
     let next = log.checkpoint().unwrap();
     assert!(!next.is_recovery() && !next.is_closing());
+    (5..7).for_each(|number| drop(log.record(event(number)).wait().unwrap()));
     assert!(!log.close().unwrap().is_recovery());
-    assert_eq!(trail.verify().completeness(), Completeness::Closed);
+    let report = trail.verify();
+    assert_eq!((report.completeness(), report.records()), (Completeness::Closed, 7));
+    assert_eq!(report.recovered(), 5, "the verifier tells, however it ended later");
 }
 
 /// Somebody names their own key in a record, lets the writer sign it unread, and goes on under that key.
@@ -140,6 +144,67 @@ fn a_forged_change_of_key_leads_nowhere() {
 
     let fault = *trail.verify().fault().unwrap();
     assert_eq!((fault.kind(), fault.segment()), (FaultKind::OtherKey, 4));
+}
+
+/// Somebody without any of the trail's keys puts theirs in place of one it was rotated from, and signs as the writer's
+/// what the writer had only found: their own word, left in an unsigned tail, that the beginning was retired.
+#[test]
+fn another_key_in_place_of_the_old_one_shows_under_the_new() {
+    let trail = Trail::new();
+    let new = || CheckpointKey::from_seed("test.example/audit", [8; 32]).unwrap();
+    let theirs = CheckpointKey::from_seed("test.example/audit", [66; 32]).unwrap();
+    trail.record(60);
+    let segments = trail.segments();
+    let gone = segments.len() - 1;
+    forge(&segments[gone], 60, &retired(first_of(&segments[gone])));
+    let rotated = AuditConfig::new(new()).on_any_storage().checkpoint_every(16).rotate_from(Box::new(key()));
+    let (log, report) = AuditLog::open(trail.path(), rotated, SystemClock).unwrap();
+    assert_eq!(report.uncovered(), 1);
+    let anchor = log.close().unwrap();
+    let anchor = || CheckpointNote::parse(anchor.note()).unwrap();
+    let options = || VerifyOptions::new().key(new().verifying_key().clone()).anchor(anchor());
+    assert_eq!(verify(trail.path(), &options()).unwrap().fault(), None);
+
+    // Every note of the old key's is theirs now; what was recovered is merely open.
+    let again = |note: &str| {
+        let note = note.replace(" recovered\n", " open\n");
+        let (text, signatures) = note.split_once("\n\n").unwrap();
+        let (note, id) =
+            (format!("{text}\n\n"), |key: &CheckpointKey| signature(key, &note)[..30].to_owned());
+        let signatures = signatures.split_inclusive('\n').map(|line| match line {
+            old if old.starts_with(&id(&key())[..26]) => signature(&theirs, &note),
+            other => other.to_owned(),
+        });
+        note.clone() + &signatures.collect::<String>()
+    };
+    let (old, their) = (key().verifying_key().to_string(), theirs.verifying_key().to_string());
+    for segment in trail.segments() {
+        let content = fs::read(&segment).unwrap();
+        let mut forged = Vec::new();
+        for (at, len, kind) in frames(&content) {
+            let body = &content[at + 6..at + len - 8];
+            let note_at = body.windows(5).position(|part| part == b"test.").unwrap_or(body.len());
+            match kind {
+                CHECKPOINT => {
+                    let note = again(str::from_utf8(&body[note_at..]).unwrap());
+                    forged.extend(frame(kind, &[&body[..note_at], note.as_bytes()].concat()));
+                }
+                HEADER => {
+                    // The key's text, as long as any other of that name, then the note.
+                    let (keys, note) = body[note_at..].split_at(old.len());
+                    let note = again(str::from_utf8(note).unwrap());
+                    let keys = str::from_utf8(keys).unwrap().replace(&old, &their);
+                    forged
+                        .extend(frame(kind, &[&body[..note_at], keys.as_bytes(), note.as_bytes()].concat()));
+                }
+                _ => forged.extend_from_slice(&content[at..at + len]),
+            }
+        }
+        fs::write(segment, forged).unwrap();
+    }
+    remove(&segments[..gone]);
+    let report = verify(trail.path(), &options()).unwrap();
+    assert_eq!(report.fault().map(|fault| fault.kind()), Some(FaultKind::OtherKey), "{report:?}");
 }
 
 fn signature(key: &CheckpointKey, note: &str) -> String {

@@ -148,6 +148,41 @@ fn what_is_retired_goes_back_to_the_quota() {
     assert!(trail.verify().fault().is_none());
 }
 
+/// Room is made by a retirement, which is a record too.
+#[test]
+fn a_quota_used_to_its_last_byte_is_retired_from() {
+    for best_effort in [None, Some(EventClass::System)] {
+        let trail = Trail::new();
+        let clock = std::sync::Arc::new(ManualClock::at(Timestamp::UNIX_EPOCH));
+        let quota = config().quota(24 * 1024).reserve_len(8 * 1024).checkpoint_every(100_000);
+        let quota = best_effort.into_iter().fold(quota, AuditConfig::best_effort);
+        let (log, _) = AuditLog::open(trail.path(), quota, clock.clone()).unwrap();
+        let fill = || (0..).find_map(|number| log.record(event(number)).wait().err()).unwrap().code();
+        assert_eq!(fill(), "record.full");
+        // Not for this: who asks makes no room.
+        while log.checkpoint().is_ok() {}
+        assert_eq!(log.checkpoint().unwrap_err().code(), "record.full");
+        let full = trail.verify().records();
+
+        let day = Duration::from_secs(24 * 3600);
+        let retention = Retention::new(RetentionPeriod::of(day));
+        let retire = || {
+            let by = Circumstances::new(Actor::System, clock.now());
+            retention.retire(&log, &by).unwrap().segments()
+        };
+        assert_eq!(retire(), 0, "nothing is old enough");
+        assert_eq!(log.record(event(0)).wait().unwrap_err().code(), "record.full");
+        clock.advance(2 * day);
+        assert!(retire() > 1);
+        assert_eq!(fill(), "record.full");
+        log.close().unwrap_err();
+        let report = trail.verify();
+        assert!(report.fault().is_none() && report.records() > full + 50, "{report:?}");
+        let total: u64 = trail.segments().iter().map(|path| path.metadata().unwrap().len()).sum();
+        assert!(total <= 25 * 1024, "{total}");
+    }
+}
+
 #[test]
 fn segments_are_closed_by_time() {
     let trail = Trail::new();

@@ -67,6 +67,46 @@ async fn a_record_is_there_exactly_when_the_change_is() {
     database.drop().await;
 }
 
+/// What was recorded before a savepoint stays, what was behind it goes with it, whatever becomes of the transaction then.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_rolled_back_to_a_savepoint_has_no_receipt() {
+    let Some(server) = server() else { return };
+    let database = Database::new(server).await;
+    let sink = database.sink().await;
+    let mut transaction = database.pool.begin().await.unwrap();
+    let kept = sink.record_in(&mut transaction, &event(1)).await.unwrap();
+    let mut savepoint = transaction.begin().await.unwrap();
+    let undone = sink.record_in(&mut savepoint, &event(2)).await.unwrap();
+    savepoint.rollback().await.unwrap();
+    let mut savepoint = transaction.begin().await.unwrap();
+    let also_kept = sink.record_in(&mut savepoint, &event(3)).await.unwrap();
+    savepoint.commit().await.unwrap();
+    // Released, which is not committed.
+    let also_kept = sink.confirm(also_kept).await.unwrap_err().into_uncommitted();
+    transaction.commit().await.unwrap();
+    assert_eq!(sink.confirm(undone).await.unwrap_err().code(), "postgres.not_committed");
+    let receipt = sink.confirm(kept).await.unwrap();
+    // The receipt of one event opens nothing for another, and both opened nothing before.
+    assert_eq!(receipt.redeem(&event(3), Durability::Remote).unwrap_err().code(), "receipt.other_event");
+    sink.confirm(also_kept).await.unwrap().redeem(&event(3), Durability::Remote).unwrap();
+
+    // A statement that fails takes the event with it, though nobody rolls back in so many words.
+    let mut transaction = database.pool.begin().await.unwrap();
+    let failed = sink.record_in(&mut transaction, &event(4)).await.unwrap();
+    sqlx::query("SELECT 1 / 0").execute(&mut *transaction).await.unwrap_err();
+    // PostgreSQL answers this commit with a rollback.
+    let _answer = transaction.commit().await;
+    assert_eq!(sink.confirm(failed).await.unwrap_err().code(), "postgres.not_committed");
+
+    let trail = Trail::new();
+    let mut sequencer = database.sequencer(&trail).await.unwrap();
+    drain_all(&mut sequencer).await;
+    sequencer.close().await.unwrap();
+    assert_eq!(events(&trail), [event(1), event(3)]);
+    drop(sink);
+    database.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_leads_to_the_number_in_the_trail() {
     let Some(server) = server() else { return };

@@ -59,8 +59,8 @@ async fn a_database_that_would_lose_what_it_acknowledges_is_refused() {
     .await;
     database.run("ALTER TABLE audit_event ENABLE TRIGGER audit_event_durable").await;
     drop(database.sink().await);
-    refused("INSERT INTO audit_schema VALUES (2)", "postgres.schema_too_new").await;
-    database.run("DELETE FROM audit_schema WHERE version = 2").await;
+    refused("INSERT INTO audit_schema VALUES (3)", "postgres.schema_too_new").await;
+    database.run("DELETE FROM audit_schema WHERE version = 3").await;
 
     let read_only =
         options(&database.server, &database.schema).options([("default_transaction_read_only", "on")]);

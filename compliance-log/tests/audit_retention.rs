@@ -15,7 +15,7 @@ use compliance_log::audit::retention::{
 use compliance_log::audit::segment::records;
 use compliance_log::audit::verify::verify;
 use compliance_log::audit::{AuditLog, FaultKind, Verdict, VerifyOptions};
-use trail::{Trail, config, event, key};
+use trail::{RECORD, Trail, config, event, frames, key, repair};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -75,6 +75,30 @@ fn segments_that_were_not_retired_are_missed() {
     assert_eq!((fault.kind(), fault.sequence()), (FaultKind::SegmentMissing, report.before()));
     let refused = AuditLog::open(trail.path(), config(), ManualClock::at(Timestamp::UNIX_EPOCH)).unwrap_err();
     assert_eq!(refused.code(), "audit.segment_missing");
+}
+
+/// Whoever can write the directory and has no key makes records look old enough, and waits for the next retirement.
+#[test]
+fn what_was_altered_to_look_old_is_not_retired() {
+    let trail = Trail::new();
+    let (log, clock) = days(&trail, 40);
+    let segment = trail.segments().remove(0);
+    let mut content = std::fs::read(&segment).unwrap();
+    for (at, len, kind) in frames(&content) {
+        if kind == RECORD {
+            // Version, group commit and number come before the time.
+            let nanos = Timestamp::UNIX_EPOCH.as_unix_nanos().to_be_bytes();
+            content[at + 6 + 13..at + 6 + 29].copy_from_slice(&nanos);
+            repair(&mut content[at..at + len]);
+        }
+    }
+    std::fs::write(&segment, content).unwrap();
+    let retention = Retention::new(RetentionPeriod::of(365 * DAY));
+    let refused = retention.retire(&log, &by(&clock)).unwrap_err();
+    assert_eq!(refused.code(), FaultKind::CheckpointRoot.code());
+    assert!(segment.exists());
+    let left = records(trail.path()).unwrap().map(|record| record.unwrap().event().kind());
+    assert!(left.into_iter().all(|kind| kind != EventKind::SystemTrailRetired), "it is not said either");
 }
 
 #[test]
@@ -178,4 +202,113 @@ fn presets_name_their_source_and_end_when_it_says() {
         assert!(!preset.source().is_empty() && !preset.binds().is_empty());
         assert_eq!(preset.period().ends(at), ends.parse().unwrap(), "{}", preset.source());
     }
+}
+
+/// A store on which somebody places a hold as soon as it has said that there is none.
+#[cfg(feature = "key-store")]
+mod late {
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    use compliance_core::clock::Timestamp;
+    use compliance_core::random::SecureRandom;
+    use compliance_core::seal::{
+        DataKey, DestroyReceipt, KeyEncryptionKey, KeyId, KeyOwner, KeyStore, KeyStoreError,
+    };
+    use compliance_log::key_store::{
+        Approval, CaseId, Consent, FileKeyStore, HeldKeyStore, LegalHold, UnheldError,
+    };
+
+    #[derive(Debug)]
+    pub(super) struct LateHold(pub(super) FileKeyStore, pub(super) Mutex<Option<LegalHold>>);
+
+    type Answer<T> = Result<T, KeyStoreError>;
+
+    impl KeyStore for LateHold {
+        fn create(&self, owner: &KeyOwner, random: &dyn SecureRandom) -> Answer<DataKey> {
+            self.0.create(owner, random)
+        }
+
+        fn find(&self, owner: &KeyOwner) -> Answer<Option<KeyId>> {
+            self.0.find(owner)
+        }
+
+        fn unwrap_key(&self, key: KeyId) -> Answer<DataKey> {
+            self.0.unwrap_key(key)
+        }
+
+        fn destroy(&self, key: KeyId, at: Timestamp) -> Answer<DestroyReceipt> {
+            self.0.destroy(key, at)
+        }
+
+        fn rotate(&self, to: KeyEncryptionKey, random: &dyn SecureRandom) -> Answer<usize> {
+            self.0.rotate(to, random)
+        }
+    }
+
+    impl HeldKeyStore for LateHold {
+        fn place_hold(&self, hold: &LegalHold) -> Answer<()> {
+            self.0.place_hold(hold)
+        }
+
+        fn lift_hold(&self, owner: &KeyOwner, case: &CaseId) -> Answer<bool> {
+            self.0.lift_hold(owner, case)
+        }
+
+        fn holds(&self) -> Answer<Vec<LegalHold>> {
+            let holds = self.0.holds();
+            if let Some(hold) = self.1.lock().unwrap().take() {
+                self.0.place_hold(&hold)?;
+            }
+            holds
+        }
+
+        fn approve(&self, key: KeyId, approval: Approval) -> Answer<()> {
+            self.0.approve(key, approval)
+        }
+
+        fn destroy_unheld(
+            &self,
+            owner: &KeyOwner,
+            consent: Consent,
+            at: Timestamp,
+            before: &mut dyn FnMut(KeyId) -> bool,
+        ) -> Result<Option<DestroyReceipt>, UnheldError> {
+            self.0.destroy_unheld(owner, consent, at, before)
+        }
+
+        fn destroy_key_unheld(
+            &self,
+            key: KeyId,
+            at: Timestamp,
+            before: &mut dyn FnMut(KeyId) -> bool,
+        ) -> Result<DestroyReceipt, UnheldError> {
+            self.0.destroy_key_unheld(key, at, before)
+        }
+
+        fn declare_backup(&self, name: &'static str, retention: Duration) -> Answer<()> {
+            self.0.declare_backup(name, retention)
+        }
+
+        fn pending(&self, now: Timestamp) -> Answer<Vec<DestroyReceipt>> {
+            self.0.pending(now)
+        }
+    }
+}
+
+#[cfg(feature = "key-store")]
+#[test]
+fn a_hold_placed_while_the_trail_is_read_wins() {
+    use compliance_core::seal::{KeyEncryptionKey, KeyRing};
+    use compliance_log::key_store::{CaseId, FileKeyStore, HeldKeyStore, LegalHold};
+    let (trail, beside) = (Trail::new(), Trail::new());
+    let (log, clock) = days(&trail, 100);
+    let ring = KeyRing::new(KeyEncryptionKey::new(&[7; 32]).unwrap());
+    let owner = SubjectId::new("user-35").unwrap().key_owner(None).unwrap();
+    let hold = LegalHold::new(owner, CaseId::new("case-1").unwrap(), clock.now());
+    let keys = late::LateHold(FileKeyStore::open(beside.path(), ring).unwrap(), Some(hold).into());
+    let keys: Arc<dyn HeldKeyStore> = Arc::new(keys);
+    let short = Retention::new(RetentionPeriod::of(DAY)).holds_of(keys);
+    let report = short.retire(&log, &by(&clock)).unwrap();
+    assert!((1..=35).contains(&report.before()), "{report:?}");
 }

@@ -41,7 +41,7 @@
 //!
 //! let anna = SubjectId::new("user-4711")?;
 //! let read = Event::builder(EventKind::DataRead, Outcome::Passed, Actor::System, SystemClock.now());
-//! log.record(read.subject(anna.clone()).build()?).wait()?;
+//! let _receipt = log.record(read.subject(anna.clone()).build()?).wait()?;
 //!
 //! let mut erasures = Erasures::open(keys.clone(), dir.path().join("erasures"), SystemClock)?;
 //! let by = Circumstances::new(Actor::System, SystemClock.now());
@@ -74,6 +74,7 @@ use super::ledger::Ledger;
 use super::record::{Administration, Circumstances, Erasure};
 use super::retention::Retention;
 use super::segment::{AuditError, records};
+use super::verify::VerifyOptions;
 use crate::key_store::{Approval, CaseId, Consent, HeldKeyStore, LegalHold, UnheldError};
 
 /// Carries erasures out: check of holds and approvals, ledger, key, record; in this order, the first three in one step of
@@ -83,7 +84,7 @@ pub struct Erasures {
     ledger: Ledger,
     clock: Box<dyn Clock>,
     /// How long what people did is kept, and where it is.
-    retention: Option<(Retention, PathBuf)>,
+    retention: Option<(Retention, PathBuf, VerifyOptions)>,
     /// Whose key was noted, until its destruction is recorded: the store does not remember owners.
     noted: BTreeMap<KeyOwner, KeyId>,
 }
@@ -160,6 +161,10 @@ impl Erasures {
     /// Keep the ledger where a restored backup of the keys does not overwrite it. It holds key ids and times; nobody's
     /// name. One process has it open at a time.
     ///
+    /// # Security
+    /// What the ledger names, a [replay](Self::replay) destroys, whoever agreed to it once. Its lines are checked against
+    /// accidents only: let nobody write the file who may not write the key store.
+    ///
     /// # Errors
     /// [`ErasureErrorKind::Ledger`] when the file cannot be read, is open elsewhere, or is no ledger.
     pub fn open(
@@ -173,9 +178,14 @@ impl Erasures {
 
     /// Says how long what people did is kept, and in which trail it stands: from the last record of it on, nobody need
     /// approve that their key is [destroyed](Self::retire_actor). Without this, two others always must.
+    ///
+    /// # Security
+    /// The trail is verified against `options` in the same reading. Give them the trail's key, and an anchor: else whoever
+    /// can write the directory can rewrite the trail, or put an older one in its place, so that what somebody did looks
+    /// older than it is.
     #[must_use]
-    pub fn retaining(self, retention: Retention, trail: impl Into<PathBuf>) -> Self {
-        Self { retention: Some((retention, trail.into())), ..self }
+    pub fn retaining(self, retention: Retention, trail: impl Into<PathBuf>, options: VerifyOptions) -> Self {
+        Self { retention: Some((retention, trail.into(), options)), ..self }
     }
 
     /// Puts a legal hold on somebody, as data subject and as the one who acted: until it is [lifted](Self::lift), nothing
@@ -300,13 +310,13 @@ impl Erasures {
     /// has ended. Before that it takes the [approval](Self::approve_retirement) of two others: that they gave it and that
     /// no hold is on is looked at in the step that destroys the key; in SQLite, in the same transaction.
     ///
-    /// Reads the whole trail. An event that is on its way there, in a queue or in a database, is not looked at: let the
-    /// sequencer take it over first. What a hold of the configured retention itself is on never ends.
+    /// Reads and verifies the whole trail. An event that is on its way there, in a queue or in a database, is not looked at: let the
+    /// sequencer take it over first, until `SequencedTrail::waiting` says that there is none. What a hold of the configured retention itself is on never ends.
     ///
     /// # Errors
     /// As [`erase`](Self::erase); [`ErasureErrorKind::Approver`] when `by` is the person themselves;
     /// [`Retained`](ErasureErrorKind::Retained) before its time without two approvals;
-    /// [`Trail`](ErasureErrorKind::Trail) when the trail cannot be read, or is none.
+    /// [`Trail`](ErasureErrorKind::Trail) when the trail cannot be read, does not verify, or is none.
     pub fn retire_actor(
         &mut self,
         actor: &ActorId,
@@ -356,9 +366,9 @@ impl Erasures {
 
     /// Whether what they did must be kept still, as far as can be told.
     fn is_retained(&self, actor: &ActorId, owner: &KeyOwner) -> Result<bool, ErasureError> {
-        let Some((retention, trail)) = &self.retention else { return Ok(true) };
+        let Some((retention, trail, options)) = &self.retention else { return Ok(true) };
         let Some(key) = self.keys.find(owner)? else { return Ok(false) };
-        Ok(self.clock.now() < retention.ends_for(trail, actor, key)?)
+        Ok(self.clock.now() < retention.ends_for((trail, options), actor, key)?)
     }
 
     fn carry_out(

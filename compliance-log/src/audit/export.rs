@@ -24,8 +24,8 @@ use super::record::{Circumstances, Record, System};
 /// The version of OCSF written.
 pub const OCSF_VERSION: &str = "1.8.0";
 
-/// The columns of a CSV export.
-pub const CSV_COLUMNS: [&str; 15] = [
+/// The columns of a CSV export: the members of a line of JSON, the actor in two. `fields` and `snapshots` are JSON.
+pub const CSV_COLUMNS: [&str; 20] = [
     "sequence",
     "recorded_at",
     "at",
@@ -41,6 +41,11 @@ pub const CSV_COLUMNS: [&str; 15] = [
     "correlation_id",
     "reason",
     "fields",
+    "policy",
+    "report_only",
+    "snapshots",
+    "traceparent",
+    "leaf",
 ];
 
 /// In which form records are exported.
@@ -219,29 +224,27 @@ impl Exporter {
         object
     }
 
+    /// What the JSON object has, member by member.
     fn csv(&self, record: &Record) -> String {
-        let event = record.event();
-        let names = self.names(event);
-        let fields =
-            if event.fields().is_empty() { String::new() } else { Value::from(fields(event)).to_string() };
-        let cells = [
-            record.sequence().to_string(),
-            record.recorded_at().to_string(),
-            event.at().to_string(),
-            event.kind().code().to_owned(),
-            event.outcome().as_str().to_owned(),
-            actor_type(event.actor()).to_owned(),
-            names.actor.unwrap_or_default(),
-            names.on_behalf_of.unwrap_or_default(),
-            event.tenant().map(ToString::to_string).unwrap_or_default(),
-            names.subjects.join(" "),
-            client(event).unwrap_or_default(),
-            event.purpose().map(ToString::to_string).unwrap_or_default(),
-            correlation(event).unwrap_or_default(),
-            event.reason().unwrap_or_default().to_owned(),
-            fields,
-        ];
-        cells.map(|cell| csv_cell(&cell)).join(",")
+        let object = self.json(record);
+        let cell = |column| {
+            let member = match column {
+                "actor_type" => object.pointer("/actor/type"),
+                "actor" => object.pointer("/actor/id"),
+                member => object.get(member),
+            };
+            let text = match (column, member) {
+                (_, None | Some(Value::Null)) => String::new(),
+                (_, Some(Value::String(text))) => text.clone(),
+                // No identifier has a blank in it.
+                ("subjects", Some(Value::Array(subjects))) => {
+                    subjects.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+                }
+                (_, Some(other)) => other.to_string(),
+            };
+            csv_cell(&text)
+        };
+        CSV_COLUMNS.map(cell).join(",")
     }
 
     /// One record as an OCSF 1.8.0 event.

@@ -38,7 +38,7 @@ impl Ledger {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let mut file = private::file(&mut options).open(path)?;
+        let mut file = private::open(&mut options, path)?;
         // Two would write over one another's lines.
         file.try_lock()?;
         let mut text = Vec::new();

@@ -22,7 +22,7 @@
 //! let (acme, anna) = (TenantId::new("acme")?, SubjectId::new("user-4711")?);
 //! let staff = Circumstances::new(Actor::Person(ActorId::new("staff-17")?), SystemClock.now()).tenant(acme.clone());
 //! let read = DataAccess::read(&staff, "customer", purpose!("support.ticket")).subject(anna.clone());
-//! log.record(read.build()?).wait()?;
+//! let _receipt = log.record(read.build()?).wait()?;
 //!
 //! let who_read_anna = Query::in_tenant(acme).subject(anna);
 //! let found: Vec<_> = who_read_anna.run(dir.path(), &staff, &log)?.collect::<Result<_, _>>()?;
@@ -75,24 +75,27 @@ impl Query {
         }
     }
 
-    /// About this subject, where subjects stand in plain.
+    /// About this subject, where subjects stand in plain. Where somebody is sealed in a record that is wanted but for that,
+    /// nobody can tell whether it is them: what was found is followed by `query.sealed`. Ask such a trail with
+    /// [`sealed_subject`](Self::sealed_subject).
     pub fn subject(self, subject: SubjectId) -> Self {
         Self { subject: Some((subject, None)), ..self }
     }
 
-    /// By this actor, where actors stand in plain.
+    /// By this actor, where actors stand in plain. Where actors are sealed, what was found is followed by `query.sealed`,
+    /// as with [`subject`](Self::subject). Ask such a trail with [`sealed_actor`](Self::sealed_actor).
     pub fn actor(self, actor: ActorId) -> Self {
         Self { actor: Some((actor, None)), ..self }
     }
 
-    /// About this subject also where they are sealed: by the id of their key, which the key store
-    /// [finds](compliance_core::seal::KeyOwner). Nothing is opened. What they did to themselves is sealed under their key
-    /// as actor: [`sealed_actor`](Self::sealed_actor) finds it.
+    /// About this subject also where they are sealed: by the id of their key, which the key store finds by its owner
+    /// (`keys.find(&owner)` with the owner of `SubjectId::key_owner`). Nothing is opened. What they did to themselves is
+    /// sealed under their key as actor: [`sealed_actor`](Self::sealed_actor) finds it.
     pub fn sealed_subject(self, subject: SubjectId, key: KeyId) -> Self {
         Self { subject: Some((subject, Some(key))), ..self }
     }
 
-    /// By this actor also where they are sealed.
+    /// By this actor also where they are sealed: by the id of their key as actor (`ActorId::key_owner`).
     pub fn sealed_actor(self, actor: ActorId, key: KeyId) -> Self {
         Self { actor: Some((actor, Some(key))), ..self }
     }
@@ -116,6 +119,14 @@ impl Query {
     #[must_use]
     pub fn matches(&self, record: &Record) -> bool {
         let event = record.event();
+        self.covers(record)
+            && self.subject.as_ref().is_none_or(|(subject, key)| concerns(event, subject, *key))
+            && self.actor.as_ref().is_none_or(|(id, key)| is(event.actor(), id.as_str(), *key))
+    }
+
+    /// Whether a record is wanted but for who is in it.
+    fn covers(&self, record: &Record) -> bool {
+        let event = record.event();
         let is_in_time = (self.from..self.until).contains(&record.recorded_at());
         is_in_time
             && self.tenant.as_ref().is_none_or(|tenant| event.tenant() == Some(tenant))
@@ -123,8 +134,19 @@ impl Query {
             && self
                 .correlation
                 .is_none_or(|id| event.correlation().is_some_and(|correlation| correlation.id() == id))
-            && self.subject.as_ref().is_none_or(|(subject, key)| concerns(event, subject, *key))
-            && self.actor.as_ref().is_none_or(|(id, key)| is(event.actor(), id.as_str(), *key))
+    }
+
+    /// Whether a record that does not match may be wanted all the same: somebody is sealed in it, and was asked for without
+    /// their key.
+    fn cannot_tell(&self, record: &Record) -> bool {
+        let event = record.event();
+        let may_concern = self.subject.as_ref().is_none_or(|(subject, key)| {
+            concerns(event, subject, *key) || (key.is_none() && seals_subject(event))
+        });
+        let may_be = self.actor.as_ref().is_none_or(|(id, key)| {
+            is(event.actor(), id.as_str(), *key) || (key.is_none() && seals_actor(event))
+        });
+        may_concern && may_be && self.covers(record) && !self.matches(record)
     }
 
     /// Reads the trail as it is by now, once it is recorded who does, in whichever sink. Over a directory it reads every
@@ -200,6 +222,7 @@ impl Query {
             records,
             from: 0,
             before,
+            unanswered: false,
             #[cfg(feature = "sqlite")]
             hits: None,
         };
@@ -353,6 +376,16 @@ fn concerns(event: &Event, subject: &SubjectId, key: Option<KeyId>) -> bool {
         || event.on_behalf_of().is_some_and(|person| is(person, subject.as_str(), key))
 }
 
+/// Whether somebody whom a record is about is sealed in it.
+pub(super) fn seals_subject(event: &Event) -> bool {
+    !event.sealed_subjects().is_empty() || matches!(event.on_behalf_of(), Some(Actor::SealedPerson(_)))
+}
+
+/// Whether the actor of a record is sealed.
+pub(super) fn seals_actor(event: &Event) -> bool {
+    matches!(event.actor(), Actor::SealedPerson(_))
+}
+
 fn is(actor: &Actor, name: &str, key: Option<KeyId>) -> bool {
     match actor {
         Actor::SealedPerson(sealed) => Some(sealed.key()) == key,
@@ -360,7 +393,8 @@ fn is(actor: &Actor, name: &str, key: Option<KeyId>) -> bool {
     }
 }
 
-/// The records that were wanted, in order; ends after the first error.
+/// The records that were wanted, in order; ends after the first error. The last may be `query.sealed`: there are records of
+/// which nobody can tell.
 #[derive(Debug)]
 #[must_use]
 pub struct Matches {
@@ -375,6 +409,8 @@ pub struct Matches {
     from: u64,
     /// The number behind the last record there was when the reading began.
     before: u64,
+    /// Of some record that was passed nobody can tell whether it was wanted.
+    unanswered: bool,
     #[cfg(feature = "sqlite")]
     hits: Option<super::index::Hits>,
 }
@@ -404,6 +440,7 @@ impl Matches {
                     if self.query.matches(&record) {
                         return Some(Ok(Some(record)));
                     }
+                    self.unanswered |= self.query.cannot_tell(&record);
                 }
                 Err(super::index::Wrong) => break,
             }
@@ -420,23 +457,44 @@ impl Matches {
     }
 }
 
-impl Iterator for Matches {
-    type Item = Result<Record, AuditError>;
+impl Matches {
+    /// The next wanted record that the segments have.
+    fn next_read(&mut self) -> Option<Result<Record, AuditError>> {
+        loop {
+            let record = match self.records.next()? {
+                Ok(record) => record,
+                Err(error) => return Some(Err(error)),
+            };
+            if record.sequence() >= self.before {
+                return None;
+            }
+            if record.sequence() < self.from {
+                continue;
+            }
+            if self.query.matches(&record) {
+                return Some(Ok(record));
+            }
+            self.unanswered |= self.query.cannot_tell(&record);
+        }
+    }
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next_record(&mut self) -> Option<Result<Record, AuditError>> {
         #[cfg(feature = "sqlite")]
         if let Some(next) = self.next_hit() {
             return next.transpose();
         }
-        let Self { query, records, from, before, .. } = self;
-        let is_end = |record: &Result<Record, AuditError>| {
-            record.as_ref().is_ok_and(|record| record.sequence() >= *before)
-        };
-        let is_wanted = |record: &Record| record.sequence() >= *from && query.matches(record);
-        records
-            .by_ref()
-            .take_while(|record| !is_end(record))
-            .find(|record| record.as_ref().map_or(true, is_wanted))
+        self.next_read()
+    }
+}
+
+impl Iterator for Matches {
+    type Item = Result<Record, QueryError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.next_record() {
+            Some(next) => Some(next.map_err(QueryError::from)),
+            None => std::mem::take(&mut self.unanswered).then(|| Err(QueryErrorKind::Sealed.into())),
+        }
     }
 }
 
@@ -463,6 +521,9 @@ pub enum QueryErrorKind {
     /// That it is read could not be recorded.
     #[error("{0}")]
     Record(RecordError),
+    /// Somebody was asked for without the id of their key, and people are sealed in records that are wanted but for that.
+    #[error("people are sealed there: ask by the id of their key (`sealed_subject`, `sealed_actor`)")]
+    Sealed,
     /// It could not be read.
     #[error("{0}")]
     Trail(AuditError),
@@ -478,7 +539,7 @@ impl QueryError {
         self.0
     }
 
-    /// `query.event`, `query.other_tenant`, `query.write`, or the code of the recording's, the index's or the trail's
+    /// `query.event`, `query.other_tenant`, `query.sealed`, `query.write`, or the code of the recording's, the index's or the trail's
     /// error.
     #[must_use]
     pub fn code(&self) -> &'static str {
@@ -488,6 +549,7 @@ impl QueryError {
             QueryErrorKind::Index(error) => error.code(),
             QueryErrorKind::OtherTenant => "query.other_tenant",
             QueryErrorKind::Record(error) => error.code(),
+            QueryErrorKind::Sealed => "query.sealed",
             QueryErrorKind::Trail(error) => error.code(),
             QueryErrorKind::Write => "query.write",
         }

@@ -1,8 +1,9 @@
 //! How long records are kept, and who says so.
 //!
 //! Whole closed segments are deleted, oldest first, once every record in them is past the retention of its class and
-//! nobody in them is under a legal hold. That they are is recorded in the trail, and signed by a checkpoint, before they
-//! go; verification passes over what is left, and says what was retired.
+//! nobody in them is under a legal hold. How old a record is, and whose, is taken from a trail that was verified in the
+//! same reading: one that does not verify keeps everything. That segments go is recorded in the trail, and signed by a
+//! checkpoint, before they do; verification passes over what is left, and says what was retired.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -38,7 +39,8 @@ use compliance_core::id::SubjectId;
 use compliance_core::seal::KeyId;
 
 use super::record::{Circumstances, Record, System};
-use super::segment::{self, AuditError, AuditLog, records};
+use super::segment::{self, AuditError, AuditLog};
+use super::verify::{VerifyOptions, verify_each};
 use crate::directory;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -212,58 +214,65 @@ impl Retention {
         Ok(all)
     }
 
+    /// Holds are kept with the keys, of which there are none.
+    #[cfg(not(feature = "key-store"))]
+    fn with_holds(&self) -> Result<Self, RetireError> {
+        Ok(self.clone())
+    }
+
+    fn holds_the_same(&self, other: &Self) -> bool {
+        (&self.held_subjects, &self.held_keys) == (&other.held_subjects, &other.held_keys)
+    }
+
     /// When the last that somebody did may go: the latest end over the records in `trail` whose actor they are, by their
-    /// name or their key. A record that is held here may not ever. No trail is no proof that they did nothing.
+    /// name or their key. A record that is held here may not ever. No trail is no proof that they did nothing, nor is one
+    /// that does not verify.
     #[cfg(feature = "key-store")]
     pub(super) fn ends_for(
         &self,
-        trail: &Path,
+        (trail, options): (&Path, &VerifyOptions),
         actor: &ActorId,
         key: KeyId,
     ) -> Result<Timestamp, AuditError> {
-        let mut records = records(trail)?.peekable();
-        records.peek().ok_or_else(AuditError::no_trail)?;
-        let mut last = Timestamp::MIN;
-        for record in records {
-            let record = record?;
+        let mut last = None;
+        verify_each(trail, options, &mut |head, digest| {
+            let record = Record::new(head, digest)?;
             let is_theirs = match record.event().actor() {
                 Actor::SealedPerson(sealed) => sealed.key() == key,
                 plain => plain.id() == Some(actor),
             };
-            if is_theirs {
-                let is_held = self.holds_all || self.is_held(record.event());
-                last = last.max(if is_held { Timestamp::MAX } else { self.ends(&record) });
-            }
-        }
-        Ok(last)
+            let ends = match is_theirs {
+                true if self.holds_all || self.is_held(record.event()) => Timestamp::MAX,
+                true => self.ends(&record),
+                false => Timestamp::MIN,
+            };
+            last = last.max(Some(ends));
+            Ok(())
+        })?;
+        last.ok_or_else(AuditError::no_trail)
     }
 
-    /// Retires what may go by now. The time is the trail's own, of a checkpoint that is made first.
+    /// Retires what may go by now. The time is the trail's own, of a checkpoint that is made first. Verifies and reads the
+    /// whole trail, once more for each time that other holds are in force at its end than at its beginning.
     ///
     /// # Errors
-    /// [`RetireError`] when the trail cannot be read, the retirement not be recorded and signed – then nothing was
-    /// deleted – or a file not be deleted.
+    /// [`RetireError`] when the trail cannot be read or does not verify, the holds cannot be read, or the retirement
+    /// cannot be recorded and signed – then nothing was deleted – or a file not be deleted.
     pub fn retire(&self, log: &AuditLog, by: &Circumstances) -> Result<RetireReport, RetireError> {
         // Also covers whatever an earlier process left unsigned: no word of the trail counts under the same checkpoint.
-        let now = log.checkpoint()?.at();
-        #[cfg(feature = "key-store")]
-        let all = self.with_holds()?;
-        #[cfg(not(feature = "key-store"))]
-        let all = self;
+        let now = log.checkpoint_own()?.at();
+        let may_go = loop {
+            let all = self.with_holds()?;
+            let may_go = all.before_what_stays(log, now)?;
+            // Reading takes its time; a hold that was placed meanwhile counts.
+            if self.with_holds()?.holds_the_same(&all) {
+                break may_go;
+            }
+        };
         let dir = log.dir();
         let io = |error| RetireError::from(AuditError::io("retire segments", &error));
         let segments = segment::segments(dir).map_err(io)?;
         let first = segments.first().map_or(0, |(first, _)| *first);
-        let mut may_go = first;
-        if !all.holds_all {
-            for record in records(dir)? {
-                let record = record?;
-                if all.must_stay(&record, now) {
-                    break;
-                }
-                may_go = record.sequence().saturating_add(1);
-            }
-        }
         // A segment may go when the next one begins at or before what may go; the last is being written.
         let kept = segments.iter().skip(1).take_while(|(next, _)| *next <= may_go).count();
         let Some((before, _)) = segments.get(kept).filter(|_| kept > 0) else {
@@ -272,7 +281,7 @@ impl Retention {
         let event = System::trail_retired(by, *before).build()?;
         let _receipt = log.record_own(&event).wait()?;
         // Unsigned, anybody could have written it: nothing goes before it is signed.
-        let _signed = log.checkpoint()?;
+        let _signed = log.checkpoint_own()?;
         for (_, path) in segments.iter().take(kept) {
             let len = fs::metadata(path).map_err(io)?.len();
             fs::remove_file(path).map_err(io)?;
@@ -280,6 +289,21 @@ impl Retention {
         }
         directory::sync(dir).map_err(io)?;
         Ok(RetireReport { segments: kept, before: *before })
+    }
+
+    /// The number of the first record that must stay.
+    fn before_what_stays(&self, log: &AuditLog, now: Timestamp) -> Result<u64, AuditError> {
+        let (mut may_go, mut must_stay) = (0, self.holds_all);
+        let options = VerifyOptions::new().key(log.verifying_key().clone());
+        verify_each(log.dir(), &options, &mut |head, digest| {
+            if !must_stay {
+                let record = Record::new(head, digest)?;
+                must_stay = self.must_stay(&record, now);
+                may_go = record.sequence().saturating_add(u64::from(!must_stay));
+            }
+            Ok(())
+        })?;
+        Ok(may_go)
     }
 
     fn must_stay(&self, record: &Record, now: Timestamp) -> bool {

@@ -13,7 +13,7 @@ use compliance_core::event::{Actor, Sink};
 use super::anchor::AnchorError;
 use super::checkpoint::CheckpointNote;
 use super::record::{Circumstances, System};
-use super::segment::{AuditError, AuditErrorKind};
+use super::segment::AuditError;
 use super::verify::{VerifyOptions, VerifyReport, verify};
 use compliance_core::finding::Outcome;
 
@@ -68,9 +68,9 @@ impl VerifySchedule {
     pub fn new(dir: impl Into<PathBuf>, options: VerifyOptions) -> Self {
         Self {
             dir: dir.into(),
-            options,
             latest: None,
-            anchor: None,
+            anchor: options.given_anchor().cloned(),
+            options,
             compared: None,
             all_every: 24,
             partial_runs: 0,
@@ -80,9 +80,10 @@ impl VerifySchedule {
     }
 
     /// Compares the trail with the latest anchored checkpoint, which is asked for before each run:
-    /// [`FileAnchor::latest`](super::anchor::FileAnchor::latest), `S3Anchor::latest`, or what a witness answers. The one of
-    /// `options` is used until there is one. Where a checkpoint comes from before what was verified last and was not
-    /// compared yet, everything is read. When none can be had, the run is a review, and does not count as verified.
+    /// [`FileAnchor::latest`](super::anchor::FileAnchor::latest), `S3Anchor::latest`, or what a witness answers. Of that, the
+    /// one of `options` and those of earlier runs, the highest counts. Where a checkpoint comes from before what was
+    /// verified last and was not compared yet, everything is read. When none can be had, the run is a review, and does not
+    /// count as verified.
     ///
     /// # Security
     /// Without this, anchors are kept and nobody looks at them: a trail that was rewritten with its own key goes on
@@ -116,8 +117,8 @@ impl VerifySchedule {
     ) -> Result<VerifyReport, AuditError> {
         let latest = self.latest.as_mut().map_or(Ok(None), |latest| latest());
         let unanchored = latest.as_ref().err().copied();
-        // One that was rolled back does not get by.
-        let known = self.anchor.iter().cloned().chain(latest.ok().flatten());
+        // One that was rolled back does not get by, nor another of the same number: of those the last one counts.
+        let known = latest.ok().flatten().into_iter().chain(self.anchor.clone());
         let anchor = known.max_by_key(|anchor| anchor.statement().number);
         let mut options = self.options.clone().patient();
         if let Some(anchor) = &anchor {
@@ -138,9 +139,10 @@ impl VerifySchedule {
         };
         #[cfg(feature = "metrics")]
         super::metrics::looked(report.as_ref().ok(), failure, unanchored);
-        // What no key of the trail signed is not kept.
-        if !report.as_ref().is_err_and(|error| matches!(error.kind(), AuditErrorKind::Anchor(_))) {
-            self.anchor = anchor;
+        if let (Some(anchor), Ok(report)) = (anchor, &report)
+            && self.is_genuine(&anchor, report)
+        {
+            self.anchor = Some(anchor);
         }
         self.last = report.as_ref().ok().filter(|report| report.is_whole()).cloned();
         if self.last.is_some() {
@@ -158,6 +160,12 @@ impl VerifySchedule {
             drop(sink.record(event));
         }
         report
+    }
+
+    /// Whether the given key signed it, or one that the trail vouches for. What nobody did is not kept.
+    fn is_genuine(&self, anchor: &CheckpointNote, report: &VerifyReport) -> bool {
+        let vouched = if report.fault().is_none() { report.keys() } else { &[] };
+        self.options.given_key().into_iter().chain(vouched).any(|key| anchor.verify(key).is_ok())
     }
 
     /// Whether a run that goes on from there meets the anchored checkpoint, or an earlier one has met it.

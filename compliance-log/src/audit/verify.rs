@@ -19,8 +19,10 @@ use compliance_core::finding::Outcome;
 
 use super::checkpoint::{CheckpointError, CheckpointNote, SignedCheckpoint, Statement, VerifyingKey};
 use super::fault::{Fault, FaultKind, Position};
+use super::record::{RecordFormError, RecordHead};
 pub use super::segment::Gap;
 use super::segment::{self, AuditError, AuditErrorKind, Chain, Damage, FrameReader, Step};
+use super::tree::TreeHash;
 
 /// What to verify a trail against. Without anything, it is verified against the key it names itself.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +71,14 @@ impl VerifyOptions {
             After { checkpoint, keys }
         });
         self
+    }
+
+    pub(super) fn given_key(&self) -> Option<&VerifyingKey> {
+        self.key.as_ref()
+    }
+
+    pub(super) fn given_anchor(&self) -> Option<&CheckpointNote> {
+        self.anchor.as_ref()
     }
 
     /// Waits a little for a commit that is under way at the end.
@@ -154,6 +164,7 @@ pub struct VerifyReport {
     completeness: Completeness,
     checkpoint: Option<SignedCheckpoint>,
     longest_gap: Option<Gap>,
+    recovered: u64,
     keys: Vec<VerifyingKey>,
 }
 
@@ -206,9 +217,28 @@ impl VerifyReport {
         &self.keys
     }
 
+    /// An error unless every record there is is what was written, and no checkpoint speaks of more.
+    pub(super) fn whole(&self) -> Result<(), AuditError> {
+        match (&self.fault, self.completeness) {
+            (Some(fault), _) => Err((*fault).into()),
+            (None, Completeness::Truncated { expected }) => {
+                Err(AuditError::truncated(self.records, expected))
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
     /// Whether every record there is is what was written, and no checkpoint speaks of more.
     pub(super) fn is_whole(&self) -> bool {
         matches!(self.verdict, Verdict::TamperDetecting | Verdict::TamperEvident { .. })
+    }
+
+    /// How many of the records that were read a writer did not write but [found](SignedCheckpoint::is_recovery) when it
+    /// opened the trail, behind the last checkpoint of one that was killed. They are the same since; before, whoever could
+    /// write the directory can have altered, cut or added them. 0 where every writer closed the trail.
+    #[must_use]
+    pub fn recovered(&self) -> u64 {
+        self.recovered
     }
 
     /// The longest time without a checkpoint in what was read, or the one that is longest overdue if any is. Checkpoints
@@ -272,7 +302,28 @@ impl VerifyReport {
 /// before the rotation on, and go on under a third key: to a verifier who knows only the old key, and has no anchor from
 /// after that place, the fork is as good as the trail. Under the new key it is another's.
 pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyReport, AuditError> {
-    let dir = dir.as_ref();
+    let mut read_event = |record: &RecordHead<'_>, _| record.event().and(record.recorded_at()).map(drop);
+    run(dir.as_ref(), options, options.reads_events.then_some(&mut read_event))
+}
+
+/// The same over everything there is, and gives each record out as it is read. What was made of them counts only when
+/// the trail turns out to be whole: an error otherwise.
+pub(super) fn verify_each<'a>(
+    dir: &Path,
+    options: &VerifyOptions,
+    visit: &'a mut Visit<'a>,
+) -> Result<(), AuditError> {
+    run(dir, &VerifyOptions { after: None, ..options.clone() }, Some(visit))?.whole()
+}
+
+/// Told each record and its leaf.
+type Visit<'a> = dyn FnMut(&RecordHead<'_>, TreeHash) -> Result<(), RecordFormError> + 'a;
+
+fn run<'a>(
+    dir: &Path,
+    options: &VerifyOptions,
+    visit: Option<&'a mut Visit<'a>>,
+) -> Result<VerifyReport, AuditError> {
     // In this order: what a writer adds meanwhile makes the trail longer than its checkpoint, never shorter.
     let head = match segment::head(dir) {
         Err(error) if matches!(error.kind(), AuditErrorKind::Io { .. }) => return Err(error),
@@ -304,7 +355,7 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
         chain: None,
         segments: 0,
         completeness: Completeness::Open { uncovered: 0 },
-        reads_events: options.reads_events,
+        visit,
         is_patient: options.is_patient,
     };
     if segments.is_empty() && run.anchor.statement.is_none() && matches!(head, Ok(None)) {
@@ -343,8 +394,20 @@ pub fn verify(dir: impl AsRef<Path>, options: &VerifyOptions) -> Result<VerifyRe
     };
     let (segments, completeness) = (run.segments, run.completeness);
     let longest_gap = run.chain.as_ref().and_then(Chain::longest_gap);
+    let recovered = run.chain.as_ref().map_or(0, Chain::recovered);
     let keys = run.keys;
-    Ok(VerifyReport { verdict, records, first, segments, fault, completeness, checkpoint, longest_gap, keys })
+    Ok(VerifyReport {
+        verdict,
+        records,
+        first,
+        segments,
+        fault,
+        completeness,
+        checkpoint,
+        longest_gap,
+        recovered,
+        keys,
+    })
 }
 
 enum Stop {
@@ -399,7 +462,7 @@ impl Witness {
     }
 }
 
-struct Run {
+struct Run<'a> {
     anchor: Witness,
     head: Witness,
     after: Witness,
@@ -412,7 +475,7 @@ struct Run {
     chain: Option<Chain>,
     segments: u64,
     completeness: Completeness,
-    reads_events: bool,
+    visit: Option<&'a mut Visit<'a>>,
     is_patient: bool,
 }
 
@@ -422,7 +485,7 @@ const LOOKS: u32 = 8;
 /// How long in between, where it is waited for.
 const PAUSE: Duration = Duration::from_millis(20);
 
-impl Run {
+impl Run<'_> {
     fn is_not_under(&self, key: &VerifyingKey) -> bool {
         self.chain.is_some() && !self.keys.contains(key)
     }
@@ -496,7 +559,9 @@ impl Run {
             let (offset, damage) = match reader.step()? {
                 Step::Frame(frame) => {
                     let Some(record) = chain.take(&frame)? else { continue };
-                    if self.reads_events && (record.event().is_err() || record.recorded_at().is_err()) {
+                    if let Some(visit) = &mut self.visit
+                        && visit(&record, frame.hash).is_err()
+                    {
                         return Err(chain.fault(FaultKind::RecordForm, frame.offset).into());
                     }
                     continue;

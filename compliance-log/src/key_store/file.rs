@@ -80,8 +80,8 @@ impl FileKeyStore {
     pub fn open(dir: impl AsRef<Path>, ring: KeyRing) -> Result<Self, KeyStoreOpenError> {
         let dir = dir.as_ref().to_owned();
         directory::create(dir.as_ref(), 0o700)?;
-        let lock = private::file(OpenOptions::new().write(true).create(true).truncate(false))
-            .open(dir.join(LOCK))?;
+        let lock =
+            private::open_own(OpenOptions::new().write(true).create(true).truncate(false), &dir.join(LOCK))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => {
@@ -147,7 +147,7 @@ impl FileKeyStore {
     fn write(&self, stem: &str, extension: &str, content: &[u8]) -> io::Result<()> {
         let unfinished = self.dir.join(format!("{stem}.{UNFINISHED}"));
         let mut file =
-            private::file(OpenOptions::new().write(true).create(true).truncate(true)).open(&unfinished)?;
+            private::open_own(OpenOptions::new().write(true).create(true).truncate(true), &unfinished)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(unfinished, self.dir.join(format!("{stem}.{extension}")))?;
@@ -326,16 +326,26 @@ fn poison(is_poisoned: &mut bool) -> KeyStoreError {
     KeyStoreErrorKind::Unavailable.into()
 }
 
-/// Overwrites and removes a file; nothing to do when it is gone already.
+/// Takes a file out of its place, overwrites and removes it; nothing to do when it is gone already. Half overwritten in
+/// its place it would be a damaged part of the store.
 fn remove(dir: &Path, path: &Path) -> io::Result<()> {
-    let length = match fs::metadata(path) {
-        Ok(metadata) => metadata.len(),
+    let unfinished = path.with_extension(UNFINISHED);
+    match fs::rename(path, &unfinished) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    io::copy(&mut io::repeat(0).take(length), &mut file)?;
-    file.sync_all()?;
+        renamed => renamed?,
+    }
+    directory::sync(dir)?;
+    shred(dir, &unfinished)
+}
+
+/// Overwrites and removes a file. What is none is only removed.
+fn shred(dir: &Path, path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_file() {
+        let mut file = private::open_own(OpenOptions::new().write(true), path)?;
+        let length = file.metadata()?.len();
+        io::copy(&mut io::repeat(0).take(length), &mut file)?;
+        file.sync_all()?;
+    }
     fs::remove_file(path)?;
     directory::sync(dir)
 }
@@ -348,8 +358,8 @@ fn read_all(dir: &Path, ring: KeyRing) -> Result<State, KeyStoreOpenError> {
         let path = entry?.path();
         let extension = path.extension().and_then(|extension| extension.to_str());
         if extension == Some(UNFINISHED) {
-            // A crash left it; nothing in it was acknowledged.
-            fs::remove_file(&path)?;
+            // A crash left it: nothing in it was acknowledged, or it was on its way out.
+            shred(dir, &path)?;
             continue;
         }
         if extension == Some(HELD) {
@@ -416,7 +426,7 @@ fn take<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    File::open(path)?.take(MAX_FILE_LEN).read_to_end(&mut content)?;
+    private::open_own(OpenOptions::new().read(true), path)?.take(MAX_FILE_LEN).read_to_end(&mut content)?;
     Ok(content)
 }
 

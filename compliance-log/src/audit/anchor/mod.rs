@@ -161,7 +161,7 @@ impl Anchor for FileAnchor {
     fn publish(&self, checkpoint: &SignedCheckpoint) -> Result<(), AnchorError> {
         let path = self.dir.join(format!("{:020}.{EXTENSION}", checkpoint.number()));
         if path.exists() {
-            let is_same = read(&path)? == checkpoint.note().as_bytes();
+            let is_same = path.is_file() && read(&path)? == checkpoint.note().as_bytes();
             return if is_same { Ok(()) } else { Err(AnchorError::Contradicts) };
         }
         // Whole or not at all: the name comes last.

@@ -11,12 +11,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, S
 use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 
 use crate::audit::hash;
-use crate::audit::query::Query;
+use crate::audit::query::{Query, seals_actor, seals_subject};
 use crate::audit::record::Record;
 use crate::audit::segment::Place;
 
 /// The form below. Another one is not read but made anew.
-pub(super) const FORM: i64 = 1;
+pub(super) const FORM: i64 = 2;
 
 /// Exactly what `sqlite_schema` holds. A file with anything else in it, a trigger or a view, is none of ours.
 const SCHEMA: [&str; 4] = [
@@ -387,9 +387,15 @@ fn key_term(kind: u8, key: KeyId) -> i64 {
     term(kind | SEALED, key.as_bytes())
 }
 
+/// Every record in which somebody is sealed has this term, whoever they are.
+fn sealed_term(kind: u8) -> i64 {
+    term(kind | SEALED, b"")
+}
+
+/// Where somebody may stand. Without their key it may be wherever somebody is sealed: that is not an answer, but says that
+/// there is none.
 fn person_terms(kind: u8, name: &str, key: Option<KeyId>) -> Vec<i64> {
-    let plain = term(kind, name.as_bytes());
-    [Some(plain), key.map(|key| key_term(kind, key))].into_iter().flatten().collect()
+    vec![term(kind, name.as_bytes()), key.map_or_else(|| sealed_term(kind), |key| key_term(kind, key))]
 }
 
 fn actor_term(kind: u8, actor: &Actor) -> Option<i64> {
@@ -408,6 +414,8 @@ fn terms(event: &Event) -> impl Iterator<Item = i64> {
         event.correlation().map(|correlation| correlation_term(correlation.id())),
         actor_term(ACTOR, event.actor()),
         event.on_behalf_of().and_then(|person| actor_term(SUBJECT, person)),
+        seals_actor(event).then(|| sealed_term(ACTOR)),
+        seals_subject(event).then(|| sealed_term(SUBJECT)),
     ]
     .into_iter()
     .flatten()

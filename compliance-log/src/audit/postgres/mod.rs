@@ -33,7 +33,7 @@
 //! let key = CheckpointKey::generate("service.example/audit", &SystemRandom)?;
 //! let config = AuditConfig::new(key);
 //! let (mut sequencer, _) = Sequencer::open(&pool, PostgresOptions::default(), "trail", config, SystemClock).await?;
-//! sequencer.drain().await?;
+//! sequencer.drain().await?; // What waits now. `run` goes on until it is told to stop.
 //! # Ok(())
 //! # }
 //! ```

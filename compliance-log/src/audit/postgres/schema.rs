@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::error::{PostgresError, PostgresErrorKind, database_error};
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 const RECORD: &str = "INSERT INTO {p}event (token, body, added_at) VALUES ($1, $2, $3) RETURNING id";
 

@@ -89,8 +89,9 @@ impl Record {
     }
 }
 
-/// The field that names the key a trail goes on under.
+/// The fields that name the key a trail goes on under, and the one it was under.
 pub(super) const KEY_CHANGED_TO: &str = "to";
+pub(super) const KEY_CHANGED_FROM: &str = "from";
 
 /// Whether verification takes a trail's own word for events of this kind: nobody else may record them.
 pub(super) fn is_reserved(kind: EventKind) -> bool {
@@ -99,8 +100,8 @@ pub(super) fn is_reserved(kind: EventKind) -> bool {
 
 /// What verification takes a trail's own word for.
 pub(super) enum OwnWord {
-    /// The text of the key it goes on under.
-    KeyChangedTo(Box<str>),
+    /// The text of the key it goes on under, and of the one it was under where that is said.
+    KeyChanged { to: Box<str>, from: Option<Box<str>> },
     /// The first record that was kept.
     RetiredBefore(u64),
 }
@@ -143,16 +144,22 @@ impl<'a> RecordHead<'a> {
         let (head, rest) = self.event.split_at_checked(6)?;
         let is_own = *head.last()? >= 20 && rest.starts_with(b"system.trail_");
         let event = if is_own { self.event().ok()? } else { return None };
-        let name = match event.kind() {
-            EventKind::SystemTrailKeyChanged => KEY_CHANGED_TO,
-            EventKind::SystemTrailRetired => typed::RETIRED_BEFORE,
-            _ => return None,
+        let plain = |name| match event.fields().iter().find(|field| field.name() == name)?.value() {
+            FieldValueKind::Plain { value, .. } => Some(value),
+            _ => None,
         };
-        match event.fields().iter().find(|field| field.name() == name)?.value() {
-            FieldValueKind::Plain { value: Value::Integer(before), .. } => {
-                u64::try_from(*before).ok().map(OwnWord::RetiredBefore)
+        let text = |name| match plain(name)? {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        match event.kind() {
+            EventKind::SystemTrailKeyChanged => {
+                Some(OwnWord::KeyChanged { to: text(KEY_CHANGED_TO)?, from: text(KEY_CHANGED_FROM) })
             }
-            FieldValueKind::Plain { value: Value::Text(key), .. } => Some(OwnWord::KeyChangedTo(key.clone())),
+            EventKind::SystemTrailRetired => match plain(typed::RETIRED_BEFORE)? {
+                Value::Integer(before) => u64::try_from(*before).ok().map(OwnWord::RetiredBefore),
+                _ => None,
+            },
             _ => None,
         }
     }

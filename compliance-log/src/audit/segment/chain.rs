@@ -24,6 +24,8 @@ pub(crate) struct Chain {
     begun_at: Timestamp,
     batch: Option<u32>,
     longest_gap: Option<Gap>,
+    /// Records under checkpoints over what was found.
+    recovered: u64,
     /// What the trail says of itself under a checkpoint.
     said: OwnWords,
     /// The same in the records after the last checkpoint. Anybody can have written those.
@@ -32,8 +34,8 @@ pub(crate) struct Chain {
 
 #[derive(Clone, Debug, Default)]
 struct OwnWords {
-    /// The key the trail goes on under.
-    next_key: Option<Box<str>>,
+    /// The key the trail goes on under, and the one it says it was under.
+    next_key: Option<(Box<str>, Option<Box<str>>)>,
     /// Records before this one were retired.
     retired_before: u64,
 }
@@ -41,7 +43,7 @@ struct OwnWords {
 impl OwnWords {
     fn add(&mut self, word: OwnWord) {
         match word {
-            OwnWord::KeyChangedTo(key) => self.next_key = Some(key),
+            OwnWord::KeyChanged { to, from } => self.next_key = Some((to, from)),
             OwnWord::RetiredBefore(before) => self.retired_before = self.retired_before.max(before),
         }
     }
@@ -122,6 +124,7 @@ impl Chain {
             begun_at,
             batch: None,
             longest_gap: None,
+            recovered: 0,
             said: OwnWords::default(),
             unsigned: OwnWords::default(),
         })
@@ -132,8 +135,12 @@ impl Chain {
         let next = self.tree.size();
         let header = Header::of_segment(frame, name, next)?;
         if header.key != self.key {
-            // Said in a record the old key's checkpoint covers, and that checkpoint signed by the new key too.
-            let is_announced = self.said.next_key.as_deref() == Some(&*header.key.to_string());
+            // Said in a record the old key's checkpoint covers, and that checkpoint signed by the new key too. To whoever
+            // knows the new key alone, the record tells the old one from any other in its place.
+            let is_announced = self.said.next_key.as_ref().is_some_and(|(to, from)| {
+                **to == *header.key.to_string()
+                    && from.as_ref().is_none_or(|from| **from == *self.key.to_string())
+            });
             if !is_announced || header.checkpoint.verify(&header.key).is_err() {
                 return Err(fault(FaultKind::OtherKey, next, name, frame));
             }
@@ -194,7 +201,9 @@ impl Chain {
                 }
                 let words = std::mem::take(&mut self.unsigned);
                 // Whoever recovers a trail signs what was found, not that it is true.
-                if !signed.is_recovery() {
+                if signed.is_recovery() {
+                    self.recovered = self.recovered.saturating_add(self.uncovered);
+                } else {
                     self.said.add_all(words);
                 }
                 let rank = |gap: &Gap| (gap.excess(), gap.length);
@@ -243,6 +252,10 @@ impl Chain {
 
     pub(crate) fn longest_gap(&self) -> Option<Gap> {
         self.longest_gap
+    }
+
+    pub(crate) fn recovered(&self) -> u64 {
+        self.recovered
     }
 
     pub(super) fn begun_at(&self) -> Timestamp {

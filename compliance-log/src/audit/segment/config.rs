@@ -136,7 +136,7 @@ impl AuditConfig {
     }
 
     /// Rotates the key: a trail that is still under `previous` goes on under the new one. The change is itself a record,
-    /// names the new key and is covered by a checkpoint that both keys sign, so that whoever trusts either can verify
+    /// names both keys and is covered by a checkpoint that both keys sign, so that whoever trusts either can verify
     /// the whole trail. Both keys must have the same name. A trail that is under the new key already is opened as it
     /// is: leave this in place until no older one is left.
     pub fn rotate_from(mut self, previous: Box<dyn CheckpointSigner>) -> Self {
@@ -197,7 +197,8 @@ impl AuditConfig {
 
     /// The most bytes all segments together may have. Beyond it events are refused with
     /// [`Full`](compliance_core::event::RecordErrorKind::Full), best-effort ones earlier, by the
-    /// [reserve](Self::reserve_len). Unlimited unless stated.
+    /// [reserve](Self::reserve_len). Unlimited unless stated. A [retirement](crate::audit::retention::Retention::retire)
+    /// and a change of key go beyond it by their own record and checkpoints, some hundred bytes each.
     pub fn quota(mut self, bytes: u64) -> Self {
         self.quota = bytes;
         self
@@ -205,7 +206,8 @@ impl AuditConfig {
 
     /// How many bytes of disk are held back for what must be recorded, at most
     /// [`MAX_RESERVE_LEN`](Self::MAX_RESERVE_LEN); 0 for none. They lie in a file of their own, which is given up
-    /// when the disk is full and filled again once there is room.
+    /// when the disk is full and filled again once there is room; but for the last 16 KiB, or half of it, which are for a
+    /// [retirement](crate::audit::retention::Retention::retire) alone.
     pub fn reserve_len(mut self, bytes: u64) -> Self {
         self.reserve_len = bytes.min(Self::MAX_RESERVE_LEN);
         self

@@ -78,7 +78,7 @@ pub(super) struct State {
     queue: Queue,
     /// The emptied queue of an earlier round: its room serves again.
     spare: Queue,
-    pub(super) checkpoints: Vec<CheckpointSender>,
+    pub(super) checkpoints: Vec<(Rank, CheckpointSender)>,
     /// Best-effort events that were refused and not yet recorded as dropped.
     dropped: u64,
     /// Room is left only for what must be recorded.
@@ -107,8 +107,26 @@ pub(super) struct Pending {
     /// Where its canonical form ends in the queue's bytes.
     pub(super) end: usize,
     pub(super) digest: EventDigest,
-    pub(super) policy: RecordPolicy,
+    pub(super) rank: Rank,
     pub(super) completion: Completion,
+}
+
+/// Whose turn it is when room runs out; what ranks lower is refused first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    BestEffort,
+    MustRecord,
+    /// What makes room: the trail's own word on a retirement. No quota is in its way.
+    Own,
+}
+
+impl From<RecordPolicy> for Rank {
+    fn from(policy: RecordPolicy) -> Self {
+        match policy {
+            RecordPolicy::BestEffort => Self::BestEffort,
+            RecordPolicy::MustRecord => Self::MustRecord,
+        }
+    }
 }
 
 /// What the leader writes in one round.
@@ -116,7 +134,8 @@ pub(super) struct Round {
     pub(super) queue: Queue,
     pub(super) dropped: u64,
     pub(super) retired_len: u64,
-    pub(super) wants_checkpoint: bool,
+    /// The highest rank a checkpoint was asked for with.
+    pub(super) wants_checkpoint: Option<Rank>,
     pub(super) is_closing: bool,
 }
 
@@ -155,7 +174,7 @@ impl State {
     }
 
     /// Makes the caller the leader and gives it what there is to write.
-    fn lead(&mut self) -> (Round, Vec<CheckpointSender>) {
+    fn lead(&mut self) -> (Round, Vec<(Rank, CheckpointSender)>) {
         self.is_led = true;
         let spare = std::mem::take(&mut self.spare);
         let checkpoints = std::mem::take(&mut self.checkpoints);
@@ -163,7 +182,7 @@ impl State {
             queue: std::mem::replace(&mut self.queue, spare),
             dropped: std::mem::take(&mut self.dropped),
             retired_len: std::mem::take(&mut self.retired_len),
-            wants_checkpoint: !checkpoints.is_empty(),
+            wants_checkpoint: checkpoints.iter().map(|(rank, _)| *rank).max(),
             is_closing: self.is_closing,
         };
         (round, checkpoints)
@@ -259,7 +278,7 @@ impl Engine {
             completion.complete(answer);
         }
         outcome.group.ring();
-        for sender in checkpoints {
+        for (_, sender) in checkpoints {
             // Whoever asked may have gone.
             drop(sender.try_send(outcome.checkpoint.clone()));
         }
@@ -279,29 +298,32 @@ impl Engine {
         if is_reserved(event.kind()) {
             return Err(RecordError::new(RecordErrorKind::Reserved));
         }
-        Self::submit_own(this, event)
+        Self::submit_ranked(this, event, this.limits.policies.of(event.kind().class()).into())
     }
 
-    /// Hands an event over.
+    /// Hands an event over that only the trail itself writes.
     pub(super) fn submit_own(this: &Arc<Self>, event: &Event) -> Result<Recording, RecordError> {
-        let policy = this.limits.policies.of(event.kind().class());
+        Self::submit_ranked(this, event, Rank::Own)
+    }
+
+    fn submit_ranked(this: &Arc<Self>, event: &Event, rank: Rank) -> Result<Recording, RecordError> {
         let (bytes, digest) = this.limits.form(event).inspect_err(|_| {
-            if policy == RecordPolicy::BestEffort {
+            if rank == Rank::BestEffort {
                 let mut state = this.lock();
                 state.dropped = state.dropped.saturating_add(1);
             }
         })?;
         let len = bytes.len().saturating_add(RECORD_OVERHEAD);
         let (completion, recording) = Recording::driven(Arc::clone(this) as Arc<dyn Drive>);
-        let mut state = match policy {
-            RecordPolicy::MustRecord => this.make_room(len)?,
-            RecordPolicy::BestEffort => this.find_room(len)?,
+        let mut state = match rank {
+            Rank::BestEffort => this.find_room(len)?,
+            Rank::MustRecord | Rank::Own => this.make_room(len)?,
         };
         let recording = state.queue.group.admit(recording);
         let is_first = state.queue.entries.is_empty() && !state.is_led;
         state.queue.bytes.extend_from_slice(&bytes);
         let end = state.queue.bytes.len();
-        state.queue.entries.push(Pending { end, digest, policy, completion });
+        state.queue.entries.push(Pending { end, digest, rank, completion });
         drop(state);
         if is_first {
             this.notify_work();
@@ -362,7 +384,7 @@ impl Engine {
             pending.completion.complete(Err(RecordError::new(RecordErrorKind::Poisoned)));
         }
         queue.group.ring();
-        for sender in checkpoints {
+        for (_, sender) in checkpoints {
             drop(sender.try_send(Err(RecordError::new(RecordErrorKind::Poisoned))));
         }
     }

@@ -33,7 +33,8 @@ pub enum AuditErrorKind {
     /// The directory is not known to be on a disk that lasts, and nobody declared that it is, or that the trail may go
     /// with it.
     #[error(
-        "the directory's storage is `{found}`, expected `lasting`: take a disk or a database, or declare it"
+        "the directory's storage is `{found}`, expected `lasting`: take a disk or a database, or declare with \
+         `on_any_storage` that the trail may go, with `on_lasting_storage` that an unknown one lasts"
     )]
     Storage {
         /// What it is.
@@ -73,7 +74,7 @@ impl AuditError {
         Self(AuditErrorKind::Storage { found })
     }
 
-    pub(super) fn truncated(found: u64, expected: u64) -> Self {
+    pub(in crate::audit) fn truncated(found: u64, expected: u64) -> Self {
         Self(AuditErrorKind::Truncated { found, expected })
     }
 

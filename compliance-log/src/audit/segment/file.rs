@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::directory;
-use crate::private::file as private;
+use crate::private;
 
 const EXTENSION: &str = "seg";
 const NEXT_SEGMENT: &str = "segment.tmp";
@@ -55,7 +55,7 @@ pub(crate) fn read_head(dir: &Path, max_len: usize) -> io::Result<Option<Vec<u8>
 /// The file a checkpoint is written to before it takes the latest one's place. Where it cannot be opened, nothing has
 /// changed.
 pub(super) fn open_next_head(dir: &Path) -> io::Result<File> {
-    private(OpenOptions::new().write(true).create(true).truncate(true)).open(dir.join(NEXT_HEAD))
+    private::open_own(OpenOptions::new().write(true).create(true).truncate(true), &dir.join(NEXT_HEAD))
 }
 
 /// Replaces the latest checkpoint. The old or the new one is there at any time, never half of one.
@@ -83,7 +83,7 @@ impl Lock {
 pub(super) fn lock(dir: &Path) -> io::Result<Option<Lock>> {
     directory::create(dir, 0o700)?;
     let mut options = OpenOptions::new();
-    let file = private(options.write(true).create(true).truncate(false)).open(dir.join(LOCK))?;
+    let file = private::open_own(options.write(true).create(true).truncate(false), &dir.join(LOCK))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => return Ok(None),
@@ -113,7 +113,13 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Fills the reserve up to `len` bytes. Whether it is full then; a disk without room leaves it empty.
+/// What of a reserve of `len` bytes is kept back when what must be recorded gets it: for the trail's own word on a
+/// retirement, which makes room.
+fn last_of_reserve(len: u64) -> u64 {
+    (len / 2).min(16 * 1024)
+}
+
+/// Fills the reserve up to `len` bytes. Whether it is full then; on a disk without room only the last of it is kept.
 pub(super) fn fill_reserve(dir: &Path, len: u64) -> io::Result<bool> {
     let path = dir.join(RESERVE);
     if len == 0 {
@@ -123,20 +129,33 @@ pub(super) fn fill_reserve(dir: &Path, len: u64) -> io::Result<bool> {
     if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == len) {
         return Ok(true);
     }
-    let mut file = private(OpenOptions::new().write(true).create(true).truncate(true)).open(&path)?;
+    let mut file = open_reserve(dir)?;
     // Not sparse: what is not written is not held back.
-    match io::copy(&mut io::repeat(0).take(len), &mut file).and_then(|_| file.sync_all()) {
-        Ok(()) => Ok(true),
+    match io::copy(&mut io::repeat(0).take(len), &mut file).and_then(|_| file.set_len(len)) {
+        Ok(()) => file.sync_all().map(|()| true),
         Err(error) if is_full(&error) => {
-            drop(file);
-            release_reserve(dir)?;
+            shorten(&file, last_of_reserve(len))?;
             Ok(false)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Gives the reserve to the segments.
+/// Gives the reserve of `len` bytes, but for the last of it, to the segments.
+pub(super) fn give_up_reserve(dir: &Path, len: u64) -> io::Result<()> {
+    shorten(&open_reserve(dir)?, last_of_reserve(len))
+}
+
+fn open_reserve(dir: &Path) -> io::Result<File> {
+    private::open_own(OpenOptions::new().write(true).create(true).truncate(false), &dir.join(RESERVE))
+}
+
+fn shorten(file: &File, len: u64) -> io::Result<()> {
+    file.set_len(file.metadata()?.len().min(len))?;
+    file.sync_all()
+}
+
+/// Gives all of the reserve to the segments.
 pub(super) fn release_reserve(dir: &Path) -> io::Result<()> {
     match fs::remove_file(dir.join(RESERVE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -165,7 +184,7 @@ pub(super) struct Prepared {
 /// The file a segment is made in before it gets its name. Where it cannot be opened, nothing has changed.
 pub(super) fn open_next_segment(dir: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    private(options.read(true).write(true).create(true).truncate(true)).open(dir.join(NEXT_SEGMENT))
+    private::open_own(options.read(true).write(true).create(true).truncate(true), &dir.join(NEXT_SEGMENT))
 }
 
 impl SegmentFile {
@@ -199,14 +218,14 @@ impl SegmentFile {
         Ok(Self { file, len, allocated: len, max_len })
     }
 
-    /// Makes room for `bytes` more. When the disk is full, nothing has been written and the segment is as
-    /// it was.
-    pub(super) fn reserve(&mut self, bytes: usize) -> io::Result<()> {
+    /// Makes room for `bytes` more, and space ahead where that `is_generous`. When the disk is full, nothing has been
+    /// written and the segment is as it was.
+    pub(super) fn reserve(&mut self, bytes: usize, is_generous: bool) -> io::Result<()> {
         let needed = self.len.saturating_add(bytes as u64);
         if needed <= self.allocated {
             return Ok(());
         }
-        let ahead = self.len.clamp(AHEAD_LEN.0, AHEAD_LEN.1);
+        let ahead = if is_generous { self.len.clamp(AHEAD_LEN.0, AHEAD_LEN.1) } else { 0 };
         let target = needed.saturating_add(ahead).min(self.max_len).max(needed);
         self.file.seek(SeekFrom::Start(self.allocated))?;
         let missing = target.saturating_sub(self.allocated);

@@ -8,7 +8,7 @@ use compliance_core::clock::Clock;
 use compliance_core::event::{Durability, Event, RecordError, RecordErrorKind, Recording, Sink};
 
 use super::config::AuditConfig;
-use super::engine::{Engine, Limits};
+use super::engine::{Engine, Limits, Rank};
 use super::error::AuditError;
 use super::file;
 use super::recover::recover;
@@ -147,8 +147,7 @@ impl AuditLog {
         };
         if config.verify_all && recovered.is_some() {
             let known = recovered.as_ref().map_or(&key, |recovered| recovered.chain.key());
-            let report = verify(&dir, &VerifyOptions::new().key(known.clone()))?;
-            report.fault().map_or(Ok(()), |fault| Err(AuditError::from(*fault)))?;
+            verify(&dir, &VerifyOptions::new().key(known.clone()))?.whole()?;
         }
         let report = recovered.as_ref().map_or(
             OpenReport { records: 0, torn_bytes: 0, uncovered: 0, checkpoint: None, storage },
@@ -178,11 +177,20 @@ impl AuditLog {
     /// # Errors
     /// [`RecordError`] when it could not be written.
     pub fn checkpoint(&self) -> Result<SignedCheckpoint, RecordError> {
+        self.checkpoint_ranked(Rank::MustRecord)
+    }
+
+    /// The same for who makes room: also where the quota is used up.
+    pub(in crate::audit) fn checkpoint_own(&self) -> Result<SignedCheckpoint, RecordError> {
+        self.checkpoint_ranked(Rank::Own)
+    }
+
+    fn checkpoint_ranked(&self, rank: Rank) -> Result<SignedCheckpoint, RecordError> {
         let (sender, receiver) = sync_channel(1);
         {
             let mut state = self.engine.lock();
             state.refusal()?;
-            state.checkpoints.push(sender);
+            state.checkpoints.push((rank, sender));
         }
         self.engine.notify_work();
         receiver.recv().unwrap_or(Err(RecordError::new(RecordErrorKind::Abandoned)))
@@ -199,7 +207,7 @@ impl AuditLog {
         closed.unwrap_or(Err(RecordError::new(RecordErrorKind::Poisoned)))
     }
 
-    /// Records an event that only the trail itself writes.
+    /// Records an event that only the trail itself writes, also where the quota is used up.
     pub(in crate::audit) fn record_own(&self, event: &Event) -> Recording {
         Engine::submit_own(&self.engine, event).unwrap_or_else(|error| Recording::ready(Err(error)))
     }

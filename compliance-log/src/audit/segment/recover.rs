@@ -32,8 +32,7 @@ pub(super) fn recover(dir: &Path, key: &VerifyingKey) -> Result<Option<Recovered
     };
     if *lowest != 0 {
         // Only the trail itself can say that its beginning was retired.
-        let report = verify(dir, &VerifyOptions::new().key(key.clone()))?;
-        report.fault().map_or(Ok(()), |fault| Err(AuditError::from(*fault)))?;
+        verify(dir, &VerifyOptions::new().key(key.clone()))?.whole()?;
     }
     let recovered = scan(path, *first, key, head.as_ref())?;
     if let Some(head) = head {

@@ -13,14 +13,14 @@ use compliance_core::event::{
 use compliance_core::finding::Outcome as EventOutcome;
 
 use super::MAX_BATCH_LEN;
-use super::config::{AuditConfig, RecordPolicy};
-use super::engine::{Outcome, Pending, Queue, Round};
+use super::config::AuditConfig;
+use super::engine::{Outcome, Pending, Queue, Rank, Round};
 use super::file::{self, Lock, SegmentFile};
 use super::frame::{self, FrameKind, Header, OVERHEAD};
 use super::reader::MAX_TORN_LEN;
 use super::recover::Recovered;
 use crate::audit::checkpoint::{self, SignedCheckpoint, State, Statement};
-use crate::audit::record::{self, HEAD_LEN, KEY_CHANGED_TO};
+use crate::audit::record::{self, HEAD_LEN, KEY_CHANGED_FROM, KEY_CHANGED_TO};
 use crate::audit::tree::CompactTree;
 
 /// What a record takes besides its event.
@@ -97,10 +97,12 @@ struct Edge {
 /// A commit that came to nothing.
 #[derive(Clone, Copy)]
 enum CommitError {
-    /// There is no room, or no file to be had; nothing was written.
+    /// There is no room on the disk, or no file to be had; nothing was written.
     Full,
     /// What the disk holds is not known.
     Failed,
+    /// The quota is used up, or the segment as long as can be; nothing was written.
+    OverQuota,
     /// The checkpoint was not signed; nothing was written.
     Unsigned,
 }
@@ -108,7 +110,7 @@ enum CommitError {
 impl CommitError {
     fn record_error(self) -> RecordError {
         RecordError::new(match self {
-            Self::Full => RecordErrorKind::Full,
+            Self::Full | Self::OverQuota => RecordErrorKind::Full,
             Self::Failed => RecordErrorKind::Poisoned,
             Self::Unsigned => RecordErrorKind::Unavailable,
         })
@@ -210,7 +212,7 @@ impl Writer {
             // Over what was found; or that the trail is open again, and heartbeats are promised. Without room or signer
             // that waits for the next heartbeat.
             let nothing = Batch { entries: &[], start: 0, bytes: &[] };
-            if let Err(CommitError::Failed) = writer.commit(&nothing, 0, Mark::Now, false) {
+            if let Err(CommitError::Failed) = writer.commit(&nothing, 0, Mark::Now, Rank::MustRecord) {
                 return Err(io::Error::other("the checkpoint was not written"));
             }
         }
@@ -227,6 +229,7 @@ impl Writer {
         let mut bytes = Vec::new();
         Event::builder(EventKind::SystemTrailKeyChanged, EventOutcome::Passed, Actor::System, now)
             .field(KEY_CHANGED_TO, Internal(key.to_string()))
+            .field(KEY_CHANGED_FROM, Internal(previous.verifying_key().to_string()))
             .build()
             .map_err(io::Error::other)?
             .encode(&mut bytes);
@@ -245,7 +248,7 @@ impl Writer {
         self.edge.uncovered = 0;
         let batch = self.batch();
         frame::put_checkpoint(&mut self.buffer, batch, self.edge.last.note());
-        self.write(before).map_err(refused)?;
+        self.write(before, Rank::Own).map_err(refused)?;
         self.publish_head().map_err(refused)?;
         self.next_segment(next).map_err(refused)
     }
@@ -256,7 +259,7 @@ impl Writer {
         self.closed_len = self.closed_len.saturating_sub(retired_len);
         let mark = if is_closing {
             Mark::Closing
-        } else if wants_checkpoint || self.heartbeat.is_due() {
+        } else if wants_checkpoint.is_some() || self.heartbeat.is_due() {
             Mark::Now
         } else {
             Mark::AsPromised
@@ -266,7 +269,8 @@ impl Writer {
         }
         let mut results = Vec::with_capacity(queue.entries.len());
         let mut dropped_left = dropped;
-        let outcome = self.commit_all(&queue, mark, &mut dropped_left, &mut results);
+        let is_own = wants_checkpoint == Some(Rank::Own);
+        let outcome = self.commit_all(&queue, (mark, is_own), &mut dropped_left, &mut results);
         if mark != Mark::AsPromised && self.heartbeat.is_due() {
             self.heartbeat.failed();
         }
@@ -301,7 +305,7 @@ impl Writer {
     fn commit_all(
         &mut self,
         queue: &Queue,
-        mark: Mark,
+        (mark, is_own): (Mark, bool),
         dropped: &mut u64,
         results: &mut Vec<Result<u64, RecordError>>,
     ) -> Result<(), CommitError> {
@@ -313,28 +317,39 @@ impl Writer {
             let batch = Batch { entries: now, start, bytes: &queue.bytes };
             // Only the last of several commits carries the checkpoint that was asked for.
             let mark = if later.is_empty() { mark } else { Mark::AsPromised };
-            let is_scarce = self.is_scarce();
-            let mut outcome = self.commit(&batch, *dropped, mark, is_scarce);
-            let mut skips = is_scarce;
-            if matches!(outcome, Err(CommitError::Full)) && !is_scarce {
-                // What must be recorded gets the reserve; the rest goes.
+            let mut least = if self.is_scarce() { Rank::MustRecord } else { Rank::BestEffort };
+            let mut outcome = self.commit(&batch, *dropped, mark, least);
+            let has_reserve = self.has_reserve && self.config.reserve_len > 0;
+            let gets_reserve = has_reserve && matches!(outcome, Err(CommitError::Full));
+            if gets_reserve {
                 self.give_up_reserve();
-                skips = true;
-                outcome = self.commit(&batch, *dropped, mark, true);
+            }
+            if gets_reserve || (is_full(&outcome) && least == Rank::BestEffort) {
+                // What must be recorded gets what there is; the rest goes.
+                least = Rank::MustRecord;
+                outcome = self.commit(&batch, *dropped, mark, least);
+            }
+            if is_full(&outcome) && (is_own || now.iter().any(|pending| pending.rank == Rank::Own)) {
+                // Alone, with the last of the reserve, and whatever the quota: room comes of it.
+                drop(file::release_reserve(&self.dir));
+                least = Rank::Own;
+                outcome = self.commit(&batch, *dropped, mark, least);
             }
             if matches!(outcome, Err(CommitError::Unsigned)) && mark != Mark::AsPromised {
                 // Whoever asked for the checkpoint does not get it. Records need none as long as the last one's promise
                 // holds.
                 ended = Err(CommitError::Unsigned);
-                outcome = self.commit(&batch, *dropped, Mark::AsPromised, skips);
+                outcome = self.commit(&batch, *dropped, Mark::AsPromised, least);
             }
             match outcome {
                 Ok(first) => {
-                    *dropped = 0;
+                    if least < Rank::Own {
+                        *dropped = 0;
+                    }
                     let mut next = first;
                     for pending in now {
-                        results.push(if skips && pending.policy == RecordPolicy::BestEffort {
-                            *dropped = dropped.saturating_add(1);
+                        results.push(if pending.rank < least {
+                            *dropped = dropped.saturating_add(u64::from(pending.rank == Rank::BestEffort));
                             Err(CommitError::Full.record_error())
                         } else {
                             let sequence = next;
@@ -344,7 +359,7 @@ impl Writer {
                     }
                 }
                 Err(error) => {
-                    let is_best_effort = |pending: &&Pending| pending.policy == RecordPolicy::BestEffort;
+                    let is_best_effort = |pending: &&Pending| pending.rank == Rank::BestEffort;
                     let lost = entries.iter().filter(is_best_effort).count();
                     *dropped = dropped.saturating_add(lost as u64);
                     results.extend(entries.iter().map(|_| Err(error.record_error())));
@@ -367,17 +382,17 @@ impl Writer {
         }
     }
 
-    /// Writes one group commit; gives back the sequence number of the batch's first record. When `skips`,
-    /// best-effort events are left out.
+    /// Writes one group commit; gives back the sequence number of the batch's first record. What ranks below `least` is
+    /// left out.
     fn commit(
         &mut self,
         batch: &Batch<'_>,
         dropped: u64,
         mark: Mark,
-        skips: bool,
+        least: Rank,
     ) -> Result<u64, CommitError> {
         let before = self.edge.clone();
-        let first = match self.fill(batch, dropped, mark, skips) {
+        let first = match self.fill(batch, dropped, mark, least) {
             Ok(first) => first,
             Err(error) => {
                 self.edge = before;
@@ -388,7 +403,7 @@ impl Writer {
             return Ok(first);
         }
         let number = before.last.number();
-        self.write(before)?;
+        self.write(before, least)?;
         if self.edge.last.number() > number {
             self.heartbeat.made();
             self.publish_head()?;
@@ -397,17 +412,17 @@ impl Writer {
     }
 
     /// Lays a commit out in the buffer.
-    fn fill(&mut self, batch: &Batch<'_>, dropped: u64, mark: Mark, skips: bool) -> Result<u64, CommitError> {
+    fn fill(&mut self, batch: &Batch<'_>, dropped: u64, mark: Mark, least: Rank) -> Result<u64, CommitError> {
         let now = self.clock.now();
         self.buffer.clear();
-        if let Some(event) = dropped_event(dropped, now) {
+        if let Some(event) = dropped_event(dropped, now).filter(|_| least < Rank::Own) {
             let mut bytes = Vec::new();
             event.encode(&mut bytes);
             self.put_record(&bytes, now)?;
         }
         let first = self.edge.tree.size();
         for (pending, bytes) in batch.events() {
-            if !(skips && pending.policy == RecordPolicy::BestEffort) {
+            if pending.rank >= least {
                 self.put_record(bytes, now)?;
             }
         }
@@ -430,9 +445,9 @@ impl Writer {
     }
 
     fn give_up_reserve(&mut self) {
-        self.has_reserve = self.config.reserve_len == 0;
-        // Where it cannot be removed, the disk stays as full as it is.
-        drop(file::release_reserve(&self.dir));
+        self.has_reserve = false;
+        // Where that fails, the disk stays as full as it is.
+        drop(file::give_up_reserve(&self.dir, self.config.reserve_len));
     }
 
     fn put_record(&mut self, event: &[u8], now: Timestamp) -> Result<(), CommitError> {
@@ -486,15 +501,17 @@ impl Writer {
         u32::try_from(self.file.len()).unwrap_or(u32::MAX)
     }
 
-    fn write(&mut self, before: Edge) -> Result<(), CommitError> {
+    fn write(&mut self, before: Edge, least: Rank) -> Result<(), CommitError> {
         let used = self.closed_len.saturating_add(self.file.len());
-        let is_over_quota = used.saturating_add(self.buffer.len() as u64) > self.config.quota;
+        let is_over_quota =
+            least < Rank::Own && used.saturating_add(self.buffer.len() as u64) > self.config.quota;
         // Where a commit begins must fit into its frames; only a segment that could long not be closed gets there.
         if is_over_quota || self.file.len() > u64::from(u32::MAX) {
             self.edge = before;
-            return Err(CommitError::Full);
+            return Err(CommitError::OverQuota);
         }
-        match self.file.reserve(self.buffer.len()) {
+        // Once the reserve is given up nothing is made ahead: that would be more than all the reserve is.
+        match self.file.reserve(self.buffer.len(), self.has_reserve && least < Rank::Own) {
             Ok(()) => {}
             Err(error) if file::is_full(&error) => {
                 self.edge = before;
@@ -532,9 +549,9 @@ impl Writer {
                 self.edge = before;
                 return Ok(());
             }
-            match self.write(before) {
+            match self.write(before, Rank::MustRecord) {
                 Err(CommitError::Failed) => return Err(CommitError::Failed),
-                Err(CommitError::Full | CommitError::Unsigned) => return Ok(()),
+                Err(_) => return Ok(()),
                 Ok(()) => {}
             }
             self.heartbeat.made();
@@ -542,7 +559,7 @@ impl Writer {
         }
         match self.next_segment(next) {
             Err(CommitError::Failed) => Err(CommitError::Failed),
-            Err(CommitError::Full | CommitError::Unsigned) | Ok(()) => Ok(()),
+            Err(_) | Ok(()) => Ok(()),
         }
     }
 
@@ -562,6 +579,10 @@ impl Writer {
         self.file = next.install(&self.dir, &self.lock, self.first).map_err(|_| CommitError::Failed)?;
         Ok(())
     }
+}
+
+fn is_full(outcome: &Result<u64, CommitError>) -> bool {
+    matches!(outcome, Err(CommitError::Full | CommitError::OverQuota))
 }
 
 /// Rounded up: a promise may say more than is kept, never less.

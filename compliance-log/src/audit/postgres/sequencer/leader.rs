@@ -25,7 +25,7 @@ const LOCK: &str =
 
 const RAISE: &str = "UPDATE {p}trail SET epoch = epoch + 1 RETURNING epoch, records, last";
 
-const ADVANCE: &str = "UPDATE {p}trail SET records = $2, last = $3 WHERE epoch = $1";
+const ADVANCE: &str = "UPDATE {p}trail SET records = $2, last = $3, rowless = rowless + $4 WHERE epoch = $1";
 
 const MARK: &str = "UPDATE {p}event AS event SET sequence = taken.sequence, drained_at = $4, \
         refused = taken.refused, body = CASE WHEN $5 AND taken.refused IS NULL THEN NULL ELSE event.body END \
@@ -35,13 +35,15 @@ const MARK: &str = "UPDATE {p}event AS event SET sequence = taken.sequence, drai
 const LOOK_UP: &str = "SELECT id, sha256(body) FROM {p}event \
     WHERE sequence IS NULL AND sha256(body) = ANY ($1) ORDER BY id";
 
-/// How many records there would be again: an event that left its row, or a row that is gone, cannot be brought back.
-const STAYED: &str = "SELECT count(*) FROM {p}event WHERE sequence IS NOT NULL AND body IS NOT NULL";
+/// How many records there would be again, or need not be: an event that left its row, or a row that is gone, cannot be
+/// brought back.
+const STAYED: &str = "SELECT rowless + (SELECT count(*) FROM {p}event WHERE sequence IS NOT NULL AND body IS NOT NULL) \
+    FROM {p}trail";
 
 const RELEASE: &str =
     "UPDATE {p}event SET sequence = NULL, drained_at = NULL, refused = NULL WHERE sequence IS NOT NULL";
 
-const REWIND: &str = "UPDATE {p}trail SET records = 0, last = NULL";
+const REWIND: &str = "UPDATE {p}trail SET records = 0, last = NULL, rowless = 0";
 
 const ROW: &str = "SELECT body, added_at FROM {p}event WHERE id = $1 AND sequence IS NULL";
 
@@ -50,6 +52,8 @@ pub(super) struct Leader {
     /// Holds the lock as long as it lives; everything a leader writes goes over it.
     connection: PgConnection,
     epoch: i64,
+    /// How many records the trail had when rows were last marked.
+    records: u64,
     /// What was taken over leaves its row: the trail is on a disk that lasts.
     empties: bool,
     advance: Arc<str>,
@@ -108,6 +112,7 @@ impl Leader {
         Ok(Self {
             connection,
             epoch: 0,
+            records: 0,
             empties,
             advance: fill(ADVANCE),
             mark: fill(MARK),
@@ -160,7 +165,8 @@ impl Leader {
         }
         let dir = dir.to_owned();
         let reading = spawn_blocking(move || read_tail(&dir, known, size));
-        let Tail { before, beyond, end } = reading.await.map_err(|_| SequencerErrorKind::Interrupted)??;
+        let Tail { before, beyond, own, end } =
+            reading.await.map_err(|_| SequencerErrorKind::Interrupted)??;
         if let (Some(last), Some(before)) = (&last, &before)
             && last[..] != before[..]
         {
@@ -171,25 +177,29 @@ impl Leader {
             let taken = recognise(&mut transaction, statements, beyond, was_restored).await?;
             mark(&mut transaction, &self.mark, self.empties, &taken, now).await?;
         }
-        if !advance(&mut transaction, &self.advance, epoch, size, end).await? {
+        if !advance(&mut transaction, &self.advance, epoch, (size, own), end).await? {
             return Err(SequencerErrorKind::Fenced.into());
         }
         transaction.commit().await.map_err(database_error)?;
-        self.epoch = epoch;
+        (self.epoch, self.records) = (epoch, size);
         Ok(())
     }
 
     /// Marks rows as taken over.
     pub(super) async fn mark(&mut self, taken: &[Taken], now: i64) -> Result<usize, SequencerError> {
-        let recorded = taken.iter().filter_map(|taken| Some((taken.result.ok()?, taken.digest)));
-        let Some((last, end)) = recorded.max_by_key(|(sequence, _)| *sequence) else { return Ok(0) };
+        let recorded = || taken.iter().filter_map(|taken| Some((taken.result.ok()?, taken.digest)));
+        let Some((last, end)) = recorded().max_by_key(|(sequence, _)| *sequence) else { return Ok(0) };
+        let records = last.saturating_add(1);
+        // What is none of the rows' the trail has said itself.
+        let own = records.saturating_sub(self.records).saturating_sub(recorded().count() as u64);
         let mut transaction = self.connection.begin().await.map_err(database_error)?;
         // First, so that a leader whose time is over waits here for the next one and then marks nothing.
-        if !advance(&mut transaction, &self.advance, self.epoch, last.saturating_add(1), Some(end)).await? {
+        if !advance(&mut transaction, &self.advance, self.epoch, (records, own), Some(end)).await? {
             return Err(SequencerErrorKind::Fenced.into());
         }
         let marked = mark(&mut transaction, &self.mark, self.empties, taken, now).await?;
         transaction.commit().await.map_err(database_error)?;
+        self.records = records;
         Ok(marked)
     }
 
@@ -231,18 +241,19 @@ async fn begin_afresh(
     Ok(())
 }
 
-/// Moves the mark; whether this leader still may.
+/// Moves the mark, and counts the trail's own records on the way; whether this leader still may.
 async fn advance(
     connection: &mut PgConnection,
     statement: &Arc<str>,
     epoch: i64,
-    records: u64,
+    (records, own): (u64, u64),
     last: Option<[u8; 32]>,
 ) -> Result<bool, SequencerError> {
     let advanced = sqlx::query(AssertSqlSafe(Arc::clone(statement)))
         .bind(epoch)
         .bind(i64::try_from(records).unwrap_or(i64::MAX))
         .bind(last.as_ref().map(|last| &last[..]))
+        .bind(i64::try_from(own).unwrap_or(i64::MAX))
         .execute(connection)
         .await
         .map_err(database_error)?;
@@ -283,6 +294,8 @@ struct Tail {
     before: Option<[u8; 32]>,
     /// What follows and is not the trail's own word.
     beyond: Vec<Beyond>,
+    /// How many more follow that are.
+    own: u64,
     /// The digest of the very last record.
     end: Option<[u8; 32]>,
 }
@@ -302,7 +315,9 @@ fn read_tail(dir: &Path, known: u64, size: u64) -> Result<Tail, AuditError> {
         tail.end = Some(digest);
         if sequence < known {
             tail.before = Some(digest);
-        } else if !is_reserved(event.kind()) {
+        } else if is_reserved(event.kind()) {
+            tail.own = tail.own.saturating_add(1);
+        } else {
             tail.beyond.push(Beyond { sequence, digest, dropped: dropped_row(event) });
         }
     }

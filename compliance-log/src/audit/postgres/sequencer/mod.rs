@@ -52,7 +52,7 @@ pub struct Sequencer {
     waiting: Arc<str>,
     lease: Duration,
     was_restored: bool,
-    trail_was_lost: bool,
+    trail_lost: bool,
     leader: Option<Leader>,
 }
 
@@ -119,7 +119,7 @@ impl Sequencer {
             options,
             lease: Duration::from_secs(30),
             was_restored: false,
-            trail_was_lost: false,
+            trail_lost: false,
             leader: None,
         };
         Ok((sequencer, report))
@@ -139,14 +139,15 @@ impl Sequencer {
     /// Without this, a trail with records nobody handed over is refused. Say it for the one start after a restore, not
     /// for every start.
     #[must_use]
-    pub fn database_was_restored(self) -> Self {
+    pub fn declare_database_restored(self) -> Self {
         Self { was_restored: true, ..self }
     }
 
     /// Says that the trail went with its host, and that another one is begun here, where there is none, from the events
     /// that stayed in their rows. An event of kind `configuration.changed` (`audit.trail`) is recorded with it. Without
     /// this such a directory is refused with `sequencer.trail_behind`; with it too, unless every record of the lost
-    /// trail still has its row with its event: else something would be missing.
+    /// trail still has its row with its event, but for what was [retired](Self::retire) and [forgotten](Self::forget) and
+    /// the trail's own: else something would be missing. What was retired and not forgotten yet comes back.
     ///
     /// Numbers are given anew, and what was anchored of the lost trail says another history than this one.
     ///
@@ -154,8 +155,8 @@ impl Sequencer {
     /// Whoever says it begins another history. Say it for the one start after a loss, with what is left of the earlier
     /// anchors at hand.
     #[must_use]
-    pub fn trail_was_lost(self) -> Self {
-        Self { trail_was_lost: true, ..self }
+    pub fn declare_trail_lost(self) -> Self {
+        Self { trail_lost: true, ..self }
     }
 
     /// Takes over what waits, up to 1024 events, and says how many there were. Becomes the leader first, where nobody
@@ -254,6 +255,14 @@ impl Sequencer {
         self.trail.checkpoint().await
     }
 
+    /// [`SequencedTrail::waiting`].
+    ///
+    /// # Errors
+    /// [`PostgresError`] when the database fails.
+    pub async fn waiting(&self) -> Result<u64, PostgresError> {
+        self.trail.waiting().await
+    }
+
     /// [`SequencedTrail::plain_people`].
     #[must_use]
     pub fn plain_people(&self) -> u64 {
@@ -303,7 +312,7 @@ impl Sequencer {
             log.checkpoint().map(|checkpoint| checkpoint.size())
         });
         let size = size.await.map_err(|_| SequencerErrorKind::Interrupted)??;
-        let lost = if self.trail_was_lost {
+        let lost = if self.trail_lost {
             Some(self.options.row(&lost_event(self.options.clock.now())?)?)
         } else {
             None

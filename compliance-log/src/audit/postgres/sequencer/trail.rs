@@ -10,15 +10,22 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use super::super::error::{PostgresError, database_error};
+use super::super::error::{PostgresError, PostgresErrorKind, database_error};
 use super::super::{PostgresOptions, TablePrefix};
 use super::{Sequencer, SequencerError, SequencerErrorKind};
-use crate::audit::checkpoint::SignedCheckpoint;
+use crate::audit::checkpoint::{SignedCheckpoint, VerifyingKey};
 use crate::audit::record::Circumstances;
 use crate::audit::retention::{Retention, RetireError, RetireReport};
-use crate::audit::segment::{AuditLog, segments};
+use crate::audit::segment::AuditLog;
+use crate::audit::verify::{VerifyOptions, VerifyReport, verify};
 
-const FORGET: &str = "DELETE FROM {p}event WHERE drained_at < $1 AND ($2 OR body IS NULL OR sequence < $3)";
+/// Rows that go with their events are counted, so that nobody misses them once the trail is lost.
+const FORGET: &str = "WITH forgotten AS (DELETE FROM {p}event \
+        WHERE drained_at < $1 AND ($2 OR body IS NULL OR sequence < $3) RETURNING NOT $2 AND body IS NOT NULL AS had_event), \
+    counted AS (UPDATE {p}trail SET rowless = rowless + (SELECT count(*) FROM forgotten WHERE had_event)) \
+    SELECT count(*) FROM forgotten";
+
+const WAITING: &str = "SELECT count(*) FROM {p}event WHERE sequence IS NULL";
 
 /// The trail of a [`Sequencer`], for what is done beside taking over, also while it [runs](Sequencer::run): retiring,
 /// forgetting rows, checkpoints to anchor. Cheap to clone. Once the sequencer has ended everything is refused with
@@ -30,7 +37,9 @@ pub struct SequencedTrail {
     writing: Arc<Mutex<()>>,
     pool: PgPool,
     options: PostgresOptions,
+    key: VerifyingKey,
     forget: Arc<str>,
+    waiting: Arc<str>,
     is_on_disk: bool,
     plain_people: Arc<AtomicU64>,
 }
@@ -49,7 +58,9 @@ impl SequencedTrail {
             writing,
             pool,
             options,
+            key: log.verifying_key().clone(),
             forget: prefix.fill(FORGET).into(),
+            waiting: prefix.fill(WAITING).into(),
             is_on_disk: log.durability() >= Durability::Disk,
             plain_people: Arc::default(),
         }
@@ -86,16 +97,29 @@ impl SequencedTrail {
     /// [`PostgresError`] when the database fails.
     pub async fn forget(&self, before: Timestamp) -> Result<u64, PostgresError> {
         let latest = self.options.clock.now().saturating_sub(Sequencer::MIN_AGE);
-        // Where that cannot be told, nothing was retired.
-        let first = segments(&self.dir).ok().and_then(|segments| Some(segments.first()?.0)).unwrap_or(0);
-        let deleted = sqlx::query(AssertSqlSafe(Arc::clone(&self.forget)))
+        let first = if self.is_on_disk { 0 } else { self.retired_before().await };
+        let deleted: i64 = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.forget)))
             .bind(before.min(latest).as_unix_millis())
             .bind(self.is_on_disk)
             .bind(i64::try_from(first).unwrap_or(i64::MAX))
-            .execute(&self.pool)
+            .fetch_one(&self.pool)
             .await
             .map_err(database_error)?;
-        Ok(deleted.rows_affected())
+        u64::try_from(deleted).map_err(|_| PostgresErrorKind::Corrupt.into())
+    }
+
+    /// How many events wait to be taken over. They are in no query, no verification and no retention yet: look here before
+    /// somebody's key as the one who acted is
+    /// [destroyed](crate::audit::erasure::Erasures::retire_actor) because what they did is old enough.
+    ///
+    /// # Errors
+    /// [`PostgresError`] when the database fails.
+    pub async fn waiting(&self) -> Result<u64, PostgresError> {
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(Arc::clone(&self.waiting)))
+            .fetch_one(&self.pool)
+            .await
+            .map_err(database_error)?;
+        u64::try_from(count).map_err(|_| PostgresErrorKind::Corrupt.into())
     }
 
     /// In how many events taken over since the sequencer was opened a person stood in plain. Where people are sealed, more
@@ -111,6 +135,13 @@ impl SequencedTrail {
         if names || !event.subjects().is_empty() {
             self.plain_people.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// The first record that was not retired, as the trail says that verifies. Where that cannot be told, nothing was.
+    async fn retired_before(&self) -> u64 {
+        let (dir, options) = (self.dir.clone(), VerifyOptions::new().key(self.key.clone()));
+        let report = spawn_blocking(move || verify(dir, &options)).await;
+        report.ok().and_then(Result::ok).filter(VerifyReport::is_whole).map_or(0, |report| report.first())
     }
 
     /// Not while events are written, and never while the sequencer closes; `None` when it has.
