@@ -84,7 +84,8 @@ impl Accounts {
         // A thin message: the customer asks for more if they may know more.
         let payload =
             format!(r#"{{"type":"account.created","timestamp":"{now}","data":{{"account":"{id}"}}}}"#);
-        let message = NewMessage::new(&self.tenant, &self.endpoint, payload.as_bytes()).map_err(failed)?;
+        let message =
+            NewMessage::impersonal(&self.tenant, &self.endpoint, payload.as_bytes()).map_err(failed)?;
         let message = self.outbox.enqueue_in(&mut transaction, &message).await.map_err(failed)?;
 
         let receipt = self.trail.record(created.clone()).await.map_err(failed)?;

@@ -69,7 +69,6 @@ impl Options {
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--once" => options.once = true,
-                "--help" => return None,
                 "--data" => options.data = Some(args.next()?.into()),
                 "--at" => options.at = Some(args.next()?.parse().ok()?),
                 "--visitor" => options.visitor = args.next()?.parse().ok()?,
@@ -83,6 +82,10 @@ impl Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::args().skip(1).any(|arg| arg == "--help") {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let Some(options) = Options::parse(std::env::args().skip(1)) else {
         eprint!("{USAGE}");
         return ExitCode::from(2);
@@ -124,10 +127,30 @@ async fn run(options: Options) -> Result<bool, Failure> {
     let visitor = Some(options.visitor);
     let config = ServiceConfig { data, listen: options.listen, visitor, clock };
     let service = Service::start(config).await?;
+    let asked_to_end = asked_to_end()?;
     println!("The page: http://{}/signup   (Ctrl-C ends it)", service.address());
-    tokio::signal::ctrl_c().await?;
+    asked_to_end.await?;
     service.stop().await?;
     Ok(true)
+}
+
+/// What ends once Ctrl-C is pressed or the program is told to terminate, from this call on.
+#[cfg(unix)]
+fn asked_to_end() -> std::io::Result<impl Future<Output = std::io::Result<()>>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => Ok(()),
+            _ = terminated.recv() => Ok(()),
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn asked_to_end() -> std::io::Result<impl Future<Output = std::io::Result<()>>> {
+    Ok(tokio::signal::ctrl_c())
 }
 
 /// A clock that runs forward from a time of our choosing.

@@ -104,7 +104,8 @@ pub(crate) async fn report(played: &Played, data: &Path, closed: &ClosedTrail) -
     let mut went_well = true;
     let mut line = |ok: bool, title: &str, answer: &str, code: &str| {
         went_well &= ok;
-        println!("  {} {title:<24} {answer:<46} {code}", if ok { '✓' } else { '✗' });
+        let line = format!("  {} {title:<24} {answer:<46} {code}", if ok { '✓' } else { '✗' });
+        println!("{}", line.trim_end());
     };
 
     println!("\nOne round at Lantern, on {}\n", crate::DAY_OF_THE_ROUND);

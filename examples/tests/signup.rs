@@ -68,6 +68,25 @@ impl Drop for Running {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_service_that_is_told_to_end_leaves_nothing_behind() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_signup"))
+        .args(["--listen", "127.0.0.1:0"])
+        .env("TMPDIR", scratch.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("The page: ")));
+    assert!(std::fs::read_dir(scratch.path()).unwrap().next().is_some());
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert!(std::fs::read_dir(scratch.path()).unwrap().next().is_none());
+}
+
 fn status(answer: Option<&str>) -> u16 {
     answer.and_then(|answer| answer.split(' ').nth(1)?.parse().ok()).unwrap_or(0)
 }
@@ -88,6 +107,13 @@ fn wrong_arguments_are_told_and_exit_2() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(String::from_utf8(output.stderr).unwrap().starts_with("usage: signup"));
     }
+}
+
+#[test]
+fn help_is_no_error() {
+    let output = Command::new(env!("CARGO_BIN_EXE_signup")).arg("--help").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8(output.stdout).unwrap().starts_with("usage: signup"));
 }
 
 #[test]

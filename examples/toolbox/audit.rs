@@ -57,6 +57,8 @@ pub(crate) fn verify(dir: &str, options: &[&str]) -> Option<Ended> {
     let answer = json!({
         "verdict": report.verdict().to_string(),
         "records": report.records(),
+        "first": report.first(),
+        "recovered": report.recovered(),
         "completeness": completeness,
         "uncovered": uncovered,
         "checkpoint": report.checkpoint().map(|checkpoint| json!({

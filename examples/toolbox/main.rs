@@ -9,7 +9,11 @@
 //! that is no JSON object, or has a field of the wrong type, is answered with `{"error": "…"}` and the next
 //! line is read.
 
-#![expect(clippy::print_stderr, reason = "a command-line program tells people how to use it")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program tells people how to use it"
+)]
 
 mod audit;
 mod auth;
@@ -59,6 +63,10 @@ enum Ended {
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if args == ["--help"] {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     match run(&args) {
         Some(Ended::Done) => ExitCode::SUCCESS,
         Some(Ended::NotInOrder) => ExitCode::from(1),

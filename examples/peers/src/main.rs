@@ -31,7 +31,7 @@ const USAGE: &str = "\
 usage: compliance-peers BLOCK [--quick]
 
   BLOCK     geo, password, url, webhook, log or audit
-  --quick   fewer rounds: under a minute
+  --quick   fewer rounds: about a minute
 ";
 
 fn main() -> ExitCode {

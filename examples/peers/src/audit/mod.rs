@@ -57,7 +57,7 @@ fn append_1(effort: Effort, dir: &Path) -> Result<Measured, Failure> {
     let event = event()?;
     let record = vec![b'x'; bytes_per_record(dir, &event)?];
     let each = if effort.quick { 200 } else { 400 };
-    let rounds = effort.fewer().rounds;
+    let rounds = effort.rounds;
 
     let log = open(&dir.join("append_1"))?;
     let mut raw = OpenOptions::new().write(true).create_new(true).open(dir.join("raw"))?;
@@ -87,7 +87,7 @@ fn append_64(effort: Effort, dir: &Path) -> Result<Measured, Failure> {
     let writer = SqliteWriter::open(&dir.join("append_64.sqlite"))?;
     let each = if effort.quick { 50 } else { 200 };
     in_turns(
-        effort.fewer().rounds,
+        effort.rounds,
         || rate(CALLERS, each, || log.record(event.clone()).wait().is_ok()),
         || rate(CALLERS, each, || writer.append(row.clone())),
     )
@@ -109,7 +109,7 @@ fn append_64_audit_trail(effort: Effort, dir: &Path) -> Result<Measured, Failure
     };
     let each = if effort.quick { 50 } else { 200 };
     in_turns(
-        effort.fewer().rounds,
+        effort.rounds,
         || rate(CALLERS, each, || log.record(event.clone()).wait().is_ok()),
         // It takes so much longer that a tenth will do.
         || rate(CALLERS, each / 10, append),
@@ -159,7 +159,7 @@ fn verify_all(effort: Effort, dir: &Path) -> Result<Measured, Failure> {
         return Err("the trail just written does not verify".into());
     }
     let measured = side_by_side(
-        effort.fewer(),
+        effort,
         records,
         || verify(&trail, &options).map(|report| report.records()).ok(),
         || digest_of(&trail).ok(),

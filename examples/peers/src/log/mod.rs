@@ -92,9 +92,8 @@ fn scan_dense(effort: Effort, lines: &Lines) -> Result<Measured, Failure> {
     if ours * 2 < lines.all.len() || peer * 2 < lines.all.len() {
         return Err(format!("of {} lines {ours} and {peer} were redacted", lines.all.len()).into());
     }
-    // A pass of the peer takes longer than a batch.
     Ok(side_by_side(
-        effort.fewer(),
+        effort,
         lines.all.len(),
         || lines.all.iter().map(|line| black_box(redactor.redact(line)).len()).sum::<usize>(),
         || lines.all.iter().map(scan).sum::<usize>(),

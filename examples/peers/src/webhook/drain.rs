@@ -30,7 +30,7 @@ pub(super) fn vs_raw(effort: Effort) -> Result<(Measured, Measured), Failure> {
     let connections = DispatchLimits::default().per_endpoint;
     let (mut our_cpu, mut raw_cpu) = (Vec::new(), Vec::new());
     let rate = in_turns(
-        if effort.quick { 5 } else { 9 },
+        if effort.quick { 11 } else { 15 },
         || {
             house.runtime.block_on(house.enqueue(&bodies))?;
             let before = process_cpu_time();

@@ -95,7 +95,7 @@ impl House {
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
         let mut messages = Vec::with_capacity(payloads.len());
         for (payload, endpoint) in payloads.iter().zip(endpoints) {
-            let message = NewMessage::new(&self.tenant, endpoint, payload.as_ref())?;
+            let message = NewMessage::impersonal(&self.tenant, endpoint, payload.as_ref())?;
             messages.push(self.outbox.enqueue_in(&mut transaction, &message).await?);
         }
         transaction.commit().await?;

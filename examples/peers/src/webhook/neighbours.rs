@@ -20,11 +20,7 @@ const EVERY: Duration = Duration::from_millis(25);
 pub(super) fn p99(effort: Effort) -> Result<Measured, Failure> {
     let receiver = Receiver::start("https")?;
     let seconds = if effort.quick { 2 } else { 10 };
-    in_turns(
-        if effort.quick { 2 } else { 5 },
-        || run(&receiver, seconds, true),
-        || run(&receiver, seconds, false),
-    )
+    in_turns(5, || run(&receiver, seconds, true), || run(&receiver, seconds, false))
 }
 
 fn run(receiver: &Receiver, seconds: usize, ill: bool) -> Result<f64, Failure> {
