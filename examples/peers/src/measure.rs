@@ -1,7 +1,8 @@
 //! Runs two things in turn and says what each costs.
 //!
-//! One round runs a batch of ours, then a batch of the peer's; what is reported is the median over the rounds.
-//! Whatever else the machine does meanwhile (a busy neighbour, a lower clock rate) then meets both alike.
+//! One round runs a batch of ours, then a batch of the peer's; what is reported is the round whose ratio is the median.
+//! Whatever else the machine does meanwhile (a busy neighbour, a lower clock rate) then meets both alike: a clock rate that
+//! changes from round to round would move the median of ours and that of the peer apart, and a ratio of one round hardly.
 //! Batches are sized beforehand to take about [`BATCH`].
 //!
 //! Computations are measured in CPU time of the thread that does them, so that waiting for a processor does not
@@ -22,7 +23,7 @@ pub(crate) type Failure = Box<dyn Error>;
 /// How often a comparison is repeated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effort {
-    /// Rounds of two batches each.
+    /// Rounds of two batches each; odd, so that one is in the middle.
     pub(crate) rounds: usize,
     /// Whether the caller is in a hurry: expensive figures then use fewer inputs, too.
     pub(crate) quick: bool,
@@ -34,7 +35,7 @@ impl Effort {
 
     /// For what takes longer than a batch by itself.
     pub(crate) fn fewer(self) -> Self {
-        Self { rounds: self.rounds.div_ceil(4), ..self }
+        Self { rounds: (self.rounds / 4) | 1, ..self }
     }
 }
 
@@ -65,17 +66,16 @@ pub(crate) fn side_by_side<A, B>(
     mut peer: impl FnMut() -> B,
 ) -> Measured {
     let (our_calls, peer_calls) = (calls_per_batch(&mut ours), calls_per_batch(&mut peer));
-    let (mut ours_ns, mut peer_ns) = (Vec::new(), Vec::new());
+    let mut rounds = Vec::new();
     // The first round warms caches and branch predictors up again and is not kept.
     for round in 0..=effort.rounds {
         let a = batch(&mut ours, our_calls);
         let b = batch(&mut peer, peer_calls);
         if round > 0 {
-            ours_ns.push(nanoseconds(a, our_calls, operations));
-            peer_ns.push(nanoseconds(b, peer_calls, operations));
+            rounds.push((nanoseconds(a, our_calls, operations), nanoseconds(b, peer_calls, operations)));
         }
     }
-    Measured { ours: median(&mut ours_ns), peer: Some(median(&mut peer_ns)) }
+    middle(rounds)
 }
 
 /// As [`side_by_side`], where nobody else has anything to compare with.
@@ -87,21 +87,27 @@ pub(crate) fn alone<A>(effort: Effort, operations: usize, mut ours: impl FnMut()
     Measured::alone(median(&mut ns))
 }
 
-/// Medians of what each closure says of one round, the first one not counted.
+/// What each closure says of one round, where its ratio is the median; the first one is not counted.
 pub(crate) fn in_turns(
     rounds: usize,
     mut ours: impl FnMut() -> Result<f64, Failure>,
     mut peer: impl FnMut() -> Result<f64, Failure>,
 ) -> Result<Measured, Failure> {
-    let (mut all_ours, mut all_peer) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
     for round in 0..=rounds {
         let (a, b) = (ours()?, peer()?);
         if round > 0 {
-            all_ours.push(a);
-            all_peer.push(b);
+            kept.push((a, b));
         }
     }
-    Ok(Measured { ours: median(&mut all_ours), peer: Some(median(&mut all_peer)) })
+    Ok(middle(kept))
+}
+
+/// The round, ours and the peer's, with the median ratio of all.
+fn middle(mut rounds: Vec<(f64, f64)>) -> Measured {
+    rounds.sort_by(|(a, b), (c, d)| (a / b).total_cmp(&(c / d)));
+    let (ours, peer) = rounds.get(rounds.len() / 2).copied().unwrap_or((f64::NAN, f64::NAN));
+    Measured { ours, peer: Some(peer) }
 }
 
 /// CPU time the closure takes on this thread.
