@@ -182,7 +182,6 @@ fn percent(text: Text<'_>, at: usize) -> Option<Step> {
         end = next;
     }
     let character = std::str::from_utf8(bytes.get(..length)?).ok()?.chars().next()?;
-    // `%250` and the like would decode to an encoded text once more.
     Step::one(character, at, end)
 }
 
@@ -225,10 +224,7 @@ fn after_sequence(text: Text<'_>, at: usize) -> usize {
 
 /// `\u0040`, `\x40`, `\100`, `\n`, `\/`, however many backslashes precede.
 fn escape(text: Text<'_>, at: usize) -> Option<Step> {
-    let mut mark = at;
-    while text.at(mark) == b'\\' && mark.wrapping_sub(at) < 64 {
-        mark = mark.wrapping_add(1);
-    }
+    let mark = behind_backslashes(text, at);
     let digits = mark.wrapping_add(1);
     match text.at(mark) {
         b'u' if text.at(digits) == b'{' => {
@@ -241,16 +237,13 @@ fn escape(text: Text<'_>, at: usize) -> Option<Step> {
             let value = hex(text, digits, 4)?;
             let end = digits.wrapping_add(4);
             if let 0xd800..=0xdbff = value {
-                let second = text.run_end(end, super::text::SPACE, 0);
-                let low = (text.at(second) == b'\\').then(|| {
-                    let mut mark = second;
-                    while text.at(mark) == b'\\' && mark.wrapping_sub(second) < 64 {
-                        mark = mark.wrapping_add(1);
-                    }
-                    (text.at(mark) == b'u')
-                        .then(|| hex(text, mark.wrapping_add(1), 4).map(|low| (low, mark.wrapping_add(5))))
-                });
-                let (low, end) = low???;
+                let mark = behind_backslashes(text, end);
+                if mark == end || text.at(mark) != b'u' {
+                    return None;
+                }
+                let digits = mark.wrapping_add(1);
+                let low = hex(text, digits, 4)?;
+                let end = digits.wrapping_add(4);
                 let character = char::decode_utf16([u16::try_from(value).ok()?, u16::try_from(low).ok()?])
                     .next()?
                     .ok()?;
@@ -272,6 +265,17 @@ fn escape(text: Text<'_>, at: usize) -> Option<Step> {
         letter if is_short_escape(letter) => Step::one(' ', at, digits),
         _ => None,
     }
+}
+
+/// The most backslashes before an escape.
+const BACKSLASHES: usize = 64;
+
+fn behind_backslashes(text: Text<'_>, at: usize) -> usize {
+    let mut end = at;
+    while text.at(end) == b'\\' && end.wrapping_sub(at) < BACKSLASHES {
+        end = end.wrapping_add(1);
+    }
+    end
 }
 
 fn octal(text: Text<'_>, at: usize) -> bool {

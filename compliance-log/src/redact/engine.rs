@@ -58,9 +58,8 @@ pub(crate) fn find_from(
     let mut hidden = Vec::new();
     let mut scan = Scan::new(text, field, hits, doubts);
     let encoded = pass(&mut scan, &mut hidden, &first, |announced| windows.next(announced));
-    let plain = !encoded && field.is_empty();
-    scan.end();
-    if !plain {
+    scan.hand_over_words();
+    if encoded || !field.is_empty() {
         doubts.give_up();
     }
     for (start, end) in &hidden {
@@ -69,7 +68,7 @@ pub(crate) fn find_from(
     find_rest(text, field, customs, depth, hits, hidden, encoded)
 }
 
-/// What a pass leaves: runs that may hide text, and text that may be encoded.
+/// Looks into what a pass leaves: runs that may hide text, and text that may be encoded.
 pub(crate) fn find_rest(
     text: &str,
     field: &[Cue],
@@ -223,12 +222,12 @@ fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
 
 /// Letters that go over into digits: an account or an identifier.
 fn lettered(scan: &mut Scan<'_, '_>, at: usize) {
-    let found = scan.found();
+    let earlier = scan.found();
     if scan.text.is(at.wrapping_add(2), DIGIT) && scan.text.is(at.wrapping_add(3), DIGIT) {
         payment::iban(scan, at);
     }
     identity::lettered(scan, at);
-    scan.hangs_on_words_since(found, at);
+    scan.hangs_on_words_since(earlier, at);
 }
 
 /// A word of the table.
@@ -240,8 +239,8 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         Lead::Cue(Cue::Svnr) if text_is(scan, start, end, b"sv") && !scan.text.has_any_case(end, b"-n") => {}
         Lead::Cue(cue) => {
             // `social security`
-            let told = if cue == Cue::Ssn { start.saturating_sub(7) } else { start };
-            scan.note(cue, told, end);
+            let told = if cue == Cue::Ssn { start.saturating_sub(b"social ".len()) } else { start };
+            scan.announce(cue, told, end);
             match cue {
                 Cue::Birth => identity::birth(scan, end),
                 Cue::Geo => place::coordinates(scan, end),
@@ -287,8 +286,8 @@ fn text_is(scan: &Scan<'_, '_>, start: usize, end: usize, word: &[u8]) -> bool {
 
 /// Whether `social` stands before the word at `start`.
 fn social(scan: &Scan<'_, '_>, start: usize) -> bool {
-    scan.text.has_any_case(start.wrapping_sub(7), b"social")
-        || scan.text.has_any_case(start.wrapping_sub(6), b"social")
+    scan.text.has_any_case(start.wrapping_sub(b"social ".len()), b"social")
+        || scan.text.has_any_case(start.wrapping_sub(b"social".len()), b"social")
 }
 
 /// A digit after no letter and no digit.

@@ -161,7 +161,7 @@ impl Redactor {
     /// What stands in place of a text that could not be inspected.
     pub const DROPPED: &'static str = Detector::Dropped.placeholder();
 
-    /// How often a rewritten text is looked at again before it is dropped.
+    /// How often a text is looked at, rewritten ones included, before it is dropped.
     const MAX_ROUNDS: usize = 6;
 
     /// A redactor with every default detector on.
@@ -321,7 +321,7 @@ impl Redactor {
             if found.is_err() {
                 break;
             }
-            if !self.rules.are_default() {
+            if !self.rules.are_placeholders() {
                 hits.retain(|hit| {
                     let rule = self.rules.of(hit.detector);
                     // Only of placeholders it is known that nothing is found in them.

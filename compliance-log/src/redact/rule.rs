@@ -127,8 +127,8 @@ impl Rules {
         *self.pseudonymiser.write().unwrap_or_else(PoisonError::into_inner) = Some(pseudonymiser);
     }
 
-    /// Whether every detector's rule is a placeholder.
-    pub(crate) fn are_default(&self) -> bool {
+    /// Whether every detector's rule is a placeholder, that of coordinates included.
+    pub(crate) fn are_placeholders(&self) -> bool {
         self.detectors.is_empty()
     }
 

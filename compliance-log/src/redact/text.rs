@@ -174,6 +174,7 @@ impl<'t> Text<'t> {
     pub(crate) fn run_end(self, at: usize, classes: u8, limit: usize) -> usize {
         let run = self.bytes().get(at..).unwrap_or(&[]);
         let run = run.get(..limit).unwrap_or(run);
+        // Four at a time, or the compiler checks each for the end.
         let (fours, rest) = run.as_chunks::<4>();
         let mut end = at;
         for four in fours {

@@ -3,6 +3,9 @@
 //! A window of text becomes one bit mask per class of byte, and four windows are read at once ([`masks`]). What remains
 //! is a superset of the places where a value can be: clean text costs a few instructions a byte, and in doubt a detector is
 //! called. Windows overlap, so that the last anchor of one still sees what follows it, and the first what stands before.
+//!
+//! What runs under `dispatch!` is `inline(always)`: the vector unit's instructions are on only there, and a call a window
+//! would cost more than it does.
 
 mod masks;
 
@@ -11,7 +14,7 @@ use fearless_simd::{Level, Simd, dispatch};
 use self::masks::{LANES, Lanes, MONTH, Masks, Places, TIMESTAMP, WINDOW, places, timestamp_like};
 use super::decode::{ESC, is_form_space, is_short_escape};
 use super::detect::{identity, secret};
-use super::lexicon::{Hashes, Lexicon, eight};
+use super::lexicon::{Hashes, Lexicon, eight_at};
 use super::text::{DIGIT, LOWER, Text, UPPER};
 use super::timestamp::timestamp_end;
 
@@ -165,15 +168,15 @@ impl Cursor<'_> {
             }
         }
         let places = places(simd, &masks, &taken);
-        let mut words = places.small;
+        let mut words = places.dapi;
         let (mut all, mut runs) = ([0; LANES], [0; LANES]);
         let mut found = 0;
         for lane in 0..lanes {
-            let bytes = at(&windows, lane, &[0; WINDOW]);
-            let (starts, outer) = (at(&places.starts, lane, 0), at(&places.outer, lane, 0));
-            let named = at(&words, lane, 0) | words_at(known, bytes, starts, outer);
-            if at(&places.other, lane, 0) | named != 0 {
-                let start = at(&from, lane, 0);
+            let bytes = of_lane(&windows, lane, &[0; WINDOW]);
+            let (starts, outer) = (of_lane(&places.starts, lane, 0), of_lane(&places.outer, lane, 0));
+            let named = of_lane(&words, lane, 0) | words_at(known, bytes, starts, outer);
+            if of_lane(&places.any, lane, 0) | named != 0 {
+                let start = of_lane(&from, lane, 0);
                 let window = Window { text, places: &places, from: &from, lanes, lane, start, bytes };
                 let (any, named, run) = window.anchors(named, known);
                 put(&mut all, lane, any);
@@ -191,12 +194,12 @@ impl Cursor<'_> {
         let mut block = Block { windows: [Anchors::default(); LANES], len: lanes };
         for (lane, anchors) in block.windows.iter_mut().enumerate().take(lanes) {
             *anchors = Anchors {
-                start: at(&from, lane, 0),
-                all: at(&all, lane, 0),
-                words: at(&words, lane, 0),
-                lettered: at(&places.lettered, lane, 0),
-                runs: at(&runs, lane, 0),
-                numbers: at(&places.numbers, lane, 0),
+                start: of_lane(&from, lane, 0),
+                all: of_lane(&all, lane, 0),
+                words: of_lane(&words, lane, 0),
+                lettered: of_lane(&places.lettered, lane, 0),
+                runs: of_lane(&runs, lane, 0),
+                numbers: of_lane(&places.numbers, lane, 0),
             };
         }
         Some(block)
@@ -233,7 +236,7 @@ fn padded_window(bytes: &[u8]) -> [u8; WINDOW] {
 
 /// What a block has for one of its windows.
 #[inline(always)]
-fn at<T: Copy>(lanes: &[T; LANES], lane: usize, none: T) -> T {
+fn of_lane<T: Copy>(lanes: &[T; LANES], lane: usize, none: T) -> T {
     lanes.get(lane & (LANES - 1)).copied().unwrap_or(none)
 }
 
@@ -290,7 +293,7 @@ impl Window<'_> {
     #[inline(always)]
     fn anchors(self, words: u64, known: &Hashes) -> (u64, u64, u64) {
         let words = self.confirmed(words);
-        if at(&self.places.other, self.lane, 0) == 0 {
+        if of_lane(&self.places.any, self.lane, 0) == 0 {
             return (words, words, 0);
         }
         self.others(words, known)
@@ -303,7 +306,7 @@ impl Window<'_> {
         let mut left = words;
         while left != 0 {
             let bit = left.trailing_zeros();
-            if let Some(length) = secret::assigned_key(eight(self.bytes, bit as usize)) {
+            if let Some(length) = secret::assigned_key(eight_at(self.bytes, bit as usize)) {
                 let start = self.start.wrapping_add(bit as usize);
                 let value = start.wrapping_add(length);
                 if secret::is_idle(self.text, start, value, self.dashed_end(value)) {
@@ -318,7 +321,7 @@ impl Window<'_> {
     /// Where the run of hexadecimal digits and dashes ends that starts at `value`.
     #[inline(always)]
     fn dashed_end(self, value: usize) -> usize {
-        let end = self.run_end(|lane| at(&self.places.dashed, lane, 0), self.lane, value);
+        let end = self.run_end(|lane| of_lane(&self.places.dashed, lane, 0), self.lane, value);
         end.unwrap_or_else(|| self.text.dashed_hex_end(value, secret::LIMIT))
     }
 
@@ -328,7 +331,7 @@ impl Window<'_> {
     fn run_end(self, class: impl Fn(usize) -> u64, lane: usize, start: usize) -> Option<usize> {
         let mut end = start;
         for lane in lane..self.lanes {
-            let bit = shift(end.wrapping_sub(at(self.from, lane, 0)));
+            let bit = shift(end.wrapping_sub(of_lane(self.from, lane, 0)));
             if bit < 64 {
                 let length = class(lane).wrapping_shr(bit).trailing_ones();
                 end = end.wrapping_add(length as usize);
@@ -344,7 +347,7 @@ impl Window<'_> {
     #[inline(always)]
     fn others(self, mut words: u64, known: &Hashes) -> (u64, u64, u64) {
         let places = self.places;
-        let of = |lanes: &Lanes| at(lanes, self.lane, 0);
+        let of = |lanes: &Lanes| of_lane(lanes, self.lane, 0);
         if of(&places.mixed) != 0 {
             seldom();
             // `firstName`, `IdNr`: written as one word as well.
@@ -413,7 +416,7 @@ impl Window<'_> {
     /// Whether the run that reaches `start` has a capital further on.
     #[inline(always)]
     fn goes_on(self, start: usize) -> bool {
-        let small = |lane| at(&self.places.plain, lane, 0) & !at(&self.places.upper, lane, 0);
+        let small = |lane| of_lane(&self.places.plain, lane, 0) & !of_lane(&self.places.upper, lane, 0);
         let end = self.run_end(small, self.lane.wrapping_add(1), start);
         self.text.is(end.unwrap_or_else(|| self.text.run_end(start, LOWER | DIGIT, usize::MAX)), UPPER)
     }

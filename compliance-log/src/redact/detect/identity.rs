@@ -162,7 +162,7 @@ fn three_pairs(text: Text<'_>, start: usize) -> Option<usize> {
     Some(at)
 }
 
-/// Where the letter stands that may follow them.
+/// Where the letter stands that may follow three pairs which end at `end`.
 fn suffix_of(text: Text<'_>, end: usize) -> usize {
     end.wrapping_add(usize::from(matches!(text.at(end), b' ' | b'-')))
 }

@@ -9,7 +9,7 @@ use super::Scan;
 const LOCAL_LIMIT: usize = 256;
 /// RFC 5321 section 4.5.3.1.2.
 const DOMAIN_LIMIT: usize = 255;
-/// How far around the `@` anything is read.
+/// How far around the `@` the result may hang on a value.
 const AROUND: usize = LOCAL_LIMIT + 64;
 
 /// Whatever the `@` at `at` belongs to.
@@ -56,7 +56,6 @@ fn userinfo(scan: &mut Scan<'_, '_>, at: usize) -> bool {
         {
             scan.hit(password, end, Detector::UrlPassword);
         }
-        // A user name may be an address of its own: `smtp://anna%40example.com:…`.
     } else {
         let user = text.slice(start, end);
         let digits = user.iter().filter(|byte| byte.is_ascii_digit()).count();

@@ -37,6 +37,7 @@ pub(crate) struct Number {
 
 impl Number {
     /// A number that is to be read at `start`, where a digit stands.
+    // Made and read apart: what is filled in place is not copied.
     #[inline]
     pub(crate) fn at(start: usize) -> Self {
         Self { start, digits: [0; MAX_DIGITS], groups: [Group::default(); MAX_GROUPS], len: 0 }
@@ -56,7 +57,7 @@ impl Number {
                 continue;
             }
             let Some(group) = self.groups.get_mut(len) else { break };
-            *group = Group { end: offset(at), digits: small(count), separator };
+            *group = Group { end: offset(at), digits: count_u8(count), separator };
             len = len.wrapping_add(1);
             at = at.wrapping_add(1);
             separator = byte;
@@ -107,7 +108,7 @@ impl Number {
 
 /// A count of digits.
 #[expect(clippy::cast_possible_truncation, reason = "of no number are more than 24 digits read")]
-pub(crate) fn small(count: usize) -> u8 {
+pub(crate) fn count_u8(count: usize) -> u8 {
     count as u8
 }
 

@@ -269,8 +269,7 @@ fn name_end(text: Text<'_>, from: usize) -> Option<(usize, usize)> {
             Word::Degree if words > 0 => {
                 end = Some(stop);
             }
-            Word::Initial => {}
-            Word::Particle => {}
+            Word::Initial | Word::Particle => {}
             Word::Degree => break,
         }
         if text.at(stop) != b' ' {
@@ -330,7 +329,7 @@ fn name_word(text: Text<'_>, at: usize) -> Option<(usize, Word)> {
     if !capital {
         return None;
     }
-    let dotted = word.bytes().any(|byte| byte == b'.')
+    let degree = word.bytes().any(|byte| byte == b'.')
         || matches!(
             word,
             "MD" | "DDS"
@@ -350,10 +349,10 @@ fn name_word(text: Text<'_>, at: usize) -> Option<(usize, Word)> {
                 | "MEng"
                 | "BEng"
         );
-    if dotted {
+    if degree {
         return Some((end.wrapping_add(usize::from(after == b'.')), Word::Degree));
     }
-    if characters.clone().next().is_none() {
+    if characters.as_str().is_empty() {
         let dot = usize::from(after == b'.');
         return Some((end.wrapping_add(dot), Word::Initial));
     }

@@ -3,11 +3,13 @@
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
 use super::super::text::{DIGIT, HEX, LETTER, SPACE, Text, offset};
-use super::number::{ends_clean, small, starts_clean};
+use super::number::{count_u8, ends_clean, starts_clean};
 use super::{Announced, Scan};
 
 /// The most digits of a number, country code included (ITU-T E.164 clause 6.1).
 const MAX_DIGITS: usize = 15;
+/// The most groups of digits.
+const MAX_GROUPS: usize = 10;
 
 /// A place where a number may end: behind so many digits.
 #[derive(Clone, Copy, Default)]
@@ -29,16 +31,21 @@ impl Stop {
 /// Digits with the separators of telephone numbers.
 struct Dialled {
     digits: [u8; MAX_DIGITS],
-    stops: [Stop; 10],
+    stops: [Stop; MAX_GROUPS],
     len: usize,
-    /// Group sizes, with separators before them.
-    shape: [(u8, u8); 10],
+    /// The separator before each group, and its size.
+    shape: [(u8, u8); MAX_GROUPS],
 }
 
 impl Dialled {
     #[inline]
     fn new() -> Self {
-        Self { digits: [0; MAX_DIGITS], stops: [Stop::default(); 10], len: 0, shape: [(0, 0); 10] }
+        Self {
+            digits: [0; MAX_DIGITS],
+            stops: [Stop::default(); MAX_GROUPS],
+            len: 0,
+            shape: [(0, 0); MAX_GROUPS],
+        }
     }
 
     /// Reads the digits at `start`.
@@ -55,8 +62,8 @@ impl Dialled {
                 continue;
             }
             let (Some(stop), Some(shape)) = (self.stops.get_mut(len), self.shape.get_mut(len)) else { break };
-            *stop = Stop { end: offset(at), digits: small(count) };
-            *shape = (separator, small(at.wrapping_sub(from)));
+            *stop = Stop { end: offset(at), digits: count_u8(count) };
+            *shape = (separator, count_u8(at.wrapping_sub(from)));
             len = len.wrapping_add(1);
             separator = byte;
             let width = gap_at(text, at);
@@ -99,9 +106,9 @@ fn gap_at(text: Text<'_>, at: usize) -> usize {
     gap(text.slice(at, text.len().min(at.wrapping_add(4))))
 }
 
-/// How wide the separator is that starts `gap`, if a digit follows it.
-fn gap(gap: &[u8]) -> usize {
-    match gap {
+/// How wide the separator is that starts `text`, if a digit follows it.
+fn gap(text: &[u8]) -> usize {
+    match text {
         [b' ' | b'-' | b'.' | b'/' | b'(' | b')', b'0'..=b'9', ..] => 1,
         [b' ' | b')' | b'-' | b'(', b'(' | b' ' | b'-' | b')', b'0'..=b'9', ..] => 2,
         [b' ', b'-' | b'/', b' ', b'0'..=b'9'] | [b')', b' ', b'(', b'0'..=b'9'] => 3,

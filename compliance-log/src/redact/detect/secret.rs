@@ -370,7 +370,8 @@ fn is_secret(key: Key, segment: &[u8], value: &[u8], quoted: bool) -> bool {
     }
 }
 
-/// Where a value starts that is assigned to `key` or `auth`, told by the eight bytes that start with the word.
+/// How far behind the word's start its value starts, if the word is `key` or `auth` and a sign of assignment follows; told
+/// by the eight bytes that start with the word.
 #[inline(always)]
 pub(crate) fn assigned_key(eight: u64) -> Option<usize> {
     const KEY: u64 = u64::from_le_bytes(*b"key\0\0\0\0\0");

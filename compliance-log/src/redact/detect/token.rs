@@ -282,7 +282,10 @@ pub(crate) fn may_hide_text(run: &[u8]) -> bool {
 }
 
 /// What each character of base64 and base64url stands for (RFC 4648 tables 1 and 2).
-#[expect(clippy::indexing_slicing, reason = "const code has no `get`, and fails when it is compiled")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
+)]
 static SEXTETS: [u8; 256] = {
     let mut sextets = [63; 256];
     let mut left: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+";

@@ -3,7 +3,7 @@
 /// Cells in the table of hashes.
 const CELLS: usize = 1 << 10;
 
-/// A set of hashes: a bit each, so that most words that are in nobody's table are told in one read, and another bit in
+/// A set of hashes: a bit each, so that most words that are in no table are told in one read, and another bit in
 /// another table, so that nearly all are.
 ///
 /// What a look takes lies in one place, behind one pointer.
@@ -28,12 +28,12 @@ impl Hashes {
         }
     }
 
-    /// Whether a word of the table may stand at `at` in a text, where one of one letter and `more` starts. The fast no of
-    /// the scan.
+    /// Whether a word of the table may stand at `at`: of its first word the first letter and `more` others count. The fast
+    /// no of the scan.
     #[inline(always)]
     pub(crate) fn may_start(&self, text: &[u8], at: usize, more: u32) -> bool {
         let kept = self.kept.get(more as usize).copied().unwrap_or(ALL);
-        let hash = Hash((eight(text, at) & kept).wrapping_mul(self.factor));
+        let hash = Hash((eight_at(text, at) & kept).wrapping_mul(self.factor));
         has(&self.first, hash.first()) && has(&self.second, hash.second())
     }
 }
@@ -62,7 +62,7 @@ impl Hash {
         ((self.0 >> 54) as usize, (self.0 >> 16 & 63) as u32)
     }
 
-    /// The same of the second table.
+    /// The cell of the second table, told by the first six letters, and the bit in it, told by the first five.
     #[inline(always)]
     fn second(self) -> (usize, u32) {
         ((self.0 >> 38) as usize & (CELLS - 1), (self.0 >> 32) as u32)
@@ -71,7 +71,7 @@ impl Hash {
 
 /// The eight bytes at `at`, and noughts behind the text.
 #[inline(always)]
-pub(crate) fn eight(text: &[u8], at: usize) -> u64 {
+pub(crate) fn eight_at(text: &[u8], at: usize) -> u64 {
     match text.get(at..at.wrapping_add(8)).and_then(<[u8]>::first_chunk::<8>) {
         Some(eight) => u64::from_le_bytes(*eight),
         None => tail(text, at),

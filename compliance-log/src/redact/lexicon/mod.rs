@@ -14,7 +14,7 @@ pub(crate) use self::announcing::secret_suffix;
 use self::announcing::{CUES, KEYS, NAMINGS};
 pub(crate) use self::between::{is_filler, is_number_word, is_reference, is_version};
 use self::hashes::{FACTOR, start};
-pub(crate) use self::hashes::{Hashes, eight};
+pub(crate) use self::hashes::{Hashes, eight_at};
 use super::detect::command::{PROGRAMS, Program};
 use super::detect::secret::Key;
 use super::detect::token::{PREFIXES, Prefix};
@@ -164,6 +164,13 @@ const PLACES: usize = 1024;
 
 /// The first three bytes of eight: no prefix is shorter.
 const HEAD: u64 = 0xff_ffff;
+const _: () = {
+    let mut left = PREFIXES;
+    while let [prefix, rest @ ..] = left {
+        assert!(prefix.text.len() >= 3);
+        left = rest;
+    }
+};
 
 /// Where a prefix stands: two bytes decide.
 #[inline]
@@ -250,9 +257,9 @@ impl Lexicon {
             for spelling in spellings(entry) {
                 let text = Text::new(&spelling);
                 let letters = leading_letters(text);
-                words.add(start(eight(text.bytes(), 0), letters.clamp(1, 8).wrapping_sub(1)));
+                words.add(start(eight_at(text.bytes(), 0), letters.clamp(1, 8).wrapping_sub(1)));
                 if matches!(entry.lead, Lead::Prefix(_)) && letters > 4 {
-                    words.add(start(eight(text.bytes(), 0), 3));
+                    words.add(start(eight_at(text.bytes(), 0), 3));
                 }
             }
         }
@@ -272,8 +279,8 @@ impl Lexicon {
 
     /// The words that stand at `at`: there may be several, since one word announces several things.
     pub(crate) fn found(&self, text: Text<'_>, at: usize, mut visit: impl FnMut(Found)) {
-        // Three letters of each prefix at least; all of them count as capitals here.
-        let head = (eight(text.bytes(), at) | SMALL) & HEAD;
+        // No prefix is shorter than three bytes; on both sides every byte has the bit that letters have in small.
+        let head = (eight_at(text.bytes(), at) | SMALL) & HEAD;
         for entry in self.heads.at(prefix_place(text.at(at), text.at(at.wrapping_add(1)))) {
             if entry.head & HEAD == head && text.has(at, entry.word.as_bytes()) {
                 visit(Found { lead: entry.lead, end: at.saturating_add(entry.word.len()) });
@@ -348,7 +355,7 @@ impl Word {
     /// The word at `at`: it ends where the letters end, or where a capital follows a small letter.
     #[inline(always)]
     fn read(text: Text<'_>, at: usize) -> Self {
-        let first = eight(text.bytes(), at);
+        let first = eight_at(text.bytes(), at);
         let mut word = Self { end: at, high: false, head: first | SMALL };
         let mut bytes = first;
         let mut after_small = 0;
@@ -367,7 +374,7 @@ impl Word {
             word.high |= bytes & TOP != 0;
             word.end = word.end.wrapping_add(8);
             after_small = small >> 56;
-            bytes = eight(text.bytes(), word.end);
+            bytes = eight_at(text.bytes(), word.end);
         }
         word
     }
