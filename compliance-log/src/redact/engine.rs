@@ -2,17 +2,17 @@
 
 use super::anchor::{Anchors, Windows};
 use super::custom::Customs;
-use super::decode::{ESC, is_form_space, is_short_escape, plain};
+use super::decode::{ESC, is_form_space, may_encode, plain};
 use super::detect::number::{Number, starts_checked};
 use super::detect::{
     Announced, Hit, Hits, Scan, command, identity, mail, national, network, payment, person, phone, place,
     secret, token,
 };
-use super::detector::{Detector, placeholder_len};
-use super::lexicon::{Cue, Lead, lexicon, secret_suffix};
+use super::detector::{Detector, placeholder_at};
+use super::lexicon::{Cue, Lead, lexicon, may_end_suffix, secret_suffix};
 use super::rule::Rules;
 use super::settled::Doubts;
-use super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
+use super::text::{ALNUM, BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
 
 /// How deep encodings may be nested before the text is dropped instead of passed.
 pub(crate) const MAX_DEPTH: u8 = 4;
@@ -123,9 +123,7 @@ fn base64(
     let mut found = Hits::new();
     find(&inner, &[], customs, depth.wrapping_sub(1), &mut found)?;
     if let Some(hit) = found.iter().max_by_key(|hit| hit.detector.rank()) {
-        let padding = source.slice(end, end.saturating_add(2).min(text.len()));
-        let padding = padding.iter().take_while(|byte| **byte == b'=').count();
-        hits.push(Hit { start, end: end.saturating_add(padding), ..*hit });
+        hits.push(Hit { start, end: secret::padded_end(source, end), ..*hit });
     }
     Ok(true)
 }
@@ -176,8 +174,7 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
         match byte {
             b'0'..=b'9' => number(scan, at),
             b'[' => {
-                let inside = scan.text.slice(at, scan.text.len().min(at.saturating_add(24)));
-                place.passed = at.wrapping_add(placeholder_len(inside).unwrap_or(0));
+                place.passed = at.wrapping_add(placeholder_at(scan.text, at).unwrap_or(0));
                 place.encoded |= scan.text.before(at) == ESC;
             }
             b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => {
@@ -214,7 +211,7 @@ fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
             dialled(scan, at);
             return byte == b'+' && is_form_space(scan.text, at);
         }
-        b'%' | b'\\' | b'&' => return encodes(scan.text, at, byte),
+        b'%' | b'\\' | b'&' => return may_encode(scan.text, at),
         _ => {}
     }
     false
@@ -267,11 +264,11 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         Lead::Key(key) => secret::keyed(scan, key, start, end),
         Lead::Bearer => secret::bearer(scan, end),
         Lead::Command(program) => {
-            scan.hangs_on(start, 0, usize::MAX);
+            scan.hangs_on_all(start);
             command::command(scan, program, end);
         }
         Lead::Identified => {
-            scan.hangs_on(start, 0, usize::MAX);
+            scan.hangs_on_all(start);
             secret::identified(scan, end);
         }
         Lead::Pass => secret::pass(scan, start, end),
@@ -397,21 +394,11 @@ fn dialled(scan: &mut Scan<'_, '_>, at: usize) {
 fn suffixed(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
     let end = at.wrapping_sub(usize::from(text.before(at) == b'"'));
-    if matches!(text.before(end) | 0x20, b'd' | b't' | b'y' | b'n' | b's') {
+    if may_end_suffix(text.before(end)) {
         let start = text.run_start(end, UPPER | LOWER, 24);
         if let Some(key) = secret_suffix(text.slice(start, end)) {
             secret::keyed(scan, key, start, end);
         }
-    }
-}
-
-/// Whether an encoded character may start at `at`.
-fn encodes(text: Text<'_>, at: usize, byte: u8) -> bool {
-    let next = text.at(at.wrapping_add(1));
-    match byte {
-        b'%' => text.is(at.wrapping_add(1), HEX) && text.is(at.wrapping_add(2), HEX),
-        b'\\' => matches!(next, b'u' | b'x' | b'/' | b'1'..=b'3') || is_short_escape(next),
-        _ => next == b'#' || text.is(at.wrapping_add(1), LOWER),
     }
 }
 
@@ -444,7 +431,7 @@ impl Run {
                 hidden.push((start, end));
             }
         };
-        let part = text.run_end(at, UPPER | LOWER | DIGIT, usize::MAX);
+        let part = text.run_end(at, ALNUM, usize::MAX);
         if at >= self.end {
             let start = text.run_start(at, BASE64, at.saturating_sub(self.end));
             *self = Self { end: text.run_end(part, BASE64, usize::MAX), wholes: 0 };

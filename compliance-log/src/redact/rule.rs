@@ -51,9 +51,6 @@ pub enum FieldRule {
     Mask,
 }
 
-/// What five asterisks look like.
-const MASK: &str = "*****";
-
 impl FieldRule {
     /// What stands in the place of the value; nothing where the value stays.
     pub(crate) fn replacement(self) -> Option<&'static str> {
@@ -64,6 +61,9 @@ impl FieldRule {
         }
     }
 }
+
+/// What five asterisks look like.
+const MASK: &str = "*****";
 
 /// The rules of a redactor.
 #[derive(Clone, Debug)]

@@ -14,20 +14,15 @@
 //! Looked at again in any case: what is encoded, what a field's name announces, and texts of a redactor with detectors of
 //! its own; hits with another rule than a placeholder.
 
-use smallvec::SmallVec;
-
-use super::detect::{GAP, Hit, REACH, is_delimiter};
-use super::text::{DIGIT, LETTER, Text, is, offset};
-use super::timestamp::timestamp_end;
+use super::detect::{GAP, Hit, REACH, WORDS, is_delimiter};
+use super::text::{Bytes, DIGIT, LETTER, Text, WORD, is, offset};
+use super::timestamp::{LONGEST, timestamp_end};
 
 /// The most doubts of one scan; with more of them the text is looked at again.
 const MAX_DOUBTS: usize = 16;
 
-/// The words that are remembered as announcing something.
-pub(crate) const WORDS: usize = 8;
-
 /// What a detector's result hangs on.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Doubt {
     /// Where it was called.
     at: u32,
@@ -39,7 +34,8 @@ struct Doubt {
 
 /// What the results of one scan hang on.
 pub(crate) struct Doubts {
-    noted: SmallVec<[Doubt; MAX_DOUBTS]>,
+    noted: [Doubt; MAX_DOUBTS],
+    count: usize,
     /// It may hang on anything.
     gave_up: bool,
     /// Words that announce something: where what they are told by starts, and where they end.
@@ -48,16 +44,23 @@ pub(crate) struct Doubts {
 
 impl Doubts {
     pub(crate) fn new() -> Self {
-        Self { noted: SmallVec::new(), gave_up: false, words: [(u32::MAX, u32::MAX); WORDS] }
+        Self {
+            noted: [Doubt::default(); MAX_DOUBTS],
+            count: 0,
+            gave_up: false,
+            words: [(u32::MAX, u32::MAX); WORDS],
+        }
     }
 
     /// Notes that what was found from the anchor `at` on may hang on what stands between `start` and `end`, and, if
     /// `announced`, on the words before it.
     pub(crate) fn note(&mut self, at: usize, start: usize, end: usize, announced: bool) {
-        if self.noted.len() < MAX_DOUBTS {
-            self.noted.push(Doubt { at: offset(at), start: offset(start), end: offset(end), announced });
-        } else {
-            self.give_up();
+        match self.noted.get_mut(self.count) {
+            Some(doubt) => {
+                *doubt = Doubt { at: offset(at), start: offset(start), end: offset(end), announced };
+                self.count = self.count.wrapping_add(1);
+            }
+            None => self.give_up(),
         }
     }
 
@@ -80,8 +83,12 @@ impl Doubts {
         let first = hits.first().map_or(0, |hit| hit.start);
         !self.gave_up
             && hits.iter().all(|hit| stands_apart(text, *hit))
-            && self.noted.iter().all(|doubt| !self.counts(text, *doubt, hits) || doubt.is_gone(hits))
-            && (first > TIMESTAMP || first >= timestamp_end(text))
+            && self
+                .noted
+                .iter()
+                .take(self.count)
+                .all(|doubt| !self.counts(text, *doubt, hits) || doubt.is_gone(hits))
+            && (first > LONGEST || first >= timestamp_end(text))
     }
 
     fn counts(&self, text: Text<'_>, doubt: Doubt, hits: &[Hit]) -> bool {
@@ -90,9 +97,6 @@ impl Doubts {
                 && self.words.iter().any(|word| announces_otherwise(text, *word, doubt, hits)))
     }
 }
-
-/// No timestamp that starts a text is longer.
-const TIMESTAMP: usize = 32;
 
 impl Doubt {
     fn touches(self, hit: Hit) -> bool {
@@ -135,7 +139,7 @@ fn stands_apart(text: Text<'_>, hit: Hit) -> bool {
         || match text.before(start) {
             b' ' | b'"' | b'=' | b'(' | b'<' | b'/' => true,
             // `d'Anna`
-            b'\'' => !text.is_before(further, LETTER | DIGIT),
+            b'\'' => !text.is_before(further, WORD),
             // `2001:db8::`
             b':' => text.before(further) != b':' && text.at(start) != b':',
             _ => false,
@@ -147,29 +151,16 @@ fn stands_apart(text: Text<'_>, hit: Hit) -> bool {
             b'.' => end.wrapping_add(1) == text.len() || text.at(end.wrapping_add(1)) == b' ',
             _ => false,
         };
-    let is_boundary = |byte: u8| BOUNDARY.get(usize::from(byte)).copied().unwrap_or(true);
     // Four at a time, or the compiler checks each for the end.
     let (fours, rest) = text.slice(start, end).as_chunks::<4>();
     before
         && behind
-        && !fours.iter().any(|four| four.iter().fold(false, |any, byte| any | is_boundary(*byte)))
-        && !rest.iter().any(|byte| is_boundary(*byte))
+        && !fours.iter().any(|four| four.iter().fold(false, |any, byte| any | BOUNDARY.has(*byte)))
+        && !rest.iter().any(|byte| BOUNDARY.has(*byte))
 }
 
 /// What ends a value or a line.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
-)]
-static BOUNDARY: [bool; 256] = {
-    let mut boundary = [false; 256];
-    boundary[b'"' as usize] = true;
-    boundary[b'\'' as usize] = true;
-    boundary[b'`' as usize] = true;
-    boundary[b'\\' as usize] = true;
-    boundary[b'\n' as usize] = true;
-    boundary
-};
+static BOUNDARY: Bytes = Bytes::of(b"\"'`\\\n");
 
 /// Whether the port of an address stands at `colon`.
 fn is_port(text: Text<'_>, colon: usize) -> bool {

@@ -29,6 +29,9 @@ pub(crate) fn timestamp_end(text: Text<'_>) -> usize {
     end.wrapping_add(1)
 }
 
+/// The longest timestamp, in bytes.
+pub(crate) const LONGEST: usize = 30;
+
 /// Whether a digit stands for each nought of the shape, and everything else is as it is there.
 #[inline(always)]
 fn is_shaped(bytes: [u8; 8], shape: [u8; 8]) -> bool {

@@ -4,10 +4,13 @@
 use fearless_simd::prelude::*;
 use fearless_simd::{Simd, i8x32, u8x32, u16x16, u64x4};
 
+use super::super::lexicon::SHORTEST;
+
 /// The bytes of a window.
 pub(super) const WINDOW: usize = 64;
 /// The windows of a block.
 pub(super) const LANES: usize = 4;
+const _: () = assert!(LANES.is_power_of_two());
 /// One bit per byte, one number per window.
 pub(super) type Lanes = [u64; LANES];
 
@@ -129,17 +132,20 @@ const USUAL: [u8; 32] = *b"0000-00-00T00:00:00.000000Z     ";
 )]
 const SLACK: [u8; 32] = {
     let mut slack = [15; 32];
-    let mut left: &[u8] = &[0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 22, 23, 24, 25];
-    while let [at, rest @ ..] = left {
-        slack[*at as usize] = 6;
-        left = rest;
+    let mut at = 0;
+    while at < USUAL.len() {
+        if USUAL[at] == b'0' {
+            slack[at] = 6;
+        }
+        at += 1;
     }
     slack
 };
 
-/// The length of the usual timestamp, and of the date in it up to its day.
-pub(super) const TIMESTAMP: u32 = 27;
-pub(super) const MONTH: u32 = 8;
+/// The length of the usual timestamp.
+pub(super) const USUAL_LEN: u32 = 27;
+/// The length of its date up to the day.
+pub(super) const UP_TO_DAY: u32 = 8;
 
 /// How many of a line's first bytes stand as in the usual timestamp.
 #[inline(always)]
@@ -287,6 +293,7 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     let sure = shaped | ((chain | dashes | points) & taken);
 
     // Behind a byte that is no letter, at most six back; what stands before the window may be letters.
+    const { assert!(SHORTEST == 6) };
     let none = !letter;
     let pair = none | (none << 1);
     let quad = pair | (pair << 2);

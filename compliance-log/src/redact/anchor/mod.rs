@@ -11,18 +11,17 @@ mod masks;
 
 use fearless_simd::{Level, Simd, dispatch};
 
-use self::masks::{LANES, Lanes, MONTH, Masks, Places, TIMESTAMP, WINDOW, places, timestamp_like};
-use super::decode::{ESC, is_form_space, is_short_escape};
+use self::masks::{LANES, Lanes, Masks, Places, UP_TO_DAY, USUAL_LEN, WINDOW, places, timestamp_like};
+use super::decode::{ESC, is_form_space, may_encode};
+use super::detect::digits::luhn;
 use super::detect::{identity, secret};
-use super::lexicon::{Hashes, Lexicon, eight_at};
-use super::text::{DIGIT, LOWER, Text, UPPER};
+use super::lexicon::{Hashes, Lexicon, SUFFIXES, TOLD, eight_at};
+use super::text::{ALNUM, DIGIT, LOWER, Text, UPPER};
 use super::timestamp::timestamp_end;
 
 /// The bytes whose anchors are taken; the rest of the window is what they look ahead to.
 const STEP: usize = 56;
 const TAKEN: u64 = u64::MAX >> (WINDOW - STEP);
-/// Letters and digits of ASCII.
-const PLAIN: u8 = UPPER | LOWER | DIGIT;
 
 /// The last letters of a secret's name: by the last one a bit for each that stands before it, `a` as bit 1.
 #[expect(
@@ -31,9 +30,11 @@ const PLAIN: u8 = UPPER | LOWER | DIGIT;
 )]
 const ENDS: [u32; 32] = {
     let mut ends = [0; 32];
-    let mut left: &[&[u8; 2]] = &[b"rd", b"wd", b"rt", b"et", b"ey", b"en", b"ss"];
-    while let [[before, last], rest @ ..] = left {
-        ends[(*last & 31) as usize] |= 1_u32.wrapping_shl(*before as u32);
+    let mut left = SUFFIXES;
+    while let [(suffix, _), rest @ ..] = left {
+        if let [.., before, last] = suffix.as_bytes() {
+            ends[(*last & 31) as usize] |= 1_u32.wrapping_shl(*before as u32);
+        }
         left = rest;
     }
     ends
@@ -142,9 +143,9 @@ impl Cursor<'_> {
         {
             let like = timestamp_like(simd, line);
             // With the space behind it.
-            if like > TIMESTAMP {
-                self.start = TIMESTAMP as usize;
-            } else if like >= MONTH {
+            if like > USUAL_LEN {
+                self.start = USUAL_LEN as usize;
+            } else if like >= UP_TO_DAY {
                 self.start = timestamp_end(text);
             }
             if self.start >= text.len() {
@@ -268,7 +269,7 @@ fn prefixes_at(known: &Hashes, window: &[u8; WINDOW], starts: u64) -> u64 {
     let mut left = starts;
     while left != 0 {
         let bit = left.trailing_zeros();
-        prefixes |= u64::from(known.may_start(window, bit as usize, 3)).wrapping_shl(bit);
+        prefixes |= u64::from(known.may_start(window, bit as usize, TOLD)).wrapping_shl(bit);
         left &= left.wrapping_sub(1);
     }
     prefixes
@@ -422,6 +423,7 @@ impl Window<'_> {
     }
 
     /// Of the long numbers those with a length or grouping that carries a check worth its name.
+    // INVARIANT: keeps every number that `engine::number` looks at without an announcing word; `reference.rs` proves it.
     #[inline(always)]
     fn long_numbers(self, starts: u64, digit: u64, region: u64, plain: u64) -> u64 {
         let mut worth = starts;
@@ -446,7 +448,7 @@ impl Window<'_> {
                         matches!(first, b'2'..=b'6') && {
                             let start = self.start.wrapping_add(bit as usize);
                             let digits = self.text.slice(start, start.wrapping_add(length as usize));
-                            digits.is_empty() || passes_luhn(digits)
+                            digits.is_empty() || luhn(digits)
                         }
                     }
                     _ => false,
@@ -492,6 +494,8 @@ impl Window<'_> {
 
     /// The signs that may begin a value or an encoded character, and the bytes outside ASCII that may begin a
     /// character which stands for another one.
+    // INVARIANT: keeps every sign at which `engine::sign` calls a detector, and with the bracket behind `ESC` every one that
+    // may begin an encoded character; `reference.rs` proves it.
     #[inline(always)]
     fn signs(self, signs: u64) -> u64 {
         let text = self.text;
@@ -505,16 +509,14 @@ impl Window<'_> {
             let keep = match text.at(at) {
                 b'@' => true,
                 b'[' => next.is_ascii_uppercase() || text.before(at) == ESC,
-                b'\\' => matches!(next, b'u' | b'x' | b'/' | b'1'..=b'3') || is_short_escape(next),
-                b'%' => next.is_ascii_hexdigit(),
-                b'&' => next == b'#' || next.is_ascii_lowercase(),
+                b'\\' | b'%' | b'&' => may_encode(text, at),
                 b'(' => next.is_ascii_digit() || next == b'(',
                 b'+' => next.is_ascii_digit() || next == b'(' || is_form_space(text, at),
                 0xc2 | 0xcb | 0xcd | 0xd5..=0xdf | 0xe0..=0xe3 | 0xea | 0xef.. => true,
                 // Of the Latin letters two are signs: × and ÷.
                 0xc3 => matches!(next, 0x97 | 0xb7),
                 // Letters that are written without spaces between words end a word of others.
-                0xe4..=0xed => text.is_before(at, PLAIN) || text.is(at.wrapping_add(3), PLAIN),
+                0xe4..=0xed => text.is_before(at, ALNUM) || text.is(at.wrapping_add(3), ALNUM),
                 _ => false,
             };
             if keep {
@@ -530,26 +532,6 @@ impl Window<'_> {
 #[inline(never)]
 fn four_before(text: Text<'_>, at: usize) -> u32 {
     (1..=4).fold(0, |before, back| (before << 8) | u32::from(text.at(at.wrapping_sub(back))))
-}
-
-/// Whether a run of digits passes the check of ISO/IEC 7812-1 annex B: eight at a time, from the last one on.
-#[inline(never)]
-fn passes_luhn(digits: &[u8]) -> bool {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    let mut sum = 0_u64;
-    for eight in digits.rchunks(8) {
-        // What is missing of eight is nought.
-        let mut last = [0; 8];
-        last.iter_mut().rev().zip(eight.iter().rev()).for_each(|(cell, byte)| *cell = *byte);
-        let digits = u64::from_le_bytes(last) & (ONES * 15);
-        let doubled = digits & 0x000f_000f_000f_000f;
-        let each = digits.wrapping_add(doubled);
-        // Of a doubled digit above nine the sum of its digits counts.
-        let above = (each.wrapping_add(ONES * 118) >> 7) & ONES;
-        let all = each.wrapping_sub(above.wrapping_mul(9)).wrapping_mul(ONES) >> 56;
-        sum = all.wrapping_add(sum);
-    }
-    sum.is_multiple_of(10)
 }
 
 /// Marks what few lines have, so that it does not stand in the way of what most have.

@@ -26,7 +26,7 @@ use smallvec::SmallVec;
 
 use super::detector::Detector;
 use super::lexicon::{Cue, is_filler, is_number_word, is_reference, is_version};
-use super::settled::{Doubts, WORDS};
+use super::settled::Doubts;
 use super::text::{LETTER, LOWER, Text, UPPER, is};
 
 /// A range of the text and what it is, in bytes.
@@ -65,6 +65,13 @@ pub(crate) enum Announced {
 pub(crate) const REACH: usize = 56;
 /// How long the gap to an adjacent value may be, in bytes.
 pub(crate) const GAP: usize = 40;
+/// What is read behind a value to tell whether it ends there, in bytes.
+pub(crate) const BEHIND: usize = 2;
+/// How far before a number the word `id` is looked for, in bytes.
+pub(crate) const ID: usize = 4;
+/// How many words are remembered as announcing something.
+pub(crate) const WORDS: usize = 8;
+const _: () = assert!(WORDS.is_power_of_two());
 
 /// One scan over one text.
 pub(crate) struct Scan<'t, 'h> {
@@ -138,7 +145,7 @@ impl<'t, 'h> Scan<'t, 'h> {
     pub(crate) fn is_keyed(&mut self, start: usize) -> bool {
         let is_open = self.is_open(Open::Keyed, start);
         if is_open && (self.named.0..self.named.1).contains(&start) {
-            self.hangs_on(start, 0, usize::MAX);
+            self.hangs_on_all(start);
         }
         is_open
     }
@@ -175,6 +182,11 @@ impl<'t, 'h> Scan<'t, 'h> {
         self.doubt(at, start, end, false);
     }
 
+    /// Notes that the result at the anchor `at` may hang on the whole text.
+    pub(crate) fn hangs_on_all(&mut self, at: usize) {
+        self.hangs_on(at, 0, usize::MAX);
+    }
+
     fn doubt(&mut self, at: usize, start: usize, end: usize, announced: bool) {
         // What lies in a value goes with it.
         if self.hits.last().is_none_or(|hit| !(hit.start..hit.end).contains(&at)) {
@@ -186,8 +198,7 @@ impl<'t, 'h> Scan<'t, 'h> {
     /// before, and on every word before that announces something.
     pub(crate) fn hangs_on_words(&mut self, at: usize, end: usize) {
         let word = self.referred.take().unwrap_or(at);
-        // Up to there the word `id` is looked for before a number.
-        self.doubt(at, word.min(at.saturating_sub(4)), end.saturating_add(2), true);
+        self.doubt(at, word.min(at.saturating_sub(ID)), end.saturating_add(BEHIND), true);
     }
 
     /// As [`hangs_on_words`](Self::hangs_on_words), if nothing was found since [`found`](Self::found) was `earlier` and there
@@ -350,6 +361,7 @@ impl<'t, 'h> Scan<'t, 'h> {
 }
 
 /// The bit of what a word announces.
+// 64 bits for fifty cues; two that share one cost a look, never a hit.
 #[inline]
 fn bit(cue: Cue) -> u64 {
     1_u64.wrapping_shl(cue as u32)

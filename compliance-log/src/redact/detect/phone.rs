@@ -2,9 +2,9 @@
 
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
-use super::super::text::{DIGIT, HEX, LETTER, SPACE, Text, offset};
+use super::super::text::{DIGIT, HEX, SPACE, Text, WORD, offset};
 use super::number::{count_u8, ends_clean, starts_clean};
-use super::{Announced, Scan};
+use super::{Announced, ID, Scan};
 
 /// The most digits of a number, country code included (ITU-T E.164 clause 6.1).
 const MAX_DIGITS: usize = 15;
@@ -174,10 +174,7 @@ fn number(scan: &mut Scan<'_, '_>, start: usize, dialled: &Dialled) {
         }
         return;
     }
-    if (!adjacent && scan.is_reference(first))
-        || is_date(dialled.shape())
-        || (text.is_before(first, LETTER | DIGIT))
-    {
+    if (!adjacent && scan.is_reference(first)) || is_date(dialled.shape()) || (text.is_before(first, WORD)) {
         return;
     }
     let zero = dialled.digit(0) == 0;
@@ -202,7 +199,7 @@ fn called(scan: &Scan<'_, '_>, start: usize, dialled: &Dialled) -> Announced {
     let shaped = dialled.digit(0) == 0 || dialled.len > 1;
     // `call_id=839050986`
     let numbered =
-        scan.text.slice(start.wrapping_sub(4), start).windows(2).any(|two| two.eq_ignore_ascii_case(b"id"));
+        scan.text.slice(start.wrapping_sub(ID), start).windows(2).any(|two| two.eq_ignore_ascii_case(b"id"));
     let long =
         (9..=11).contains(&total) && dialled.digit(0) > 1 && announced == Announced::Adjacent && !numbered;
     if shaped || long { announced } else { Announced::No }
@@ -230,7 +227,7 @@ fn finish(scan: &mut Scan<'_, '_>, start: usize, stop: Stop) {
 /// A number with its country code; `plus` is where the sign stands.
 fn international(scan: &mut Scan<'_, '_>, dialled: &Dialled, plus: usize) {
     let text = scan.text;
-    if text.is_before(plus, LETTER | DIGIT) && !text.before(plus).is_ascii_punctuation() {
+    if text.is_before(plus, WORD) && !text.before(plus).is_ascii_punctuation() {
         return;
     }
     let Some(max) = country_code(&dialled.digits) else { return };
@@ -293,9 +290,8 @@ fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: &Dialled) -> 
 /// Whether pairs of hexadecimal digits stand around the number: a dump of memory.
 fn is_dump(text: Text<'_>, start: usize, dialled: &Dialled) -> bool {
     let end = dialled.stops().last().map_or(start, |stop| stop.end());
-    let pair = |at: usize| {
-        text.run_end(at, HEX, 3) == at.wrapping_add(2) && !text.is(at.wrapping_add(2), LETTER | DIGIT)
-    };
+    let pair =
+        |at: usize| text.run_end(at, HEX, 3) == at.wrapping_add(2) && !text.is(at.wrapping_add(2), WORD);
     (text.at(end) == b' ' && pair(end.wrapping_add(1)))
         || (text.before(start) == b' '
             && text.is_before(start.wrapping_sub(1), HEX)

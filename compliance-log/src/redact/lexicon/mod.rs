@@ -10,15 +10,15 @@ use std::sync::LazyLock;
 
 use fearless_simd::Level;
 
-pub(crate) use self::announcing::secret_suffix;
 use self::announcing::{CUES, KEYS, NAMINGS};
+pub(crate) use self::announcing::{SHORTEST, SUFFIXES, may_end_suffix, secret_suffix};
 pub(crate) use self::between::{is_filler, is_number_word, is_reference, is_version};
 use self::hashes::{FACTOR, start};
-pub(crate) use self::hashes::{Hashes, eight_at};
+pub(crate) use self::hashes::{Hashes, TOLD, eight_at};
 use super::detect::command::{PROGRAMS, Program};
 use super::detect::secret::Key;
 use super::detect::token::{PREFIXES, Prefix};
-use super::text::{LETTER, LOWER, TOP, Text, UPPER, between, is};
+use super::text::{LETTER, LOWER, TOP, Text, UPPER, WORD, between, is};
 
 /// What a word announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,28 @@ pub(crate) enum Cue {
     /// A unique identity, or the number of a user.
     Uid,
     Vat,
+}
+
+impl Cue {
+    /// Whether what the word announces is looked for where the word stands, and not where numbers stand.
+    pub(crate) fn is_shaped(self) -> bool {
+        // The arms of `engine::lead`.
+        matches!(
+            self,
+            Self::Birth
+                | Self::Cvv
+                | Self::Dni
+                | Self::Geo
+                | Self::IdCard
+                | Self::Mac
+                | Self::Member
+                | Self::National
+                | Self::Pass
+                | Self::Passport
+                | Self::Patient
+                | Self::Pps
+        )
+    }
 }
 
 /// How a name follows its word.
@@ -159,8 +181,9 @@ pub(crate) fn lexicon() -> &'static Lexicon {
     &LEXICON
 }
 
-/// The places of words and of prefixes.
-const PLACES: usize = 1024;
+/// The bits that tell a place, and the places of words and of prefixes.
+const BITS: u32 = 10;
+const PLACES: usize = 1 << BITS;
 
 /// The first three bytes of eight: no prefix is shorter.
 const HEAD: u64 = 0xff_ffff;
@@ -181,7 +204,7 @@ fn prefix_place(first: u8, second: u8) -> usize {
 /// Where a word stands: its first letters decide.
 #[inline]
 fn word_place(head: u64) -> usize {
-    (head.wrapping_mul(FACTOR) >> 54) as usize
+    (head.wrapping_mul(FACTOR) >> (64 - BITS)) as usize
 }
 
 /// Entries by place.
@@ -258,8 +281,8 @@ impl Lexicon {
                 let text = Text::new(&spelling);
                 let letters = leading_letters(text);
                 words.add(start(eight_at(text.bytes(), 0), letters.clamp(1, 8).wrapping_sub(1)));
-                if matches!(entry.lead, Lead::Prefix(_)) && letters > 4 {
-                    words.add(start(eight_at(text.bytes(), 0), 3));
+                if matches!(entry.lead, Lead::Prefix(_)) && letters > TOLD + 1 {
+                    words.add(start(eight_at(text.bytes(), 0), TOLD));
                 }
             }
         }
@@ -336,9 +359,7 @@ impl Lexicon {
 
 /// Whether a word starts at `at`: a letter after none, or a capital after a small one.
 pub(crate) fn starts_word(text: Text<'_>, at: usize) -> bool {
-    text.is(at, LETTER)
-        && (!text.is_before(at, LETTER | super::text::DIGIT)
-            || (text.is(at, UPPER) && text.is_before(at, LOWER)))
+    text.is(at, LETTER) && (!text.is_before(at, WORD) || (text.is(at, UPPER) && text.is_before(at, LOWER)))
 }
 
 /// The longest word looked up, in bytes.
