@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::detect::mail::unspaced;
-use super::text::{DIGIT, HEX, HIGH, LOWER, Text, UPPER, is};
+use super::text::{ALNUM, Bytes, DIGIT, HEX, HIGH, LOWER, Text, is};
 
 /// Text in its plain form.
 pub(crate) struct Plain {
@@ -64,7 +64,7 @@ pub(crate) fn plain(source: &str, opaque: Range<usize>) -> Option<Plain> {
     let mut at = 0;
     loop {
         let rest = text.bytes().get(at..).unwrap_or(&[]);
-        let Some(next) = rest.iter().position(|byte| may_change(*byte)) else { break };
+        let Some(next) = rest.iter().position(|byte| CHANGES.has(*byte)) else { break };
         at = at.wrapping_add(next);
         if opaque.contains(&at) {
             at = opaque.end;
@@ -88,29 +88,21 @@ pub(crate) fn plain(source: &str, opaque: Range<usize>) -> Option<Plain> {
     Some(plain)
 }
 
-#[inline]
-fn may_change(byte: u8) -> bool {
-    CHANGES.get(usize::from(byte)) == Some(&true)
-}
+/// What may begin an encoded character.
+static CHANGES: Bytes = Bytes::of(&[b'%', b'\\', b'&', b'+', ESC]).and(0x80, 0xff);
 
-#[expect(
-    clippy::indexing_slicing,
-    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
-)]
-static CHANGES: [bool; 256] = {
-    let mut changes = [false; 256];
-    changes[b'%' as usize] = true;
-    changes[b'\\' as usize] = true;
-    changes[b'&' as usize] = true;
-    changes[b'+' as usize] = true;
-    changes[ESC as usize] = true;
-    let mut byte = 0x80;
-    while byte < 256 {
-        changes[byte] = true;
-        byte += 1;
+/// Whether a percent sign, backslash or ampersand at `at` may begin an encoded character.
+// Called among vectors (`anchor`), where a call costs more than it does.
+#[inline(always)]
+pub(crate) fn may_encode(text: Text<'_>, at: usize) -> bool {
+    let next = text.at(at.wrapping_add(1));
+    match text.at(at) {
+        b'%' => is(next, HEX) && text.is(at.wrapping_add(2), HEX),
+        b'\\' => matches!(next, b'u' | b'x' | b'/' | b'1'..=b'3') || is_short_escape(next),
+        b'&' => next == b'#' || is(next, LOWER),
+        _ => false,
     }
-    changes
-};
+}
 
 /// One encoded piece: the characters it stands for, each with its source, and where the piece ends.
 struct Step {
@@ -182,12 +174,11 @@ fn percent(text: Text<'_>, at: usize) -> Option<Step> {
         end = next;
     }
     let character = std::str::from_utf8(bytes.get(..length)?).ok()?.chars().next()?;
-    // `%250` and the like would decode to an encoded text once more.
     Step::one(character, at, end)
 }
 
 /// What may follow a backslash and stands for white space or a control character: RFC 8259 section 7, and C11 section 6.4.4.4.
-pub(crate) fn is_short_escape(letter: u8) -> bool {
+fn is_short_escape(letter: u8) -> bool {
     matches!(letter, b'n' | b'r' | b't' | b'b' | b'f' | b'v' | b'e' | b'0')
 }
 
@@ -225,10 +216,7 @@ fn after_sequence(text: Text<'_>, at: usize) -> usize {
 
 /// `\u0040`, `\x40`, `\100`, `\n`, `\/`, however many backslashes precede.
 fn escape(text: Text<'_>, at: usize) -> Option<Step> {
-    let mut mark = at;
-    while text.at(mark) == b'\\' && mark.wrapping_sub(at) < 64 {
-        mark = mark.wrapping_add(1);
-    }
+    let mark = behind_backslashes(text, at);
     let digits = mark.wrapping_add(1);
     match text.at(mark) {
         b'u' if text.at(digits) == b'{' => {
@@ -241,16 +229,13 @@ fn escape(text: Text<'_>, at: usize) -> Option<Step> {
             let value = hex(text, digits, 4)?;
             let end = digits.wrapping_add(4);
             if let 0xd800..=0xdbff = value {
-                let second = text.run_end(end, super::text::SPACE, 0);
-                let low = (text.at(second) == b'\\').then(|| {
-                    let mut mark = second;
-                    while text.at(mark) == b'\\' && mark.wrapping_sub(second) < 64 {
-                        mark = mark.wrapping_add(1);
-                    }
-                    (text.at(mark) == b'u')
-                        .then(|| hex(text, mark.wrapping_add(1), 4).map(|low| (low, mark.wrapping_add(5))))
-                });
-                let (low, end) = low???;
+                let mark = behind_backslashes(text, end);
+                if mark == end || text.at(mark) != b'u' {
+                    return None;
+                }
+                let digits = mark.wrapping_add(1);
+                let low = hex(text, digits, 4)?;
+                let end = digits.wrapping_add(4);
                 let character = char::decode_utf16([u16::try_from(value).ok()?, u16::try_from(low).ok()?])
                     .next()?
                     .ok()?;
@@ -274,6 +259,17 @@ fn escape(text: Text<'_>, at: usize) -> Option<Step> {
     }
 }
 
+/// The most backslashes before an escape.
+const BACKSLASHES: usize = 64;
+
+fn behind_backslashes(text: Text<'_>, at: usize) -> usize {
+    let mut end = at;
+    while text.at(end) == b'\\' && end.wrapping_sub(at) < BACKSLASHES {
+        end = end.wrapping_add(1);
+    }
+    end
+}
+
 fn octal(text: Text<'_>, at: usize) -> bool {
     matches!(text.at(at), b'0'..=b'7')
 }
@@ -283,14 +279,13 @@ const FIELD: usize = 64;
 
 /// Whether the plus sign at `at` stands for a space: within the value of a form's field (URL Standard, section 5.1).
 pub(crate) fn is_form_space(text: Text<'_>, at: usize) -> bool {
-    let plain = UPPER | LOWER | DIGIT;
-    if !text.is_before(at, plain) || !text.is(at.wrapping_add(1), plain) {
+    if !text.is_before(at, ALNUM) || !text.is(at.wrapping_add(1), ALNUM) {
         return false;
     }
     let before = text.slice(at.saturating_sub(FIELD), at).iter().rev();
     let sign = before
         .copied()
-        .find(|byte| !(is(*byte, plain) || matches!(byte, b'+' | b'%' | b'.' | b'-' | b'_' | b'*' | b'~')));
+        .find(|byte| !(is(*byte, ALNUM) || matches!(byte, b'+' | b'%' | b'.' | b'-' | b'_' | b'*' | b'~')));
     sign == Some(b'=')
 }
 
@@ -360,8 +355,7 @@ fn fold(text: Text<'_>, at: usize) -> Option<Step> {
     if parts(character) {
         return Step::one(' ', at, end);
     }
-    let plain = UPPER | LOWER | DIGIT;
-    let (before, behind) = (text.is_before(at, plain), text.is(end, plain));
+    let (before, behind) = (text.is_before(at, ALNUM), text.is(end, ALNUM));
     if !(before || behind) || !unspaced(character) {
         return None;
     }

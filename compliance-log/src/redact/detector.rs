@@ -6,6 +6,7 @@ use compliance_core::class::DataClass;
 use compliance_core::finding::ReasonCode;
 use compliance_core::reason_code;
 
+use super::text::Text;
 use super::words::WordSet;
 
 macro_rules! detectors {
@@ -231,12 +232,36 @@ pub(crate) fn placeholder_len(text: &[u8]) -> Option<usize> {
     }
 }
 
+/// The length of the bracketed placeholder at `at`, if one stands there.
+#[inline]
+pub(crate) fn placeholder_at(text: Text<'_>, at: usize) -> Option<usize> {
+    if text.at(at) != b'[' {
+        return None;
+    }
+    bracketed_len(text.slice(at, text.len().min(at.saturating_add(LONGEST_NAME + 2))))
+}
+
+/// Whether `text` is a placeholder.
+pub(crate) fn is_placeholder(text: &[u8]) -> bool {
+    placeholder_len(text) == Some(text.len())
+}
+
+/// The longest type name, in bytes.
+const LONGEST_NAME: usize = 16;
+const _: () = {
+    let mut left = Detector::NAMES;
+    while let [name, rest @ ..] = left {
+        assert!(name.len() <= LONGEST_NAME);
+        left = rest;
+    }
+};
+
 fn bracketed_len(text: &[u8]) -> Option<usize> {
     let rest = text.strip_prefix(b"[")?;
     if !rest.first().is_some_and(u8::is_ascii_uppercase) {
         return None;
     }
-    let rest = rest.get(..17).unwrap_or(rest);
+    let rest = rest.get(..LONGEST_NAME + 1).unwrap_or(rest);
     let end = rest.iter().position(|byte| *byte == b']')?;
     let name = rest.get(..end)?;
     NAMES.has_exactly(name).then(|| name.len().saturating_add(2))

@@ -2,17 +2,17 @@
 
 use super::anchor::{Anchors, Windows};
 use super::custom::Customs;
-use super::decode::{ESC, is_form_space, is_short_escape, plain};
+use super::decode::{ESC, is_form_space, may_encode, plain};
 use super::detect::number::{Number, starts_checked};
 use super::detect::{
     Announced, Hit, Hits, Scan, command, identity, mail, national, network, payment, person, phone, place,
     secret, token,
 };
-use super::detector::{Detector, placeholder_len};
-use super::lexicon::{Cue, Lead, lexicon, secret_suffix};
+use super::detector::{Detector, placeholder_at};
+use super::lexicon::{Cue, Lead, lexicon, may_end_suffix, secret_suffix};
 use super::rule::Rules;
 use super::settled::Doubts;
-use super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
+use super::text::{ALNUM, BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
 
 /// How deep encodings may be nested before the text is dropped instead of passed.
 pub(crate) const MAX_DEPTH: u8 = 4;
@@ -58,9 +58,8 @@ pub(crate) fn find_from(
     let mut hidden = Vec::new();
     let mut scan = Scan::new(text, field, hits, doubts);
     let encoded = pass(&mut scan, &mut hidden, &first, |announced| windows.next(announced));
-    let plain = !encoded && field.is_empty();
-    scan.end();
-    if !plain {
+    scan.hand_over_words();
+    if encoded || !field.is_empty() {
         doubts.give_up();
     }
     for (start, end) in &hidden {
@@ -69,7 +68,7 @@ pub(crate) fn find_from(
     find_rest(text, field, customs, depth, hits, hidden, encoded)
 }
 
-/// What a pass leaves: runs that may hide text, and text that may be encoded.
+/// Looks into what a pass leaves: runs that may hide text, and text that may be encoded.
 pub(crate) fn find_rest(
     text: &str,
     field: &[Cue],
@@ -124,9 +123,7 @@ fn base64(
     let mut found = Hits::new();
     find(&inner, &[], customs, depth.wrapping_sub(1), &mut found)?;
     if let Some(hit) = found.iter().max_by_key(|hit| hit.detector.rank()) {
-        let padding = source.slice(end, end.saturating_add(2).min(text.len()));
-        let padding = padding.iter().take_while(|byte| **byte == b'=').count();
-        hits.push(Hit { start, end: end.saturating_add(padding), ..*hit });
+        hits.push(Hit { start, end: secret::padded_end(source, end), ..*hit });
     }
     Ok(true)
 }
@@ -177,8 +174,7 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
         match byte {
             b'0'..=b'9' => number(scan, at),
             b'[' => {
-                let inside = scan.text.slice(at, scan.text.len().min(at.saturating_add(24)));
-                place.passed = at.wrapping_add(placeholder_len(inside).unwrap_or(0));
+                place.passed = at.wrapping_add(placeholder_at(scan.text, at).unwrap_or(0));
                 place.encoded |= scan.text.before(at) == ESC;
             }
             b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => {
@@ -215,7 +211,7 @@ fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
             dialled(scan, at);
             return byte == b'+' && is_form_space(scan.text, at);
         }
-        b'%' | b'\\' | b'&' => return encodes(scan.text, at, byte),
+        b'%' | b'\\' | b'&' => return may_encode(scan.text, at),
         _ => {}
     }
     false
@@ -223,12 +219,12 @@ fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
 
 /// Letters that go over into digits: an account or an identifier.
 fn lettered(scan: &mut Scan<'_, '_>, at: usize) {
-    let found = scan.found();
+    let earlier = scan.found();
     if scan.text.is(at.wrapping_add(2), DIGIT) && scan.text.is(at.wrapping_add(3), DIGIT) {
         payment::iban(scan, at);
     }
     identity::lettered(scan, at);
-    scan.hangs_on_words_since(found, at);
+    scan.hangs_on_words_since(earlier, at);
 }
 
 /// A word of the table.
@@ -240,8 +236,8 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         Lead::Cue(Cue::Svnr) if text_is(scan, start, end, b"sv") && !scan.text.has_any_case(end, b"-n") => {}
         Lead::Cue(cue) => {
             // `social security`
-            let told = if cue == Cue::Ssn { start.saturating_sub(7) } else { start };
-            scan.note(cue, told, end);
+            let told = if cue == Cue::Ssn { start.saturating_sub(b"social ".len()) } else { start };
+            scan.announce(cue, told, end);
             match cue {
                 Cue::Birth => identity::birth(scan, end),
                 Cue::Geo => place::coordinates(scan, end),
@@ -268,11 +264,11 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         Lead::Key(key) => secret::keyed(scan, key, start, end),
         Lead::Bearer => secret::bearer(scan, end),
         Lead::Command(program) => {
-            scan.hangs_on(start, 0, usize::MAX);
+            scan.hangs_on_all(start);
             command::command(scan, program, end);
         }
         Lead::Identified => {
-            scan.hangs_on(start, 0, usize::MAX);
+            scan.hangs_on_all(start);
             secret::identified(scan, end);
         }
         Lead::Pass => secret::pass(scan, start, end),
@@ -287,8 +283,8 @@ fn text_is(scan: &Scan<'_, '_>, start: usize, end: usize, word: &[u8]) -> bool {
 
 /// Whether `social` stands before the word at `start`.
 fn social(scan: &Scan<'_, '_>, start: usize) -> bool {
-    scan.text.has_any_case(start.wrapping_sub(7), b"social")
-        || scan.text.has_any_case(start.wrapping_sub(6), b"social")
+    scan.text.has_any_case(start.wrapping_sub(b"social ".len()), b"social")
+        || scan.text.has_any_case(start.wrapping_sub(b"social".len()), b"social")
 }
 
 /// A digit after no letter and no digit.
@@ -398,21 +394,11 @@ fn dialled(scan: &mut Scan<'_, '_>, at: usize) {
 fn suffixed(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
     let end = at.wrapping_sub(usize::from(text.before(at) == b'"'));
-    if matches!(text.before(end) | 0x20, b'd' | b't' | b'y' | b'n' | b's') {
+    if may_end_suffix(text.before(end)) {
         let start = text.run_start(end, UPPER | LOWER, 24);
         if let Some(key) = secret_suffix(text.slice(start, end)) {
             secret::keyed(scan, key, start, end);
         }
-    }
-}
-
-/// Whether an encoded character may start at `at`.
-fn encodes(text: Text<'_>, at: usize, byte: u8) -> bool {
-    let next = text.at(at.wrapping_add(1));
-    match byte {
-        b'%' => text.is(at.wrapping_add(1), HEX) && text.is(at.wrapping_add(2), HEX),
-        b'\\' => matches!(next, b'u' | b'x' | b'/' | b'1'..=b'3') || is_short_escape(next),
-        _ => next == b'#' || text.is(at.wrapping_add(1), LOWER),
     }
 }
 
@@ -445,7 +431,7 @@ impl Run {
                 hidden.push((start, end));
             }
         };
-        let part = text.run_end(at, UPPER | LOWER | DIGIT, usize::MAX);
+        let part = text.run_end(at, ALNUM, usize::MAX);
         if at >= self.end {
             let start = text.run_start(at, BASE64, at.saturating_sub(self.end));
             *self = Self { end: text.run_end(part, BASE64, usize::MAX), wholes: 0 };

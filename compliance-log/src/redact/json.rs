@@ -1,7 +1,5 @@
 //! Redaction of JSON values, where a key tells what its value is.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 use super::Redactor;
@@ -46,7 +44,9 @@ impl Redactor {
                 }
             }
             Value::String(text) => {
-                if let Cow::Owned(redacted) = self.redact_field(key, text).into_changed(text) {
+                let redacted = self.redact_field(key, text);
+                if redacted != *text {
+                    let redacted = redacted.into_owned();
                     *text = redacted;
                 }
             }
@@ -82,14 +82,3 @@ impl Redactor {
 static VALUES: WordSet = WordSet::new(&[
     "number", "num", "no", "nr", "value", "val", "raw", "full", "primary", "home", "work", "mobile",
 ]);
-
-/// Tells a changed text from an unchanged one without borrowing from it.
-trait IntoChanged {
-    fn into_changed(self, original: &str) -> Cow<'static, str>;
-}
-
-impl IntoChanged for Cow<'_, str> {
-    fn into_changed(self, original: &str) -> Cow<'static, str> {
-        if *self == *original { Cow::Borrowed("") } else { Cow::Owned(self.into_owned()) }
-    }
-}

@@ -38,7 +38,7 @@ use self::custom::Customs;
 pub use self::custom::{CustomDetector, CustomDetectorError, CustomDetectorErrorKind};
 use self::detect::{Hit, Hits, secret};
 pub use self::detector::Detector;
-use self::detector::placeholder_len;
+use self::detector::{is_placeholder, placeholder_len};
 use self::edit::Edits;
 pub use self::escape::escape_control;
 use self::lexicon::{Cue, Lead, Naming, lexicon};
@@ -161,7 +161,7 @@ impl Redactor {
     /// What stands in place of a text that could not be inspected.
     pub const DROPPED: &'static str = Detector::Dropped.placeholder();
 
-    /// How often a rewritten text is looked at again before it is dropped.
+    /// How often a text is looked at, rewritten ones included, before it is dropped.
     const MAX_ROUNDS: usize = 6;
 
     /// A redactor with every default detector on.
@@ -321,7 +321,7 @@ impl Redactor {
             if found.is_err() {
                 break;
             }
-            if !self.rules.are_default() {
+            if !self.rules.are_placeholders() {
                 hits.retain(|hit| {
                     let rule = self.rules.of(hit.detector);
                     // Only of placeholders it is known that nothing is found in them.
@@ -369,32 +369,6 @@ struct Field<'n> {
     whole: Option<Detector>,
 }
 
-/// Whether a field's name says nothing of its value.
-#[cfg(feature = "tracing")]
-pub(crate) fn says_nothing(name: &str) -> bool {
-    let field = Field::named(name);
-    field.cues.is_empty() && !field.keyed
-}
-
-/// Whether what a word announces is looked for where the word stands, and not where numbers stand.
-fn announces_shape(cue: Cue) -> bool {
-    matches!(
-        cue,
-        Cue::Birth
-            | Cue::Cvv
-            | Cue::Mac
-            | Cue::Member
-            | Cue::Pass
-            | Cue::Pps
-            | Cue::Dni
-            | Cue::Geo
-            | Cue::IdCard
-            | Cue::National
-            | Cue::Passport
-            | Cue::Patient
-    )
-}
-
 impl Field<'static> {
     /// No field.
     const NONE: &Self = &Field { name: "", cues: Vec::new(), keyed: false, whole: None };
@@ -406,7 +380,7 @@ impl<'n> Field<'n> {
         lexicon().words_of_key(name, |_, found| match found.lead {
             Lead::Cue(cue) => {
                 field.cues.push(cue);
-                field.keyed |= announces_shape(cue);
+                field.keyed |= cue.is_shaped();
             }
             // Behind a form of address a name follows, not a sign of assignment: `latency_ms` is nobody's.
             Lead::Name(Naming::Title | Naming::Salutation) => {}
@@ -432,7 +406,7 @@ impl<'n> Field<'n> {
             return Ok(());
         }
         doubts.give_up();
-        let replaced = placeholder_len(value.as_bytes()) == Some(value.len());
+        let replaced = is_placeholder(value.as_bytes());
         if let Some(detector) = self.whole.filter(|_| !replaced && !secret::is_none(value)) {
             hits.push(Hit { start: 0, end: value.len(), detector, custom: 0 });
             return Ok(());
@@ -464,4 +438,11 @@ impl<'n> Field<'n> {
         }));
         Ok(())
     }
+}
+
+/// Whether a field's name says nothing of its value.
+#[cfg(feature = "tracing")]
+pub(crate) fn says_nothing(name: &str) -> bool {
+    let field = Field::named(name);
+    field.cues.is_empty() && !field.keyed
 }

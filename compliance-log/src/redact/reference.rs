@@ -11,7 +11,7 @@ use super::detector::Detector;
 use super::engine::{MAX_DEPTH, find, find_rest, merge, pass};
 use super::lexicon::starts_word;
 use super::settled::Doubts;
-use super::text::{DIGIT, LOWER, Text, UPPER, WORD};
+use super::text::{ALNUM, DIGIT, Text, WORD};
 use super::timestamp::timestamp_end;
 
 /// Every anchor of sixty-four bytes.
@@ -26,12 +26,11 @@ fn window(text: Text<'_>, from: usize, start: usize) -> Anchors {
         if text.is(at, DIGIT) && !text.is_before(at, WORD) {
             anchors.numbers |= one;
         }
-        let plain = UPPER | LOWER | DIGIT;
-        let run = text.slice(at, text.run_end(at, plain, usize::MAX));
+        let run = text.slice(at, text.run_end(at, ALNUM, usize::MAX));
         if !text.is_before(at, WORD) && run.len() >= 8 && run.iter().any(u8::is_ascii_uppercase) {
             anchors.runs |= one;
         }
-        if !text.is(at, plain) {
+        if !text.is(at, ALNUM) {
             anchors.all |= one;
         }
     }

@@ -51,9 +51,6 @@ pub enum FieldRule {
     Mask,
 }
 
-/// What five asterisks look like.
-const MASK: &str = "*****";
-
 impl FieldRule {
     /// What stands in the place of the value; nothing where the value stays.
     pub(crate) fn replacement(self) -> Option<&'static str> {
@@ -64,6 +61,9 @@ impl FieldRule {
         }
     }
 }
+
+/// What five asterisks look like.
+const MASK: &str = "*****";
 
 /// The rules of a redactor.
 #[derive(Clone, Debug)]
@@ -127,8 +127,8 @@ impl Rules {
         *self.pseudonymiser.write().unwrap_or_else(PoisonError::into_inner) = Some(pseudonymiser);
     }
 
-    /// Whether every detector's rule is a placeholder.
-    pub(crate) fn are_default(&self) -> bool {
+    /// Whether every detector's rule is a placeholder, that of coordinates included.
+    pub(crate) fn are_placeholders(&self) -> bool {
         self.detectors.is_empty()
     }
 

@@ -3,27 +3,26 @@
 //! A second scan finds something where a detector that found nothing at a place, or something else, finds it once
 //! placeholders stand in place of the values. It reads the bytes around its anchor. So a text is settled if no anchor comes
 //! or goes by what was written, and if no detector that was called at an anchor which is still there reads what was written
-//! – except where what it reads there ends it: a placeholder is no digit, no letter, no word of the table, and no secret.
+//! – except where what it reads there ends it: a placeholder starts with a bracket, which is no digit and no letter, no
+//! anchor in it counts (`engine::Place::passed`), and no detector takes it for a secret.
 //!
 //! A detector that may read on behind a value, or before it, notes what its result hangs on ([`Doubts::note`]). What is
 //! not noted is one of these:
 //! - it reads byte by byte from its anchor, and a placeholder in its way ends it without a hit,
 //! - it reads bytes that no value which stands apart ([`stands_apart`]) can be among.
+//!
+//! Looked at again in any case: what is encoded, what a field's name announces, and texts of a redactor with detectors of
+//! its own; hits with another rule than a placeholder.
 
-use smallvec::SmallVec;
-
-use super::detect::{GAP, Hit, REACH, is_delimiter};
-use super::text::{DIGIT, LETTER, Text, is, offset};
-use super::timestamp::timestamp_end;
+use super::detect::{GAP, Hit, REACH, WORDS, is_delimiter};
+use super::text::{Bytes, DIGIT, LETTER, Text, WORD, is, offset};
+use super::timestamp::{LONGEST, timestamp_end};
 
 /// The most doubts of one scan; with more of them the text is looked at again.
-const MOST: usize = 16;
-
-/// The words that are remembered as announcing something.
-pub(crate) const WORDS: usize = 8;
+const MAX_DOUBTS: usize = 16;
 
 /// What a detector's result hangs on.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Doubt {
     /// Where it was called.
     at: u32,
@@ -35,7 +34,8 @@ struct Doubt {
 
 /// What the results of one scan hang on.
 pub(crate) struct Doubts {
-    noted: SmallVec<[Doubt; MOST]>,
+    noted: [Doubt; MAX_DOUBTS],
+    count: usize,
     /// It may hang on anything.
     gave_up: bool,
     /// Words that announce something: where what they are told by starts, and where they end.
@@ -44,16 +44,23 @@ pub(crate) struct Doubts {
 
 impl Doubts {
     pub(crate) fn new() -> Self {
-        Self { noted: SmallVec::new(), gave_up: false, words: [(u32::MAX, u32::MAX); WORDS] }
+        Self {
+            noted: [Doubt::default(); MAX_DOUBTS],
+            count: 0,
+            gave_up: false,
+            words: [(u32::MAX, u32::MAX); WORDS],
+        }
     }
 
     /// Notes that what was found from the anchor `at` on may hang on what stands between `start` and `end`, and, if
     /// `announced`, on the words before it.
     pub(crate) fn note(&mut self, at: usize, start: usize, end: usize, announced: bool) {
-        if self.noted.len() < MOST {
-            self.noted.push(Doubt { at: offset(at), start: offset(start), end: offset(end), announced });
-        } else {
-            self.give_up();
+        match self.noted.get_mut(self.count) {
+            Some(doubt) => {
+                *doubt = Doubt { at: offset(at), start: offset(start), end: offset(end), announced };
+                self.count = self.count.wrapping_add(1);
+            }
+            None => self.give_up(),
         }
     }
 
@@ -76,18 +83,20 @@ impl Doubts {
         let first = hits.first().map_or(0, |hit| hit.start);
         !self.gave_up
             && hits.iter().all(|hit| stands_apart(text, *hit))
-            && self.noted.iter().all(|doubt| !self.counts(text, *doubt, hits) || doubt.is_gone(hits))
-            && (first > TIMESTAMP || first >= timestamp_end(text))
+            && self
+                .noted
+                .iter()
+                .take(self.count)
+                .all(|doubt| !self.counts(text, *doubt, hits) || doubt.is_gone(hits))
+            && (first > LONGEST || first >= timestamp_end(text))
     }
 
     fn counts(&self, text: Text<'_>, doubt: Doubt, hits: &[Hit]) -> bool {
         hits.iter().any(|hit| doubt.touches(*hit))
-            || (doubt.announced && self.words.iter().any(|word| passes(text, *word, doubt, hits)))
+            || (doubt.announced
+                && self.words.iter().any(|word| announces_otherwise(text, *word, doubt, hits)))
     }
 }
-
-/// No timestamp that starts a text is longer.
-const TIMESTAMP: usize = 32;
 
 impl Doubt {
     fn touches(self, hit: Hit) -> bool {
@@ -101,23 +110,25 @@ impl Doubt {
 }
 
 /// Whether a word that announces something goes, or comes nearer or further away, so that it announces another thing.
-fn passes(text: Text<'_>, (start, end): (u32, u32), doubt: Doubt, hits: &[Hit]) -> bool {
+fn announces_otherwise(text: Text<'_>, (start, end): (u32, u32), doubt: Doubt, hits: &[Hit]) -> bool {
     let Some(distance) = doubt.at.checked_sub(end) else { return false };
-    let (start, end) = (start as usize, end as usize);
-    let at = end.saturating_add(distance as usize);
+    let (start, end, distance) = (start as usize, end as usize, distance as usize);
+    let at = end.saturating_add(distance);
     // A bracket or sign before the number is a part of it or not.
-    let near = |distance: usize| (distance <= REACH, distance <= REACH.saturating_add(1));
-    let (mut now, mut gone) = (distance as usize, 0_usize);
+    let near = |by: usize| (by <= REACH, by <= REACH.saturating_add(1));
+    let (mut written, mut gone) = (0_usize, 0_usize);
     for hit in hits.iter().filter(|hit| hit.end > start && hit.start < at) {
         if hit.start < end {
-            return near(distance as usize).1;
+            return near(distance).1;
         }
-        now = now.saturating_add(hit.detector.placeholder().len());
+        written = written.saturating_add(hit.detector.placeholder().len());
         gone = gone.saturating_add(hit.end.saturating_sub(hit.start));
     }
+    // Adjacent no more, once a placeholder stands between.
     let gap = || text.slice(end, at).iter().all(|byte| is(*byte, LETTER) || is_delimiter(*byte));
     gone > 0
-        && (near(distance as usize) != near(now.saturating_sub(gone)) || (distance as usize <= GAP && gap()))
+        && (near(distance) != near(distance.saturating_add(written).saturating_sub(gone))
+            || (distance <= GAP && gap()))
 }
 
 /// Whether nothing around a value belongs to it or is read together with it, and nothing in it is a boundary.
@@ -128,7 +139,7 @@ fn stands_apart(text: Text<'_>, hit: Hit) -> bool {
         || match text.before(start) {
             b' ' | b'"' | b'=' | b'(' | b'<' | b'/' => true,
             // `d'Anna`
-            b'\'' => !text.is_before(further, LETTER | DIGIT),
+            b'\'' => !text.is_before(further, WORD),
             // `2001:db8::`
             b':' => text.before(further) != b':' && text.at(start) != b':',
             _ => false,
@@ -140,25 +151,16 @@ fn stands_apart(text: Text<'_>, hit: Hit) -> bool {
             b'.' => end.wrapping_add(1) == text.len() || text.at(end.wrapping_add(1)) == b' ',
             _ => false,
         };
-    let is_boundary = |byte: u8| BOUNDARY.get(usize::from(byte)).copied().unwrap_or(true);
+    // Four at a time, or the compiler checks each for the end.
     let (fours, rest) = text.slice(start, end).as_chunks::<4>();
     before
         && behind
-        && !fours.iter().any(|four| four.iter().fold(false, |any, byte| any | is_boundary(*byte)))
-        && !rest.iter().any(|byte| is_boundary(*byte))
+        && !fours.iter().any(|four| four.iter().fold(false, |any, byte| any | BOUNDARY.has(*byte)))
+        && !rest.iter().any(|byte| BOUNDARY.has(*byte))
 }
 
 /// What ends a value or a line.
-#[expect(clippy::indexing_slicing, reason = "const code has no `get`, and fails when it is compiled")]
-static BOUNDARY: [bool; 256] = {
-    let mut boundary = [false; 256];
-    boundary[b'"' as usize] = true;
-    boundary[b'\'' as usize] = true;
-    boundary[b'`' as usize] = true;
-    boundary[b'\\' as usize] = true;
-    boundary[b'\n' as usize] = true;
-    boundary
-};
+static BOUNDARY: Bytes = Bytes::of(b"\"'`\\\n");
 
 /// Whether the port of an address stands at `colon`.
 fn is_port(text: Text<'_>, colon: usize) -> bool {

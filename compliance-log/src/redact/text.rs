@@ -21,6 +21,8 @@ pub(crate) const LOCAL: u8 = 1 << 7;
 pub(crate) const LETTER: u8 = UPPER | LOWER | HIGH;
 /// A letter or a digit.
 pub(crate) const WORD: u8 = LETTER | DIGIT;
+/// A letter or a digit of ASCII.
+pub(crate) const ALNUM: u8 = UPPER | LOWER | DIGIT;
 
 const CLASSES: [u8; 256] = classes();
 
@@ -78,6 +80,41 @@ pub(crate) fn is(byte: u8, classes: u8) -> bool {
     class(byte) & classes != 0
 }
 
+/// A set of bytes.
+pub(crate) struct Bytes([bool; 256]);
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
+)]
+impl Bytes {
+    pub(crate) const fn of(bytes: &[u8]) -> Self {
+        let mut set = [false; 256];
+        let mut left = bytes;
+        while let [byte, rest @ ..] = left {
+            set[*byte as usize] = true;
+            left = rest;
+        }
+        Self(set)
+    }
+
+    /// The set with all from `first` to `last` in it.
+    pub(crate) const fn and(mut self, first: u8, last: u8) -> Self {
+        let mut byte = first as usize;
+        while byte <= last as usize {
+            self.0[byte] = true;
+            byte += 1;
+        }
+        self
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).copied().unwrap_or(false)
+    }
+}
+
 /// The top bit of each of eight bytes.
 pub(crate) const TOP: u64 = u64::from_le_bytes([0x80; 8]);
 
@@ -90,7 +127,7 @@ pub(crate) fn between(eight: u64, first: u8, last: u8) -> u64 {
     low.wrapping_add(from) & !low.wrapping_add(behind) & !eight & TOP
 }
 
-/// An offset in a text, none of which is that long.
+/// An offset in four bytes: no text is longer than `Redactor::MAX_LEN`, or much longer once it is decoded.
 #[inline]
 pub(crate) fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
@@ -174,6 +211,7 @@ impl<'t> Text<'t> {
     pub(crate) fn run_end(self, at: usize, classes: u8, limit: usize) -> usize {
         let run = self.bytes().get(at..).unwrap_or(&[]);
         let run = run.get(..limit).unwrap_or(run);
+        // Four at a time, or the compiler checks each for the end.
         let (fours, rest) = run.as_chunks::<4>();
         let mut end = at;
         for four in fours {

@@ -1,9 +1,10 @@
-//! The timestamp most log lines start with, in any form: proven to be one, and to be nobody's.
+//! The timestamp most log lines start with: proven to be one, and to be nobody's.
 
 use super::text::{DIGIT, Text};
 
 /// Where the timestamp ends that the text starts with, 0 where it starts with none: a date and a time of RFC 3339 section
 /// 5.6 in UTC, up to nine digits of fraction, and a space behind it.
+// Few lines have another form; most never come here.
 #[inline(never)]
 pub(crate) fn timestamp_end(text: Text<'_>) -> usize {
     let bytes = text.bytes();
@@ -27,6 +28,9 @@ pub(crate) fn timestamp_end(text: Text<'_>) -> usize {
     }
     end.wrapping_add(1)
 }
+
+/// The longest timestamp, in bytes.
+pub(crate) const LONGEST: usize = 30;
 
 /// Whether a digit stands for each nought of the shape, and everything else is as it is there.
 #[inline(always)]

@@ -4,10 +4,13 @@
 use fearless_simd::prelude::*;
 use fearless_simd::{Simd, i8x32, u8x32, u16x16, u64x4};
 
+use super::super::lexicon::SHORTEST;
+
 /// The bytes of a window.
 pub(super) const WINDOW: usize = 64;
 /// The windows of a block.
 pub(super) const LANES: usize = 4;
+const _: () = assert!(LANES.is_power_of_two());
 /// One bit per byte, one number per window.
 pub(super) type Lanes = [u64; LANES];
 
@@ -129,17 +132,20 @@ const USUAL: [u8; 32] = *b"0000-00-00T00:00:00.000000Z     ";
 )]
 const SLACK: [u8; 32] = {
     let mut slack = [15; 32];
-    let mut left: &[u8] = &[0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 22, 23, 24, 25];
-    while let [at, rest @ ..] = left {
-        slack[*at as usize] = 6;
-        left = rest;
+    let mut at = 0;
+    while at < USUAL.len() {
+        if USUAL[at] == b'0' {
+            slack[at] = 6;
+        }
+        at += 1;
     }
     slack
 };
 
-/// The length of the usual timestamp, and of the date in it up to its day.
-pub(super) const TIMESTAMP: u32 = 27;
-pub(super) const MONTH: u32 = 8;
+/// The length of the usual timestamp.
+pub(super) const USUAL_LEN: u32 = 27;
+/// The length of its date up to the day.
+pub(super) const UP_TO_DAY: u32 = 8;
 
 /// How many of a line's first bytes stand as in the usual timestamp.
 #[inline(always)]
@@ -153,14 +159,14 @@ pub(super) fn timestamp_like<S: Simd>(simd: S, line: &[u8; 32]) -> u32 {
 }
 
 /// What the masks of a block tell: one bit per byte, one number per window. All of it lies within what is taken, except
-/// `outer` and the plain classes.
+/// `outer`, `mixed`, `cased`, what `any` has of them, and the plain classes.
 pub(super) struct Places {
     /// Here a detector is called, whatever else stands there.
     pub(super) sure: Lanes,
     /// Not nought where any of `sure`, `lettered`, `mixed`, `long`, `cased`, `equals` and `signs` is.
-    pub(super) other: Lanes,
+    pub(super) any: Lanes,
     /// Starts of what may be the one prefix in small letters that others follow, `dapi`.
-    pub(super) small: Lanes,
+    pub(super) dapi: Lanes,
     /// Letters that may go over into the digits of an identifier.
     pub(super) lettered: Lanes,
     /// Starts of words, as `firstName` has two.
@@ -171,10 +177,11 @@ pub(super) struct Places {
     pub(super) camel: Lanes,
     /// Not nought where there is one, taken or not: a word that starts before it is one from here.
     pub(super) mixed: Lanes,
-    /// Letters, and where words start as `firstName` is one.
+    /// Letters, and bytes outside ASCII.
     pub(super) letter: Lanes,
+    /// Starts of words, as `firstName` is one.
     pub(super) begins: Lanes,
-    /// Every number.
+    /// Starts of numbers, taken ones.
     pub(super) numbers: Lanes,
     /// Numbers that may be long enough to be looked at.
     pub(super) long: Lanes,
@@ -182,7 +189,7 @@ pub(super) struct Places {
     pub(super) runs: Lanes,
     /// Whether one of them has a capital or leaves the window.
     pub(super) cased: Lanes,
-    /// Equals signs and colons behind six letters.
+    /// Equals signs and single colons behind six letters, or behind a quote or other sign and six letters.
     pub(super) equals: Lanes,
     /// Rare signs and bytes outside ASCII.
     pub(super) signs: Lanes,
@@ -217,11 +224,12 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     let any_letter = letter | high;
     let word = any_letter | digit;
     let after_word = word << 1;
-    let camel = upper & (lower << 1);
+    let mixed = upper & (lower << 1);
+    let camel = mixed & taken;
     let begins = any_letter & !after_word & taken;
-    let all_starts = begins | (camel & taken);
+    let all_starts = begins | camel;
     let numbers = digit & !after_word & taken;
-    let inner = any_letter & !camel;
+    let inner = any_letter & !mixed;
     // No word has one letter, and of the prefixes one: `r8_`.
     let short = (digit >> 1) & !(digit >> 2);
     let starts = all_starts & ((inner >> 1) | short);
@@ -236,8 +244,8 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     run &= run >> 4;
     run &= !after_word & taken;
     let last = behind << 63;
-    let small = plain & !(upper | last);
-    let cased = (small + run) & !small & (upper | last);
+    let carried = plain & !(upper | last);
+    let cased = (carried + run) & !carried & (upper | last);
 
     let pairs = digit & (digit >> 1);
     let fours = pairs & (pairs >> 2);
@@ -280,29 +288,30 @@ pub(super) fn places<S: Simd>(simd: S, masks: &Masks, taken: &Lanes) -> Places {
     let nibble = hex | digit;
     let nibbles = nibble & (nibble >> 1);
     let points = dot & (dot >> 5) & (nibbles >> 1) & (nibbles >> 3);
-    // `dapi0123…`: all but the third and fourth byte are hexadecimal digits.
-    let prefix = run & nibbles & (nibbles >> 4) & !((nibbles >> 2) | (nibbles >> 3));
+    // The third and fourth byte of `dapi0123…` are no hexadecimal digits; those around them are.
+    let dapi = run & nibbles & (nibbles >> 4) & !((nibble >> 2) | (nibble >> 3));
     let sure = shaped | ((chain | dashes | points) & taken);
 
-    // Behind one of six bytes that is no letter; what stands before the window may be letters.
-    let other = !letter;
-    let two = other | (other << 1);
-    let four = two | (two << 2);
-    let near_other = (four | (two << 4)) << 1;
+    // Behind a byte that is no letter, at most six back; what stands before the window may be letters.
+    const { assert!(SHORTEST == 6) };
+    let none = !letter;
+    let pair = none | (none << 1);
+    let quad = pair | (pair << 2);
+    let behind_none = (quad | (pair << 4)) << 1;
     // `"webtoken":` and `webtoken"=` have a quote between.
     let single = colon & !(colon >> 1) & !(colon << 1);
-    let equals = (equals | single) & taken & !(near_other & ((near_other << 1) | after_word));
+    let equals = (equals | single) & taken & !(behind_none & ((behind_none << 1) | after_word));
     let signs = (high | rare) & taken;
-    let other = sure | lettered | camel | long | cased | equals | signs;
+    let any = sure | lettered | mixed | long | cased | equals | signs;
     Places {
-        other: *other,
+        any: *any,
         sure: *sure,
-        small: *prefix,
+        dapi: *dapi,
         lettered: *lettered,
         starts: *starts,
         outer: *outer,
-        camel: *(camel & taken),
-        mixed: *camel,
+        camel: *camel,
+        mixed: *mixed,
         begins: *begins,
         letter: *any_letter,
         numbers: *numbers,

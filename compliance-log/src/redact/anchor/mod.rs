@@ -3,23 +3,25 @@
 //! A window of text becomes one bit mask per class of byte, and four windows are read at once ([`masks`]). What remains
 //! is a superset of the places where a value can be: clean text costs a few instructions a byte, and in doubt a detector is
 //! called. Windows overlap, so that the last anchor of one still sees what follows it, and the first what stands before.
+//!
+//! What runs under `dispatch!` is `inline(always)`: the vector unit's instructions are on only there, and a call a window
+//! would cost more than it does.
 
 mod masks;
 
 use fearless_simd::{Level, Simd, dispatch};
 
-use self::masks::{LANES, Lanes, MONTH, Masks, Places, TIMESTAMP, WINDOW, places, timestamp_like};
-use super::decode::{ESC, is_form_space, is_short_escape};
+use self::masks::{LANES, Lanes, Masks, Places, UP_TO_DAY, USUAL_LEN, WINDOW, places, timestamp_like};
+use super::decode::{ESC, is_form_space, may_encode};
+use super::detect::digits::luhn;
 use super::detect::{identity, secret};
-use super::lexicon::{Hashes, Lexicon, eight};
-use super::text::{DIGIT, LOWER, Text, UPPER};
+use super::lexicon::{Hashes, Lexicon, SUFFIXES, TOLD, eight_at};
+use super::text::{ALNUM, DIGIT, LOWER, Text, UPPER};
 use super::timestamp::timestamp_end;
 
 /// The bytes whose anchors are taken; the rest of the window is what they look ahead to.
 const STEP: usize = 56;
 const TAKEN: u64 = u64::MAX >> (WINDOW - STEP);
-/// Letters and digits of ASCII.
-const PLAIN: u8 = UPPER | LOWER | DIGIT;
 
 /// The last letters of a secret's name: by the last one a bit for each that stands before it, `a` as bit 1.
 #[expect(
@@ -28,9 +30,11 @@ const PLAIN: u8 = UPPER | LOWER | DIGIT;
 )]
 const ENDS: [u32; 32] = {
     let mut ends = [0; 32];
-    let mut left: &[&[u8; 2]] = &[b"rd", b"wd", b"rt", b"et", b"ey", b"en", b"ss"];
-    while let [[before, last], rest @ ..] = left {
-        ends[(*last & 31) as usize] |= 1_u32.wrapping_shl(*before as u32);
+    let mut left = SUFFIXES;
+    while let [(suffix, _), rest @ ..] = left {
+        if let [.., before, last] = suffix.as_bytes() {
+            ends[(*last & 31) as usize] |= 1_u32.wrapping_shl(*before as u32);
+        }
         left = rest;
     }
     ends
@@ -139,9 +143,9 @@ impl Cursor<'_> {
         {
             let like = timestamp_like(simd, line);
             // With the space behind it.
-            if like > TIMESTAMP {
-                self.start = TIMESTAMP as usize;
-            } else if like >= MONTH {
+            if like > USUAL_LEN {
+                self.start = USUAL_LEN as usize;
+            } else if like >= UP_TO_DAY {
                 self.start = timestamp_end(text);
             }
             if self.start >= text.len() {
@@ -165,15 +169,15 @@ impl Cursor<'_> {
             }
         }
         let places = places(simd, &masks, &taken);
-        let mut words = places.small;
+        let mut words = places.dapi;
         let (mut all, mut runs) = ([0; LANES], [0; LANES]);
         let mut found = 0;
         for lane in 0..lanes {
-            let bytes = at(&windows, lane, &[0; WINDOW]);
-            let (starts, outer) = (at(&places.starts, lane, 0), at(&places.outer, lane, 0));
-            let named = at(&words, lane, 0) | words_at(known, bytes, starts, outer);
-            if at(&places.other, lane, 0) | named != 0 {
-                let start = at(&from, lane, 0);
+            let bytes = of_lane(&windows, lane, &[0; WINDOW]);
+            let (starts, outer) = (of_lane(&places.starts, lane, 0), of_lane(&places.outer, lane, 0));
+            let named = of_lane(&words, lane, 0) | words_at(known, bytes, starts, outer);
+            if of_lane(&places.any, lane, 0) | named != 0 {
+                let start = of_lane(&from, lane, 0);
                 let window = Window { text, places: &places, from: &from, lanes, lane, start, bytes };
                 let (any, named, run) = window.anchors(named, known);
                 put(&mut all, lane, any);
@@ -191,12 +195,12 @@ impl Cursor<'_> {
         let mut block = Block { windows: [Anchors::default(); LANES], len: lanes };
         for (lane, anchors) in block.windows.iter_mut().enumerate().take(lanes) {
             *anchors = Anchors {
-                start: at(&from, lane, 0),
-                all: at(&all, lane, 0),
-                words: at(&words, lane, 0),
-                lettered: at(&places.lettered, lane, 0),
-                runs: at(&runs, lane, 0),
-                numbers: at(&places.numbers, lane, 0),
+                start: of_lane(&from, lane, 0),
+                all: of_lane(&all, lane, 0),
+                words: of_lane(&words, lane, 0),
+                lettered: of_lane(&places.lettered, lane, 0),
+                runs: of_lane(&runs, lane, 0),
+                numbers: of_lane(&places.numbers, lane, 0),
             };
         }
         Some(block)
@@ -233,7 +237,7 @@ fn padded_window(bytes: &[u8]) -> [u8; WINDOW] {
 
 /// What a block has for one of its windows.
 #[inline(always)]
-fn at<T: Copy>(lanes: &[T; LANES], lane: usize, none: T) -> T {
+fn of_lane<T: Copy>(lanes: &[T; LANES], lane: usize, none: T) -> T {
     lanes.get(lane & (LANES - 1)).copied().unwrap_or(none)
 }
 
@@ -265,7 +269,7 @@ fn prefixes_at(known: &Hashes, window: &[u8; WINDOW], starts: u64) -> u64 {
     let mut left = starts;
     while left != 0 {
         let bit = left.trailing_zeros();
-        prefixes |= u64::from(known.may_start(window, bit as usize, 3)).wrapping_shl(bit);
+        prefixes |= u64::from(known.may_start(window, bit as usize, TOLD)).wrapping_shl(bit);
         left &= left.wrapping_sub(1);
     }
     prefixes
@@ -290,7 +294,7 @@ impl Window<'_> {
     #[inline(always)]
     fn anchors(self, words: u64, known: &Hashes) -> (u64, u64, u64) {
         let words = self.confirmed(words);
-        if at(&self.places.other, self.lane, 0) == 0 {
+        if of_lane(&self.places.any, self.lane, 0) == 0 {
             return (words, words, 0);
         }
         self.others(words, known)
@@ -303,7 +307,7 @@ impl Window<'_> {
         let mut left = words;
         while left != 0 {
             let bit = left.trailing_zeros();
-            if let Some(length) = secret::assigned_key(eight(self.bytes, bit as usize)) {
+            if let Some(length) = secret::assigned_key(eight_at(self.bytes, bit as usize)) {
                 let start = self.start.wrapping_add(bit as usize);
                 let value = start.wrapping_add(length);
                 if secret::is_idle(self.text, start, value, self.dashed_end(value)) {
@@ -318,7 +322,7 @@ impl Window<'_> {
     /// Where the run of hexadecimal digits and dashes ends that starts at `value`.
     #[inline(always)]
     fn dashed_end(self, value: usize) -> usize {
-        let end = self.run_end(|lane| at(&self.places.dashed, lane, 0), self.lane, value);
+        let end = self.run_end(|lane| of_lane(&self.places.dashed, lane, 0), self.lane, value);
         end.unwrap_or_else(|| self.text.dashed_hex_end(value, secret::LIMIT))
     }
 
@@ -328,7 +332,7 @@ impl Window<'_> {
     fn run_end(self, class: impl Fn(usize) -> u64, lane: usize, start: usize) -> Option<usize> {
         let mut end = start;
         for lane in lane..self.lanes {
-            let bit = shift(end.wrapping_sub(at(self.from, lane, 0)));
+            let bit = shift(end.wrapping_sub(of_lane(self.from, lane, 0)));
             if bit < 64 {
                 let length = class(lane).wrapping_shr(bit).trailing_ones();
                 end = end.wrapping_add(length as usize);
@@ -344,7 +348,7 @@ impl Window<'_> {
     #[inline(always)]
     fn others(self, mut words: u64, known: &Hashes) -> (u64, u64, u64) {
         let places = self.places;
-        let of = |lanes: &Lanes| at(lanes, self.lane, 0);
+        let of = |lanes: &Lanes| of_lane(lanes, self.lane, 0);
         if of(&places.mixed) != 0 {
             seldom();
             // `firstName`, `IdNr`: written as one word as well.
@@ -413,12 +417,13 @@ impl Window<'_> {
     /// Whether the run that reaches `start` has a capital further on.
     #[inline(always)]
     fn goes_on(self, start: usize) -> bool {
-        let small = |lane| at(&self.places.plain, lane, 0) & !at(&self.places.upper, lane, 0);
+        let small = |lane| of_lane(&self.places.plain, lane, 0) & !of_lane(&self.places.upper, lane, 0);
         let end = self.run_end(small, self.lane.wrapping_add(1), start);
         self.text.is(end.unwrap_or_else(|| self.text.run_end(start, LOWER | DIGIT, usize::MAX)), UPPER)
     }
 
     /// Of the long numbers those with a length or grouping that carries a check worth its name.
+    // INVARIANT: keeps every number that `engine::number` looks at without an announcing word; `reference.rs` proves it.
     #[inline(always)]
     fn long_numbers(self, starts: u64, digit: u64, region: u64, plain: u64) -> u64 {
         let mut worth = starts;
@@ -443,7 +448,7 @@ impl Window<'_> {
                         matches!(first, b'2'..=b'6') && {
                             let start = self.start.wrapping_add(bit as usize);
                             let digits = self.text.slice(start, start.wrapping_add(length as usize));
-                            digits.is_empty() || passes_luhn(digits)
+                            digits.is_empty() || luhn(digits)
                         }
                     }
                     _ => false,
@@ -489,6 +494,8 @@ impl Window<'_> {
 
     /// The signs that may begin a value or an encoded character, and the bytes outside ASCII that may begin a
     /// character which stands for another one.
+    // INVARIANT: keeps every sign at which `engine::sign` calls a detector, and with the bracket behind `ESC` every one that
+    // may begin an encoded character; `reference.rs` proves it.
     #[inline(always)]
     fn signs(self, signs: u64) -> u64 {
         let text = self.text;
@@ -502,16 +509,14 @@ impl Window<'_> {
             let keep = match text.at(at) {
                 b'@' => true,
                 b'[' => next.is_ascii_uppercase() || text.before(at) == ESC,
-                b'\\' => matches!(next, b'u' | b'x' | b'/' | b'1'..=b'3') || is_short_escape(next),
-                b'%' => next.is_ascii_hexdigit(),
-                b'&' => next == b'#' || next.is_ascii_lowercase(),
+                b'\\' | b'%' | b'&' => may_encode(text, at),
                 b'(' => next.is_ascii_digit() || next == b'(',
                 b'+' => next.is_ascii_digit() || next == b'(' || is_form_space(text, at),
                 0xc2 | 0xcb | 0xcd | 0xd5..=0xdf | 0xe0..=0xe3 | 0xea | 0xef.. => true,
                 // Of the Latin letters two are signs: × and ÷.
                 0xc3 => matches!(next, 0x97 | 0xb7),
                 // Letters that are written without spaces between words end a word of others.
-                0xe4..=0xed => text.is_before(at, PLAIN) || text.is(at.wrapping_add(3), PLAIN),
+                0xe4..=0xed => text.is_before(at, ALNUM) || text.is(at.wrapping_add(3), ALNUM),
                 _ => false,
             };
             if keep {
@@ -527,26 +532,6 @@ impl Window<'_> {
 #[inline(never)]
 fn four_before(text: Text<'_>, at: usize) -> u32 {
     (1..=4).fold(0, |before, back| (before << 8) | u32::from(text.at(at.wrapping_sub(back))))
-}
-
-/// Whether a run of digits passes the check of ISO/IEC 7812-1 annex B: eight at a time, from the last one on.
-#[inline(never)]
-fn passes_luhn(digits: &[u8]) -> bool {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    let mut sum = 0_u64;
-    for eight in digits.rchunks(8) {
-        // What is missing of eight is nought.
-        let mut last = [0; 8];
-        last.iter_mut().rev().zip(eight.iter().rev()).for_each(|(cell, byte)| *cell = *byte);
-        let digits = u64::from_le_bytes(last) & (ONES * 15);
-        let doubled = digits & 0x000f_000f_000f_000f;
-        let each = digits.wrapping_add(doubled);
-        // Of a doubled digit above nine the sum of its digits counts.
-        let above = (each.wrapping_add(ONES * 118) >> 7) & ONES;
-        let all = each.wrapping_sub(above.wrapping_mul(9)).wrapping_mul(ONES) >> 56;
-        sum = all.wrapping_add(sum);
-    }
-    sum.is_multiple_of(10)
 }
 
 /// Marks what few lines have, so that it does not stand in the way of what most have.

@@ -1,8 +1,8 @@
 //! Where the value of a name stands, in the forms programs and people write: `a=b`, `a: b`, `"a":"b"`, `--a b`,
 //! `<a>b</a>`, `("a", "b")`, `a: Some("b")`, `name: a` with `value: b`.
 
-use super::super::detector::placeholder_len;
-use super::super::text::{BASE64, DIGIT, LETTER, LOWER, SPACE, Text, UPPER, is};
+use super::super::detector::{placeholder_at, placeholder_len};
+use super::super::text::{ALNUM, BASE64, DIGIT, LETTER, LOWER, SPACE, Text, UPPER, WORD, is};
 use super::super::words::WordSet;
 use super::secret::{Key, LIMIT};
 
@@ -71,7 +71,7 @@ pub(super) fn name_end(text: Text<'_>, end: usize) -> Option<usize> {
     let mut at = end;
     for _ in 0..3 {
         at = text.run_end(at, DIGIT, 4);
-        let joined = matches!(text.at(at), b'_' | b'-') && text.is(at.wrapping_add(1), UPPER | LOWER | DIGIT);
+        let joined = matches!(text.at(at), b'_' | b'-') && text.is(at.wrapping_add(1), ALNUM);
         if !joined && !text.is(at, UPPER | LOWER) {
             break;
         }
@@ -105,7 +105,7 @@ fn is_quote(byte: u8) -> bool {
 
 /// Whether a byte may stand in a name.
 fn is_name(byte: u8) -> bool {
-    is(byte, UPPER | LOWER | DIGIT) || matches!(byte, b'_' | b'-' | b'.')
+    is(byte, ALNUM) || matches!(byte, b'_' | b'-' | b'.')
 }
 
 /// Where the name starts whose last word starts at `start`.
@@ -138,6 +138,17 @@ fn skip_quotes(text: Text<'_>, at: usize) -> usize {
     end
 }
 
+/// Behind the quotes and spaces that may stand between a name and a sign of assignment, at most `limit` bytes on.
+pub(super) fn behind_quotes(text: Text<'_>, name_end: usize, limit: usize) -> usize {
+    let mut end = name_end;
+    while matches!(text.at(end), b'"' | b'\'' | b'\\' | b']' | b'`' | b')' | b' ' | b'\t')
+        && end.wrapping_sub(name_end) < limit
+    {
+        end = end.wrapping_add(1);
+    }
+    end
+}
+
 /// Where the value starts that belongs to the name ending at `end`, whose last word starts at `start`.
 pub(super) fn assigned(text: Text<'_>, start: usize, end: usize, key: Key) -> Option<(usize, Form)> {
     let mut at = end;
@@ -146,14 +157,9 @@ pub(super) fn assigned(text: Text<'_>, start: usize, end: usize, key: Key) -> Op
     if text.at(at) == b'[' && text.at(index) == b']' {
         at = index.wrapping_add(1);
     }
-    let mut spaces = 0_usize;
     let from = at;
-    while matches!(text.at(at), b'"' | b'\'' | b'\\' | b']' | b'`' | b')' | b' ' | b'\t')
-        && at.wrapping_sub(from) < 12
-    {
-        spaces = spaces.wrapping_add(usize::from(is(text.at(at), SPACE)));
-        at = at.wrapping_add(1);
-    }
+    at = behind_quotes(text, from, 12);
+    let spaces = text.slice(from, at).iter().filter(|byte| is(**byte, SPACE)).count();
     let quoted = at.wrapping_sub(from) > spaces;
     let next = text.at(at.wrapping_add(1));
     at = match text.at(at) {
@@ -215,8 +221,7 @@ fn unwrapped(text: Text<'_>, from: usize) -> usize {
     let mut at = from;
     for _ in 0..WRAPPERS {
         let mut word = at;
-        while (text.is(word, UPPER | LOWER | DIGIT) || text.at(word) == b':') && word.wrapping_sub(at) < NAME
-        {
+        while (text.is(word, ALNUM) || text.at(word) == b':') && word.wrapping_sub(at) < NAME {
             word = word.wrapping_add(1);
         }
         if word == at || text.at(word) != b'(' {
@@ -363,8 +368,8 @@ pub(super) fn extent(text: Text<'_>, at: usize, key: Key, form: Form) -> Option<
         return (closed || form == Form::Assigned).then_some((from, to, closed));
     }
     // What follows a placeholder without a gap belongs to the value.
-    let placeholder = placeholder_len(text.slice(at, text.len().min(at.saturating_add(24))));
-    let glued = placeholder.is_some_and(|length| text.is(at.wrapping_add(length), LETTER | DIGIT));
+    let placeholder = placeholder_at(text, at);
+    let glued = placeholder.is_some_and(|length| text.is(at.wrapping_add(length), WORD));
     if quote == b'[' && open == at && placeholder.is_none() {
         return bracketed(text, at.wrapping_add(1), key);
     }
@@ -384,7 +389,7 @@ pub(super) fn extent(text: Text<'_>, at: usize, key: Key, form: Form) -> Option<
         }
         // A placeholder within a value is part of it, brackets and all.
         if byte == b'['
-            && let Some(length) = placeholder_len(text.slice(to, text.len().min(to.saturating_add(24))))
+            && let Some(length) = placeholder_at(text, to)
         {
             to = to.wrapping_add(length);
             continue;
@@ -395,7 +400,7 @@ pub(super) fn extent(text: Text<'_>, at: usize, key: Key, form: Form) -> Option<
             b'\\' => matches!(next, b'"' | b'\\' | b'n' | b'r' | b't'),
             b',' | b';' => is(next, SPACE) || next == b'"' || pair_follows(text, to.wrapping_add(1)),
             b'&' | b'|' => pair_follows(text, to.wrapping_add(1)) || is(next, SPACE),
-            b')' | b'}' | b']' | b'\'' | b'>' => !is(next, LETTER | DIGIT),
+            b')' | b'}' | b']' | b'\'' | b'>' => !is(next, WORD),
             _ => false,
         };
         if ends {
@@ -458,7 +463,7 @@ pub(super) fn close(text: Text<'_>, from: usize, (quote, depth): (u8, usize), li
 fn pair_follows(text: Text<'_>, at: usize) -> bool {
     let mut end = at;
     while end.wrapping_sub(at) < 40
-        && (text.is(end, UPPER | LOWER | DIGIT) || matches!(text.at(end), b'_' | b'-' | b'.' | b'[' | b']'))
+        && (text.is(end, ALNUM) || matches!(text.at(end), b'_' | b'-' | b'.' | b'[' | b']'))
     {
         end = end.wrapping_add(1);
     }
@@ -502,7 +507,7 @@ fn header_end(text: Text<'_>, at: usize) -> usize {
 /// The value of an authorization header without its scheme; schemes with detectors of their own are theirs.
 fn authorization(text: Text<'_>, at: usize) -> Option<(usize, usize, bool)> {
     let mut to = header_end(text, at);
-    let scheme = text.run_end(at, UPPER | LOWER | DIGIT, 24);
+    let scheme = text.run_end(at, ALNUM, 24);
     let scheme = if text.at(scheme) == b'-' { name_run(text, scheme) } else { scheme };
     if placeholder_len(text.slice(at, to)).is_some() {
         return None;

@@ -1,6 +1,6 @@
 //! Secrets among the arguments of programs that take them there.
 
-use super::super::detector::{Detector, placeholder_len};
+use super::super::detector::{Detector, is_placeholder};
 use super::super::text::{LOWER, SPACE, Text, UPPER, is};
 use super::Scan;
 use super::secret::is_blank;
@@ -159,8 +159,7 @@ fn secret(scan: &mut Scan<'_, '_>, holds: Holds, (from, to): (usize, usize)) {
     };
     let found = text.slice(from, to);
     let option = holds == Holds::Secret && found.starts_with(b"-");
-    if !is_blank(found) && placeholder_len(found) != Some(found.len()) && !found.starts_with(b"//") && !option
-    {
+    if !is_blank(found) && !is_placeholder(found) && !found.starts_with(b"//") && !option {
         scan.hit(from, to, Detector::Password);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
-use super::super::text::{DIGIT, HIGH, LETTER, LOWER, Text, UPPER, is};
+use super::super::text::{ALNUM, DIGIT, LETTER, LOWER, Text, UPPER, WORD, is};
 use super::digits::{day_month, mod_11_10};
 use super::{Announced, Scan, payment};
 
@@ -22,7 +22,7 @@ pub(crate) fn may_start(text: Text<'_>, start: usize) -> bool {
 /// A word of capitals with digits behind: tax codes, insurance numbers, VAT numbers.
 pub(crate) fn lettered(scan: &mut Scan<'_, '_>, start: usize) {
     let text = scan.text;
-    if text.is_before(start, LETTER | DIGIT) || text.before(start) == b'_' {
+    if text.is_before(start, WORD) || text.before(start) == b'_' {
         return;
     }
     let letters = text.run_end(start, UPPER | LOWER, 8).wrapping_sub(start);
@@ -64,9 +64,7 @@ pub(crate) fn numbered(scan: &mut Scan<'_, '_>, start: usize) {
 
 /// Whether a word ends before `at`.
 fn ends_word(text: Text<'_>, at: usize) -> bool {
-    !text.is(at, LETTER | DIGIT)
-        && text.at(at) != b'_'
-        && !(text.at(at) == b'-' && text.is(at.wrapping_add(1), LETTER | DIGIT))
+    !text.is(at, WORD) && text.at(at) != b'_' && !(text.at(at) == b'-' && text.is(at.wrapping_add(1), WORD))
 }
 
 fn digit(byte: u8) -> u32 {
@@ -120,8 +118,7 @@ fn finnish_code(scan: &mut Scan<'_, '_>, start: usize) {
         .fold(0_u32, |number, byte| number.wrapping_mul(10).wrapping_add(digit(*byte)));
     let expected =
         usize::try_from(number % 31).ok().and_then(|at| b"0123456789ABCDEFHJKLMNPRSTUVWXY".get(at));
-    let announced =
-        || scan.announced(Cue::Hetu, start) == Announced::Adjacent && is(control, UPPER | LOWER | DIGIT);
+    let announced = || scan.announced(Cue::Hetu, start) == Announced::Adjacent && is(control, ALNUM);
     // `230615-2044` is a date of the twenties and a time: one in thirty-one passes the check.
     let time = [
         text.slice(start.wrapping_add(7), start.wrapping_add(9)),
@@ -162,7 +159,7 @@ fn three_pairs(text: Text<'_>, start: usize) -> Option<usize> {
     Some(at)
 }
 
-/// Where the letter stands that may follow them.
+/// Where the letter stands that may follow three pairs which end at `end`.
 fn suffix_of(text: Text<'_>, end: usize) -> usize {
     end.wrapping_add(usize::from(matches!(text.at(end), b' ' | b'-')))
 }
@@ -279,17 +276,16 @@ fn italian_code(scan: &mut Scan<'_, '_>, start: usize) {
 pub(crate) fn announced_value(scan: &mut Scan<'_, '_>, cue: Cue, cue_end: usize) {
     let text = scan.text;
     let start = scan.value_after(cue_end);
-    if start == cue_end || !text.is(start, LETTER | DIGIT) {
+    if start == cue_end || !text.is(start, WORD) {
         return;
     }
     let mut end = start;
     while end.wrapping_sub(start) < 24
-        && (text.is(end, UPPER | LOWER | DIGIT)
-            || (text.at(end) == b'-' && text.is(end.wrapping_add(1), DIGIT | UPPER | LOWER)))
+        && (text.is(end, ALNUM) || (text.at(end) == b'-' && text.is(end.wrapping_add(1), ALNUM)))
     {
         end = end.wrapping_add(1);
     }
-    if text.is(end, HIGH | DIGIT | LETTER) || text.at(end) == b'_' {
+    if text.is(end, WORD) || text.at(end) == b'_' {
         return;
     }
     let value = text.slice(start, end);

@@ -1,7 +1,8 @@
 //! Mail addresses, and passwords in URLs: both hang on an `@`.
 
-use super::super::detector::Detector;
-use super::super::text::{DIGIT, HIGH, LETTER, LOCAL, LOWER, SPACE, Text, UPPER, is};
+use super::super::decode::after_escape;
+use super::super::detector::{Detector, is_placeholder, placeholder_len};
+use super::super::text::{ALNUM, Bytes, HIGH, LETTER, LOCAL, SPACE, Text, WORD, is};
 use super::super::words::WordSet;
 use super::Scan;
 
@@ -9,7 +10,7 @@ use super::Scan;
 const LOCAL_LIMIT: usize = 256;
 /// RFC 5321 section 4.5.3.1.2.
 const DOMAIN_LIMIT: usize = 255;
-/// How far around the `@` anything is read.
+/// How far around the `@` the result may hang on a value.
 const AROUND: usize = LOCAL_LIMIT + 64;
 
 /// Whatever the `@` at `at` belongs to.
@@ -27,11 +28,9 @@ pub(crate) fn at_sign(scan: &mut Scan<'_, '_>, at: usize) {
 fn userinfo(scan: &mut Scan<'_, '_>, at: usize) -> bool {
     let text = scan.text;
     let before = text.slice(at.saturating_sub(LOCAL_LIMIT), at).iter().rev();
-    let start = at.wrapping_sub(
-        before.take_while(|byte| !ENDS.get(usize::from(**byte)).copied().unwrap_or(false)).count(),
-    );
+    let start = at.wrapping_sub(before.take_while(|byte| !ENDS.has(**byte)).count());
     let scheme_end = start.wrapping_sub(3);
-    if start < 4 || !text.has(scheme_end, b"://") || !text.is_before(scheme_end, LETTER | DIGIT) {
+    if start < 4 || !text.has(scheme_end, b"://") || !text.is_before(scheme_end, WORD) {
         return false;
     }
     // The last `@` before the path ends the user information.
@@ -51,16 +50,13 @@ fn userinfo(scan: &mut Scan<'_, '_>, at: usize) -> bool {
     scan.hangs_on(at, end, next);
     if let Some(colon) = colon {
         let password = start.wrapping_add(colon).wrapping_add(1);
-        if super::super::detector::placeholder_len(text.slice(password, end))
-            != Some(end.wrapping_sub(password))
-        {
+        if !is_placeholder(text.slice(password, end)) {
             scan.hit(password, end, Detector::UrlPassword);
         }
-        // A user name may be an address of its own: `smtp://anna%40example.com:…`.
     } else {
         let user = text.slice(start, end);
         let digits = user.iter().filter(|byte| byte.is_ascii_digit()).count();
-        if user.len() >= 16 && digits >= 2 && super::super::detector::placeholder_len(user).is_none() {
+        if user.len() >= 16 && digits >= 2 && placeholder_len(user).is_none() {
             scan.hit(start, end, Detector::UrlPassword);
         }
     }
@@ -68,26 +64,7 @@ fn userinfo(scan: &mut Scan<'_, '_>, at: usize) -> bool {
 }
 
 /// What no user information has: it starts a scheme's authority, or ends a word.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
-)]
-static ENDS: [bool; 256] = {
-    let mut ends = [false; 256];
-    let mut byte = 0;
-    while byte <= b' ' as usize {
-        ends[byte] = true;
-        byte += 1;
-    }
-    ends[0x7f] = true;
-    ends[b'/' as usize] = true;
-    ends[b'"' as usize] = true;
-    ends[b'<' as usize] = true;
-    ends[b'>' as usize] = true;
-    ends[b'\\' as usize] = true;
-    ends[b'`' as usize] = true;
-    ends
-};
+static ENDS: Bytes = Bytes::of(b"/\"<>\\`\x7f").and(0, b' ');
 
 /// `user:password@tcp(host:3306)`, as drivers of Go write it; true when the `@` belongs to one.
 fn data_source(scan: &mut Scan<'_, '_>, at: usize) -> bool {
@@ -107,9 +84,7 @@ fn data_source(scan: &mut Scan<'_, '_>, at: usize) -> bool {
     let colon = text.slice(start, at).iter().position(|byte| *byte == b':');
     if let Some(colon) = colon {
         let password = start.wrapping_add(colon).wrapping_add(1);
-        if super::super::detector::placeholder_len(text.slice(password, at))
-            != Some(at.wrapping_sub(password))
-        {
+        if !is_placeholder(text.slice(password, at)) {
             scan.hit(password, at, Detector::UrlPassword);
         }
     }
@@ -143,7 +118,7 @@ fn local_start(text: Text<'_>, at: usize) -> usize {
     let mut ascii = false;
     while start > floor && text.is_before(start, LOCAL) {
         if !text.is_before(start, HIGH) {
-            ascii |= text.is_before(start, UPPER | LOWER | DIGIT);
+            ascii |= text.is_before(start, ALNUM);
             start = start.wrapping_sub(1);
             continue;
         }
@@ -164,7 +139,7 @@ fn local_start(text: Text<'_>, at: usize) -> usize {
         start = start.wrapping_add(1);
     }
     // The letter of an escape is none of the address: `\nanna@…` in a string of JSON.
-    super::super::decode::after_escape(text, start).min(at)
+    after_escape(text, start).min(at)
 }
 
 /// Where the domain at `start` ends.
@@ -189,7 +164,7 @@ fn domain_end(text: Text<'_>, start: usize) -> Option<usize> {
         let mut ascii = false;
         loop {
             let byte = text.at(at);
-            if is(byte, UPPER | LOWER | DIGIT) || byte == b'-' {
+            if is(byte, ALNUM) || byte == b'-' {
                 ascii = true;
                 at = at.wrapping_add(1);
             } else if is(byte, HIGH) {
@@ -214,7 +189,7 @@ fn domain_end(text: Text<'_>, start: usize) -> Option<usize> {
             let dashes = found.iter().rev().take_while(|byte| **byte == b'-').count();
             good = Some(at.wrapping_sub(dashes));
         }
-        if text.at(at) == b'.' && text.is(at.wrapping_add(1), LETTER | DIGIT) {
+        if text.at(at) == b'.' && text.is(at.wrapping_add(1), WORD) {
             at = at.wrapping_add(1);
         } else if text.has(at, "。".as_bytes()) {
             at = at.wrapping_add(3);

@@ -2,7 +2,8 @@
 //!
 //! A detector is called at an anchor – a byte that every value of its family has – looks around it, checks
 //! what it finds, and reports a hit. It reads a bounded number of bytes around the anchor, or bytes that no
-//! later anchor of the same family is called for: that keeps a scan linear.
+//! later anchor of the same family is called for: that keeps a scan linear. A detector that may find
+//! something else once a placeholder stands nearby says so ([`Scan::hangs_on`], [`settled`](super::settled)).
 
 pub(crate) mod assignment;
 pub(crate) mod command;
@@ -25,7 +26,7 @@ use smallvec::SmallVec;
 
 use super::detector::Detector;
 use super::lexicon::{Cue, is_filler, is_number_word, is_reference, is_version};
-use super::settled::{Doubts, WORDS};
+use super::settled::Doubts;
 use super::text::{LETTER, LOWER, Text, UPPER, is};
 
 /// A range of the text and what it is, in bytes.
@@ -64,6 +65,13 @@ pub(crate) enum Announced {
 pub(crate) const REACH: usize = 56;
 /// How long the gap to an adjacent value may be, in bytes.
 pub(crate) const GAP: usize = 40;
+/// What is read behind a value to tell whether it ends there, in bytes.
+pub(crate) const BEHIND: usize = 2;
+/// How far before a number the word `id` is looked for, in bytes.
+pub(crate) const ID: usize = 4;
+/// How many words are remembered as announcing something.
+pub(crate) const WORDS: usize = 8;
+const _: () = assert!(WORDS.is_power_of_two());
 
 /// One scan over one text.
 pub(crate) struct Scan<'t, 'h> {
@@ -71,7 +79,7 @@ pub(crate) struct Scan<'t, 'h> {
     hits: &'h mut Hits,
     recent: [(Cue, usize, usize); WORDS],
     recents: usize,
-    /// One bit for each word that has announced something.
+    /// One bit for each cue that a word has announced.
     noted: u64,
     /// Where the last hit of unbounded length ends, by family: what lies before needs no second look.
     open: [usize; 3],
@@ -81,7 +89,8 @@ pub(crate) struct Scan<'t, 'h> {
     dull: usize,
     /// Where the last run of hexadecimal digits and colons ends that was looked at for an address.
     pub(crate) address: usize,
-    /// Where the word starts that made a number at the place at hand a technical one.
+    /// Where the word starts that made a number at the place at hand a technical one; one left over from an earlier
+    /// place only widens a doubt.
     referred: Cell<Option<usize>>,
     /// What the result hangs on.
     doubts: &'h mut Doubts,
@@ -122,9 +131,9 @@ impl<'t, 'h> Scan<'t, 'h> {
         }
     }
 
-    /// Reports the value of a key whose name ends at `name_end`.
+    /// Reports the value of the key whose name stands at `name`, from `start` to `end`.
     pub(crate) fn keyed_hit(&mut self, name: (usize, usize), start: usize, end: usize, detector: Detector) {
-        // What is redacted together with more than the value is not where it was; a key in between was not asked.
+        // Where a hit covers what stands between name and value, or goes on behind the value, the name is asked again.
         self.hangs_on(name.0, name.1, start);
         self.hangs_on(name.0, end, end.saturating_add(1));
         self.named = (name.1, start);
@@ -136,7 +145,7 @@ impl<'t, 'h> Scan<'t, 'h> {
     pub(crate) fn is_keyed(&mut self, start: usize) -> bool {
         let is_open = self.is_open(Open::Keyed, start);
         if is_open && (self.named.0..self.named.1).contains(&start) {
-            self.hangs_on(start, 0, usize::MAX);
+            self.hangs_on_all(start);
         }
         is_open
     }
@@ -173,6 +182,11 @@ impl<'t, 'h> Scan<'t, 'h> {
         self.doubt(at, start, end, false);
     }
 
+    /// Notes that the result at the anchor `at` may hang on the whole text.
+    pub(crate) fn hangs_on_all(&mut self, at: usize) {
+        self.hangs_on(at, 0, usize::MAX);
+    }
+
     fn doubt(&mut self, at: usize, start: usize, end: usize, announced: bool) {
         // What lies in a value goes with it.
         if self.hits.last().is_none_or(|hit| !(hit.start..hit.end).contains(&at)) {
@@ -184,28 +198,28 @@ impl<'t, 'h> Scan<'t, 'h> {
     /// before, and on every word before that announces something.
     pub(crate) fn hangs_on_words(&mut self, at: usize, end: usize) {
         let word = self.referred.take().unwrap_or(at);
-        // Up to there the word `id` is looked for before a number.
-        self.doubt(at, word.min(at.saturating_sub(4)), end.saturating_add(2), true);
+        self.doubt(at, word.min(at.saturating_sub(ID)), end.saturating_add(BEHIND), true);
     }
 
-    /// As [`hangs_on_words`](Self::hangs_on_words), where nothing was found since `found` was all, if there are any words.
+    /// As [`hangs_on_words`](Self::hangs_on_words), if nothing was found since [`found`](Self::found) was `earlier` and there
+    /// is a word that counts.
     #[inline]
-    pub(crate) fn hangs_on_words_since(&mut self, found: usize, at: usize) {
-        if self.found() == found && (self.has_cues() || self.referred.get().is_some()) {
+    pub(crate) fn hangs_on_words_since(&mut self, earlier: usize, at: usize) {
+        if self.found() == earlier && (self.has_cues() || self.referred.get().is_some()) {
             self.hangs_on_words(at, at);
         }
     }
 
     /// As [`hangs_on_words_since`](Self::hangs_on_words_since), for a word for a technical number alone.
     #[inline]
-    pub(crate) fn hangs_on_reference(&mut self, found: usize, at: usize) {
-        if self.found() == found && self.referred.get().is_some() {
+    pub(crate) fn hangs_on_reference(&mut self, earlier: usize, at: usize) {
+        if self.found() == earlier && self.referred.get().is_some() {
             self.hangs_on_words(at, at);
         }
     }
 
-    /// Notes the words that announced anything.
-    pub(crate) fn end(&mut self) {
+    /// Hands over the words that announced anything to what the result hangs on.
+    pub(crate) fn hand_over_words(&mut self) {
         for (index, (_, start, end)) in self.recent.iter().take(self.recents).enumerate() {
             self.doubts.word(index, *start, *end);
         }
@@ -215,7 +229,7 @@ impl<'t, 'h> Scan<'t, 'h> {
     }
 
     /// Remembers an announcing word.
-    pub(crate) fn note(&mut self, cue: Cue, start: usize, end: usize) {
+    pub(crate) fn announce(&mut self, cue: Cue, start: usize, end: usize) {
         if let Some(cell) = self.recent.get_mut(self.recents & (WORDS - 1)) {
             *cell = (cue, start, end);
             self.recents = self.recents.wrapping_add(1);
@@ -347,6 +361,7 @@ impl<'t, 'h> Scan<'t, 'h> {
 }
 
 /// The bit of what a word announces.
+// 64 bits for fifty cues; two that share one cost a look, never a hit.
 #[inline]
 fn bit(cue: Cue) -> u64 {
     1_u64.wrapping_shl(cue as u32)

@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::super::detector::Detector;
-use super::super::text::{DIGIT, HEX, LETTER, LOWER, Text, UPPER};
+use super::super::text::{ALNUM, DIGIT, HEX, LOWER, Text, UPPER, WORD};
 use super::super::words::WordSet;
-use super::Scan;
+use super::{BEHIND, Scan};
 
 /// An IPv4 address whose first digit stands at `start`. Tells whether one stands there, be it kept or not.
 pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) -> bool {
@@ -21,7 +21,7 @@ pub(crate) fn ipv4(scan: &mut Scan<'_, '_>, start: usize) -> bool {
         || before == b'_';
     let network = text.at(end) == b'/' && is_network(text, end, u32::from(address).trailing_zeros(), 24, 32);
     if network {
-        scan.hangs_on(start, start, end.saturating_add(2));
+        scan.hangs_on(start, start, end.saturating_add(BEHIND));
     }
     if !glued && !network && !is_file(text, start, end) && !scan.is_version(start) {
         scan.hit(start, end, Detector::Ipv4);
@@ -64,7 +64,7 @@ fn read_ipv4(text: Text<'_>, start: usize) -> Option<(Ipv4Addr, usize)> {
         at = end;
     }
     let after = text.at(at);
-    let longer = text.is(at, DIGIT | UPPER | LOWER)
+    let longer = text.is(at, ALNUM)
         || after == b'_'
         || (matches!(after, b'.' | b'-')
             && text.is(at.wrapping_add(1), DIGIT)
@@ -115,7 +115,7 @@ pub(crate) fn ipv6(scan: &mut Scan<'_, '_>, colon: usize) {
     while text.at(start) == b':' && text.at(start.wrapping_add(1)) != b':' {
         start = start.wrapping_add(1);
     }
-    if text.is_before(start, LETTER | DIGIT) || text.before(start) == b'_' {
+    if text.is_before(start, WORD) || text.before(start) == b'_' {
         return;
     }
     let mut end = start;
@@ -124,13 +124,13 @@ pub(crate) fn ipv6(scan: &mut Scan<'_, '_>, colon: usize) {
     }
     scan.address = end;
     // A point or colon behind the address is punctuation, a port, or a reason.
-    scan.hangs_on(colon, start.saturating_sub(1), end.saturating_add(2));
+    scan.hangs_on(colon, start.saturating_sub(1), end.saturating_add(BEHIND));
     let run = text.str(start, end);
     let Some((address, length)) = longest_ipv6(run) else { return };
     let end = start.wrapping_add(length);
     let colons = text.slice(start, end).iter().filter(|byte| **byte == b':').count();
     let digits = text.slice(start, end).iter().any(u8::is_ascii_digit);
-    if text.is(end, LETTER | DIGIT) || text.at(end) == b'_' || (!digits && colons < 4) || kept_v6(address) {
+    if text.is(end, WORD) || text.at(end) == b'_' || (!digits && colons < 4) || kept_v6(address) {
         return;
     }
     if text.at(end) == b'/' && is_network(text, end, u128::from(address).trailing_zeros(), 48, 128) {
@@ -138,7 +138,7 @@ pub(crate) fn ipv6(scan: &mut Scan<'_, '_>, colon: usize) {
     }
     let mut zone_end = end;
     if text.at(end) == b'%' && !text.is(end.wrapping_add(1), HEX) {
-        zone_end = text.run_end(end.wrapping_add(1), LETTER | DIGIT, 16);
+        zone_end = text.run_end(end.wrapping_add(1), WORD, 16);
     }
     scan.hit(start, zone_end, Detector::Ipv6);
 }
@@ -175,7 +175,7 @@ pub(crate) fn announced_mac(scan: &mut Scan<'_, '_>, end: usize) {
     if start > end
         && stop.wrapping_sub(start) == 12
         && digits > 1
-        && !text.is(stop, LETTER | DIGIT)
+        && !text.is(stop, WORD)
         && text.at(stop) != b'_'
     {
         scan.hit(start, stop, Detector::Mac);
@@ -190,10 +190,7 @@ pub(crate) fn mac(scan: &mut Scan<'_, '_>, at: usize) {
     let width = if separator == b'.' { 4_usize } else { 2 };
     let step = width.wrapping_add(1);
     let start = at.wrapping_sub(width);
-    if text.run_start(at, HEX, 5) != start
-        || text.is_before(start, LETTER | DIGIT)
-        || text.before(start) == b'_'
-    {
+    if text.run_start(at, HEX, 5) != start || text.is_before(start, WORD) || text.before(start) == b'_' {
         return;
     }
     if text.before(start) == separator && text.is_before(start.wrapping_sub(1), HEX) {
@@ -210,14 +207,13 @@ pub(crate) fn mac(scan: &mut Scan<'_, '_>, at: usize) {
     }
     let fits = if width == 4 { groups == 3 } else { groups == 6 || groups == 8 };
     let after = text.at(end);
-    let longer = text.is(end, LETTER | DIGIT)
-        || after == b'_'
-        || (after == separator && text.is(end.wrapping_add(1), HEX));
+    let longer =
+        text.is(end, WORD) || after == b'_' || (after == separator && text.is(end.wrapping_add(1), HEX));
     let bytes = || text.slice(start, end).iter().filter(|byte| **byte != separator);
     let blank = bytes().all(|byte| *byte == b'0') || bytes().all(|byte| byte.eq_ignore_ascii_case(&b'f'));
     if fits && !longer && !blank {
         scan.hit(start, end, Detector::Mac);
     } else if fits {
-        scan.hangs_on(at, start, end.saturating_add(2));
+        scan.hangs_on(at, start, end.saturating_add(BEHIND));
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers as people and programs write them: digits in groups with single separators between.
 
-use super::super::text::{DIGIT, LETTER, Text, UPPER, offset};
+use super::super::text::{DIGIT, LETTER, Text, UPPER, WORD, offset};
 
 /// The most digits and groups looked at from one place.
 const MAX_DIGITS: usize = 24;
@@ -37,6 +37,7 @@ pub(crate) struct Number {
 
 impl Number {
     /// A number that is to be read at `start`, where a digit stands.
+    // Made and read apart: what is filled in place is not copied.
     #[inline]
     pub(crate) fn at(start: usize) -> Self {
         Self { start, digits: [0; MAX_DIGITS], groups: [Group::default(); MAX_GROUPS], len: 0 }
@@ -56,7 +57,7 @@ impl Number {
                 continue;
             }
             let Some(group) = self.groups.get_mut(len) else { break };
-            *group = Group { end: offset(at), digits: small(count), separator };
+            *group = Group { end: offset(at), digits: count_u8(count), separator };
             len = len.wrapping_add(1);
             at = at.wrapping_add(1);
             separator = byte;
@@ -107,14 +108,14 @@ impl Number {
 
 /// A count of digits.
 #[expect(clippy::cast_possible_truncation, reason = "of no number are more than 24 digits read")]
-pub(crate) fn small(count: usize) -> u8 {
+pub(crate) fn count_u8(count: usize) -> u8 {
     count as u8
 }
 
 /// Whether a value may start at `start`: nothing that belongs to it stands before.
 pub(crate) fn starts_clean(text: Text<'_>, start: usize) -> bool {
     let before = text.before(start);
-    if text.is_before(start, LETTER | DIGIT) || before == b'_' {
+    if text.is_before(start, WORD) || before == b'_' {
         return false;
     }
     if matches!(before, b'-' | b'.' | b'/' | b'+') {
@@ -128,13 +129,13 @@ pub(crate) fn starts_clean(text: Text<'_>, start: usize) -> bool {
 /// As [`starts_clean`], for a value that its own check confirms: letters and digits before it disqualify it, and the point
 /// of a fraction. What is filed under it may stand there: `/cards/4111…`, `scan_4111…`.
 pub(crate) fn starts_checked(text: Text<'_>, start: usize) -> bool {
-    !text.is_before(start, LETTER | DIGIT)
+    !text.is_before(start, WORD)
         && (text.before(start) != b'.' || !text.is_before(start.wrapping_sub(1), DIGIT))
 }
 
 /// As [`ends_clean`], for a value that its own check confirms: `4111…/12/29`, `4111…_scan.png`.
 pub(crate) fn ends_checked(text: Text<'_>, end: usize) -> bool {
-    !text.is(end, LETTER | DIGIT)
+    !text.is(end, WORD)
 }
 
 /// As [`starts_clean`], or as a part of a path or file name: `/customers/531-84-2207`.
@@ -150,7 +151,7 @@ pub(crate) fn ends_part(text: Text<'_>, end: usize) -> bool {
 /// Whether a value may end at `end`: nothing that belongs to it follows.
 pub(crate) fn ends_clean(text: Text<'_>, end: usize) -> bool {
     let after = text.at(end);
-    if text.is(end, LETTER | DIGIT) || after == b'_' {
+    if text.is(end, WORD) || after == b'_' {
         return false;
     }
     if matches!(after, b'-' | b'.' | b'/' | b':') {

@@ -2,10 +2,10 @@
 
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
-use super::super::text::{DIGIT, HIGH, LETTER, LOWER, Text, UPPER, is};
+use super::super::text::{ALNUM, DIGIT, LOWER, Text, UPPER, WORD, is};
 use super::digits::{luhn, number, uniform};
 use super::number::{Group, Number, ends_checked, ends_clean, starts_checked, starts_clean};
-use super::{Announced, Scan};
+use super::{Announced, BEHIND, Scan};
 
 /// A card number from the group at hand on. Luhn, issuer range and length decide; next to a word such as
 /// `card` two of them are enough, since a mistyped number is the cardholder's all the same.
@@ -110,7 +110,7 @@ pub(crate) fn verification_value(scan: &mut Scan<'_, '_>, cue_end: usize) {
     if start > cue_end && (3..=4).contains(&end.wrapping_sub(start)) && ends_clean(scan.text, end) {
         scan.hit(start, end, Detector::Cvv);
     } else {
-        scan.hangs_on(cue_end.wrapping_sub(1), end, end.saturating_add(2));
+        scan.hangs_on(cue_end.wrapping_sub(1), end, end.saturating_add(BEHIND));
     }
 }
 
@@ -237,7 +237,7 @@ fn iban_length(first: u8, second: u8) -> u8 {
 /// An IBAN whose country code stands at `start`, in one run or in groups.
 pub(crate) fn iban(scan: &mut Scan<'_, '_>, start: usize) {
     let text = scan.text;
-    if text.is_before(start, LETTER | DIGIT) {
+    if text.is_before(start, WORD) {
         return;
     }
     if let Some(end) = iban_end(text, start)
@@ -265,15 +265,14 @@ fn end_of(text: Text<'_>, start: usize, length: usize) -> Option<usize> {
     let mut count = 0_usize;
     while count < length {
         let byte = text.at(at);
-        if is(byte, DIGIT | UPPER | LOWER) {
+        if is(byte, ALNUM) {
             count = count.wrapping_add(1);
-        } else if !(matches!(byte, b' ' | b'-' | b'.') && text.is(at.wrapping_add(1), DIGIT | UPPER | LOWER))
-        {
+        } else if !(matches!(byte, b' ' | b'-' | b'.') && text.is(at.wrapping_add(1), ALNUM)) {
             return None;
         }
         at = at.wrapping_add(1);
     }
-    (!text.is(at, DIGIT | UPPER | LOWER | HIGH)).then_some(at)
+    (!text.is(at, WORD)).then_some(at)
 }
 
 /// ISO/IEC 7064 MOD 97-10 over the rearranged number (ISO 13616-1 clause 6).

@@ -1,6 +1,6 @@
 //! Names behind a word that announces one: a form of address, a role, a key.
 
-use super::super::detector::{Detector, placeholder_len};
+use super::super::detector::{Detector, placeholder_at};
 use super::super::lexicon::{Naming, announces};
 use super::super::text::{DIGIT, HIGH, LETTER, LOWER, Text, UPPER, is};
 use super::super::words::WordSet;
@@ -222,7 +222,7 @@ fn skip_titles(text: Text<'_>, from: usize) -> usize {
 /// Where the titles directly before a title start: they belong to the name.
 fn title_start(text: Text<'_>, start: usize) -> usize {
     let mut at = start;
-    while matches!(text.before(at), b'.' | b'-') && text.is_before(at.wrapping_sub(1), LETTER | UPPER) {
+    while matches!(text.before(at), b'.' | b'-') && text.is_before(at.wrapping_sub(1), LETTER) {
         at = text.run_start(at.wrapping_sub(1), LETTER, 12);
     }
     at
@@ -269,8 +269,7 @@ fn name_end(text: Text<'_>, from: usize) -> Option<(usize, usize)> {
             Word::Degree if words > 0 => {
                 end = Some(stop);
             }
-            Word::Initial => {}
-            Word::Particle => {}
+            Word::Initial | Word::Particle => {}
             Word::Degree => break,
         }
         if text.at(stop) != b' ' {
@@ -296,7 +295,7 @@ fn name_word(text: Text<'_>, at: usize) -> Option<(usize, Word)> {
         "do", "das", "di", "del", "della", "dalla", "bin", "ibn", "al", "el", "ter", "ten", "te", "op", "y",
         "e", "af", "av", "'t", "und",
     ]);
-    if placeholder_len(text.slice(at, text.len().min(at.saturating_add(24)))).is_some() {
+    if placeholder_at(text, at).is_some() {
         return None;
     }
     let mut end = at;
@@ -330,7 +329,7 @@ fn name_word(text: Text<'_>, at: usize) -> Option<(usize, Word)> {
     if !capital {
         return None;
     }
-    let dotted = word.bytes().any(|byte| byte == b'.')
+    let degree = word.bytes().any(|byte| byte == b'.')
         || matches!(
             word,
             "MD" | "DDS"
@@ -350,10 +349,10 @@ fn name_word(text: Text<'_>, at: usize) -> Option<(usize, Word)> {
                 | "MEng"
                 | "BEng"
         );
-    if dotted {
+    if degree {
         return Some((end.wrapping_add(usize::from(after == b'.')), Word::Degree));
     }
-    if characters.clone().next().is_none() {
+    if characters.as_str().is_empty() {
         let dot = usize::from(after == b'.');
         return Some((end.wrapping_add(dot), Word::Initial));
     }

@@ -2,12 +2,14 @@
 
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
-use super::super::text::{DIGIT, HEX, LETTER, SPACE, Text, offset};
-use super::number::{ends_clean, small, starts_clean};
-use super::{Announced, Scan};
+use super::super::text::{DIGIT, HEX, SPACE, Text, WORD, offset};
+use super::number::{count_u8, ends_clean, starts_clean};
+use super::{Announced, ID, Scan};
 
 /// The most digits of a number, country code included (ITU-T E.164 clause 6.1).
 const MAX_DIGITS: usize = 15;
+/// The most groups of digits.
+const MAX_GROUPS: usize = 10;
 
 /// A place where a number may end: behind so many digits.
 #[derive(Clone, Copy, Default)]
@@ -29,16 +31,21 @@ impl Stop {
 /// Digits with the separators of telephone numbers.
 struct Dialled {
     digits: [u8; MAX_DIGITS],
-    stops: [Stop; 10],
+    stops: [Stop; MAX_GROUPS],
     len: usize,
-    /// Group sizes, with separators before them.
-    shape: [(u8, u8); 10],
+    /// The separator before each group, and its size.
+    shape: [(u8, u8); MAX_GROUPS],
 }
 
 impl Dialled {
     #[inline]
     fn new() -> Self {
-        Self { digits: [0; MAX_DIGITS], stops: [Stop::default(); 10], len: 0, shape: [(0, 0); 10] }
+        Self {
+            digits: [0; MAX_DIGITS],
+            stops: [Stop::default(); MAX_GROUPS],
+            len: 0,
+            shape: [(0, 0); MAX_GROUPS],
+        }
     }
 
     /// Reads the digits at `start`.
@@ -55,8 +62,8 @@ impl Dialled {
                 continue;
             }
             let (Some(stop), Some(shape)) = (self.stops.get_mut(len), self.shape.get_mut(len)) else { break };
-            *stop = Stop { end: offset(at), digits: small(count) };
-            *shape = (separator, small(at.wrapping_sub(from)));
+            *stop = Stop { end: offset(at), digits: count_u8(count) };
+            *shape = (separator, count_u8(at.wrapping_sub(from)));
             len = len.wrapping_add(1);
             separator = byte;
             let width = gap_at(text, at);
@@ -99,9 +106,9 @@ fn gap_at(text: Text<'_>, at: usize) -> usize {
     gap(text.slice(at, text.len().min(at.wrapping_add(4))))
 }
 
-/// How wide the separator is that starts `gap`, if a digit follows it.
-fn gap(gap: &[u8]) -> usize {
-    match gap {
+/// How wide the separator is that starts `text`, if a digit follows it.
+fn gap(text: &[u8]) -> usize {
+    match text {
         [b' ' | b'-' | b'.' | b'/' | b'(' | b')', b'0'..=b'9', ..] => 1,
         [b' ' | b')' | b'-' | b'(', b'(' | b' ' | b'-' | b')', b'0'..=b'9', ..] => 2,
         [b' ', b'-' | b'/', b' ', b'0'..=b'9'] | [b')', b' ', b'(', b'0'..=b'9'] => 3,
@@ -167,10 +174,7 @@ fn number(scan: &mut Scan<'_, '_>, start: usize, dialled: &Dialled) {
         }
         return;
     }
-    if (!adjacent && scan.is_reference(first))
-        || is_date(dialled.shape())
-        || (text.is_before(first, LETTER | DIGIT))
-    {
+    if (!adjacent && scan.is_reference(first)) || is_date(dialled.shape()) || (text.is_before(first, WORD)) {
         return;
     }
     let zero = dialled.digit(0) == 0;
@@ -195,7 +199,7 @@ fn called(scan: &Scan<'_, '_>, start: usize, dialled: &Dialled) -> Announced {
     let shaped = dialled.digit(0) == 0 || dialled.len > 1;
     // `call_id=839050986`
     let numbered =
-        scan.text.slice(start.wrapping_sub(4), start).windows(2).any(|two| two.eq_ignore_ascii_case(b"id"));
+        scan.text.slice(start.wrapping_sub(ID), start).windows(2).any(|two| two.eq_ignore_ascii_case(b"id"));
     let long =
         (9..=11).contains(&total) && dialled.digit(0) > 1 && announced == Announced::Adjacent && !numbered;
     if shaped || long { announced } else { Announced::No }
@@ -223,7 +227,7 @@ fn finish(scan: &mut Scan<'_, '_>, start: usize, stop: Stop) {
 /// A number with its country code; `plus` is where the sign stands.
 fn international(scan: &mut Scan<'_, '_>, dialled: &Dialled, plus: usize) {
     let text = scan.text;
-    if text.is_before(plus, LETTER | DIGIT) && !text.before(plus).is_ascii_punctuation() {
+    if text.is_before(plus, WORD) && !text.before(plus).is_ascii_punctuation() {
         return;
     }
     let Some(max) = country_code(&dialled.digits) else { return };
@@ -286,9 +290,8 @@ fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: &Dialled) -> 
 /// Whether pairs of hexadecimal digits stand around the number: a dump of memory.
 fn is_dump(text: Text<'_>, start: usize, dialled: &Dialled) -> bool {
     let end = dialled.stops().last().map_or(start, |stop| stop.end());
-    let pair = |at: usize| {
-        text.run_end(at, HEX, 3) == at.wrapping_add(2) && !text.is(at.wrapping_add(2), LETTER | DIGIT)
-    };
+    let pair =
+        |at: usize| text.run_end(at, HEX, 3) == at.wrapping_add(2) && !text.is(at.wrapping_add(2), WORD);
     (text.at(end) == b' ' && pair(end.wrapping_add(1)))
         || (text.before(start) == b' '
             && text.is_before(start.wrapping_sub(1), HEX)

@@ -1,7 +1,7 @@
 //! Where somebody is: coordinates behind a word that announces them.
 
 use super::super::detector::Detector;
-use super::super::text::{DIGIT, LETTER, Text};
+use super::super::text::{DIGIT, Text, WORD};
 use super::Scan;
 use super::number::ends_clean;
 
@@ -48,9 +48,7 @@ fn degrees(text: Text<'_>, start: usize) -> Option<usize> {
         behind = behind.wrapping_add(2);
     }
     let letter = behind.wrapping_add(usize::from(text.at(behind) == b' '));
-    if matches!(text.at(letter), b'N' | b'E' | b'S' | b'W')
-        && !text.is(letter.wrapping_add(1), LETTER | DIGIT)
-    {
+    if matches!(text.at(letter), b'N' | b'E' | b'S' | b'W') && !text.is(letter.wrapping_add(1), WORD) {
         return Some(letter.wrapping_add(1));
     }
     ends_clean(text, behind).then_some(behind)

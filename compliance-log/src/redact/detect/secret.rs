@@ -3,12 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-use super::super::detector::{Detector, placeholder_len};
+use super::super::detector::{Detector, is_placeholder, placeholder_len};
 use super::super::lexicon::{Lead, lexicon};
 use super::super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, SPACE, Text, UPPER, is};
 use super::super::words::WordSet;
-use super::assignment::{Form, NAME, assigned, close, extent, in_tag, member_end, name_end};
-use super::{Open, Scan};
+use super::assignment::{Form, NAME, assigned, behind_quotes, close, extent, in_tag, member_end, name_end};
+use super::{BEHIND, Open, Scan};
 
 /// What a key announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
         return;
     }
     if key == Key::Cookie {
-        scan.hangs_on(start, 0, usize::MAX);
+        scan.hangs_on_all(start);
         cookies(scan, start, end);
         return;
     }
@@ -53,7 +53,7 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
         return;
     };
     // Without a sign of assignment what stands before the name counts: `name="password" value="x"`, `login x password y`.
-    if !matches!(text.at(behind_quotes(text, name_end)), b':' | b'=') {
+    if !matches!(text.at(behind_quotes(text, name_end, QUOTES)), b':' | b'=') {
         scan.hangs_on(start, start.saturating_sub(LOGIN), start);
     }
     // A tag or anchor that is short enough would be passed over.
@@ -62,7 +62,9 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
     }
     if key == Key::Any {
         let dashed_end = text.dashed_hex_end(value, LIMIT);
-        if is_plain(text, value, dashed_end) && !guards(previous_segment(text, start)) {
+        if is_idle(text, start, value, dashed_end) {
+            // Most such words are passed over without a note (`Window::confirmed`), and may be: what stands apart in so plain
+            // a value starts it, and a placeholder starts none (`extent`). Few come here: to be sure costs little.
             let space = text.slice(value, text.len()).iter().position(|byte| is(*byte, SPACE));
             scan.hangs_on(start, name_end, space.map_or(text.len(), |space| value.wrapping_add(space)));
             return;
@@ -82,7 +84,7 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
     let no_value = (key == Key::Any && closed && found.len() < 8)
         || found.is_empty()
         || is_blank(found)
-        || placeholder_len(found) == Some(found.len())
+        || is_placeholder(found)
         || (form != Form::Assigned && !shows(found, quoted && form == Form::Following))
         || is_no_password(text.slice(start, end), found, quoted)
         || (key != Key::Password && is_path(found));
@@ -117,26 +119,21 @@ fn is_name_alone(scan: &Scan<'_, '_>, key: Key, start: usize, end: usize) -> boo
     assigned.is_some_and(|(value, form)| form == Form::Assigned && value >= value_end)
 }
 
-/// Behind the quotes and spaces that may stand between a name and a sign of assignment.
-fn behind_quotes(text: Text<'_>, name_end: usize) -> usize {
-    let between = text.slice(name_end, text.len()).iter();
-    let between =
-        between.take_while(|byte| matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'\\' | b'`' | b']' | b')'));
-    name_end.saturating_add(between.take(16).count())
-}
-
 /// Notes what it hangs on that nothing assigns a value to the name that ends at `name_end`.
 fn unassigned(scan: &mut Scan<'_, '_>, key: Key, start: usize, name_end: usize) {
     let text = scan.text;
     let spaced = text.at(name_end) == b' ';
-    let end = behind_quotes(text, name_end).saturating_add(4);
+    let end = behind_quotes(text, name_end, QUOTES).saturating_add(4);
     if spaced && in_tag(text, start) {
-        return scan.hangs_on(start, 0, usize::MAX);
+        return scan.hangs_on_all(start);
     }
     // `login x password y`
     let begin = if spaced && key == Key::Password { start.saturating_sub(LOGIN) } else { start };
     scan.hangs_on(start, begin, end);
 }
+
+/// How many quotes and spaces are looked behind for a sign of assignment.
+const QUOTES: usize = 16;
 
 /// How far before a name the user may start that it is the password of, in bytes, once placeholders stand between.
 const LOGIN: usize = 256;
@@ -200,9 +197,8 @@ fn authenticated(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
     }
     let from = end.wrapping_add(7);
     let to = text.run_end(from, BASE64, 4096);
-    let close = to.wrapping_add(usize::from(text.at(to) == b'='));
-    let close = close.wrapping_add(usize::from(text.at(close) == b'='));
-    scan.hangs_on(start, 0, usize::MAX);
+    let close = padded_end(text, to);
+    scan.hangs_on_all(start);
     if to.wrapping_sub(from) >= 8 && decode(text.slice(from, to)).is_some() {
         scan.open_hit(Open::Keyed, from, close, Detector::BasicAuth);
     }
@@ -257,7 +253,7 @@ fn items(scan: &mut Scan<'_, '_>, quote: (usize, usize), to: usize, detector: De
         let from = at.wrapping_add(mark.len());
         let (to, closed) = close(text, from, (mark.last().copied().unwrap_or(b'"'), depth), usize::MAX);
         let found = text.slice(from, to);
-        if !is_blank(found) && placeholder_len(found) != Some(found.len()) {
+        if !is_blank(found) && !is_placeholder(found) {
             scan.open_hit(Open::Keyed, from, to, detector);
         }
         if !closed {
@@ -287,7 +283,7 @@ fn stated(scan: &mut Scan<'_, '_>, start: usize, name_end: usize) {
         if found.len() >= 6 && has(DIGIT) && has(LETTER) && placeholder_len(found).is_none() {
             scan.keyed_hit((start, name_end), from, to, Detector::Password);
         } else {
-            scan.hangs_on(start, name_end, to.saturating_add(2));
+            scan.hangs_on(start, name_end, to.saturating_add(BEHIND));
         }
         return;
     }
@@ -370,7 +366,8 @@ fn is_secret(key: Key, segment: &[u8], value: &[u8], quoted: bool) -> bool {
     }
 }
 
-/// Where a value starts that is assigned to `key` or `auth`, told by the eight bytes that start with the word.
+/// How far behind the word's start its value starts, if the word is `key` or `auth` and a sign of assignment follows; told
+/// by the eight bytes that start with the word.
 #[inline(always)]
 pub(crate) fn assigned_key(eight: u64) -> Option<usize> {
     const KEY: u64 = u64::from_le_bytes(*b"key\0\0\0\0\0");
@@ -611,7 +608,7 @@ pub(crate) fn identified(scan: &mut Scan<'_, '_>, end: usize) {
         let from = at.wrapping_add(1);
         let (to, closed) = close(text, from, (text.at(at), 0), LIMIT);
         let found = text.slice(from, to);
-        if closed && !found.is_empty() && !is_blank(found) && placeholder_len(found) != Some(found.len()) {
+        if closed && !found.is_empty() && !is_blank(found) && !is_placeholder(found) {
             scan.hit(from, to, Detector::Password);
         }
     }
@@ -629,7 +626,7 @@ pub(crate) fn pass(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
     if text.slice(start, end) != b"PASS" || text.at(end) != b' ' || !begins {
         return;
     }
-    scan.hangs_on(start, 0, usize::MAX);
+    scan.hangs_on_all(start);
     let mut to = from;
     while !text.is(to, SPACE) && to.wrapping_sub(from) < LIMIT {
         to = to.wrapping_add(1);
@@ -651,14 +648,21 @@ pub(crate) fn basic(scan: &mut Scan<'_, '_>, end: usize) {
     let from = text.run_end(end, SPACE, 3);
     let to = text.run_end(from, BASE64, 4096);
     let run = text.slice(from, to);
-    let close = to.wrapping_add(
-        text.slice(to, to.saturating_add(2).min(text.len())).iter().take_while(|byte| **byte == b'=').count(),
-    );
+    let close = padded_end(text, to);
     if from > end && run.len() >= 4 && decode(run).is_some_and(|plain| plain.contains(&b':')) {
         scan.open_hit(Open::Scheme, from, close, Detector::BasicAuth);
     } else {
         scan.hangs_on(end.wrapping_sub(1), end, to.saturating_add(1));
     }
+}
+
+/// Where the padding of base64 ends whose characters end at `end`.
+pub(crate) fn padded_end(text: Text<'_>, end: usize) -> usize {
+    text.slice(end, text.len().min(end.saturating_add(2)))
+        .iter()
+        .take_while(|byte| **byte == b'=')
+        .count()
+        .saturating_add(end)
 }
 
 /// Base64 in either alphabet, without padding; a last character that stands for no byte is left out.

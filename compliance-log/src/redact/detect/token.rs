@@ -1,8 +1,8 @@
 //! Secrets that say what they are: keys and tokens with a documented prefix, JWTs, private keys in PEM.
 
 use super::super::detector::Detector;
-use super::super::text::{BASE64, DIGIT, HEX, LOWER, UPPER, is};
-use super::{Open, Scan};
+use super::super::text::{ALNUM, BASE64, DIGIT, HEX, LOWER, UPPER, is};
+use super::{BEHIND, Open, Scan};
 
 /// What follows a prefix.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,6 @@ pub(crate) struct Prefix {
     detector: Detector,
     shape: Shape,
 }
-
-const ALNUM: u8 = UPPER | LOWER | DIGIT;
 
 /// Past this length a token is taken to be one without a further look.
 const LIMIT: usize = 8192;
@@ -179,7 +177,7 @@ pub(crate) fn prefixed(scan: &mut Scan<'_, '_>, prefix: &Prefix, start: usize, e
                 at = end.wrapping_add(GITHUB);
                 return scan.open_hit(Open::Prefixed, start, at, prefix.detector);
             }
-            let whole = !text.is(at, UPPER | LOWER | DIGIT) || at.wrapping_sub(end) >= LIMIT;
+            let whole = !text.is(at, ALNUM) || at.wrapping_sub(end) >= LIMIT;
             if at.wrapping_sub(end) >= min && whole {
                 scan.open_hit(Open::Prefixed, start, at, prefix.detector);
             } else {
@@ -240,7 +238,7 @@ fn jwt(scan: &mut Scan<'_, '_>, start: usize) {
         scan.open_hit(Open::Prefixed, start, last, Detector::Jwt);
     } else {
         scan.dull(last);
-        scan.hangs_on(start, start, last.saturating_add(2));
+        scan.hangs_on(start, start, last.saturating_add(BEHIND));
     }
 }
 
@@ -282,7 +280,10 @@ pub(crate) fn may_hide_text(run: &[u8]) -> bool {
 }
 
 /// What each character of base64 and base64url stands for (RFC 4648 tables 1 and 2).
-#[expect(clippy::indexing_slicing, reason = "const code has no `get`, and fails when it is compiled")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const code has neither `get` nor iterators, and fails when it is compiled"
+)]
 static SEXTETS: [u8; 256] = {
     let mut sextets = [63; 256];
     let mut left: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+";

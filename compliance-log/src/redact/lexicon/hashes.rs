@@ -1,9 +1,13 @@
 //! The fast no: whether a word may be in the table at all, told by its first eight letters.
 
-/// Cells in the table of hashes.
-const CELLS: usize = 1 << 10;
+/// The bits that tell a cell in the table of hashes.
+const BITS: u32 = 10;
+const CELLS: usize = 1 << BITS;
 
-/// A set of hashes: a bit each, so that most words that are in nobody's table are told in one read, and another bit in
+/// Of a prefix that letters follow, so many letters behind the first are told.
+pub(crate) const TOLD: u32 = 3;
+
+/// A set of hashes: a bit each, so that most words that are in no table are told in one read, and another bit in
 /// another table, so that nearly all are.
 ///
 /// What a look takes lies in one place, behind one pointer.
@@ -20,7 +24,7 @@ impl Hashes {
     }
 
     pub(super) fn add(&mut self, word: u64) {
-        let hash = Hash::of(word);
+        let hash = self.hash(word);
         for (table, (cell, bit)) in [(&mut self.first, hash.first()), (&mut self.second, hash.second())] {
             if let Some(cell) = table.get_mut(cell) {
                 *cell |= 1_u64.wrapping_shl(bit);
@@ -28,13 +32,18 @@ impl Hashes {
         }
     }
 
-    /// Whether a word of the table may stand at `at` in a text, where one of one letter and `more` starts. The fast no of
-    /// the scan.
+    /// Whether a word of the table may stand at `at`: of its first word the first letter and `more` others count. The fast
+    /// no of the scan.
     #[inline(always)]
     pub(crate) fn may_start(&self, text: &[u8], at: usize, more: u32) -> bool {
         let kept = self.kept.get(more as usize).copied().unwrap_or(ALL);
-        let hash = Hash((eight(text, at) & kept).wrapping_mul(self.factor));
+        let hash = self.hash(eight_at(text, at) & kept);
         has(&self.first, hash.first()) && has(&self.second, hash.second())
+    }
+
+    #[inline(always)]
+    fn hash(&self, word: u64) -> Hash {
+        Hash(word.wrapping_mul(self.factor))
     }
 }
 
@@ -51,27 +60,22 @@ pub(super) const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 struct Hash(u64);
 
 impl Hash {
-    #[inline(always)]
-    fn of(word: u64) -> Self {
-        Self(word.wrapping_mul(FACTOR))
-    }
-
     /// The cell of the first table, told by all letters, and the bit in it, told by the first three.
     #[inline(always)]
     fn first(self) -> (usize, u32) {
-        ((self.0 >> 54) as usize, (self.0 >> 16 & 63) as u32)
+        ((self.0 >> (64 - BITS)) as usize, (self.0 >> 16 & 63) as u32)
     }
 
-    /// The same of the second table.
+    /// The cell of the second table, told by the first six letters, and the bit in it, told by the first five.
     #[inline(always)]
     fn second(self) -> (usize, u32) {
-        ((self.0 >> 38) as usize & (CELLS - 1), (self.0 >> 32) as u32)
+        ((self.0 >> (48 - BITS)) as usize & (CELLS - 1), (self.0 >> 32) as u32)
     }
 }
 
 /// The eight bytes at `at`, and noughts behind the text.
 #[inline(always)]
-pub(crate) fn eight(text: &[u8], at: usize) -> u64 {
+pub(crate) fn eight_at(text: &[u8], at: usize) -> u64 {
     match text.get(at..at.wrapping_add(8)).and_then(<[u8]>::first_chunk::<8>) {
         Some(eight) => u64::from_le_bytes(*eight),
         None => tail(text, at),

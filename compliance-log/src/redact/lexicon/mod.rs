@@ -10,15 +10,15 @@ use std::sync::LazyLock;
 
 use fearless_simd::Level;
 
-pub(crate) use self::announcing::secret_suffix;
 use self::announcing::{CUES, KEYS, NAMINGS};
+pub(crate) use self::announcing::{SHORTEST, SUFFIXES, may_end_suffix, secret_suffix};
 pub(crate) use self::between::{is_filler, is_number_word, is_reference, is_version};
 use self::hashes::{FACTOR, start};
-pub(crate) use self::hashes::{Hashes, eight};
+pub(crate) use self::hashes::{Hashes, TOLD, eight_at};
 use super::detect::command::{PROGRAMS, Program};
 use super::detect::secret::Key;
 use super::detect::token::{PREFIXES, Prefix};
-use super::text::{LETTER, LOWER, TOP, Text, UPPER, between, is};
+use super::text::{LETTER, LOWER, TOP, Text, UPPER, WORD, between, is};
 
 /// What a word announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,28 @@ pub(crate) enum Cue {
     /// A unique identity, or the number of a user.
     Uid,
     Vat,
+}
+
+impl Cue {
+    /// Whether what the word announces is looked for where the word stands, and not where numbers stand.
+    pub(crate) fn is_shaped(self) -> bool {
+        // The arms of `engine::lead`.
+        matches!(
+            self,
+            Self::Birth
+                | Self::Cvv
+                | Self::Dni
+                | Self::Geo
+                | Self::IdCard
+                | Self::Mac
+                | Self::Member
+                | Self::National
+                | Self::Pass
+                | Self::Passport
+                | Self::Patient
+                | Self::Pps
+        )
+    }
 }
 
 /// How a name follows its word.
@@ -159,11 +181,19 @@ pub(crate) fn lexicon() -> &'static Lexicon {
     &LEXICON
 }
 
-/// The places of words and of prefixes.
-const PLACES: usize = 1024;
+/// The bits that tell a place, and the places of words and of prefixes.
+const BITS: u32 = 10;
+const PLACES: usize = 1 << BITS;
 
 /// The first three bytes of eight: no prefix is shorter.
 const HEAD: u64 = 0xff_ffff;
+const _: () = {
+    let mut left = PREFIXES;
+    while let [prefix, rest @ ..] = left {
+        assert!(prefix.text.len() >= 3);
+        left = rest;
+    }
+};
 
 /// Where a prefix stands: two bytes decide.
 #[inline]
@@ -174,7 +204,7 @@ fn prefix_place(first: u8, second: u8) -> usize {
 /// Where a word stands: its first letters decide.
 #[inline]
 fn word_place(head: u64) -> usize {
-    (head.wrapping_mul(FACTOR) >> 54) as usize
+    (head.wrapping_mul(FACTOR) >> (64 - BITS)) as usize
 }
 
 /// Entries by place.
@@ -250,9 +280,9 @@ impl Lexicon {
             for spelling in spellings(entry) {
                 let text = Text::new(&spelling);
                 let letters = leading_letters(text);
-                words.add(start(eight(text.bytes(), 0), letters.clamp(1, 8).wrapping_sub(1)));
-                if matches!(entry.lead, Lead::Prefix(_)) && letters > 4 {
-                    words.add(start(eight(text.bytes(), 0), 3));
+                words.add(start(eight_at(text.bytes(), 0), letters.clamp(1, 8).wrapping_sub(1)));
+                if matches!(entry.lead, Lead::Prefix(_)) && letters > TOLD + 1 {
+                    words.add(start(eight_at(text.bytes(), 0), TOLD));
                 }
             }
         }
@@ -272,8 +302,8 @@ impl Lexicon {
 
     /// The words that stand at `at`: there may be several, since one word announces several things.
     pub(crate) fn found(&self, text: Text<'_>, at: usize, mut visit: impl FnMut(Found)) {
-        // Three letters of each prefix at least; all of them count as capitals here.
-        let head = (eight(text.bytes(), at) | SMALL) & HEAD;
+        // No prefix is shorter than three bytes; on both sides every byte has the bit that letters have in small.
+        let head = (eight_at(text.bytes(), at) | SMALL) & HEAD;
         for entry in self.heads.at(prefix_place(text.at(at), text.at(at.wrapping_add(1)))) {
             if entry.head & HEAD == head && text.has(at, entry.word.as_bytes()) {
                 visit(Found { lead: entry.lead, end: at.saturating_add(entry.word.len()) });
@@ -329,9 +359,7 @@ impl Lexicon {
 
 /// Whether a word starts at `at`: a letter after none, or a capital after a small one.
 pub(crate) fn starts_word(text: Text<'_>, at: usize) -> bool {
-    text.is(at, LETTER)
-        && (!text.is_before(at, LETTER | super::text::DIGIT)
-            || (text.is(at, UPPER) && text.is_before(at, LOWER)))
+    text.is(at, LETTER) && (!text.is_before(at, WORD) || (text.is(at, UPPER) && text.is_before(at, LOWER)))
 }
 
 /// The longest word looked up, in bytes.
@@ -348,7 +376,7 @@ impl Word {
     /// The word at `at`: it ends where the letters end, or where a capital follows a small letter.
     #[inline(always)]
     fn read(text: Text<'_>, at: usize) -> Self {
-        let first = eight(text.bytes(), at);
+        let first = eight_at(text.bytes(), at);
         let mut word = Self { end: at, high: false, head: first | SMALL };
         let mut bytes = first;
         let mut after_small = 0;
@@ -367,7 +395,7 @@ impl Word {
             word.high |= bytes & TOP != 0;
             word.end = word.end.wrapping_add(8);
             after_small = small >> 56;
-            bytes = eight(text.bytes(), word.end);
+            bytes = eight_at(text.bytes(), word.end);
         }
         word
     }
