@@ -225,6 +225,33 @@ fn quotation_marks_around_a_value_in_a_field_stay() {
 }
 
 #[test]
+fn quotation_marks_within_a_field_end_no_round() {
+    let redactor = Redactor::new();
+    let headers = r#"headers: Authorization:"Bearer abc", "Accept":"x y", "Host":"h""#;
+    let redacted = redactor.redact_field("user", headers);
+    assert!(
+        redacted.contains("[BEARER]") && redacted.ends_with(r#""Accept":"x y", "Host":"h""#),
+        "{redacted}"
+    );
+    for (name, value) in [
+        ("first_name", r#">Authorization:"ONE", "b "e "#),
+        ("dob", r#"token="horse7 s"2<6"er ced""e"#),
+        ("user", r#"token="horse7 staple"and then "a" was "b" in it"#),
+        ("dob", "<passwd token=Car\nholaple\">\""),
+        ("cookie", r#"<passord token="e7"strh>\\"#),
+    ] {
+        let redacted = redactor.redact_field(name, value);
+        assert_ne!(redacted, value);
+        assert_ne!(redacted, Redactor::DROPPED, "{name}={value}");
+        assert!(
+            ["horse7", "Car", "hola", "ONE", "strh"].iter().all(|secret| !redacted.contains(secret)),
+            "{redacted}"
+        );
+        assert_eq!(redactor.redact_field(name, &redacted), redacted);
+    }
+}
+
+#[test]
 fn a_quotation_mark_that_ends_a_password_is_of_it() {
     let redactor = Redactor::new();
     for (name, value, expected) in [

@@ -17,6 +17,37 @@ fn rules_of_fields_beat_what_the_value_is() {
 }
 
 #[test]
+fn a_private_key_that_stays_hides_nothing() {
+    let redactor = Redactor::builder().rule(Detector::PemKey, Rule::Keep).build();
+    for (text, redacted) in [
+        (r"-----BEGIN PRIVATE KEY-----\n473-66-6181", r"-----BEGIN PRIVATE KEY-----\n[US_SSN]"),
+        (
+            "-----BEGIN PRIVATE KEY-----%404802%207079%202164%209606",
+            "-----BEGIN PRIVATE KEY-----%40[CREDIT_CARD]",
+        ),
+    ] {
+        assert_eq!(redactor.redact(text), redacted);
+    }
+    for text in [
+        "-----BEGIN PRIVATE KEY-----6%32%39%39%37%34%38%38%37%36%30%31%35%32%37%33",
+        "-----BEGIN PRIVATE KEY-----%0Ad1J1S25rQFR5RzRnLmNvLnVr",
+    ] {
+        assert_ne!(redactor.redact(text), text);
+    }
+}
+
+#[test]
+fn a_run_of_base64_is_replaced_for_any_value_in_it_that_is() {
+    // An address and a card number.
+    let text = "saw bWFpbCBhbm5hQGV4YW1wbGUuY29tIGFib3V0IDQxMTEgMTExMSAxMTExIDExMTEsIHBsZWFzZQ==";
+    assert_eq!(Redactor::new().redact(text), "saw [CREDIT_CARD]");
+    for (keep, redacted) in [(Detector::CreditCard, "saw [EMAIL]"), (Detector::Email, "saw [CREDIT_CARD]")] {
+        let redactor = Redactor::builder().rule(keep, Rule::Keep).build();
+        assert_eq!(redactor.redact(text), redacted);
+    }
+}
+
+#[test]
 fn only_declared_fields_pass_in_allow_list_mode() {
     let redactor = Redactor::builder().allow_fields(["status"]).field("trace", FieldRule::Keep).build();
     assert_eq!(redactor.redact_field("status", "ok for anna@example.com"), "ok for [EMAIL]");

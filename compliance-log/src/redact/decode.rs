@@ -55,8 +55,8 @@ impl Plain {
 }
 
 /// The plain form of a text, when it differs. `%2540` counts as one level: however often a percent sign was
-/// encoded, it is one step. What lies in `opaque` stays as it is.
-pub(crate) fn plain(source: &str, opaque: Range<usize>) -> Option<Plain> {
+/// encoded, it is one step. What lies in one of `opaque`, which are in order, stays as it is.
+pub(crate) fn plain(source: &str, mut opaque: &[Range<usize>]) -> Option<Plain> {
     let text = Text::new(source);
     let mut plain = None;
     // Up to here all is written; from there to what is looked at nothing changes.
@@ -66,8 +66,11 @@ pub(crate) fn plain(source: &str, opaque: Range<usize>) -> Option<Plain> {
         let rest = text.bytes().get(at..).unwrap_or(&[]);
         let Some(next) = rest.iter().position(|byte| CHANGES.has(*byte)) else { break };
         at = at.wrapping_add(next);
-        if opaque.contains(&at) {
-            at = opaque.end;
+        if let [first, rest @ ..] = opaque
+            && first.start <= at
+        {
+            at = at.max(first.end);
+            opaque = rest;
             continue;
         }
         let Some(step) = step(text, at) else {

@@ -10,26 +10,40 @@ use super::detect::{
 };
 use super::detector::{Detector, placeholder_at};
 use super::lexicon::{Cue, Lead, lexicon, may_end_suffix, secret_suffix};
-use super::rule::Rules;
+use super::rule::{Rule, Rules};
 use super::settled::Doubts;
 use super::text::{ALNUM, BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
 
 /// How deep encodings may be nested before the text is dropped instead of passed.
-pub(crate) const MAX_DEPTH: u8 = 4;
+const MAX_DEPTH: u8 = 4;
 
 /// Text whose encodings are nested deeper than is looked.
 #[derive(Debug)]
 pub(crate) struct TooDeep;
 
-/// Finds everything in `text` and appends it to `hits`, in no order.
-pub(crate) fn find(
-    text: &str,
-    field: &[Cue],
-    customs: &Customs,
+/// What a text is searched for, and in how many further encodings.
+#[derive(Clone, Copy)]
+pub(crate) struct Search<'r> {
+    /// What stays does not hide what is found in it.
+    rules: &'r Rules,
+    customs: &'r Customs,
     depth: u8,
-    hits: &mut Hits,
-) -> Result<(), TooDeep> {
-    find_from(text, field, customs, depth, hits, windows(text, field).as_mut(), &mut Doubts::new())
+}
+
+impl<'r> Search<'r> {
+    pub(crate) fn new(rules: &'r Rules, customs: &'r Customs) -> Self {
+        Self { rules, customs, depth: MAX_DEPTH }
+    }
+
+    /// The search of a text that another one holds.
+    fn deeper(self) -> Result<Self, TooDeep> {
+        Ok(Self { depth: self.depth.checked_sub(1).ok_or(TooDeep)?, ..self })
+    }
+}
+
+/// Finds everything in `text` and appends it to `hits`, in no order.
+pub(crate) fn find(text: &str, field: &[Cue], search: Search<'_>, hits: &mut Hits) -> Result<(), TooDeep> {
+    find_from(text, field, search, hits, windows(text, field).as_mut(), &mut Doubts::new())
 }
 
 /// The windows of a text; nothing when there is no place in it where a value may be.
@@ -42,17 +56,16 @@ pub(crate) fn windows<'t>(text: &'t str, field: &[Cue]) -> Option<Windows<'t>> {
 pub(crate) fn find_from(
     text: &str,
     field: &[Cue],
-    customs: &Customs,
-    depth: u8,
+    search: Search<'_>,
     hits: &mut Hits,
     windows: Option<&mut Windows<'_>>,
     doubts: &mut Doubts,
 ) -> Result<(), TooDeep> {
     // A service's own detector may find something beside what it found.
-    if !customs.is_empty() {
+    if !search.customs.is_empty() {
         doubts.give_up();
     }
-    customs.find(text, hits);
+    search.customs.find(text, hits);
     let Some(windows) = windows else { return Ok(()) };
     let Some(first) = windows.next(!field.is_empty()) else { return Ok(()) };
     let mut hidden = Vec::new();
@@ -65,15 +78,14 @@ pub(crate) fn find_from(
     for (start, end) in &hidden {
         doubts.note(*start, *start, end.saturating_add(1), false);
     }
-    find_rest(text, field, customs, depth, hits, hidden, encoded)
+    find_rest(text, field, search, hits, hidden, encoded)
 }
 
 /// Looks into what a pass leaves: runs that may hide text, and text that may be encoded.
 pub(crate) fn find_rest(
     text: &str,
     field: &[Cue],
-    customs: &Customs,
-    depth: u8,
+    search: Search<'_>,
     hits: &mut Hits,
     hidden: Vec<(usize, usize)>,
     encoded: bool,
@@ -83,18 +95,23 @@ pub(crate) fn find_rest(
         // What starts with one of its groups of four is a part of what was read.
         let part =
             read.contains(&start) && end <= read.end && start.wrapping_sub(read.start).is_multiple_of(4);
-        if !part && base64(text, (start, end), customs, depth, hits)? {
+        if !part && base64(text, (start, end), search, hits)? {
             read = start..end;
         }
     }
-    // A private key is one, however its lines are broken.
-    let key = || hits.iter().find(|hit| hit.detector == Detector::PemKey).map(|hit| hit.start..hit.end);
-    if encoded && let Some(plain) = plain(text, key().unwrap_or_default()) {
-        if depth == 0 {
-            return Err(TooDeep);
-        }
+    if !encoded {
+        return Ok(());
+    }
+    // A private key is one, however its lines are broken; one that stays hides nothing.
+    let mut keys: Vec<_> = hits
+        .iter()
+        .filter(|hit| hit.detector == Detector::PemKey && search.rules.of(hit.detector) != Rule::Keep)
+        .map(|hit| hit.start..hit.end)
+        .collect();
+    keys.sort_unstable_by_key(|key| key.start);
+    if let Some(plain) = plain(text, &keys) {
         let mut inner = Hits::new();
-        find(&plain.text, field, customs, depth.wrapping_sub(1), &mut inner)?;
+        find(&plain.text, field, search.deeper()?, &mut inner)?;
         hits.extend(inner.into_iter().map(|hit| {
             let (start, end) = plain.source(hit.start, hit.end);
             Hit { start, end, ..hit }
@@ -107,8 +124,7 @@ pub(crate) fn find_rest(
 fn base64(
     text: &str,
     (start, end): (usize, usize),
-    customs: &Customs,
-    depth: u8,
+    search: Search<'_>,
     hits: &mut Hits,
 ) -> Result<bool, TooDeep> {
     let source = Text::new(text);
@@ -117,12 +133,10 @@ fn base64(
     if inner.bytes().any(|byte| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')) {
         return Ok(false);
     }
-    if depth == 0 {
-        return Err(TooDeep);
-    }
     let mut found = Hits::new();
-    find(&inner, &[], customs, depth.wrapping_sub(1), &mut found)?;
-    if let Some(hit) = found.iter().max_by_key(|hit| hit.detector.rank()) {
+    find(&inner, &[], search.deeper()?, &mut found)?;
+    let replaced = found.iter().filter(|hit| search.rules.of(hit.detector) != Rule::Keep);
+    if let Some(hit) = replaced.max_by_key(|hit| hit.detector.rank()) {
         hits.push(Hit { start, end: secret::padded_end(source, end), ..*hit });
     }
     Ok(true)

@@ -27,6 +27,7 @@ mod words;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::iter::repeat_n;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -40,6 +41,7 @@ use self::detect::{Hit, Hits, secret};
 pub use self::detector::Detector;
 use self::detector::{is_placeholder, placeholder_len};
 use self::edit::Edits;
+use self::engine::Search;
 pub use self::escape::escape_control;
 use self::lexicon::{Cue, Lead, Naming, lexicon};
 pub use self::metrics::Metrics;
@@ -313,24 +315,22 @@ impl Redactor {
                 break;
             }
             let found = if round == 0 {
-                field.find(text, first.as_mut(), &self.rules.customs, &mut hits, &mut doubts)
+                field.find(text, first.as_mut(), &self.rules, &mut hits, &mut doubts)
             } else {
                 let mut windows = engine::windows(&current, &field.cues);
-                field.find(&current, windows.as_mut(), &self.rules.customs, &mut hits, &mut doubts)
+                field.find(&current, windows.as_mut(), &self.rules, &mut hits, &mut doubts)
             };
             if found.is_err() {
                 break;
             }
-            if !self.rules.are_placeholders() {
-                hits.retain(|hit| {
-                    let rule = self.rules.of(hit.detector);
-                    // Only of placeholders it is known that nothing is found in them.
-                    if rule != Rule::Placeholder {
-                        doubts.give_up();
-                    }
-                    rule != Rule::Keep
-                });
-            }
+            hits.retain(|hit| {
+                let rule = self.rules.of(hit.detector);
+                // Only of placeholders it is known that nothing is found in them.
+                if rule != Rule::Placeholder {
+                    doubts.give_up();
+                }
+                rule != Rule::Keep
+            });
             if hits.is_empty() {
                 stable = true;
                 break;
@@ -397,11 +397,11 @@ impl<'n> Field<'n> {
         &self,
         value: &str,
         windows: Option<&mut Windows<'_>>,
-        customs: &Customs,
+        rules: &Rules,
         hits: &mut Hits,
         doubts: &mut Doubts,
     ) -> Result<(), engine::TooDeep> {
-        engine::find_from(value, &self.cues, customs, engine::MAX_DEPTH, hits, windows, doubts)?;
+        engine::find_from(value, &self.cues, Search::new(rules, &rules.customs), hits, windows, doubts)?;
         if !self.keyed || value.is_empty() {
             return Ok(());
         }
@@ -411,33 +411,64 @@ impl<'n> Field<'n> {
             hits.push(Hit { start: 0, end: value.len(), detector, custom: 0 });
             return Ok(());
         }
-        // The field as `name="value"` text: one set of rules for both. What would end the value early is replaced
-        // byte by byte, so that offsets stand.
+        // The field as `name="value"` text: one set of rules for both. The quotation marks around a value are not of it,
+        // also where they are escaped; one that closes what none opens is.
+        let inner = if value.starts_with(MARKS) { value.trim_matches(MARKS) } else { value };
+        let marked = value.len().saturating_sub(value.trim_start_matches(MARKS).len());
         // A number stays one.
-        let quote = if value.bytes().all(|byte| byte.is_ascii_digit()) { "" } else { "\"" };
-        let line = format!("{}={quote}{}{quote}", self.name, value.replace(['"', '\\', '\n', '\r'], "_"));
-        let offset = self.name.len().saturating_add(quote.len()).saturating_add(1);
+        let quote = if inner.bytes().all(|byte| byte.is_ascii_digit()) { "" } else { "\"" };
+        let line = format!("{}={quote}{}{quote}", self.name, within_quotes(inner));
+        let name = self.name.len().saturating_add(quote.len()).saturating_add(1);
         let mut found = Hits::new();
-        engine::find(&line, &[], &Customs::none(), engine::MAX_DEPTH, &mut found)?;
-        hits.extend(found.into_iter().filter(|hit| hit.end > offset).filter_map(|hit| {
-            let start = hit.start.saturating_sub(offset);
-            let end = hit.end.saturating_sub(offset).min(value.len());
-            // The quotation marks around a value are not of it, also where they are escaped; one that closes what
-            // none opens is.
-            let (marks, inner) = (['"', '\\'], value.get(start..end)?);
-            if start == 0 && end == value.len() && !inner.starts_with(marks) {
-                return Some(Hit { start, end, ..hit });
-            }
-            let end = start.saturating_add(inner.trim_end_matches(marks).len());
-            let start =
-                start.saturating_add(inner.len().saturating_sub(inner.trim_start_matches(marks).len()));
-            // What is left of a value that was replaced is no other one.
-            let replaced =
-                value.get(start..).and_then(|value| placeholder_len(value.as_bytes())).unwrap_or(0);
-            (end > start.saturating_add(replaced)).then_some(Hit { start, end, ..hit })
-        }));
+        engine::find(&line, &[], Search::new(rules, &Customs::none()), &mut found)?;
+        let in_value = |at: usize| at.saturating_sub(name).min(inner.len()).saturating_add(marked);
+        let found =
+            found.into_iter().map(|hit| Hit { start: in_value(hit.start), end: in_value(hit.end), ..hit });
+        add_to(hits, found.filter(|hit| hit.start < hit.end).collect(), value);
         Ok(())
     }
+}
+
+/// What quotation marks are written with.
+const MARKS: [char; 2] = ['"', '\\'];
+
+/// A value with another byte for each that would end it early between quotation marks, so that offsets stand: a space
+/// beside a placeholder, where the byte would be taken for a part of a value that was not replaced.
+fn within_quotes(value: &str) -> String {
+    const ENDS: [char; 4] = ['"', '\\', '\n', '\r'];
+    let mut line = String::with_capacity(value.len());
+    let (mut rest, mut behind) = (value, false);
+    while !rest.is_empty() {
+        let text = rest.trim_start_matches(ENDS);
+        let placeholder = placeholder_len(text.as_bytes());
+        let other = if behind || placeholder.is_some() { ' ' } else { '_' };
+        line.extend(repeat_n(other, rest.len().saturating_sub(text.len())));
+        let next = |(at, char): (usize, char)| (char == '[' || ENDS.contains(&char)).then_some(at);
+        let end = placeholder.or_else(|| text.char_indices().skip(1).find_map(next)).unwrap_or(text.len());
+        let (copied, left) = text.split_at(end);
+        line.push_str(copied);
+        (rest, behind) = (left, placeholder.is_some());
+    }
+    line
+}
+
+/// Adds what was found where quotation marks are no marks to what was found where they are, but for hits that only add the
+/// marks around one.
+fn add_to(hits: &mut Hits, found: Hits, value: &str) {
+    if found.is_empty() || hits.is_empty() {
+        hits.extend(found);
+        return;
+    }
+    let mut covered = vec![false; value.len()];
+    for hit in &*hits {
+        covered.get_mut(hit.start..hit.end).unwrap_or_default().fill(true);
+    }
+    hits.extend(found.into_iter().filter(|hit| {
+        let covered = covered.get(hit.start..hit.end).unwrap_or_default();
+        let bytes = value.as_bytes().get(hit.start..hit.end).unwrap_or_default();
+        let adds = covered.iter().zip(bytes).any(|(covered, byte)| !covered && !matches!(byte, b'"' | b'\\'));
+        adds || covered.iter().all(|covered| !covered)
+    }));
 }
 
 /// Whether a field's name says nothing of its value.

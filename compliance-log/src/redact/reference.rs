@@ -8,8 +8,9 @@ use super::anchor::Anchors;
 use super::custom::Customs;
 use super::detect::{Hits, Scan};
 use super::detector::Detector;
-use super::engine::{MAX_DEPTH, find, find_rest, merge, pass};
+use super::engine::{Search, find, find_rest, merge, pass};
 use super::lexicon::starts_word;
+use super::rule::Rules;
 use super::settled::Doubts;
 use super::text::{ALNUM, DIGIT, Text, WORD};
 use super::timestamp::timestamp_end;
@@ -48,14 +49,15 @@ fn slow(text: &str) -> Hits {
         let mut scan = Scan::new(text, &[], &mut hits, &mut doubts);
         pass(&mut scan, &mut hidden, &first, |_| windows.next());
         // Whether anything is encoded is asked of the text itself.
-        find_rest(text, &[], &Customs::none(), MAX_DEPTH, &mut hits, hidden, true).unwrap();
+        find_rest(text, &[], Search::new(&Rules::default(), &Customs::none()), &mut hits, hidden, true)
+            .unwrap();
     }
     merged(text, hits)
 }
 
 fn fast(text: &str) -> Hits {
     let mut hits = Hits::new();
-    find(text, &[], &Customs::none(), MAX_DEPTH, &mut hits).unwrap();
+    find(text, &[], Search::new(&Rules::default(), &Customs::none()), &mut hits).unwrap();
     merged(text, hits)
 }
 

@@ -127,11 +127,6 @@ impl Rules {
         *self.pseudonymiser.write().unwrap_or_else(PoisonError::into_inner) = Some(pseudonymiser);
     }
 
-    /// Whether every detector's rule is a placeholder, that of coordinates included.
-    pub(crate) fn are_placeholders(&self) -> bool {
-        self.detectors.is_empty()
-    }
-
     pub(crate) fn of(&self, detector: Detector) -> Rule {
         self.detectors
             .iter()
@@ -169,7 +164,7 @@ impl Rules {
     #[cfg(feature = "pseudonym")]
     fn pseudonym(&self, detector: Detector, value: &str) -> Option<String> {
         let plain =
-            super::decode::plain(value, 0..0).map_or(Cow::Borrowed(value), |plain| Cow::Owned(plain.text));
+            super::decode::plain(value, &[]).map_or(Cow::Borrowed(value), |plain| Cow::Owned(plain.text));
         let identifier = match detector {
             Detector::Email if plain.contains('@') => plain.to_lowercase(),
             Detector::Ipv6 => plain.parse::<Ipv6Addr>().ok()?.to_string(),
