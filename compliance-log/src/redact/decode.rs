@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::detect::mail::unspaced;
-use super::text::{ALNUM, Bytes, DIGIT, HEX, HIGH, LOWER, Text, is};
+use super::text::{ALNUM, DIGIT, HEX, HIGH, LOWER, Text, find, is};
 
 /// Text in its plain form.
 pub(crate) struct Plain {
@@ -64,8 +64,10 @@ pub(crate) fn plain(source: &str, mut opaque: &[Range<usize>]) -> Option<Plain> 
     let mut at = 0;
     loop {
         let rest = text.bytes().get(at..).unwrap_or(&[]);
-        let Some(next) = rest.iter().position(|byte| CHANGES.has(*byte)) else { break };
-        at = at.wrapping_add(next);
+        at = at.wrapping_add(find(rest, may_change));
+        if at >= text.len() {
+            break;
+        }
         if let [first, rest @ ..] = opaque
             && first.start <= at
         {
@@ -91,8 +93,11 @@ pub(crate) fn plain(source: &str, mut opaque: &[Range<usize>]) -> Option<Plain> 
     Some(plain)
 }
 
-/// What may begin an encoded character.
-static CHANGES: Bytes = Bytes::of(&[b'%', b'\\', b'&', b'+', ESC]).and(0x80, 0xff);
+/// Whether a byte may begin an encoded character.
+#[inline(always)]
+fn may_change(byte: u8) -> bool {
+    (byte == b'%') | (byte == b'\\') | (byte == b'&') | (byte == b'+') | (byte == ESC) | (byte >= 0x80)
+}
 
 /// Whether a percent sign, backslash or ampersand at `at` may begin an encoded character.
 // Called among vectors (`anchor`), where a call costs more than it does.

@@ -1,9 +1,11 @@
 //! The scan: one pass that calls detectors at anchors, looks behind encodings, and merges what was found.
 
+use std::ops::Range;
+
 use super::anchor::{Anchors, Windows};
 use super::custom::Customs;
 use super::decode::{ESC, is_form_space, may_encode, plain};
-use super::detect::number::{Number, starts_checked};
+use super::detect::number::{Number, goes_on, starts_checked};
 use super::detect::{
     Announced, Hit, Hits, Scan, command, identity, mail, national, network, payment, person, phone, place,
     secret, token,
@@ -12,7 +14,7 @@ use super::detector::{Detector, placeholder_at};
 use super::lexicon::{Cue, Lead, lexicon, may_end_suffix, secret_suffix};
 use super::rule::{Rule, Rules};
 use super::settled::Doubts;
-use super::text::{ALNUM, BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD};
+use super::text::{ALNUM, BASE64, DIGIT, HEX, LETTER, LOWER, Text, UPPER, WORD, is};
 
 /// How deep encodings may be nested before the text is dropped instead of passed.
 const MAX_DEPTH: u8 = 4;
@@ -67,21 +69,24 @@ pub(crate) fn find_from(
     }
     search.customs.find(text, hits);
     let Some(windows) = windows else { return Ok(()) };
-    let Some(first) = windows.next(!field.is_empty()) else { return Ok(()) };
+    let Some(first) = windows.next(!field.is_empty(), 0..0) else { return Ok(()) };
     let mut hidden = Vec::new();
-    let mut scan = Scan::new(text, field, hits, doubts);
-    let encoded = pass(&mut scan, &mut hidden, &first, |announced| windows.next(announced));
+    let mut scan = Scan::new(text, field, search.rules.replace_all(), hits, doubts);
+    pass(&mut scan, &mut hidden, &first, |announced, opaque| windows.next(announced, opaque));
     scan.hand_over_words();
-    if encoded || !field.is_empty() {
+    if !field.is_empty() {
         doubts.give_up();
     }
     for (start, end) in &hidden {
         doubts.note(*start, *start, end.saturating_add(1), false);
     }
-    find_rest(text, field, search, hits, hidden, encoded)
+    if find_rest(text, field, search, hits, hidden, doubts.may_decode())? {
+        doubts.decoded();
+    }
+    Ok(())
 }
 
-/// Looks into what a pass leaves: runs that may hide text, and text that may be encoded.
+/// Looks into what a pass leaves: runs that may hide text, and text that may be encoded. Tells whether it was.
 pub(crate) fn find_rest(
     text: &str,
     field: &[Cue],
@@ -89,9 +94,12 @@ pub(crate) fn find_rest(
     hits: &mut Hits,
     hidden: Vec<(usize, usize)>,
     encoded: bool,
-) -> Result<(), TooDeep> {
+) -> Result<bool, TooDeep> {
     let mut read = 0..0;
     for (start, end) in hidden {
+        if search.rules.replace_all() && hits.iter().any(|hit| hit.start <= start && end <= hit.end) {
+            continue;
+        }
         // What starts with one of its groups of four is a part of what was read.
         let part =
             read.contains(&start) && end <= read.end && start.wrapping_sub(read.start).is_multiple_of(4);
@@ -100,7 +108,7 @@ pub(crate) fn find_rest(
         }
     }
     if !encoded {
-        return Ok(());
+        return Ok(false);
     }
     // A private key is one, however its lines are broken; one that stays hides nothing.
     let mut keys: Vec<_> = hits
@@ -109,15 +117,14 @@ pub(crate) fn find_rest(
         .map(|hit| hit.start..hit.end)
         .collect();
     keys.sort_unstable_by_key(|key| key.start);
-    if let Some(plain) = plain(text, &keys) {
-        let mut inner = Hits::new();
-        find(&plain.text, field, search.deeper()?, &mut inner)?;
-        hits.extend(inner.into_iter().map(|hit| {
-            let (start, end) = plain.source(hit.start, hit.end);
-            Hit { start, end, ..hit }
-        }));
-    }
-    Ok(())
+    let Some(plain) = plain(text, &keys) else { return Ok(false) };
+    let mut inner = Hits::new();
+    find(&plain.text, field, search.deeper()?, &mut inner)?;
+    hits.extend(inner.into_iter().map(|hit| {
+        let (start, end) = plain.source(hit.start, hit.end);
+        Hit { start, end, ..hit }
+    }));
+    Ok(true)
 }
 
 /// Looks into a run of base64; what hides a hit is a hit. Tells whether it stands for text.
@@ -142,27 +149,24 @@ fn base64(
     Ok(true)
 }
 
-/// One pass over the bytes: detectors run at anchors. Tells whether anything may be encoded: a percent sign, backslash,
-/// ampersand, colour, or character outside ASCII that may stand for another.
+/// One pass over the bytes: detectors run at anchors. What may be encoded is noted: a percent sign, backslash, ampersand,
+/// colour, or character outside ASCII that may stand for another.
 pub(crate) fn pass(
     scan: &mut Scan<'_, '_>,
     hidden: &mut Vec<(usize, usize)>,
     first: &Anchors,
-    mut following: impl FnMut(bool) -> Option<Anchors>,
-) -> bool {
+    mut following: impl FnMut(bool, Range<usize>) -> Option<Anchors>,
+) {
     let mut place = Place::default();
     window(scan, hidden, first, &mut place);
-    while let Some(anchors) = following(scan.has_cues()) {
+    while let Some(anchors) = following(scan.has_cues(), scan.opaque()) {
         window(scan, hidden, &anchors, &mut place);
     }
-    place.encoded
 }
 
 /// How far a pass has come.
 #[derive(Default)]
 struct Place {
-    /// Something may be encoded.
-    encoded: bool,
     run: Run,
     /// Up to here anchors lie in a placeholder.
     passed: usize,
@@ -176,7 +180,7 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
         let one = left & left.wrapping_neg();
         left ^= one;
         let at = anchors.start.wrapping_add(one.trailing_zeros() as usize);
-        if at < place.passed {
+        if at < place.passed || scan.is_opaque(at) {
             continue;
         }
         if anchors.runs & one != 0
@@ -186,13 +190,23 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
         }
         let byte = scan.text.at(at);
         match byte {
-            b'0'..=b'9' => number(scan, at),
+            b'0'..=b'9' => {
+                if !scan.is_numbered(at) {
+                    let earlier = scan.found();
+                    number(scan, at);
+                    scan.numbered_since(earlier);
+                }
+            }
             b'[' => {
                 place.passed = at.wrapping_add(placeholder_at(scan.text, at).unwrap_or(0));
-                place.encoded |= scan.text.before(at) == ESC;
+                if scan.text.before(at) == ESC {
+                    scan.encodes(at.wrapping_sub(1));
+                }
             }
             b'A'..=b'Z' | b'a'..=b'z' | 0x80.. => {
-                place.encoded |= byte >= 0x80;
+                if byte >= 0x80 {
+                    scan.encodes(at);
+                }
                 if anchors.lettered & one != 0 {
                     lettered(scan, at);
                 }
@@ -205,7 +219,11 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
                     left |= anchors.numbers & !(one | one.wrapping_sub(1));
                 }
             }
-            _ => place.encoded |= sign(scan, at, byte),
+            _ => {
+                if sign(scan, at, byte) {
+                    scan.encodes(at);
+                }
+            }
         }
     }
 }
@@ -277,10 +295,7 @@ fn lead(scan: &mut Scan<'_, '_>, start: usize, lead: Lead, end: usize) {
         Lead::Name(naming) => person::named(scan, naming, start, end),
         Lead::Key(key) => secret::keyed(scan, key, start, end),
         Lead::Bearer => secret::bearer(scan, end),
-        Lead::Command(program) => {
-            scan.hangs_on_all(start);
-            command::command(scan, program, end);
-        }
+        Lead::Command(program) => command::command(scan, program, start, end),
         Lead::Identified => {
             scan.hangs_on_all(start);
             secret::identified(scan, end);
@@ -305,29 +320,31 @@ fn social(scan: &Scan<'_, '_>, start: usize) -> bool {
 fn number(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
     let earlier = scan.found();
-    let end = text.run_end(at, DIGIT, 25);
-    let address = text.at(end) == b'.' && end.wrapping_sub(at) <= 3 && network::ipv4(scan, at);
+    let end = text.digits_end(at, 25);
+    let size = end.wrapping_sub(at);
+    let behind = text.at(end);
+    let address = behind == b'.' && size <= 3 && network::ipv4(scan, at);
     scan.hangs_on_reference(earlier, at);
     if address && !scan.has_cues() {
         return;
     }
-    if end.wrapping_sub(at) >= 6 && (text.is(end, UPPER | LOWER) || matches!(text.at(end), b'-' | b'+')) {
+    if size >= 6 && (is(behind, UPPER | LOWER) || matches!(behind, b'-' | b'+')) {
         identity::numbered(scan, at);
         scan.hangs_on_words_since(earlier, at);
     }
     // No value is so short.
-    if end.wrapping_sub(at) < 6 && !phone::goes_on(text, end) {
+    if size < 6 && !goes_on(text, end) {
         return;
     }
     // What follows a plus sign is looked at from there.
-    if (text.is(end, LETTER) && end.wrapping_sub(at) < 7) || text.before(at) == b'+' {
+    if (is(behind, LETTER) && size < 7) || text.before(at) == b'+' {
         return;
     }
-    let grouped = matches!(text.at(end), b' ' | b'-' | b'.' | b'/') && text.is(end.wrapping_add(1), DIGIT);
+    let grouped = matches!(behind, b' ' | b'-' | b'.' | b'/') && text.is(end.wrapping_add(1), DIGIT);
     let cued = scan.has_cues();
     if !cued {
         // Unannounced and in one run, only these lengths carry a check worth its name.
-        let worth = match end.wrapping_sub(at) {
+        let worth = match size {
             11 | 14..=19 => true,
             13 => text.has(at, b"756"),
             _ => grouped,
@@ -337,25 +354,30 @@ fn number(scan: &mut Scan<'_, '_>, at: usize) {
         }
     }
     // Fewer digits are no identifier.
-    if grouped || end.wrapping_sub(at) >= 8 {
-        identifier(scan, at, earlier);
+    let identifies = grouped || size >= 8;
+    let dialled = (cued || grouped) && phone::may_be(scan, at, size);
+    if !identifies && !dialled {
+        return;
     }
-    if cued || grouped {
-        phone::phone(scan, at);
+    let mut found = Number::at(at);
+    found.read(text);
+    if identifies {
+        identifier(scan, &found, earlier);
+    }
+    if dialled {
+        phone::phone(scan, &found);
     }
 }
 
 /// A number that may be an identifier; `earlier` was found before.
-fn identifier(scan: &mut Scan<'_, '_>, at: usize, earlier: usize) {
-    let mut found = Number::at(at);
-    found.read(scan.text);
+fn identifier(scan: &mut Scan<'_, '_>, found: &Number, earlier: usize) {
     if found.count() < 8 {
         return;
     }
-    payment::card(scan, &found);
-    national::national(scan, &found);
+    payment::card(scan, found);
+    national::national(scan, found);
     if scan.found() == earlier {
-        scan.hangs_on_words(at, found.end());
+        scan.hangs_on_words(found.start, found.end());
     }
 }
 
@@ -395,8 +417,10 @@ fn dialled(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
     let next = at.wrapping_add(1);
     let bracket = usize::from(text.at(next) == b'(');
-    if text.is(next.wrapping_add(bracket), DIGIT) {
-        phone::phone(scan, next.wrapping_add(bracket));
+    if text.is(next.wrapping_add(bracket), DIGIT) && !scan.is_numbered(at) {
+        let earlier = scan.found();
+        phone::signed(scan, next.wrapping_add(bracket));
+        scan.numbered_since(earlier);
     }
     if text.at(at) == b'+' && text.run_start(at, DIGIT, 7) == at.wrapping_sub(6) {
         identity::numbered(scan, at.wrapping_sub(6));

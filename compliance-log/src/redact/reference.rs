@@ -39,15 +39,16 @@ fn window(text: Text<'_>, from: usize, start: usize) -> Anchors {
     anchors
 }
 
-fn slow(text: &str) -> Hits {
+/// The merged hits; where values are `whole`, what lies in one goes with it.
+fn slow(text: &str, whole: bool) -> Hits {
     let source = Text::new(text);
     let from = timestamp_end(source);
     let mut windows =
         (0..text.len()).step_by(64).map(|start| window(source, from, start)).filter(|found| found.all != 0);
     let (mut hits, mut hidden, mut doubts) = (Hits::new(), Vec::new(), Doubts::new());
     if let Some(first) = windows.next() {
-        let mut scan = Scan::new(text, &[], &mut hits, &mut doubts);
-        pass(&mut scan, &mut hidden, &first, |_| windows.next());
+        let mut scan = Scan::new(text, &[], whole, &mut hits, &mut doubts);
+        pass(&mut scan, &mut hidden, &first, |_, _| windows.next());
         // Whether anything is encoded is asked of the text itself.
         find_rest(text, &[], Search::new(&Rules::default(), &Customs::none()), &mut hits, hidden, true)
             .unwrap();
@@ -68,7 +69,11 @@ fn merged(text: &str, mut hits: Hits) -> Hits {
 
 #[track_caller]
 fn check(text: &str) {
-    assert_eq!(fast(text), slow(text), "{text:?}");
+    let found = fast(text);
+    assert_eq!(found, slow(text, true), "{text:?}");
+    // What is not looked at because it lies in a value would add nothing but another name for it.
+    let places = |hits: &Hits| hits.iter().map(|hit| (hit.start, hit.end)).collect::<Vec<_>>();
+    assert_eq!(places(&found), places(&slow(text, false)), "{text:?}");
 }
 
 #[track_caller]
@@ -204,7 +209,7 @@ proptest! {
     #[test]
     fn masks_miss_nothing(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)) {
         let text = pieces.concat();
-        prop_assert_eq!(fast(&text), slow(&text));
+        check(&text);
     }
 
     #[test]
@@ -212,7 +217,7 @@ proptest! {
         pieces in prop::collection::vec(prop::sample::select(PIECES), 1..6), before in 0_usize..260, after in 0_usize..70,
     ) {
         let text = format!("{} {}{}", "x".repeat(before), pieces.concat(), "é".repeat(after));
-        prop_assert_eq!(fast(&text), slow(&text));
+        check(&text);
     }
 
     #[test]

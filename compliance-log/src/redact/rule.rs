@@ -147,6 +147,12 @@ impl Rules {
         (!allowed.iter().any(|other| other.eq_ignore_ascii_case(name))).then_some(FieldRule::Drop)
     }
 
+    /// Whether everything that is found is replaced: then nothing in a value needs a look of its own.
+    pub(crate) fn replace_all(&self) -> bool {
+        // Coordinates are no part of another value.
+        self.detectors.iter().all(|(detector, rule)| *rule != Rule::Keep || *detector == Detector::Geo)
+    }
+
     /// Writes what stands in the value's place.
     pub(crate) fn write(&self, hit: &Hit, value: &str, written: &mut String) {
         let detector = hit.detector;

@@ -11,11 +11,12 @@
 //! - it reads byte by byte from its anchor, and a placeholder in its way ends it without a hit,
 //! - it reads bytes that no value which stands apart ([`stands_apart`]) can be among.
 //!
-//! Looked at again in any case: what is encoded, what a field's name announces, and texts of a redactor with detectors of
-//! its own; hits with another rule than a placeholder.
+//! What is encoded is read in its plain form: looked at again unless all of it lies in values. Looked at again in any case:
+//! what a field's name announces, and texts of a redactor with detectors of its own; hits with another rule than a
+//! placeholder.
 
 use super::detect::{GAP, Hit, REACH, WORDS, is_delimiter};
-use super::text::{Bytes, DIGIT, LETTER, Text, WORD, is, offset};
+use super::text::{DIGIT, LETTER, Text, WORD, contains, is, offset};
 use super::timestamp::{LONGEST, timestamp_end};
 
 /// The most doubts of one scan; with more of them the text is looked at again.
@@ -38,6 +39,11 @@ pub(crate) struct Doubts {
     count: usize,
     /// It may hang on anything.
     gave_up: bool,
+    /// Where something may be encoded, and how often.
+    encoded: [u32; MAX_DOUBTS],
+    encodings: usize,
+    /// Something was.
+    decoded: bool,
     /// Words that announce something: where what they are told by starts, and where they end.
     words: [(u32, u32); WORDS],
 }
@@ -48,6 +54,9 @@ impl Doubts {
             noted: [Doubt::default(); MAX_DOUBTS],
             count: 0,
             gave_up: false,
+            encoded: [0; MAX_DOUBTS],
+            encodings: 0,
+            decoded: false,
             words: [(u32::MAX, u32::MAX); WORDS],
         }
     }
@@ -72,6 +81,30 @@ impl Doubts {
         }
     }
 
+    /// Notes that something may be encoded at `at`.
+    pub(crate) fn encodes(&mut self, at: usize) {
+        if let Some(cell) = self.encoded.get_mut(self.encodings) {
+            *cell = offset(at);
+        }
+        self.encodings = self.encodings.wrapping_add(1);
+    }
+
+    /// Whether something may be encoded.
+    pub(crate) fn may_decode(&self) -> bool {
+        self.encodings > 0
+    }
+
+    /// Notes that something was encoded: what was found hangs on all of it.
+    pub(crate) fn decoded(&mut self) {
+        self.decoded = true;
+    }
+
+    /// Whether nothing is encoded once the values are gone.
+    fn is_plain(&self, hits: &[Hit]) -> bool {
+        let gone = |at: &u32| hits.iter().any(|hit| (hit.start..hit.end).contains(&(*at as usize)));
+        !self.decoded || self.encoded.get(..self.encodings).is_some_and(|all| all.iter().all(gone))
+    }
+
     /// Notes that the result may hang on anything.
     pub(crate) fn give_up(&mut self) {
         self.gave_up = true;
@@ -82,6 +115,7 @@ impl Doubts {
         let text = Text::new(text);
         let first = hits.first().map_or(0, |hit| hit.start);
         !self.gave_up
+            && self.is_plain(hits)
             && hits.iter().all(|hit| stands_apart(text, *hit))
             && self
                 .noted
@@ -92,20 +126,25 @@ impl Doubts {
     }
 
     fn counts(&self, text: Text<'_>, doubt: Doubt, hits: &[Hit]) -> bool {
-        hits.iter().any(|hit| doubt.touches(*hit))
+        doubt.touches(hits)
             || (doubt.announced
                 && self.words.iter().any(|word| announces_otherwise(text, *word, doubt, hits)))
     }
 }
 
 impl Doubt {
-    fn touches(self, hit: Hit) -> bool {
-        offset(hit.start) < self.end && self.start < offset(hit.end)
+    /// Whether a value lies in what it hangs on.
+    fn touches(self, hits: &[Hit]) -> bool {
+        // Most end before the first value or start behind the last.
+        let (start, end) = (self.start as usize, self.end as usize);
+        let outer =
+            hits.first().is_some_and(|hit| hit.start < end) && hits.last().is_some_and(|hit| start < hit.end);
+        outer && hits.iter().any(|hit| hit.start < end && start < hit.end)
     }
 
     /// Whether its anchor lies in a value.
     fn is_gone(self, hits: &[Hit]) -> bool {
-        hits.iter().any(|hit| (offset(hit.start)..offset(hit.end)).contains(&self.at))
+        hits.iter().any(|hit| (hit.start..hit.end).contains(&(self.at as usize)))
     }
 }
 
@@ -151,16 +190,14 @@ fn stands_apart(text: Text<'_>, hit: Hit) -> bool {
             b'.' => end.wrapping_add(1) == text.len() || text.at(end.wrapping_add(1)) == b' ',
             _ => false,
         };
-    // Four at a time, or the compiler checks each for the end.
-    let (fours, rest) = text.slice(start, end).as_chunks::<4>();
-    before
-        && behind
-        && !fours.iter().any(|four| four.iter().fold(false, |any, byte| any | BOUNDARY.has(*byte)))
-        && !rest.iter().any(|byte| BOUNDARY.has(*byte))
+    before && behind && !contains(text.slice(start, end), is_boundary)
 }
 
-/// What ends a value or a line.
-static BOUNDARY: Bytes = Bytes::of(b"\"'`\\\n");
+/// Whether a byte ends a value or a line.
+#[inline(always)]
+fn is_boundary(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\'') | (byte == b'`') | (byte == b'\\') | (byte == b'\n')
+}
 
 /// Whether the port of an address stands at `colon`.
 fn is_port(text: Text<'_>, colon: usize) -> bool {

@@ -115,8 +115,47 @@ impl Bytes {
     }
 }
 
+/// Where the first of `bytes` is that `any` tells, or the end.
+///
+/// `any` compares without `&&` and `||`, so that sixteen bytes at a time are compared together.
+#[inline(always)]
+pub(crate) fn find(bytes: &[u8], any: impl Fn(u8) -> bool) -> usize {
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let mut at = 0_usize;
+    for chunk in chunks {
+        if one_of(chunk, &any) {
+            break;
+        }
+        at = at.wrapping_add(16);
+    }
+    let rest = bytes.get(at..).unwrap_or(&[]);
+    at.wrapping_add(rest.iter().position(|byte| any(*byte)).unwrap_or(rest.len()))
+}
+
+/// Whether there is a byte that `any` tells, as in [`find`].
+#[inline(always)]
+pub(crate) fn contains(bytes: &[u8], any: impl Fn(u8) -> bool) -> bool {
+    // The last bytes are compared together with what stands before them.
+    if let Some(last) = bytes.last_chunk::<16>() {
+        let (chunks, _) = bytes.as_chunks::<16>();
+        one_of(last, &any) || chunks.iter().any(|chunk| one_of(chunk, &any))
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        one_of(first, &any) || one_of(last, &any)
+    } else {
+        bytes.iter().any(|byte| any(*byte))
+    }
+}
+
+#[inline(always)]
+fn one_of<const N: usize>(chunk: &[u8; N], any: impl Fn(u8) -> bool) -> bool {
+    chunk.iter().fold(0, |found, byte| found | u8::from(any(*byte))) != 0
+}
+
 /// The top bit of each of eight bytes.
 pub(crate) const TOP: u64 = u64::from_le_bytes([0x80; 8]);
+
+/// The bit that ASCII letters have in small, in each of eight bytes.
+pub(crate) const SMALL: u64 = u64::from_le_bytes([0x20; 8]);
 
 /// Of eight bytes the top bit of each that lies between `first` and `last`, both in ASCII.
 #[inline]
@@ -125,6 +164,34 @@ pub(crate) fn between(eight: u64, first: u8, last: u8) -> u64 {
     let from = u64::from_le_bytes([0x80_u8.wrapping_sub(first); 8]);
     let behind = u64::from_le_bytes([0x7f_u8.wrapping_sub(last); 8]);
     low.wrapping_add(from) & !low.wrapping_add(behind) & !eight & TOP
+}
+
+/// How many of eight bytes are digits, up to the first that is none.
+#[inline]
+pub(crate) fn leading_digits(eight: u64) -> usize {
+    let digits = between(eight, b'0', b'9');
+    (digits ^ TOP).trailing_zeros() as usize / 8
+}
+
+/// The eight bytes at `at`, and noughts behind the text.
+#[inline(always)]
+pub(crate) fn eight_at(text: &[u8], at: usize) -> u64 {
+    match text.get(at..at.wrapping_add(8)).and_then(<[u8]>::first_chunk::<8>) {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => tail(text, at),
+    }
+}
+
+/// The last bytes of a text from `at` on.
+#[cold]
+#[inline(never)]
+fn tail(text: &[u8], at: usize) -> u64 {
+    let Some(rest) = text.get(at..) else { return 0 };
+    let Some(last) = text.last_chunk::<8>() else {
+        return rest.iter().rev().fold(0, |tail, byte| (tail << 8) | u64::from(*byte));
+    };
+    let missing = 8_usize.saturating_sub(rest.len());
+    u64::from_le_bytes(*last).checked_shr(offset(missing).wrapping_mul(8)).unwrap_or(0)
 }
 
 /// An offset in four bytes: no text is longer than `Redactor::MAX_LEN`, or much longer once it is decoded.
@@ -225,6 +292,26 @@ impl<'t> Text<'t> {
         end.wrapping_add(rest.iter().take_while(|byte| is(**byte, classes)).count())
     }
 
+    /// The end of the digits that start at `at`, at most `limit` of them.
+    #[inline]
+    pub(crate) fn digits_end(self, at: usize, limit: usize) -> usize {
+        let mut end = at;
+        while end.wrapping_sub(at) < limit {
+            let digits = leading_digits(self.eight(end));
+            end = end.wrapping_add(digits);
+            if digits < 8 {
+                break;
+            }
+        }
+        end.min(at.wrapping_add(limit))
+    }
+
+    /// The eight bytes at `at`, and noughts behind the text.
+    #[inline(always)]
+    pub(crate) fn eight(self, at: usize) -> u64 {
+        eight_at(self.bytes(), at)
+    }
+
     /// The end of the run of hexadecimal digits and dashes that starts at `at`, at most `limit` bytes on, give or take
     /// seven.
     pub(crate) fn dashed_hex_end(self, at: usize, limit: usize) -> usize {
@@ -237,7 +324,7 @@ impl<'t> Text<'t> {
                 return end;
             };
             let eight = u64::from_le_bytes(*eight);
-            let letter = between(eight | u64::from_le_bytes([0x20; 8]), b'a', b'f');
+            let letter = between(eight | SMALL, b'a', b'f');
             let others = !(between(eight, b'0', b'9') | letter | between(eight, b'-', b'-'));
             if others & TOP != 0 {
                 return end.wrapping_add((others & TOP).trailing_zeros() as usize / 8);

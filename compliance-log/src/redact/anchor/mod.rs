@@ -9,14 +9,16 @@
 
 mod masks;
 
+use std::ops::Range;
+
 use fearless_simd::{Level, Simd, dispatch};
 
 use self::masks::{LANES, Lanes, Masks, Places, UP_TO_DAY, USUAL_LEN, WINDOW, places, timestamp_like};
 use super::decode::{ESC, is_form_space, may_encode};
 use super::detect::digits::luhn;
 use super::detect::{identity, secret};
-use super::lexicon::{Hashes, Lexicon, SUFFIXES, TOLD, eight_at};
-use super::text::{ALNUM, DIGIT, LOWER, Text, UPPER};
+use super::lexicon::{Hashes, Lexicon, SUFFIXES, TOLD};
+use super::text::{ALNUM, DIGIT, LOWER, Text, UPPER, eight_at};
 use super::timestamp::timestamp_end;
 
 /// The bytes whose anchors are taken; the rest of the window is what they look ahead to.
@@ -96,9 +98,13 @@ impl<'t> Windows<'t> {
         Some(Self { cursor, block, done: 0 })
     }
 
-    /// The anchors of the next window that has any.
+    /// The anchors of the next window that has any, but for those in `opaque`, once it has come there.
     #[inline]
-    pub(crate) fn next(&mut self, announced: bool) -> Option<Anchors> {
+    pub(crate) fn next(&mut self, announced: bool, opaque: Range<usize>) -> Option<Anchors> {
+        if opaque.contains(&self.cursor.start) {
+            self.cursor.skip(opaque.end);
+            self.done = self.block.len;
+        }
         loop {
             while self.done < self.block.len {
                 let anchors = self.block.windows.get(self.done).copied().unwrap_or_default();
@@ -114,6 +120,14 @@ impl<'t> Windows<'t> {
 }
 
 impl Cursor<'_> {
+    /// Goes on at `to`.
+    #[cold]
+    fn skip(&mut self, to: usize) {
+        // One byte less: what stands before a value matters.
+        self.start = to.saturating_sub(1);
+        self.fresh = u64::MAX << 1;
+    }
+
     /// The next block with anchors; nothing at the end of the text.
     #[inline(always)]
     fn seek(&mut self) -> Option<Block> {
@@ -255,9 +269,8 @@ fn words_at(known: &Hashes, window: &[u8; WINDOW], starts: u64, outer: u64) -> u
     let mut left = starts;
     while left != 0 {
         let bit = left.trailing_zeros();
-        if known.may_start(window, bit as usize, outer.wrapping_shr(bit).trailing_zeros()) {
-            words |= left & left.wrapping_neg();
-        }
+        let may = known.may_start(window, bit as usize, outer.wrapping_shr(bit).trailing_zeros());
+        words |= u64::from(may).wrapping_shl(bit);
         left &= left.wrapping_sub(1);
     }
     words

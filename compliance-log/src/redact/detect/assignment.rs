@@ -2,7 +2,7 @@
 //! `<a>b</a>`, `("a", "b")`, `a: Some("b")`, `name: a` with `value: b`.
 
 use super::super::detector::{placeholder_at, placeholder_len};
-use super::super::text::{ALNUM, BASE64, DIGIT, LETTER, LOWER, SPACE, Text, UPPER, WORD, is};
+use super::super::text::{ALNUM, BASE64, DIGIT, LETTER, LOWER, SPACE, Text, UPPER, WORD, find, is};
 use super::super::words::WordSet;
 use super::secret::{Key, LIMIT};
 
@@ -479,8 +479,15 @@ fn header_end(text: Text<'_>, at: usize) -> usize {
     let line = text.slice(at, text.len().min(at.saturating_add(HEADER)));
     let mut inside = None;
     let mut backslashes = 0_usize;
-    for (offset, byte) in line.iter().enumerate() {
-        let end = at.wrapping_add(offset);
+    let mut end = at;
+    loop {
+        if backslashes == 0 {
+            let rest = line.get(end.wrapping_sub(at)..).unwrap_or(&[]);
+            end = end.wrapping_add(find(rest, |byte| {
+                (byte == b'\n') | (byte == b'\r') | (byte == b'\\') | (byte == b'"')
+            }));
+        }
+        let Some(byte) = line.get(end.wrapping_sub(at)) else { break };
         match *byte {
             b'\n' | b'\r' => return end,
             b'\\' => backslashes = backslashes.wrapping_add(1),
@@ -500,6 +507,7 @@ fn header_end(text: Text<'_>, at: usize) -> usize {
             _ if backslashes > 0 && inside.is_none() => return end.wrapping_sub(backslashes),
             _ => backslashes = 0,
         }
+        end = end.wrapping_add(1);
     }
     at.wrapping_add(line.len()).wrapping_sub(backslashes)
 }

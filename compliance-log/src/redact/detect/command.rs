@@ -77,16 +77,14 @@ pub(crate) const PROGRAMS: &[Program] = {
 /// How far behind a program's name its options are looked for, in bytes.
 const ARGUMENTS: usize = 256;
 
-/// The secrets behind the name of a program that ends at `end`.
-pub(crate) fn command(scan: &mut Scan<'_, '_>, program: &Program, end: usize) {
+/// The secrets behind the name of a program that stands from `name` to `end`.
+pub(crate) fn command(scan: &mut Scan<'_, '_>, program: &Program, name: usize, end: usize) {
     let text = scan.text;
-    if !text.has(end, program.tail) {
-        return;
-    }
     let start = end.wrapping_add(program.tail.len());
-    if text.at(start) != b' ' {
-        return;
+    if !text.has(end, program.tail) || text.at(start) != b' ' {
+        return scan.hangs_on(name, end, start.saturating_add(1));
     }
+    scan.hangs_on_all(name);
     let limit = text.len().min(end.saturating_add(ARGUMENTS));
     let mut at = start;
     while at < limit && text.at(at) == b' ' {

@@ -329,26 +329,28 @@ fn card_number(value: &[u8]) -> bool {
 /// A date behind a word that announces a birth: `1974-07-14`, `14.07.1974`, `14 July 1974`, `July 14, 1974`.
 pub(crate) fn birth(scan: &mut Scan<'_, '_>, cue_end: usize) {
     let text = scan.text;
-    let mut start = scan.value_after(cue_end);
+    let start = scan.value_after(cue_end);
+    let date_at = |start: usize| Some((start, date_end(text, start)?));
     // `geboren in Köln am 14.07.1974`: a few more words may come between.
-    if !text.is(start, DIGIT) && date_end(text, start).is_none() {
-        start = next_digit(text, start);
-    }
-    let end = if start > cue_end { date_end(text, start) } else { None };
-    // From a placeholder on the next one would be looked for.
-    let another = end.is_none_or(|end| another_date(text, end));
+    let further = || next_digit(text, start, start.saturating_add(FURTHER)).and_then(date_at);
+    let date = if text.is(start, DIGIT) { date_at(start) } else { date_at(start).or_else(further) };
     let cue = cue_end.wrapping_sub(1);
-    match end {
-        Some(end) if !another => {
-            // In a longer text, one may come nearer from behind.
-            let reach = if text.len() > end.saturating_add(DATES) { DATES } else { 1 };
-            scan.hangs_on(cue, end, end.saturating_add(reach));
+    let Some((start, end)) = date.filter(|(start, _)| *start > cue_end) else {
+        return scan.hangs_on(cue, cue_end, usize::MAX);
+    };
+    // From a placeholder on the next one would be looked for, unless it goes as well.
+    let behind = end.saturating_add(DATES);
+    let mut at = end;
+    while let Some(another) = next_digit(text, at, behind) {
+        if date_end(text, another).is_some() {
+            scan.hangs_on(another, start, another);
         }
-        _ => scan.hangs_on(cue, cue_end, usize::MAX),
+        at = text.run_end(another, DIGIT, DATES);
     }
-    if let Some(end) = end {
-        scan.hit(start, end, Detector::Dob);
-    }
+    // In a longer text, one may come nearer from behind.
+    let reach = if text.len() > behind { DATES } else { 1 };
+    scan.hangs_on(cue, end, end.saturating_add(reach));
+    scan.hit(start, end, Detector::Dob);
 }
 
 /// So far behind a word that announces a birth a date may stand, in bytes.
@@ -357,33 +359,12 @@ const FURTHER: usize = 24;
 /// How far behind a date another one is looked for that may come nearer, in bytes.
 const DATES: usize = 256;
 
-/// Whether a date may stand behind the one that ends at `end`, with values between that go.
-fn another_date(text: Text<'_>, end: usize) -> bool {
-    let behind = text.slice(end, text.len().min(end.saturating_add(DATES)));
-    let mut digits = 0_usize;
-    behind.iter().enumerate().any(|(offset, byte)| {
-        if is(*byte, DIGIT) {
-            digits = digits.wrapping_add(1);
-            return digits == 1 && date_end(text, end.wrapping_add(offset)).is_some();
-        }
-        // `July 14, 1974`
-        let day = (1..=2).contains(&std::mem::take(&mut digits));
-        let year = |gap: usize| {
-            let year = end.wrapping_add(offset).wrapping_add(gap);
-            text.run_end(year, DIGIT, 5) == year.wrapping_add(4)
-        };
-        day && matches!(byte, b' ' | b'.' | b',' | b'-' | b'/' | b'%') && (1..=3).any(year)
-    })
-}
-
-/// The first digit from `start` on in the same line, or where it is no longer looked for.
-fn next_digit(text: Text<'_>, start: usize) -> usize {
-    let limit = start.saturating_add(FURTHER).min(text.len());
-    let mut at = start;
-    while at < limit && !text.is(at, DIGIT) && text.at(at) != b'\n' {
-        at = at.wrapping_add(1);
-    }
-    at
+/// The first digit from `start` on, in the same line and at most at `limit`.
+fn next_digit(text: Text<'_>, start: usize, limit: usize) -> Option<usize> {
+    let line = text.slice(start, text.len().min(limit.saturating_add(1)));
+    let found = line.iter().position(|byte| is(*byte, DIGIT) || *byte == b'\n')?;
+    let at = start.wrapping_add(found);
+    text.is(at, DIGIT).then_some(at)
 }
 
 /// Where the date at `start` ends.

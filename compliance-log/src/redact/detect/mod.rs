@@ -21,6 +21,7 @@ pub(crate) mod secret;
 pub(crate) mod token;
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use smallvec::SmallVec;
 
@@ -69,6 +70,8 @@ pub(crate) const GAP: usize = 40;
 pub(crate) const BEHIND: usize = 2;
 /// How far before a number the word `id` is looked for, in bytes.
 pub(crate) const ID: usize = 4;
+/// How long what goes on behind a value may be before its end, in bytes.
+const LONGEST_NAME: usize = 64;
 /// How many words are remembered as announcing something.
 pub(crate) const WORDS: usize = 8;
 const _: () = assert!(WORDS.is_power_of_two());
@@ -89,6 +92,12 @@ pub(crate) struct Scan<'t, 'h> {
     dull: usize,
     /// Where the last run of hexadecimal digits and colons ends that was looked at for an address.
     pub(crate) address: usize,
+    /// Where the last value of digits ends behind which nothing goes on: a number in it is a part of it.
+    numbered: usize,
+    /// What lies in a value that was found goes with it.
+    replace_all: bool,
+    /// From where to where there is nothing but a value that holds no others.
+    opaque: Range<usize>,
     /// Where the word starts that made a number at the place at hand a technical one; one left over from an earlier
     /// place only widens a doubt.
     referred: Cell<Option<usize>>,
@@ -99,7 +108,13 @@ pub(crate) struct Scan<'t, 'h> {
 }
 
 impl<'t, 'h> Scan<'t, 'h> {
-    pub(crate) fn new(text: &'t str, field: &'t [Cue], hits: &'h mut Hits, doubts: &'h mut Doubts) -> Self {
+    pub(crate) fn new(
+        text: &'t str,
+        field: &'t [Cue],
+        replace_all: bool,
+        hits: &'h mut Hits,
+        doubts: &'h mut Doubts,
+    ) -> Self {
         Self {
             text: Text::new(text),
             hits,
@@ -110,6 +125,9 @@ impl<'t, 'h> Scan<'t, 'h> {
             named: (0, 0),
             dull: 0,
             address: 0,
+            numbered: 0,
+            replace_all,
+            opaque: 0..0,
             referred: Cell::new(None),
             doubts,
             field,
@@ -129,6 +147,29 @@ impl<'t, 'h> Scan<'t, 'h> {
         if let Some(open) = self.open.get_mut(family as usize) {
             *open = (*open).max(end);
         }
+    }
+
+    /// As [`open_hit`](Self::open_hit), for a value of random characters: nothing in it needs a look, but for its start, which
+    /// may say more of it, and what may go on behind it, such as the name of a key.
+    pub(crate) fn opaque_hit(&mut self, family: Open, start: usize, end: usize, detector: Detector) {
+        self.open_hit(family, start, end, detector);
+        let to = end.saturating_sub(LONGEST_NAME);
+        if self.replace_all && to > self.opaque.end {
+            let start = if self.is_opaque(start) { self.opaque.start } else { start.saturating_add(1) };
+            self.opaque = start..to;
+        }
+    }
+
+    /// Whether what is seen at `at` needs no look.
+    #[inline]
+    pub(crate) fn is_opaque(&self, at: usize) -> bool {
+        self.opaque.contains(&at)
+    }
+
+    /// From where to where nothing needs a look.
+    #[inline]
+    pub(crate) fn opaque(&self) -> Range<usize> {
+        self.opaque.clone()
     }
 
     /// Reports the value of the key whose name stands at `name`, from `start` to `end`.
@@ -172,6 +213,25 @@ impl<'t, 'h> Scan<'t, 'h> {
         self.dull = self.dull.max(end);
     }
 
+    /// Whether a number at `at` is a part of a value that was found.
+    #[inline]
+    pub(crate) fn is_numbered(&self, at: usize) -> bool {
+        at < self.numbered
+    }
+
+    /// Notes that what was found at a number since [`found`](Self::found) was `earlier` holds every number that starts in it:
+    /// no value of digits goes on behind it.
+    #[inline]
+    pub(crate) fn numbered_since(&mut self, earlier: usize) {
+        if self.found() > earlier
+            && self.replace_all
+            && let Some(hit) = self.hits.last()
+            && number::ends_all(self.text, hit.end)
+        {
+            self.numbered = hit.end;
+        }
+    }
+
     /// How much was found so far.
     pub(crate) fn found(&self) -> usize {
         self.hits.len()
@@ -185,6 +245,11 @@ impl<'t, 'h> Scan<'t, 'h> {
     /// Notes that the result at the anchor `at` may hang on the whole text.
     pub(crate) fn hangs_on_all(&mut self, at: usize) {
         self.hangs_on(at, 0, usize::MAX);
+    }
+
+    /// Notes that something may be encoded at `at`.
+    pub(crate) fn encodes(&mut self, at: usize) {
+        self.doubts.encodes(at);
     }
 
     fn doubt(&mut self, at: usize, start: usize, end: usize, announced: bool) {
@@ -246,6 +311,12 @@ impl<'t, 'h> Scan<'t, 'h> {
     #[inline]
     pub(crate) fn has_cue(&self, cue: Cue) -> bool {
         self.noted & bit(cue) != 0 || !self.field.is_empty()
+    }
+
+    /// As [`has_cue`](Self::has_cue), for any of those whose [bits](bits) these are.
+    #[inline]
+    pub(crate) fn has_any_cue(&self, bits: u64) -> bool {
+        self.noted & bits != 0 || !self.field.is_empty()
     }
 
     /// How `cue` announces the value at `start`.
@@ -363,8 +434,19 @@ impl<'t, 'h> Scan<'t, 'h> {
 /// The bit of what a word announces.
 // 64 bits for fifty cues; two that share one cost a look, never a hit.
 #[inline]
-fn bit(cue: Cue) -> u64 {
+const fn bit(cue: Cue) -> u64 {
     1_u64.wrapping_shl(cue as u32)
+}
+
+/// The bits of what several words announce.
+pub(crate) const fn bits(cues: &[Cue]) -> u64 {
+    let mut bits = 0;
+    let mut left = cues;
+    while let [cue, rest @ ..] = left {
+        bits |= bit(*cue);
+        left = rest;
+    }
+    bits
 }
 
 /// What may stand between a word and the value it announces.

@@ -6,7 +6,7 @@ use super::super::text::{LETTER, Text};
 use super::super::words::WordSet;
 use super::digits::{day_month, luhn, mod_11_10, number, uniform, verhoeff, weighted};
 use super::number::{Group, Number, ends_clean, ends_part, starts_part};
-use super::{Announced, Scan};
+use super::{Announced, Scan, bits};
 
 /// When a number counts without a word that announces it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,18 @@ enum Alone {
     Checked,
 }
 
+impl Alone {
+    /// Whether a number in so many groups may count without a word.
+    #[inline]
+    fn may_count(self, groups: usize) -> bool {
+        match self {
+            Self::Never | Self::Shaped => false,
+            Self::Laid | Self::Timed | Self::Grouped => groups > 1,
+            Self::Checked => true,
+        }
+    }
+}
+
 /// How an identifier is written: the sizes of its groups, and either one of the separators between all of
 /// them, or exactly these separators in order.
 type Layout = (&'static [usize], Separators);
@@ -39,6 +51,8 @@ enum Separators {
 struct Scheme {
     detector: Detector,
     cues: &'static [Cue],
+    /// Their bits.
+    bits: u64,
     /// Group sizes and separators of the official layout.
     layout: Layout,
     check: fn(&[u8]) -> bool,
@@ -62,14 +76,13 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
         }
         let digits = found.digits(group.digits());
         let groups = found.groups().get(..=index).unwrap_or(&[]);
-        if uniform(digits) {
-            continue;
-        }
         for scheme in schemes {
-            let announced = if scan.has_cues() {
+            let announced = if scan.has_any_cue(scheme.bits) {
                 scheme.cues.iter().map(|cue| scan.announced(*cue, start)).max().unwrap_or(Announced::No)
-            } else {
+            } else if scheme.alone.may_count(groups.len()) {
                 Announced::No
+            } else {
+                continue;
             };
             let passes = match announced {
                 Announced::Adjacent if scheme.alone == Alone::Shaped => {
@@ -78,24 +91,20 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
                 Announced::Adjacent => !scheme.strict || (scheme.check)(digits),
                 Announced::Near => clean && (scheme.check)(digits) && !scan.is_reference(start),
                 Announced::No => {
-                    let shaped = match scheme.alone {
-                        Alone::Never | Alone::Shaped => false,
-                        Alone::Laid => groups.len() > 1 && laid(groups, scheme.layout),
-                        Alone::Grouped => {
-                            groups.len() > 1
-                                && laid(groups, scheme.layout)
-                                && !is_counted(scan.text, group.end())
-                        }
-                        Alone::Timed => {
-                            groups.len() > 1 && laid(groups, scheme.layout) && !is_timestamp(digits)
-                        }
-                        Alone::Checked => groups.len() == 1 || laid(groups, scheme.layout),
-                    };
+                    let laid = || laid(groups, scheme.layout);
+                    let shaped = scheme.alone.may_count(groups.len())
+                        && match scheme.alone {
+                            Alone::Checked => groups.len() == 1 || laid(),
+                            Alone::Grouped => laid() && !is_counted(scan.text, group.end()),
+                            Alone::Timed => laid() && !is_timestamp(digits),
+                            _ => laid(),
+                        };
                     shaped && clean && (scheme.check)(digits) && !scan.is_reference(start)
                 }
             };
             // A passing check decides between identifiers that share a word and a length.
             let better = passes
+                && !uniform(digits)
                 && best.is_none_or(|(other, end, _)| {
                     announced > other || (announced == other && group.end() > end && (scheme.check)(digits))
                 });
@@ -153,7 +162,7 @@ const fn scheme(
     alone: Alone,
     strict: bool,
 ) -> Scheme {
-    Scheme { detector, cues, layout, check, alone, strict }
+    Scheme { detector, cues, bits: bits(cues), layout, check, alone, strict }
 }
 
 /// The identifiers of a length.

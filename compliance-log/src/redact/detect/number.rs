@@ -1,6 +1,6 @@
 //! Numbers as people and programs write them: digits in groups with single separators between.
 
-use super::super::text::{DIGIT, LETTER, Text, UPPER, WORD, offset};
+use super::super::text::{DIGIT, LETTER, Text, UPPER, WORD, leading_digits, offset};
 
 /// The most digits and groups looked at from one place.
 const MAX_DIGITS: usize = 24;
@@ -13,6 +13,8 @@ pub(crate) struct Group {
     digits: u8,
     /// The separator before it; 0 for the first.
     pub(crate) separator: u8,
+    /// How many digits it has.
+    pub(crate) size: u8,
 }
 
 impl Group {
@@ -30,8 +32,11 @@ impl Group {
 /// Digits from a place on.
 pub(crate) struct Number {
     pub(crate) start: usize,
-    digits: [u8; MAX_DIGITS],
+    /// Eight are written at a time.
+    digits: [u8; MAX_DIGITS + 8],
     groups: [Group; MAX_GROUPS],
+    /// How many groups are joined by single separators, and how many also by those of telephone numbers.
+    plain: usize,
     len: usize,
 }
 
@@ -40,37 +45,55 @@ impl Number {
     // Made and read apart: what is filled in place is not copied.
     #[inline]
     pub(crate) fn at(start: usize) -> Self {
-        Self { start, digits: [0; MAX_DIGITS], groups: [Group::default(); MAX_GROUPS], len: 0 }
+        let digits = [0; MAX_DIGITS + 8];
+        Self { start, digits, groups: [Group::default(); MAX_GROUPS], plain: 0, len: 0 }
     }
 
     /// Reads it.
     pub(crate) fn read(&mut self, text: Text<'_>) {
         let (mut at, mut separator) = (self.start, 0);
-        let (mut count, mut len) = (0_usize, 0_usize);
+        let (mut count, mut before, mut len) = (0_usize, 0_usize, 0_usize);
+        let mut plain = MAX_GROUPS;
         loop {
-            let byte = text.at(at);
-            if let digit @ 0..=9 = byte.wrapping_sub(b'0') {
-                let Some(cell) = self.digits.get_mut(count) else { break };
-                *cell = digit;
-                count = count.wrapping_add(1);
-                at = at.wrapping_add(1);
+            let eight = text.eight(at);
+            let digits = leading_digits(eight);
+            let Some(cells) = self.digits.get_mut(count..).and_then(<[u8]>::first_chunk_mut) else { break };
+            *cells = (eight & !TENS).to_le_bytes();
+            count = count.wrapping_add(digits);
+            at = at.wrapping_add(digits);
+            if count > MAX_DIGITS {
+                break;
+            }
+            if digits == 8 {
                 continue;
             }
             let Some(group) = self.groups.get_mut(len) else { break };
-            *group = Group { end: offset(at), digits: count_u8(count), separator };
+            let size = count_u8(count.wrapping_sub(before));
+            *group = Group { end: offset(at), digits: count_u8(count), separator, size };
+            before = count;
             len = len.wrapping_add(1);
-            at = at.wrapping_add(1);
-            separator = byte;
-            if !matches!(separator, b' ' | b'-' | b'.' | b'/') || !text.is(at, DIGIT) {
+            separator = text.at(at);
+            let width = gap_at(text, at);
+            if width == 0 {
                 break;
             }
+            if width > 1 || matches!(separator, b'(' | b')') {
+                plain = plain.min(len);
+            }
+            at = at.wrapping_add(width);
         }
         self.len = len;
+        self.plain = plain.min(len);
+    }
+
+    /// As [`groups`](Self::groups), also behind brackets and signs with spaces, as telephone numbers are written.
+    pub(crate) fn dialled(&self) -> &[Group] {
+        self.groups.get(..self.len).unwrap_or(&[])
     }
 
     /// The groups read; the last may go on beyond what is looked at.
     pub(crate) fn groups(&self) -> &[Group] {
-        self.groups.get(..self.len).unwrap_or(&[])
+        self.groups.get(..self.plain).unwrap_or(&[])
     }
 
     /// The first `count` digits.
@@ -90,12 +113,7 @@ impl Number {
 
     /// The sizes of the first groups, as `[3, 2, 4]`.
     pub(crate) fn sizes(groups: &[Group]) -> impl Iterator<Item = usize> + '_ {
-        let mut before = 0_usize;
-        groups.iter().map(move |group| {
-            let size = group.digits().wrapping_sub(before);
-            before = group.digits();
-            size
-        })
+        groups.iter().map(|group| usize::from(group.size))
     }
 
     /// The one separator between all groups; 0 for one group, nothing for mixed ones.
@@ -106,9 +124,37 @@ impl Number {
     }
 }
 
+/// What digits of ASCII have beside their value, eight times.
+const TENS: u64 = u64::from_le_bytes([0xf0; 8]);
+
+/// Whether a number that has digits up to `end` goes on behind a separator.
+pub(crate) fn goes_on(text: Text<'_>, end: usize) -> bool {
+    gap_at(text, end) != 0
+}
+
+/// How wide the separator at `at` is, if a digit follows it.
+#[inline]
+fn gap_at(text: Text<'_>, at: usize) -> usize {
+    if !matches!(text.at(at), b' ' | b'-' | b'.' | b'/' | b'(' | b')') {
+        0
+    } else if text.is(at.wrapping_add(1), DIGIT) {
+        1
+    } else {
+        wide_gap_at(text, at)
+    }
+}
+
+fn wide_gap_at(text: Text<'_>, at: usize) -> usize {
+    match text.eight(at).to_le_bytes() {
+        [b' ' | b')' | b'-' | b'(', b'(' | b' ' | b'-' | b')', b'0'..=b'9', ..] => 2,
+        [b' ', b'-' | b'/', b' ', b'0'..=b'9', ..] | [b')', b' ', b'(', b'0'..=b'9', ..] => 3,
+        _ => 0,
+    }
+}
+
 /// A count of digits.
 #[expect(clippy::cast_possible_truncation, reason = "of no number are more than 24 digits read")]
-pub(crate) fn count_u8(count: usize) -> u8 {
+fn count_u8(count: usize) -> u8 {
     count as u8
 }
 
@@ -141,6 +187,13 @@ pub(crate) fn ends_checked(text: Text<'_>, end: usize) -> bool {
 /// As [`starts_clean`], or as a part of a path or file name: `/customers/531-84-2207`.
 pub(crate) fn starts_part(text: Text<'_>, start: usize) -> bool {
     matches!(text.before(start), b'/' | b'_') || starts_clean(text, start)
+}
+
+/// Whether at `end` every value ends that starts with a digit: neither more digits nor a letter that belongs to them follows.
+pub(crate) fn ends_all(text: Text<'_>, end: usize) -> bool {
+    end == text.len()
+        || (matches!(text.at(end), b' ' | b'"' | b',' | b')' | b';' | b'&' | b'>' | b'<' | b'\'' | b'\n')
+            && !goes_on(text, end))
 }
 
 /// As [`ends_clean`], or as a part of a path or file name.

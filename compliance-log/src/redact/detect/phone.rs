@@ -2,8 +2,8 @@
 
 use super::super::detector::Detector;
 use super::super::lexicon::Cue;
-use super::super::text::{DIGIT, HEX, SPACE, Text, WORD, offset};
-use super::number::{count_u8, ends_clean, starts_clean};
+use super::super::text::{DIGIT, HEX, SPACE, Text, WORD};
+use super::number::{Group, Number, ends_clean, starts_clean};
 use super::{Announced, ID, Scan};
 
 /// The most digits of a number, country code included (ITU-T E.164 clause 6.1).
@@ -11,143 +11,69 @@ const MAX_DIGITS: usize = 15;
 /// The most groups of digits.
 const MAX_GROUPS: usize = 10;
 
-/// A place where a number may end: behind so many digits.
-#[derive(Clone, Copy, Default)]
-struct Stop {
-    end: u32,
-    digits: u8,
-}
-
-impl Stop {
-    fn end(self) -> usize {
-        self.end as usize
-    }
-
-    fn digits(self) -> usize {
-        usize::from(self.digits)
-    }
-}
-
 /// Digits with the separators of telephone numbers.
-struct Dialled {
-    digits: [u8; MAX_DIGITS],
-    stops: [Stop; MAX_GROUPS],
-    len: usize,
-    /// The separator before each group, and its size.
-    shape: [(u8, u8); MAX_GROUPS],
+#[derive(Clone, Copy)]
+struct Dialled<'n> {
+    number: &'n Number,
+    groups: &'n [Group],
 }
 
-impl Dialled {
-    #[inline]
-    fn new() -> Self {
-        Self {
-            digits: [0; MAX_DIGITS],
-            stops: [Stop::default(); MAX_GROUPS],
-            len: 0,
-            shape: [(0, 0); MAX_GROUPS],
-        }
+impl<'n> Dialled<'n> {
+    /// The groups of a number that may be one of a telephone.
+    fn of(number: &'n Number) -> Self {
+        let groups = number.dialled();
+        let groups = groups.get(..MAX_GROUPS).unwrap_or(groups);
+        let fits = groups.iter().take_while(|group| group.digits() <= MAX_DIGITS).count();
+        Self { number, groups: groups.get(..fits).unwrap_or(&[]) }
     }
 
-    /// Reads the digits at `start`.
-    fn read(&mut self, text: Text<'_>, start: usize) {
-        let (mut at, mut from, mut separator) = (start, start, 0);
-        let (mut count, mut len) = (0_usize, 0_usize);
-        loop {
-            let byte = text.at(at);
-            if let digit @ 0..=9 = byte.wrapping_sub(b'0') {
-                let Some(cell) = self.digits.get_mut(count) else { break };
-                *cell = digit;
-                count = count.wrapping_add(1);
-                at = at.wrapping_add(1);
-                continue;
-            }
-            let (Some(stop), Some(shape)) = (self.stops.get_mut(len), self.shape.get_mut(len)) else { break };
-            *stop = Stop { end: offset(at), digits: count_u8(count) };
-            *shape = (separator, count_u8(at.wrapping_sub(from)));
-            len = len.wrapping_add(1);
-            separator = byte;
-            let width = gap_at(text, at);
-            if width == 0 {
-                break;
-            }
-            at = at.wrapping_add(width);
-            from = at;
-        }
-        self.len = len;
+    fn digit(self, at: usize) -> u8 {
+        self.number.digits(MAX_DIGITS).get(at).copied().unwrap_or(0)
     }
 
-    fn stops(&self) -> &[Stop] {
-        self.stops.get(..self.len).unwrap_or(&[])
+    fn count(self) -> usize {
+        self.groups.last().map_or(0, |group| group.digits())
     }
 
-    fn shape(&self) -> &[(u8, u8)] {
-        self.shape.get(..self.len).unwrap_or(&[])
-    }
-
-    fn digit(&self, at: usize) -> u8 {
-        self.digits.get(at).copied().unwrap_or(0)
-    }
-
-    /// The longest stop between `min` and `max` digits where a number may end.
-    fn stop(&self, text: Text<'_>, min: usize, max: usize) -> Option<Stop> {
-        let fits = |stop: &&Stop| (min..=max).contains(&stop.digits()) && ends_clean(text, stop.end());
-        let longest = self.stops().iter().rev().find(fits)?;
-        Some(*longest)
+    /// The longest group between `min` and `max` digits where a number may end.
+    fn stop(self, text: Text<'_>, min: usize, max: usize) -> Option<Group> {
+        let fits = |group: &&Group| (min..=max).contains(&group.digits()) && ends_clean(text, group.end());
+        self.groups.iter().rev().find(fits).copied()
     }
 }
 
-/// Whether a number that has digits up to `end` goes on behind a separator.
-pub(crate) fn goes_on(text: Text<'_>, end: usize) -> bool {
-    gap_at(text, end) != 0
+/// A number at `start`, where a digit stands behind a sign.
+pub(crate) fn signed(scan: &mut Scan<'_, '_>, start: usize) {
+    let mut found = Number::at(start);
+    found.read(scan.text);
+    phone(scan, &found);
 }
 
-#[inline]
-fn gap_at(text: Text<'_>, at: usize) -> usize {
-    gap(text.slice(at, text.len().min(at.wrapping_add(4))))
-}
-
-/// How wide the separator is that starts `text`, if a digit follows it.
-fn gap(text: &[u8]) -> usize {
-    match text {
-        [b' ' | b'-' | b'.' | b'/' | b'(' | b')', b'0'..=b'9', ..] => 1,
-        [b' ' | b')' | b'-' | b'(', b'(' | b' ' | b'-' | b')', b'0'..=b'9', ..] => 2,
-        [b' ', b'-' | b'/', b' ', b'0'..=b'9'] | [b')', b' ', b'(', b'0'..=b'9'] => 3,
-        _ => 0,
-    }
-}
-
-/// A number at `start`, where a digit stands.
-pub(crate) fn phone(scan: &mut Scan<'_, '_>, start: usize) {
+/// A number that [may be](may_be) one of a telephone.
+pub(crate) fn phone(scan: &mut Scan<'_, '_>, found: &Number) {
     let earlier = scan.found();
-    if !may_be(scan, start) {
+    let dialled = Dialled::of(found);
+    let Some(last) = dialled.groups.last().copied() else { return };
+    if last.digits() < 6 {
         return;
     }
-    let mut dialled = Dialled::new();
-    dialled.read(scan.text, start);
-    let Some(last) = dialled.stops().last().copied() else { return };
-    if last.digits < 6 {
-        return;
-    }
-    number(scan, start, &dialled);
+    number(scan, found.start, dialled);
     if scan.found() == earlier {
-        scan.hangs_on_words(start, last.end());
+        scan.hangs_on_words(found.start, last.end());
     }
 }
 
-/// Whether a number at `start` may be one of a telephone: a sign or word says so, or it has a shape of its own, which starts
-/// with a group of two or three.
-fn may_be(scan: &Scan<'_, '_>, start: usize) -> bool {
-    let text = scan.text;
-    let opened = text.before(start) == b'(';
-    opened
-        || text.before(start) == b'+'
+/// Whether a number at `start`, after no sign, may be one of a telephone: a bracket or word says so, or it has a shape of its
+/// own, which starts with a group of two or three, `size` of them.
+pub(crate) fn may_be(scan: &Scan<'_, '_>, start: usize, size: usize) -> bool {
+    scan.text.before(start) == b'('
         || scan.has_cue(Cue::Phone)
         || scan.has_cue(Cue::Call)
-        || matches!(text.run_end(start, DIGIT, 4).wrapping_sub(start), 2 | 3)
+        || matches!(size, 2 | 3)
 }
 
 /// As [`phone`], for digits that are enough.
-fn number(scan: &mut Scan<'_, '_>, start: usize, dialled: &Dialled) {
+fn number(scan: &mut Scan<'_, '_>, start: usize, dialled: Dialled<'_>) {
     let text = scan.text;
     let opened = usize::from(text.before(start) == b'(');
     let first = start.wrapping_sub(opened);
@@ -174,11 +100,11 @@ fn number(scan: &mut Scan<'_, '_>, start: usize, dialled: &Dialled) {
         }
         return;
     }
-    if (!adjacent && scan.is_reference(first)) || is_date(dialled.shape()) || (text.is_before(first, WORD)) {
+    if (!adjacent && scan.is_reference(first)) || is_date(dialled.groups) || (text.is_before(first, WORD)) {
         return;
     }
     let zero = dialled.digit(0) == 0;
-    let grouped = dialled.len > 1;
+    let grouped = dialled.groups.len() > 1;
     let (min, max) = match (adjacent, zero, opened == 1 || grouped) {
         (true, _, _) => (6, 15),
         (false, true, _) => (8, 15),
@@ -193,10 +119,10 @@ fn number(scan: &mut Scan<'_, '_>, start: usize, dialled: &Dialled) {
 
 /// How a word such as `call` or `contact` announces a number: programs are called and counted, too. A number that is one of a
 /// telephone in shape counts: from nought on, in groups, or right behind its word nine to eleven digits from two on.
-fn called(scan: &Scan<'_, '_>, start: usize, dialled: &Dialled) -> Announced {
-    let total = dialled.stops().last().map_or(0, |stop| stop.digits());
+fn called(scan: &Scan<'_, '_>, start: usize, dialled: Dialled<'_>) -> Announced {
+    let total = dialled.count();
     let announced = scan.announced(Cue::Call, start);
-    let shaped = dialled.digit(0) == 0 || dialled.len > 1;
+    let shaped = dialled.digit(0) == 0 || dialled.groups.len() > 1;
     // `call_id=839050986`
     let numbered =
         scan.text.slice(start.wrapping_sub(ID), start).windows(2).any(|two| two.eq_ignore_ascii_case(b"id"));
@@ -206,7 +132,7 @@ fn called(scan: &Scan<'_, '_>, start: usize, dialled: &Dialled) -> Announced {
 }
 
 /// Reports the number with its extension.
-fn finish(scan: &mut Scan<'_, '_>, start: usize, stop: Stop) {
+fn finish(scan: &mut Scan<'_, '_>, start: usize, stop: Group) {
     let text = scan.text;
     let mut end = stop.end();
     let mut at = end.wrapping_add(usize::from(text.at(end) == b' '));
@@ -225,12 +151,12 @@ fn finish(scan: &mut Scan<'_, '_>, start: usize, stop: Stop) {
 }
 
 /// A number with its country code; `plus` is where the sign stands.
-fn international(scan: &mut Scan<'_, '_>, dialled: &Dialled, plus: usize) {
+fn international(scan: &mut Scan<'_, '_>, dialled: Dialled<'_>, plus: usize) {
     let text = scan.text;
     if text.is_before(plus, WORD) && !text.before(plus).is_ascii_punctuation() {
         return;
     }
-    let Some(max) = country_code(&dialled.digits) else { return };
+    let Some(max) = country_code(dialled.number.digits(3)) else { return };
     if let Some(stop) = dialled.stop(text, 8, max).or_else(|| dialled.stop(text, 8, MAX_DIGITS)) {
         finish(scan, plus, stop);
     }
@@ -261,25 +187,32 @@ fn country_code(digits: &[u8]) -> Option<usize> {
 }
 
 /// A national number whose shape nothing else has: `(943) 216-1068`, `943-216-1068`, `06 58 19 40 35`.
-fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: &Dialled) -> Option<Stop> {
-    let shape = dialled.shape();
+fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: Dialled<'_>) -> Option<Group> {
     let stop = |groups: usize| {
-        let stop = dialled.stops().get(groups.wrapping_sub(1)).copied()?;
+        let stop = dialled.groups.get(groups.wrapping_sub(1)).copied()?;
         (ends_clean(text, stop.end()) && starts_clean(text, start.wrapping_sub(opened))).then_some(stop)
     };
     let exchange = dialled.digit(0) > 1 && dialled.digit(3) > 1;
-    match shape {
-        [(_, 3), (b')', 3), (b'-' | b' ' | b'.', 4), ..] if opened == 1 => stop(3),
-        [(_, 3), (b'-', 3), (b'-', 4)] | [(_, 3), (b'.', 3), (b'.', 4)] if exchange => stop(3),
-        [(_, 2), (a, 2), (b, 2), (c, 2), (d, 2), ..]
+    match dialled.groups {
+        [
+            Group { size: 3, .. },
+            Group { separator: b')', size: 3, .. },
+            Group { separator: b'-' | b' ' | b'.', size: 4, .. },
+            ..,
+        ] if opened == 1 => stop(3),
+        [Group { size: 3, .. }, Group { separator: a, size: 3, .. }, Group { separator: b, size: 4, .. }]
+            if exchange && matches!(a, b'-' | b'.') && a == b =>
+        {
+            stop(3)
+        }
+        [first, rest @ ..]
             if dialled.digit(0) == 0
                 && dialled.digit(1) != 0
-                && shape.len() == 5
-                && matches!(a, b' ' | b'.')
-                && !is_dump(text, start, dialled)
-                && a == b
-                && b == c
-                && c == d =>
+                && first.size == 2
+                && rest.len() == 4
+                && rest.iter().all(|group| group.size == 2)
+                && matches!(Number::separator(dialled.groups), Some(b' ' | b'.'))
+                && !is_dump(text, start, dialled) =>
         {
             stop(5)
         }
@@ -288,8 +221,8 @@ fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: &Dialled) -> 
 }
 
 /// Whether pairs of hexadecimal digits stand around the number: a dump of memory.
-fn is_dump(text: Text<'_>, start: usize, dialled: &Dialled) -> bool {
-    let end = dialled.stops().last().map_or(start, |stop| stop.end());
+fn is_dump(text: Text<'_>, start: usize, dialled: Dialled<'_>) -> bool {
+    let end = dialled.groups.last().map_or(start, |stop| stop.end());
     let pair =
         |at: usize| text.run_end(at, HEX, 3) == at.wrapping_add(2) && !text.is(at.wrapping_add(2), WORD);
     (text.at(end) == b' ' && pair(end.wrapping_add(1)))
@@ -300,10 +233,9 @@ fn is_dump(text: Text<'_>, start: usize, dialled: &Dialled) -> bool {
 }
 
 /// Whether the groups are those of a date.
-fn is_date(shape: &[(u8, u8)]) -> bool {
-    matches!(
-        shape,
-        [(_, 4), (b'-' | b'.' | b'/', 2), (b'-' | b'.' | b'/', 2), ..]
-            | [(_, 1 | 2), (b'-' | b'.' | b'/', 1 | 2), (b'-' | b'.' | b'/', 4), ..]
-    )
+fn is_date(groups: &[Group]) -> bool {
+    let [first, second, third, ..] = groups else { return false };
+    matches!(second.separator, b'-' | b'.' | b'/')
+        && matches!(third.separator, b'-' | b'.' | b'/')
+        && matches!((first.size, second.size, third.size), (4, 2, 2) | (1 | 2, 1 | 2, 4))
 }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use super::super::detector::{Detector, is_placeholder, placeholder_len};
 use super::super::lexicon::{Lead, lexicon};
-use super::super::text::{BASE64, DIGIT, HEX, LETTER, LOWER, SPACE, Text, UPPER, is};
+use super::super::text::{ALNUM, BASE64, DIGIT, HEX, LETTER, LOWER, SPACE, Text, UPPER, is};
 use super::super::words::WordSet;
 use super::assignment::{Form, NAME, assigned, behind_quotes, close, extent, in_tag, member_end, name_end};
 use super::{BEHIND, Open, Scan};
@@ -33,9 +33,7 @@ pub(crate) fn keyed(scan: &mut Scan<'_, '_>, key: Key, start: usize, end: usize)
         return;
     }
     if key == Key::Cookie {
-        scan.hangs_on_all(start);
-        cookies(scan, start, end);
-        return;
+        return cookies(scan, start, end);
     }
     let text = scan.text;
     let Some(name_end) = name_end(text, end) else { return };
@@ -513,9 +511,13 @@ fn is_remark(value: &[u8]) -> bool {
 fn cookies(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
     let text = scan.text;
     if scan.is_dull(start) {
-        return;
+        return scan.hangs_on_all(start);
     }
-    let Some((mut at, Form::Assigned)) = assigned(text, start, end, Key::Cookie) else { return };
+    let Some((mut at, Form::Assigned)) = assigned(text, start, end, Key::Cookie) else {
+        return scan.hangs_on_all(start);
+    };
+    // What was read and stays; a value that goes is read as one that went.
+    let mut kept = start.saturating_sub(4);
     at = at.wrapping_add(usize::from(text.at(at) == b'[' && text.is(at.wrapping_add(1), LETTER)));
     while matches!(text.at(at), b'"' | b'\\' | b'\'') {
         at = at.wrapping_add(1);
@@ -554,6 +556,13 @@ fn cookies(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
             .any(|word| name.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)));
         let plain = found.len() < 6 && found.iter().all(|byte| is(*byte, LETTER));
         if placeholder_len(found).is_none() && (session || !plain) {
+            scan.hangs_on(start, kept, value);
+            kept = at;
+            // Around quotes, and in a name that is none of a cookie, another key may stand with its value.
+            let name = name.iter().all(|byte| is(*byte, ALNUM) || matches!(byte, b'_' | b'-' | b'.'));
+            if quoted || !name || !(text.at(at) == b';' || text.is(at, SPACE)) {
+                scan.hangs_on_all(start);
+            }
             scan.open_hit(
                 Open::Keyed,
                 value,
@@ -569,6 +578,7 @@ fn cookies(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
         }
         at = at.wrapping_add(1);
     }
+    scan.hangs_on(start, kept, at.saturating_add(1));
     scan.dull(at);
 }
 
@@ -592,7 +602,7 @@ pub(crate) fn bearer(scan: &mut Scan<'_, '_>, end: usize) {
     let token = text.slice(from, to);
     let has = |classes: u8| token.iter().any(|byte| is(*byte, classes));
     if from > end && (token.len() >= 8 && has(DIGIT) || token.len() >= 20) {
-        scan.open_hit(Open::Scheme, from, to, Detector::Bearer);
+        scan.opaque_hit(Open::Scheme, from, to, Detector::Bearer);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Secrets that say what they are: keys and tokens with a documented prefix, JWTs, private keys in PEM.
 
 use super::super::detector::Detector;
-use super::super::text::{ALNUM, BASE64, DIGIT, HEX, LOWER, UPPER, is};
+use super::super::text::{ALNUM, BASE64, DIGIT, HEX, LOWER, UPPER, contains, is};
 use super::{BEHIND, Open, Scan};
 
 /// What follows a prefix.
@@ -235,7 +235,7 @@ fn jwt(scan: &mut Scan<'_, '_>, start: usize) {
     let signed = text.has(header.wrapping_add(1), b"eyJ");
     let last = ends.iter().copied().max().unwrap_or(start);
     if parts >= 3 && header.wrapping_sub(start) >= 10 || parts == 2 && signed && payload > header {
-        scan.open_hit(Open::Prefixed, start, last, Detector::Jwt);
+        scan.opaque_hit(Open::Prefixed, start, last, Detector::Jwt);
     } else {
         scan.dull(last);
         scan.hangs_on(start, start, last.saturating_add(BEHIND));
@@ -270,7 +270,12 @@ fn pem(scan: &mut Scan<'_, '_>, begin: usize) {
             (close < 64).then(|| label_end.wrapping_add(tail).wrapping_add(close).wrapping_add(5))
         })
         .unwrap_or(text.len());
-    scan.open_hit(Open::Prefixed, start, end, Detector::PemKey);
+    // A value with quotation marks may start in what is no key, and go on behind it.
+    if contains(text.slice(start, end), |byte| (byte == b'"') | (byte == b'\'') | (byte == b'`')) {
+        scan.open_hit(Open::Prefixed, start, end, Detector::PemKey);
+    } else {
+        scan.opaque_hit(Open::Prefixed, start, end, Detector::PemKey);
+    }
 }
 
 /// Whether a run of base64 may hide text: it has letters of both cases, and its first bytes are those of a text.

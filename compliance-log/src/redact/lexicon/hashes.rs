@@ -1,5 +1,7 @@
 //! The fast no: whether a word may be in the table at all, told by its first eight letters.
 
+use super::super::text::eight_at;
+
 /// The bits that tell a cell in the table of hashes.
 const BITS: u32 = 10;
 const CELLS: usize = 1 << BITS;
@@ -38,7 +40,7 @@ impl Hashes {
     pub(crate) fn may_start(&self, text: &[u8], at: usize, more: u32) -> bool {
         let kept = self.kept.get(more as usize).copied().unwrap_or(ALL);
         let hash = self.hash(eight_at(text, at) & kept);
-        has(&self.first, hash.first()) && has(&self.second, hash.second())
+        has(&self.first, hash.first()) & has(&self.second, hash.second())
     }
 
     #[inline(always)]
@@ -71,22 +73,6 @@ impl Hash {
     fn second(self) -> (usize, u32) {
         ((self.0 >> (48 - BITS)) as usize & (CELLS - 1), (self.0 >> 32) as u32)
     }
-}
-
-/// The eight bytes at `at`, and noughts behind the text.
-#[inline(always)]
-pub(crate) fn eight_at(text: &[u8], at: usize) -> u64 {
-    match text.get(at..at.wrapping_add(8)).and_then(<[u8]>::first_chunk::<8>) {
-        Some(eight) => u64::from_le_bytes(*eight),
-        None => tail(text, at),
-    }
-}
-
-/// The last bytes of a text from `at` on.
-#[cold]
-fn tail(bytes: &[u8], at: usize) -> u64 {
-    let rest = bytes.get(at..).unwrap_or(&[]);
-    rest.iter().rev().fold(0, |tail, byte| (tail << 8) | u64::from(*byte))
 }
 
 /// The first byte of eight, and so many more, up to seven. Only the first one's case counts: a title starts with a capital.

@@ -14,11 +14,11 @@ use self::announcing::{CUES, KEYS, NAMINGS};
 pub(crate) use self::announcing::{SHORTEST, SUFFIXES, may_end_suffix, secret_suffix};
 pub(crate) use self::between::{is_filler, is_number_word, is_reference, is_version};
 use self::hashes::{FACTOR, start};
-pub(crate) use self::hashes::{Hashes, TOLD, eight_at};
+pub(crate) use self::hashes::{Hashes, TOLD};
 use super::detect::command::{PROGRAMS, Program};
 use super::detect::secret::Key;
 use super::detect::token::{PREFIXES, Prefix};
-use super::text::{LETTER, LOWER, TOP, Text, UPPER, WORD, between, is};
+use super::text::{LETTER, LOWER, SMALL, TOP, Text, UPPER, WORD, between, is};
 
 /// What a word announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,9 +280,9 @@ impl Lexicon {
             for spelling in spellings(entry) {
                 let text = Text::new(&spelling);
                 let letters = leading_letters(text);
-                words.add(start(eight_at(text.bytes(), 0), letters.clamp(1, 8).wrapping_sub(1)));
+                words.add(start(text.eight(0), letters.clamp(1, 8).wrapping_sub(1)));
                 if matches!(entry.lead, Lead::Prefix(_)) && letters > TOLD + 1 {
-                    words.add(start(eight_at(text.bytes(), 0), TOLD));
+                    words.add(start(text.eight(0), TOLD));
                 }
             }
         }
@@ -303,7 +303,7 @@ impl Lexicon {
     /// The words that stand at `at`: there may be several, since one word announces several things.
     pub(crate) fn found(&self, text: Text<'_>, at: usize, mut visit: impl FnMut(Found)) {
         // No prefix is shorter than three bytes; on both sides every byte has the bit that letters have in small.
-        let head = (eight_at(text.bytes(), at) | SMALL) & HEAD;
+        let head = (text.eight(at) | SMALL) & HEAD;
         for entry in self.heads.at(prefix_place(text.at(at), text.at(at.wrapping_add(1)))) {
             if entry.head & HEAD == head && text.has(at, entry.word.as_bytes()) {
                 visit(Found { lead: entry.lead, end: at.saturating_add(entry.word.len()) });
@@ -376,7 +376,7 @@ impl Word {
     /// The word at `at`: it ends where the letters end, or where a capital follows a small letter.
     #[inline(always)]
     fn read(text: Text<'_>, at: usize) -> Self {
-        let first = eight_at(text.bytes(), at);
+        let first = text.eight(at);
         let mut word = Self { end: at, high: false, head: first | SMALL };
         let mut bytes = first;
         let mut after_small = 0;
@@ -395,7 +395,7 @@ impl Word {
             word.high |= bytes & TOP != 0;
             word.end = word.end.wrapping_add(8);
             after_small = small >> 56;
-            bytes = eight_at(text.bytes(), word.end);
+            bytes = text.eight(word.end);
         }
         word
     }
@@ -406,9 +406,6 @@ impl Word {
         Self { end, high: !letters.is_ascii(), head: folded(letters) }
     }
 }
-
-/// The bit that ASCII letters have in small.
-const SMALL: u64 = u64::from_le_bytes([0x20; 8]);
 
 /// Of eight bytes of a word the top bit of each at which it ends, and of each that is a small letter: a word ends with the
 /// letters, or at a capital behind a small letter. `after_small` is 0x80 where the bytes follow one.
