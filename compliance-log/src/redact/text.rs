@@ -184,7 +184,6 @@ pub(crate) fn eight_at(text: &[u8], at: usize) -> u64 {
 
 /// The last bytes of a text from `at` on.
 #[cold]
-#[inline(never)]
 fn tail(text: &[u8], at: usize) -> u64 {
     let Some(rest) = text.get(at..) else { return 0 };
     let Some(last) = text.last_chunk::<8>() else {

@@ -269,8 +269,9 @@ fn words_at(known: &Hashes, window: &[u8; WINDOW], starts: u64, outer: u64) -> u
     let mut left = starts;
     while left != 0 {
         let bit = left.trailing_zeros();
-        let may = known.may_start(window, bit as usize, outer.wrapping_shr(bit).trailing_zeros());
-        words |= u64::from(may).wrapping_shl(bit);
+        if known.may_start(window, bit as usize, outer.wrapping_shr(bit).trailing_zeros()) {
+            words |= left & left.wrapping_neg();
+        }
         left &= left.wrapping_sub(1);
     }
     words

@@ -40,7 +40,7 @@ impl Hashes {
     pub(crate) fn may_start(&self, text: &[u8], at: usize, more: u32) -> bool {
         let kept = self.kept.get(more as usize).copied().unwrap_or(ALL);
         let hash = self.hash(eight_at(text, at) & kept);
-        has(&self.first, hash.first()) & has(&self.second, hash.second())
+        has(&self.first, hash.first()) && has(&self.second, hash.second())
     }
 
     #[inline(always)]
