@@ -84,6 +84,12 @@ fn check_settled(text: &str) {
     assert!(left.is_empty(), "{left:?} in {redacted:?} of {text:?}");
 }
 
+/// Values in which windows are left out.
+const LONG_JWT: &str = "eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJkSWtLczliUDFaIiwiaWF0IjoxNzA3MDkyNDg0LCJzY29wZSI6InJlYWQ\
+                        ifQ.lItOyYsVVRRGvBrmUBUGoqckGL7Qpmw-tjh9w-iFVsM";
+const LONG_KEY: &str = "-----BEGIN PRIVATE KEY-----\\nrIe9GhKaHknsZtUC72GdJHnRmCTxn1f4JlHiwwVZs7JTY9S613UfJnApjzwL2tV7\\neKBfSV7hJ2Xgg\
+                        PP62DwcydkcGSJZ1cJXpbAk1xgokjvmFYuzUsBAtKk3jlOXP4O7\\nkYy7LFfFZLOIWXbfq5tnX4Qxfrj\\n-----END PRIVATE KEY-----";
+
 const PIECES: &[&str] = &[
     "anna@example.com",
     "4111 1111 1111 1111",
@@ -156,6 +162,10 @@ const PIECES: &[&str] = &[
     "ratio=37.807834",
     "2026-01-07T04:51:19.830010Z ",
     "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x",
+    LONG_JWT,
+    LONG_KEY,
+    "-----BEGIN EC PRIVATE KEY-----",
+    "Bearer tZ5bhNGVwQO2RE20Nd5QA6ZjbfUAIaUNRzDIEb2KjrNK8bQv8wUodX2ooK5RDO1BtZ5bhNGVwQO2RE20Nd5QA6ZjbfUAIaUNRz",
     "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",
     "dapiabcdefabcdefabcdefabcdefabcdef12",
     "AKIAIOSFODNN7EXAMPLE",
@@ -193,6 +203,11 @@ const PIECES: &[&str] = &[
     "12",
     "x",
     "Cookie:",
+    "Set-Cookie: ",
+    "redis-cli -a ",
+    "password",
+    "+33 6 94 80 51 52",
+    "%2B33%206%2036285169",
     "sid=abc123;",
     "://",
     "@",
@@ -255,6 +270,28 @@ fn a_detector_that_reads_on_into_a_value_is_asked_again() {
     check_settled("<password> &_auth=correct-horse7DE8937040044053201300012345678Z AB 12 34 56 C");
     check_settled("Authorization: git@github.com:name= pass \"value\":\"1974-07-14 hunter22");
     check_settled("GET /order 4111111111111111 order 219-09-9999");
+    check_settled("redis anna@example.com -cli -a hunter22");
+    check_settled("Set-Cookie: session_2001:db8::1id=114a56d108889771fc00e2e80dfabcf5; Path=/");
+    check_settled("{\"cookie\":\"sid=\\\"9ab  364cd88e\\\"; t=\\\"abcdef1\\\"\"}");
+    check_settled("born 1974-07-14, geprüft, phone 12133835, 1974-07-15");
+    // Of what is encoded some stays.
+    check_settled("GET /?email=anna%40example.com&phone=%2B31%206%2036285169&q=4111%201111%201111%201111%20");
+}
+
+#[test]
+fn what_goes_on_behind_a_value_is_found() {
+    for (text, redacted) in [
+        // A number in a value, and one that goes on behind it.
+        ("phone 030 1234567, 4111 1111 1111 1111", "phone [PHONE], [CREDIT_CARD]"),
+        ("+49 30 1234567 (943) 216-1068", "[PHONE]"),
+        // A name in the last letters of a token is a key's.
+        (&format!("{LONG_JWT}/password=hunter22"), "[JWT]=[PASSWORD]"),
+        (&format!("{LONG_JWT} password=hunter22"), "[JWT] password=[PASSWORD]"),
+        (&format!("Bearer {LONG_JWT} ssn 219-09-9999"), "Bearer [JWT] ssn [US_SSN]"),
+        (&format!("{LONG_KEY} anna@example.com"), "[PEM_KEY] [EMAIL]"),
+    ] {
+        assert_eq!(Redactor::new().redact(text), redacted);
+    }
 }
 
 #[test]
