@@ -207,6 +207,9 @@ fn dates_of_birth_need_their_word() {
         ],
     );
     left(&["due 1974-07-14", "2026-11-21T19:28:54Z", "born ready 14"]);
+    // A date starts where a number does.
+    left(&["born x234567890123456789September 14, 1974"]);
+    assert_eq!(Redactor::new().redact("geboren in Haus7 14.03.1974"), "geboren in Haus7 [DOB]");
 }
 
 #[test]

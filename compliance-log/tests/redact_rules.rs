@@ -37,6 +37,24 @@ fn a_private_key_that_stays_hides_nothing() {
 }
 
 #[test]
+fn what_lies_in_a_value_that_stays_is_found() {
+    let token = "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";
+    let bearer = format!("Bearer {}.{token}.{}", "aB3".repeat(40), "aB3".repeat(40));
+    for (stays, text, redacted) in [
+        (Detector::Phone, "phone 30 219-09-9999", "phone 30 [US_SSN]"),
+        (Detector::Bearer, &bearer, &bearer.replace(token, "[GITHUB_TOKEN]")),
+    ] {
+        let redactor = Redactor::builder().rule(stays, Rule::Keep).build();
+        assert_eq!(redactor.redact(text), redacted);
+    }
+    // Where every value is replaced by a placeholder, it goes with the value it lies in.
+    assert_eq!(Redactor::new().redact("phone 30 219-09-9999"), "phone [PHONE]");
+    // Where rules differ, the one that knows most of the value names it.
+    let redactor = Redactor::builder().rule(Detector::UsSsn, Rule::Mask).build();
+    assert_eq!(redactor.redact("phone 30 219-09-9999"), "phone *****");
+}
+
+#[test]
 fn a_run_of_base64_is_replaced_for_any_value_in_it_that_is() {
     // An address and a card number.
     let text = "saw bWFpbCBhbm5hQGV4YW1wbGUuY29tIGFib3V0IDQxMTEgMTExMSAxMTExIDExMTEsIHBsZWFzZQ==";

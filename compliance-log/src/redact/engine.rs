@@ -71,7 +71,7 @@ pub(crate) fn find_from(
     let Some(windows) = windows else { return Ok(()) };
     let Some(first) = windows.next(!field.is_empty(), 0..0) else { return Ok(()) };
     let mut hidden = Vec::new();
-    let mut scan = Scan::new(text, field, search.rules.replace_all(), hits, doubts);
+    let mut scan = Scan::new(text, field, search.rules.replaces_all(), hits, doubts);
     pass(&mut scan, &mut hidden, &first, |announced, opaque| windows.next(announced, opaque));
     scan.hand_over_words();
     if !field.is_empty() {
@@ -80,7 +80,7 @@ pub(crate) fn find_from(
     for (start, end) in &hidden {
         doubts.note(*start, *start, end.saturating_add(1), false);
     }
-    if find_rest(text, field, search, hits, hidden, doubts.may_decode())? {
+    if find_rest(text, field, search, hits, hidden, doubts.may_be_encoded())? {
         doubts.decoded();
     }
     Ok(())
@@ -95,9 +95,21 @@ pub(crate) fn find_rest(
     hidden: Vec<(usize, usize)>,
     encoded: bool,
 ) -> Result<bool, TooDeep> {
+    // What lies in a value goes with it.
+    let mut values: Vec<_> = if search.rules.replaces_all() && !hidden.is_empty() {
+        hits.iter().map(|hit| (hit.start, hit.end)).collect()
+    } else {
+        Vec::new()
+    };
+    values.sort_unstable();
+    let mut values = values.into_iter().peekable();
+    let mut gone = 0;
     let mut read = 0..0;
     for (start, end) in hidden {
-        if search.rules.replace_all() && hits.iter().any(|hit| hit.start <= start && end <= hit.end) {
+        while let Some((_, value_end)) = values.next_if(|(value, _)| *value <= start) {
+            gone = gone.max(value_end);
+        }
+        if end <= gone {
             continue;
         }
         // What starts with one of its groups of four is a part of what was read.
@@ -190,13 +202,7 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
         }
         let byte = scan.text.at(at);
         match byte {
-            b'0'..=b'9' => {
-                if !scan.is_numbered(at) {
-                    let earlier = scan.found();
-                    number(scan, at);
-                    scan.numbered_since(earlier);
-                }
-            }
+            b'0'..=b'9' => scan.number(at, |scan| number(scan, at)),
             b'[' => {
                 place.passed = at.wrapping_add(placeholder_at(scan.text, at).unwrap_or(0));
                 if scan.text.before(at) == ESC {
@@ -219,17 +225,13 @@ fn window(scan: &mut Scan<'_, '_>, hidden: &mut Vec<(usize, usize)>, anchors: &A
                     left |= anchors.numbers & !(one | one.wrapping_sub(1));
                 }
             }
-            _ => {
-                if sign(scan, at, byte) {
-                    scan.encodes(at);
-                }
-            }
+            _ => sign(scan, at, byte),
         }
     }
 }
 
-/// A byte that is neither letter nor digit. Tells whether it may begin an encoded character.
-fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
+/// A byte that is neither letter nor digit.
+fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) {
     match byte {
         b'@' => mail::at_sign(scan, at),
         b':' => {
@@ -241,12 +243,13 @@ fn sign(scan: &mut Scan<'_, '_>, at: usize, byte: u8) -> bool {
         b'=' => suffixed(scan, at),
         b'+' | b'(' => {
             dialled(scan, at);
-            return byte == b'+' && is_form_space(scan.text, at);
+            if byte == b'+' && is_form_space(scan.text, at) {
+                scan.encodes(at);
+            }
         }
-        b'%' | b'\\' | b'&' => return may_encode(scan.text, at),
+        b'%' | b'\\' | b'&' if may_encode(scan.text, at) => scan.encodes(at),
         _ => {}
     }
-    false
 }
 
 /// Letters that go over into digits: an account or an identifier.
@@ -417,10 +420,8 @@ fn dialled(scan: &mut Scan<'_, '_>, at: usize) {
     let text = scan.text;
     let next = at.wrapping_add(1);
     let bracket = usize::from(text.at(next) == b'(');
-    if text.is(next.wrapping_add(bracket), DIGIT) && !scan.is_numbered(at) {
-        let earlier = scan.found();
-        phone::signed(scan, next.wrapping_add(bracket));
-        scan.numbered_since(earlier);
+    if text.is(next.wrapping_add(bracket), DIGIT) {
+        scan.number(at, |scan| phone::signed(scan, next.wrapping_add(bracket)));
     }
     if text.at(at) == b'+' && text.run_start(at, DIGIT, 7) == at.wrapping_sub(6) {
         identity::numbered(scan, at.wrapping_sub(6));
@@ -490,8 +491,8 @@ impl Run {
     }
 }
 
-/// Sorts hits and joins those that share bytes, so that no byte of any hit survives; the detector that knows
-/// most of the value names the whole.
+/// Sorts hits and joins those that share bytes, so that no byte of any hit survives; of the detectors that found something
+/// the one that knows most of the value names the whole.
 pub(crate) fn merge(text: &str, hits: &mut Hits) {
     for hit in hits.iter_mut() {
         *hit = Hit { start: floor(text, hit.start), end: Text::new(text).boundary(hit.end), ..*hit };

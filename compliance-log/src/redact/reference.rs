@@ -8,7 +8,7 @@ use super::anchor::Anchors;
 use super::custom::Customs;
 use super::detect::{Hits, Scan};
 use super::detector::Detector;
-use super::engine::{Search, find, find_rest, merge, pass};
+use super::engine::{Search, find, find_from, find_rest, merge, pass, windows};
 use super::lexicon::starts_word;
 use super::rule::Rules;
 use super::settled::Doubts;
@@ -39,15 +39,15 @@ fn window(text: Text<'_>, from: usize, start: usize) -> Anchors {
     anchors
 }
 
-/// The merged hits; where values are `whole`, what lies in one goes with it.
-fn slow(text: &str, whole: bool) -> Hits {
+/// The merged hits; where all values are replaced, what lies in one goes with it.
+fn slow(text: &str, replaces_all: bool) -> Hits {
     let source = Text::new(text);
     let from = timestamp_end(source);
     let mut windows =
         (0..text.len()).step_by(64).map(|start| window(source, from, start)).filter(|found| found.all != 0);
     let (mut hits, mut hidden, mut doubts) = (Hits::new(), Vec::new(), Doubts::new());
     if let Some(first) = windows.next() {
-        let mut scan = Scan::new(text, &[], whole, &mut hits, &mut doubts);
+        let mut scan = Scan::new(text, &[], replaces_all, &mut hits, &mut doubts);
         pass(&mut scan, &mut hidden, &first, |_, _| windows.next());
         // Whether anything is encoded is asked of the text itself.
         find_rest(text, &[], Search::new(&Rules::default(), &Customs::none()), &mut hits, hidden, true)
@@ -205,7 +205,6 @@ const PIECES: &[&str] = &[
     "Cookie:",
     "Set-Cookie: ",
     "redis-cli -a ",
-    "password",
     "+33 6 94 80 51 52",
     "%2B33%206%2036285169",
     "sid=abc123;",
@@ -284,6 +283,26 @@ fn what_goes_on_behind_a_value_is_found() {
         // A number in a value, and one that goes on behind it.
         ("phone 030 1234567, 4111 1111 1111 1111", "phone [PHONE], [CREDIT_CARD]"),
         ("+49 30 1234567 (943) 216-1068", "[PHONE]"),
+        // An extension.
+        ("tel: 1/4111 1111 1111 1111 x4", "tel: [CREDIT_CARD]"),
+        // A cookie that is passed over, and a key.
+        ("Cookie: password=abc; a=1234567", "Cookie: password=[PASSWORD]; a=[COOKIE]"),
+        // What is no line of a key, and reads on behind it.
+        (
+            &format!(
+                "-----BEGIN PRIVATE KEY----- M curl -x {0} -----END PRIVATE KEY----- -u admin:secret12 x",
+                "a".repeat(200)
+            ),
+            "[PEM_KEY] -u admin:[PASSWORD] x",
+        ),
+        (
+            &format!("-----BEGIN PRIVATE KEY-----Geburtsdatum{}-----END K----- 14.07.1974", "/".repeat(20)),
+            "[PEM_KEY] [DOB]",
+        ),
+        (
+            &format!("Bearer abc1.atlasv1.{}=secretsecret12345678901234567890 x", "A1b2C3d4E5".repeat(12)),
+            "Bearer [API_KEY] x",
+        ),
         // A name in the last letters of a token is a key's.
         (&format!("{LONG_JWT}/password=hunter22"), "[JWT]=[PASSWORD]"),
         (&format!("{LONG_JWT} password=hunter22"), "[JWT] password=[PASSWORD]"),
@@ -324,6 +343,56 @@ fn every_piece_is_found_at_every_place() {
             check(&format!("{:>before$}{piece}", ""));
             check(&format!("{:>before$}{piece}{:30}", "", ""));
         }
+    }
+}
+
+#[test]
+fn a_value_behind_windows_that_are_left_out_is_found_at_every_place() {
+    let bearer = format!("Bearer {}", "aB3".repeat(300));
+    let jwt = format!("Bearer {LONG_JWT}");
+    for value in [LONG_JWT, LONG_KEY, &jwt, &bearer] {
+        for before in 0..260 {
+            let text = format!("{:>before$}{value} anna@example.com", "");
+            check(&text);
+            assert!(Redactor::new().redact(&text).ends_with(" [EMAIL]"), "{text}");
+        }
+    }
+}
+
+/// Whether a text needs no second look.
+fn is_settled(text: &str) -> bool {
+    let (mut hits, mut doubts) = (Hits::new(), Doubts::new());
+    let (rules, customs) = (Rules::default(), Customs::none());
+    let search = Search::new(&rules, &customs);
+    find_from(text, &[], search, &mut hits, windows(text, &[]).as_mut(), &mut doubts).unwrap();
+    let hits = merged(text, hits);
+    assert!(!hits.is_empty(), "{text:?}");
+    doubts.settle(text, &hits)
+}
+
+#[test]
+fn few_texts_need_a_second_look() {
+    for text in [
+        "by anna@example.com",
+        // All that is encoded went.
+        "q=%41nna%40example.com ok",
+        // What a program's name is followed by is read, not the whole text.
+        "curling anna@example.com",
+        "Set-Cookie: sid=abc123def; Path=/ anna@example.com",
+        "Cookie: sid=abc123def; lang=en",
+        "dob=26/05/1997 phone 030 1234567",
+    ] {
+        assert!(is_settled(text), "{text:?}");
+    }
+    for text in [
+        "mail=anna%40example.com 100%25",
+        &"anna%40example.com ".repeat(17),
+        "curl anna@example.com",
+        "Set-Cookie: sid=\"abc123def\" anna@example.com",
+        "Cookie: theme=dark; sid=abc123def; lang=en",
+        "dob=26/05/1997 until 27/06/1998",
+    ] {
+        assert!(!is_settled(text), "{text:?}");
     }
 }
 

@@ -147,10 +147,11 @@ impl Rules {
         (!allowed.iter().any(|other| other.eq_ignore_ascii_case(name))).then_some(FieldRule::Drop)
     }
 
-    /// Whether everything that is found is replaced: then nothing in a value needs a look of its own.
-    pub(crate) fn replace_all(&self) -> bool {
+    /// Whether every value is replaced by a placeholder: then it goes with the value it lies in, and needs no look of its own.
+    /// With other rules it matters which detector finds what, and what a value that stays holds.
+    pub(crate) fn replaces_all(&self) -> bool {
         // Coordinates are no part of another value.
-        self.detectors.iter().all(|(detector, rule)| *rule != Rule::Keep || *detector == Detector::Geo)
+        self.detectors.iter().all(|(detector, _)| *detector == Detector::Geo)
     }
 
     /// Writes what stands in the value's place.

@@ -11,15 +11,15 @@
 //! - it reads byte by byte from its anchor, and a placeholder in its way ends it without a hit,
 //! - it reads bytes that no value which stands apart ([`stands_apart`]) can be among.
 //!
-//! What is encoded is read in its plain form: looked at again unless all of it lies in values. Looked at again in any case:
-//! what a field's name announces, and texts of a redactor with detectors of its own; hits with another rule than a
-//! placeholder.
+//! What is encoded is read in its plain form: where there is one, the text is looked at again unless every place that may be
+//! encoded lies in a value. Looked at again in any case: what a field's name announces, and texts of a redactor with detectors
+//! of its own; hits with another rule than a placeholder.
 
 use super::detect::{GAP, Hit, REACH, WORDS, is_delimiter};
 use super::text::{DIGIT, LETTER, Text, WORD, contains, is, offset};
 use super::timestamp::{LONGEST, timestamp_end};
 
-/// The most doubts of one scan; with more of them the text is looked at again.
+/// The most doubts of one scan, and the most places that may be encoded; with more of either the text is looked at again.
 const MAX_DOUBTS: usize = 16;
 
 /// What a detector's result hangs on.
@@ -39,10 +39,11 @@ pub(crate) struct Doubts {
     count: usize,
     /// It may hang on anything.
     gave_up: bool,
-    /// Where something may be encoded, and how often.
+    /// Where something may be encoded.
     encoded: [u32; MAX_DOUBTS],
+    /// How often, also where there is no room for it.
     encodings: usize,
-    /// Something was.
+    /// The text had a plain form.
     decoded: bool,
     /// Words that announce something: where what they are told by starts, and where they end.
     words: [(u32, u32); WORDS],
@@ -90,11 +91,11 @@ impl Doubts {
     }
 
     /// Whether something may be encoded.
-    pub(crate) fn may_decode(&self) -> bool {
+    pub(crate) fn may_be_encoded(&self) -> bool {
         self.encodings > 0
     }
 
-    /// Notes that something was encoded: what was found hangs on all of it.
+    /// Notes that the text had a plain form, which was searched.
     pub(crate) fn decoded(&mut self) {
         self.decoded = true;
     }
@@ -108,6 +109,11 @@ impl Doubts {
     /// Notes that the result may hang on anything.
     pub(crate) fn give_up(&mut self) {
         self.gave_up = true;
+    }
+
+    /// Whether it may.
+    pub(crate) fn gave_up(&self) -> bool {
+        self.gave_up
     }
 
     /// Whether nothing is left to find once placeholders stand in place of the merged hits.

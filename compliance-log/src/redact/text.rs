@@ -1,4 +1,4 @@
-//! Bytes with a class each, and reads that cannot fail.
+//! Bytes with a class each, and reads that cannot fail, also of eight or sixteen bytes at once.
 
 /// A decimal digit.
 pub(crate) const DIGIT: u8 = 1;
@@ -80,7 +80,7 @@ pub(crate) fn is(byte: u8, classes: u8) -> bool {
     class(byte) & classes != 0
 }
 
-/// A set of bytes.
+/// A set of bytes, to be asked one byte at a time; [`find`] and [`contains`] compare many.
 pub(crate) struct Bytes([bool; 256]);
 
 #[expect(
@@ -115,40 +115,40 @@ impl Bytes {
     }
 }
 
-/// Where the first of `bytes` is that `any` tells, or the end.
+/// Where the first of `bytes` is that is `wanted`, or the end.
 ///
-/// `any` compares without `&&` and `||`, so that sixteen bytes at a time are compared together.
+/// `wanted` compares without `&&` and `||`, so that sixteen bytes at a time are compared together.
 #[inline(always)]
-pub(crate) fn find(bytes: &[u8], any: impl Fn(u8) -> bool) -> usize {
+pub(crate) fn find(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
     let (chunks, _) = bytes.as_chunks::<16>();
     let mut at = 0_usize;
     for chunk in chunks {
-        if one_of(chunk, &any) {
+        if one_of(chunk, &wanted) {
             break;
         }
         at = at.wrapping_add(16);
     }
     let rest = bytes.get(at..).unwrap_or(&[]);
-    at.wrapping_add(rest.iter().position(|byte| any(*byte)).unwrap_or(rest.len()))
+    at.wrapping_add(rest.iter().position(|byte| wanted(*byte)).unwrap_or(rest.len()))
 }
 
-/// Whether there is a byte that `any` tells, as in [`find`].
+/// Whether one of `bytes` is `wanted`, as in [`find`].
 #[inline(always)]
-pub(crate) fn contains(bytes: &[u8], any: impl Fn(u8) -> bool) -> bool {
+pub(crate) fn contains(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> bool {
     // The last bytes are compared together with what stands before them.
     if let Some(last) = bytes.last_chunk::<16>() {
         let (chunks, _) = bytes.as_chunks::<16>();
-        one_of(last, &any) || chunks.iter().any(|chunk| one_of(chunk, &any))
+        one_of(last, &wanted) || chunks.iter().any(|chunk| one_of(chunk, &wanted))
     } else if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        one_of(first, &any) || one_of(last, &any)
+        one_of(first, &wanted) || one_of(last, &wanted)
     } else {
-        bytes.iter().any(|byte| any(*byte))
+        bytes.iter().any(|byte| wanted(*byte))
     }
 }
 
 #[inline(always)]
-fn one_of<const N: usize>(chunk: &[u8; N], any: impl Fn(u8) -> bool) -> bool {
-    chunk.iter().fold(0, |found, byte| found | u8::from(any(*byte))) != 0
+fn one_of<const N: usize>(chunk: &[u8; N], wanted: impl Fn(u8) -> bool) -> bool {
+    chunk.iter().fold(0, |found, byte| found | u8::from(wanted(*byte))) != 0
 }
 
 /// The top bit of each of eight bytes.
@@ -166,7 +166,7 @@ pub(crate) fn between(eight: u64, first: u8, last: u8) -> u64 {
     low.wrapping_add(from) & !low.wrapping_add(behind) & !eight & TOP
 }
 
-/// How many of eight bytes are digits, up to the first that is none.
+/// How many digits eight bytes start with.
 #[inline]
 pub(crate) fn leading_digits(eight: u64) -> usize {
     let digits = between(eight, b'0', b'9');
@@ -291,7 +291,7 @@ impl<'t> Text<'t> {
         end.wrapping_add(rest.iter().take_while(|byte| is(**byte, classes)).count())
     }
 
-    /// The end of the digits that start at `at`, at most `limit` of them.
+    /// As [`run_end`](Self::run_end), for digits, eight at a time.
     #[inline]
     pub(crate) fn digits_end(self, at: usize, limit: usize) -> usize {
         let mut end = at;
@@ -305,7 +305,7 @@ impl<'t> Text<'t> {
         end.min(at.wrapping_add(limit))
     }
 
-    /// The eight bytes at `at`, and noughts behind the text.
+    /// As [`eight_at`].
     #[inline(always)]
     pub(crate) fn eight(self, at: usize) -> u64 {
         eight_at(self.bytes(), at)
@@ -316,13 +316,8 @@ impl<'t> Text<'t> {
     pub(crate) fn dashed_hex_end(self, at: usize, limit: usize) -> usize {
         let mut end = at;
         while end.wrapping_sub(at) < limit {
-            let Some(eight) = self.bytes().get(end..).and_then(<[u8]>::first_chunk::<8>) else {
-                while self.is(end, HEX) || self.at(end) == b'-' {
-                    end = end.wrapping_add(1);
-                }
-                return end;
-            };
-            let eight = u64::from_le_bytes(*eight);
+            // The noughts behind the text end the run.
+            let eight = self.eight(end);
             let letter = between(eight | SMALL, b'a', b'f');
             let others = !(between(eight, b'0', b'9') | letter | between(eight, b'-', b'-'));
             if others & TOP != 0 {

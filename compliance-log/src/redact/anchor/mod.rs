@@ -74,8 +74,8 @@ struct Cursor<'t> {
     known: &'static Hashes,
     /// Where the next window starts; at the end of the text there is none.
     start: usize,
-    /// Which of its bytes were not taken yet: all but the first window start with one that was, since what stands before a
-    /// value matters.
+    /// Which of its bytes were not taken yet: all but the first window start with one that was, or that is left out, since what
+    /// stands before a value matters.
     fresh: u64,
     /// A word has announced something.
     announced: bool,
@@ -98,13 +98,9 @@ impl<'t> Windows<'t> {
         Some(Self { cursor, block, done: 0 })
     }
 
-    /// The anchors of the next window that has any, but for those in `opaque`, once it has come there.
+    /// The anchors of the next window that has any. Blocks that start in `opaque` go on behind it.
     #[inline]
     pub(crate) fn next(&mut self, announced: bool, opaque: Range<usize>) -> Option<Anchors> {
-        if opaque.contains(&self.cursor.start) {
-            self.cursor.skip(opaque.end);
-            self.done = self.block.len;
-        }
         loop {
             while self.done < self.block.len {
                 let anchors = self.block.windows.get(self.done).copied().unwrap_or_default();
@@ -114,6 +110,9 @@ impl<'t> Windows<'t> {
                 }
             }
             self.cursor.announced = announced;
+            if opaque.contains(&self.cursor.start) {
+                self.cursor.skip(opaque.end);
+            }
             (self.block, self.done) = (self.cursor.seek()?, 0);
         }
     }
@@ -123,7 +122,6 @@ impl Cursor<'_> {
     /// Goes on at `to`.
     #[cold]
     fn skip(&mut self, to: usize) {
-        // One byte less: what stands before a value matters.
         self.start = to.saturating_sub(1);
         self.fresh = u64::MAX << 1;
     }

@@ -332,8 +332,11 @@ pub(crate) fn birth(scan: &mut Scan<'_, '_>, cue_end: usize) {
     let start = scan.value_after(cue_end);
     let date_at = |start: usize| Some((start, date_end(text, start)?));
     // `geboren in Köln am 14.07.1974`: a few more words may come between.
-    let further = || next_digit(text, start, start.saturating_add(FURTHER)).and_then(date_at);
-    let date = if text.is(start, DIGIT) { date_at(start) } else { date_at(start).or_else(further) };
+    let reach = start.saturating_add(FURTHER);
+    let number = || next_digit(text, start, reach, |at| !text.is_before(at, WORD)).and_then(date_at);
+    // Written as one with the word before it.
+    let glued = || next_digit(text, start, reach, |_| true).and_then(date_at);
+    let date = date_at(start).or_else(number).or_else(glued);
     let cue = cue_end.wrapping_sub(1);
     let Some((start, end)) = date.filter(|(start, _)| *start > cue_end) else {
         return scan.hangs_on(cue, cue_end, usize::MAX);
@@ -341,7 +344,9 @@ pub(crate) fn birth(scan: &mut Scan<'_, '_>, cue_end: usize) {
     // From a placeholder on the next one would be looked for, unless it goes as well.
     let behind = end.saturating_add(DATES);
     let mut at = end;
-    while let Some(another) = next_digit(text, at, behind) {
+    while !scan.gave_up()
+        && let Some(another) = next_digit(text, at, behind, |_| true)
+    {
         if date_end(text, another).is_some() {
             scan.hangs_on(another, start, another);
         }
@@ -354,17 +359,16 @@ pub(crate) fn birth(scan: &mut Scan<'_, '_>, cue_end: usize) {
 }
 
 /// So far behind a word that announces a birth a date may stand, in bytes.
-const FURTHER: usize = 24;
+pub(super) const FURTHER: usize = 24;
 
 /// How far behind a date another one is looked for that may come nearer, in bytes.
 const DATES: usize = 256;
 
-/// The first digit from `start` on, in the same line and at most at `limit`.
-fn next_digit(text: Text<'_>, start: usize, limit: usize) -> Option<usize> {
+/// The first digit from `start` on that `counts`, in the same line and at most at `limit`.
+fn next_digit(text: Text<'_>, start: usize, limit: usize, counts: impl Fn(usize) -> bool) -> Option<usize> {
     let line = text.slice(start, text.len().min(limit.saturating_add(1)));
-    let found = line.iter().position(|byte| is(*byte, DIGIT) || *byte == b'\n')?;
-    let at = start.wrapping_add(found);
-    text.is(at, DIGIT).then_some(at)
+    let end = line.iter().position(|byte| *byte == b'\n').unwrap_or(line.len());
+    (start..start.wrapping_add(end)).find(|at| text.is(*at, DIGIT) && counts(*at))
 }
 
 /// Where the date at `start` ends.

@@ -2,7 +2,9 @@
 //!
 //! A detector is called at an anchor – a byte that every value of its family has – looks around it, checks
 //! what it finds, and reports a hit. It reads a bounded number of bytes around the anchor, or bytes that no
-//! later anchor of the same family is called for: that keeps a scan linear. A detector that may find
+//! later anchor of the same family is called for: that keeps a scan linear. Where every value is replaced by a placeholder,
+//! anchors in a value of digits or of random characters are passed over ([`Scan::number`], [`Scan::is_opaque`]): what
+//! lies there goes with it. A detector that may find
 //! something else once a placeholder stands nearby says so ([`Scan::hangs_on`], [`settled`](super::settled)).
 
 pub(crate) mod assignment;
@@ -26,7 +28,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::detector::Detector;
-use super::lexicon::{Cue, is_filler, is_number_word, is_reference, is_version};
+use super::lexicon::{Cue, MAX_WORD, is_filler, is_number_word, is_reference, is_version};
 use super::settled::Doubts;
 use super::text::{LETTER, LOWER, Text, UPPER, is};
 
@@ -70,8 +72,10 @@ pub(crate) const GAP: usize = 40;
 pub(crate) const BEHIND: usize = 2;
 /// How far before a number the word `id` is looked for, in bytes.
 pub(crate) const ID: usize = 4;
-/// How long what goes on behind a value may be before its end, in bytes.
-const LONGEST_NAME: usize = 64;
+/// So many bytes before its end a value is looked at again: a word may start there that names or announces what stands behind
+/// it, of at most [`MAX_WORD`] bytes and before a gap, with a few more words in the case of a birth.
+const TAIL: usize = MAX_WORD + GAP + identity::FURTHER;
+const _: () = assert!(TAIL >= assignment::NAME && TAIL >= MAX_WORD + REACH);
 /// How many words are remembered as announcing something.
 pub(crate) const WORDS: usize = 8;
 const _: () = assert!(WORDS.is_power_of_two());
@@ -93,9 +97,9 @@ pub(crate) struct Scan<'t, 'h> {
     /// Where the last run of hexadecimal digits and colons ends that was looked at for an address.
     pub(crate) address: usize,
     /// Where the last value of digits ends behind which nothing goes on: a number in it is a part of it.
-    numbered: usize,
-    /// What lies in a value that was found goes with it.
-    replace_all: bool,
+    number_end: usize,
+    /// Whether every value is replaced by a placeholder: then what lies in one goes with it.
+    replaces_all: bool,
     /// From where to where there is nothing but a value that holds no others.
     opaque: Range<usize>,
     /// Where the word starts that made a number at the place at hand a technical one; one left over from an earlier
@@ -111,7 +115,7 @@ impl<'t, 'h> Scan<'t, 'h> {
     pub(crate) fn new(
         text: &'t str,
         field: &'t [Cue],
-        replace_all: bool,
+        replaces_all: bool,
         hits: &'h mut Hits,
         doubts: &'h mut Doubts,
     ) -> Self {
@@ -125,8 +129,8 @@ impl<'t, 'h> Scan<'t, 'h> {
             named: (0, 0),
             dull: 0,
             address: 0,
-            numbered: 0,
-            replace_all,
+            number_end: 0,
+            replaces_all,
             opaque: 0..0,
             referred: Cell::new(None),
             doubts,
@@ -149,14 +153,26 @@ impl<'t, 'h> Scan<'t, 'h> {
         }
     }
 
-    /// As [`open_hit`](Self::open_hit), for a value of random characters: nothing in it needs a look, but for its start, which
-    /// may say more of it, and what may go on behind it, such as the name of a key.
+    /// As [`open_hit`](Self::open_hit), for a value in which no other is looked for, but at its start, which may say more of it,
+    /// and at its end, where the name of a key may go on behind it.
     pub(crate) fn opaque_hit(&mut self, family: Open, start: usize, end: usize, detector: Detector) {
         self.open_hit(family, start, end, detector);
-        let to = end.saturating_sub(LONGEST_NAME);
-        if self.replace_all && to > self.opaque.end {
+        let to = end.saturating_sub(TAIL);
+        if self.replaces_all && to > self.opaque.end {
+            // A JWT in a bearer token: the token's start stays left out.
             let start = if self.is_opaque(start) { self.opaque.start } else { start.saturating_add(1) };
             self.opaque = start..to;
+        }
+    }
+
+    /// Reports a token of unbounded length: as an [opaque one](Self::opaque_hit), unless it may go on in another's eyes.
+    pub(crate) fn token_hit(&mut self, family: Open, start: usize, end: usize, detector: Detector) {
+        let ends =
+            matches!(self.text.at(end), b' ' | b'"' | b',' | b')' | b';' | b'>' | b'<' | b'\'' | b'\n');
+        if ends || end == self.text.len() {
+            self.opaque_hit(family, start, end, detector);
+        } else {
+            self.open_hit(family, start, end, detector);
         }
     }
 
@@ -213,22 +229,20 @@ impl<'t, 'h> Scan<'t, 'h> {
         self.dull = self.dull.max(end);
     }
 
-    /// Whether a number at `at` is a part of a value that was found.
+    /// Reads the number at `at`, unless it is a part of a value of digits that was found.
     #[inline]
-    pub(crate) fn is_numbered(&self, at: usize) -> bool {
-        at < self.numbered
-    }
-
-    /// Notes that what was found at a number since [`found`](Self::found) was `earlier` holds every number that starts in it:
-    /// no value of digits goes on behind it.
-    #[inline]
-    pub(crate) fn numbered_since(&mut self, earlier: usize) {
+    pub(crate) fn number(&mut self, at: usize, read: impl FnOnce(&mut Self)) {
+        if at < self.number_end {
+            return;
+        }
+        let earlier = self.found();
+        read(self);
         if self.found() > earlier
-            && self.replace_all
+            && self.replaces_all
             && let Some(hit) = self.hits.last()
             && number::ends_all(self.text, hit.end)
         {
-            self.numbered = hit.end;
+            self.number_end = hit.end;
         }
     }
 
@@ -250,6 +264,11 @@ impl<'t, 'h> Scan<'t, 'h> {
     /// Notes that something may be encoded at `at`.
     pub(crate) fn encodes(&mut self, at: usize) {
         self.doubts.encodes(at);
+    }
+
+    /// Whether the result may hang on anything already.
+    pub(crate) fn gave_up(&self) -> bool {
+        self.doubts.gave_up()
     }
 
     fn doubt(&mut self, at: usize, start: usize, end: usize, announced: bool) {

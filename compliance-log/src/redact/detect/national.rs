@@ -91,13 +91,13 @@ pub(crate) fn national(scan: &mut Scan<'_, '_>, found: &Number) {
                 Announced::Adjacent => !scheme.strict || (scheme.check)(digits),
                 Announced::Near => clean && (scheme.check)(digits) && !scan.is_reference(start),
                 Announced::No => {
-                    let laid = || laid(groups, scheme.layout);
+                    let fits = || laid(groups, scheme.layout);
                     let shaped = scheme.alone.may_count(groups.len())
                         && match scheme.alone {
-                            Alone::Checked => groups.len() == 1 || laid(),
-                            Alone::Grouped => laid() && !is_counted(scan.text, group.end()),
-                            Alone::Timed => laid() && !is_timestamp(digits),
-                            _ => laid(),
+                            Alone::Checked => groups.len() == 1 || fits(),
+                            Alone::Grouped => fits() && !is_counted(scan.text, group.end()),
+                            Alone::Timed => fits() && !is_timestamp(digits),
+                            Alone::Laid | Alone::Never | Alone::Shaped => fits(),
                         };
                     shaped && clean && (scheme.check)(digits) && !scan.is_reference(start)
                 }

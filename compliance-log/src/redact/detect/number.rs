@@ -1,4 +1,5 @@
-//! Numbers as people and programs write them: digits in groups with single separators between.
+//! Numbers as people and programs write them: digits in groups with separators between, single ones, or those of telephone
+//! numbers.
 
 use super::super::text::{DIGIT, LETTER, Text, UPPER, WORD, leading_digits, offset};
 
@@ -32,11 +33,12 @@ impl Group {
 /// Digits from a place on.
 pub(crate) struct Number {
     pub(crate) start: usize,
-    /// Eight are written at a time.
+    /// Eight are written at a time: what stands behind the last one means nothing.
     digits: [u8; MAX_DIGITS + 8],
     groups: [Group; MAX_GROUPS],
-    /// How many groups are joined by single separators, and how many also by those of telephone numbers.
+    /// How many groups single separators join.
     plain: usize,
+    /// How many there are with the separators of telephone numbers, too.
     len: usize,
 }
 
@@ -58,7 +60,7 @@ impl Number {
             let eight = text.eight(at);
             let digits = leading_digits(eight);
             let Some(cells) = self.digits.get_mut(count..).and_then(<[u8]>::first_chunk_mut) else { break };
-            *cells = (eight & !TENS).to_le_bytes();
+            *cells = (eight & VALUES).to_le_bytes();
             count = count.wrapping_add(digits);
             at = at.wrapping_add(digits);
             if count > MAX_DIGITS {
@@ -91,7 +93,7 @@ impl Number {
         self.groups.get(..self.len).unwrap_or(&[])
     }
 
-    /// The groups read; the last may go on beyond what is looked at.
+    /// The groups joined by single separators; the last may go on beyond what is looked at.
     pub(crate) fn groups(&self) -> &[Group] {
         self.groups.get(..self.plain).unwrap_or(&[])
     }
@@ -124,8 +126,8 @@ impl Number {
     }
 }
 
-/// What digits of ASCII have beside their value, eight times.
-const TENS: u64 = u64::from_le_bytes([0xf0; 8]);
+/// The bits of a digit's value, in each of eight bytes.
+const VALUES: u64 = u64::from_le_bytes([0x0f; 8]);
 
 /// Whether a number that has digits up to `end` goes on behind a separator.
 pub(crate) fn goes_on(text: Text<'_>, end: usize) -> bool {
@@ -189,11 +191,13 @@ pub(crate) fn starts_part(text: Text<'_>, start: usize) -> bool {
     matches!(text.before(start), b'/' | b'_') || starts_clean(text, start)
 }
 
-/// Whether at `end` every value ends that starts with a digit: neither more digits nor a letter that belongs to them follows.
+/// Whether at `end` every value ends that starts with a digit: neither more digits, nor a letter that belongs to them, nor an
+/// extension follows.
 pub(crate) fn ends_all(text: Text<'_>, end: usize) -> bool {
     end == text.len()
         || (matches!(text.at(end), b' ' | b'"' | b',' | b')' | b';' | b'&' | b'>' | b'<' | b'\'' | b'\n')
-            && !goes_on(text, end))
+            && !goes_on(text, end)
+            && !matches!(text.at(end.wrapping_add(1)), b'x' | b'X' | b'e' | b'E'))
 }
 
 /// As [`ends_clean`], or as a part of a path or file name.

@@ -35,14 +35,14 @@ impl<'n> Dialled<'n> {
         self.groups.last().map_or(0, |group| group.digits())
     }
 
-    /// The longest group between `min` and `max` digits where a number may end.
+    /// The last group behind which a number of `min` to `max` digits may end.
     fn stop(self, text: Text<'_>, min: usize, max: usize) -> Option<Group> {
         let fits = |group: &&Group| (min..=max).contains(&group.digits()) && ends_clean(text, group.end());
         self.groups.iter().rev().find(fits).copied()
     }
 }
 
-/// A number at `start`, where a digit stands behind a sign.
+/// A number at `start`, where a digit stands behind a plus sign or bracket.
 pub(crate) fn signed(scan: &mut Scan<'_, '_>, start: usize) {
     let mut found = Number::at(start);
     found.read(scan.text);
@@ -200,11 +200,11 @@ fn own_shape(text: Text<'_>, start: usize, opened: usize, dialled: Dialled<'_>) 
             Group { separator: b'-' | b' ' | b'.', size: 4, .. },
             ..,
         ] if opened == 1 => stop(3),
-        [Group { size: 3, .. }, Group { separator: a, size: 3, .. }, Group { separator: b, size: 4, .. }]
-            if exchange && matches!(a, b'-' | b'.') && a == b =>
-        {
-            stop(3)
-        }
+        [
+            Group { size: 3, .. },
+            Group { separator: a @ (b'-' | b'.'), size: 3, .. },
+            Group { separator: b, size: 4, .. },
+        ] if exchange && a == b => stop(3),
         [first, rest @ ..]
             if dialled.digit(0) == 0
                 && dialled.digit(1) != 0

@@ -516,14 +516,15 @@ fn cookies(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
     let Some((mut at, Form::Assigned)) = assigned(text, start, end, Key::Cookie) else {
         return scan.hangs_on_all(start);
     };
-    // What was read and stays; a value that goes is read as one that went.
-    let mut kept = start.saturating_sub(4);
+    let prefix = start.saturating_sub(b"set-".len());
+    // From here on what was read stays. Whether a value is there or its placeholder, the next is read the same.
+    let mut kept = prefix;
+    let mut passed_over = false;
     at = at.wrapping_add(usize::from(text.at(at) == b'[' && text.is(at.wrapping_add(1), LETTER)));
     while matches!(text.at(at), b'"' | b'\\' | b'\'') {
         at = at.wrapping_add(1);
     }
-    let set = text.has_any_case(start.wrapping_sub(4), b"set-")
-        || text.has_any_case(start.wrapping_sub(4), b"set_");
+    let set = text.has_any_case(prefix, b"set-") || text.has_any_case(prefix, b"set_");
     loop {
         at = text.run_end(at, SPACE, 4);
         let name = at;
@@ -558,9 +559,10 @@ fn cookies(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
         if placeholder_len(found).is_none() && (session || !plain) {
             scan.hangs_on(start, kept, value);
             kept = at;
-            // Around quotes, and in a name that is none of a cookie, another key may stand with its value.
+            // Around quotes, in a name that is none of a cookie and before a value that was passed over, another key may stand
+            // with its value: it is asked once this one is gone.
             let name = name.iter().all(|byte| is(*byte, ALNUM) || matches!(byte, b'_' | b'-' | b'.'));
-            if quoted || !name || !(text.at(at) == b';' || text.is(at, SPACE)) {
+            if passed_over || quoted || !name || !(text.at(at) == b';' || text.is(at, SPACE)) {
                 scan.hangs_on_all(start);
             }
             scan.open_hit(
@@ -569,6 +571,8 @@ fn cookies(scan: &mut Scan<'_, '_>, start: usize, end: usize) {
                 at,
                 if session { Detector::SessionId } else { Detector::Cookie },
             );
+        } else {
+            passed_over = true;
         }
         while quoted && matches!(text.at(at), b'"' | b'\\') && at.wrapping_sub(value) < LIMIT {
             at = at.wrapping_add(1);
@@ -602,7 +606,7 @@ pub(crate) fn bearer(scan: &mut Scan<'_, '_>, end: usize) {
     let token = text.slice(from, to);
     let has = |classes: u8| token.iter().any(|byte| is(*byte, classes));
     if from > end && (token.len() >= 8 && has(DIGIT) || token.len() >= 20) {
-        scan.opaque_hit(Open::Scheme, from, to, Detector::Bearer);
+        scan.token_hit(Open::Scheme, from, to, Detector::Bearer);
     }
 }
 

@@ -235,7 +235,7 @@ fn jwt(scan: &mut Scan<'_, '_>, start: usize) {
     let signed = text.has(header.wrapping_add(1), b"eyJ");
     let last = ends.iter().copied().max().unwrap_or(start);
     if parts >= 3 && header.wrapping_sub(start) >= 10 || parts == 2 && signed && payload > header {
-        scan.opaque_hit(Open::Prefixed, start, last, Detector::Jwt);
+        scan.token_hit(Open::Prefixed, start, last, Detector::Jwt);
     } else {
         scan.dull(last);
         scan.hangs_on(start, start, last.saturating_add(BEHIND));
@@ -262,20 +262,40 @@ fn pem(scan: &mut Scan<'_, '_>, begin: usize) {
         return;
     }
     let rest = text.str(label_end, text.len());
-    let end = rest
-        .find("-----END ")
+    let marker = rest.find("-----END ");
+    let end = marker
         .and_then(|found| {
             let tail = found.wrapping_add(9);
             let close = rest.get(tail..)?.find("-----")?;
             (close < 64).then(|| label_end.wrapping_add(tail).wrapping_add(close).wrapping_add(5))
         })
         .unwrap_or(text.len());
-    // A value with quotation marks may start in what is no key, and go on behind it.
-    if contains(text.slice(start, end), |byte| (byte == b'"') | (byte == b'\'') | (byte == b'`')) {
-        scan.open_hit(Open::Prefixed, start, end, Detector::PemKey);
-    } else {
+    let body = label_end.wrapping_add(5)..marker.map_or(end, |found| label_end.wrapping_add(found));
+    if is_pem_body(text.slice(body.start, body.end)) {
         scan.opaque_hit(Open::Prefixed, start, end, Detector::PemKey);
+    } else {
+        scan.open_hit(Open::Prefixed, start, end, Detector::PemKey);
     }
+}
+
+/// Whether there is nothing but lines of base64, as they are or escaped (RFC 7468 section 3): no name with a value, which could
+/// go on behind.
+fn is_pem_body(body: &[u8]) -> bool {
+    let other = |byte: u8| {
+        let letter = byte | 0x20;
+        !((letter >= b'a') & (letter <= b'z')
+            | (byte >= b'/') & (byte <= b'9')
+            | (byte == b'+')
+            | (byte == b'=')
+            | (byte == b'\\')
+            | (byte == b'\n')
+            | (byte == b'\r'))
+    };
+    let padding = || {
+        let behind = body.iter().skip_while(|byte| **byte != b'=');
+        !behind.clone().any(|byte| is(*byte, ALNUM) && !matches!(byte, b'n' | b'r')) && behind.count() < 16
+    };
+    !contains(body, other) && padding()
 }
 
 /// Whether a run of base64 may hide text: it has letters of both cases, and its first bytes are those of a text.

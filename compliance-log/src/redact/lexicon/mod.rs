@@ -363,7 +363,7 @@ pub(crate) fn starts_word(text: Text<'_>, at: usize) -> bool {
 }
 
 /// The longest word looked up, in bytes.
-const MAX_WORD: usize = 32;
+pub(crate) const MAX_WORD: usize = 32;
 
 /// A word of the text: where it ends, whether it has letters outside ASCII, and its first letters, see [`folded`].
 struct Word {
