@@ -282,9 +282,8 @@ fn pem(scan: &mut Scan<'_, '_>, begin: usize) {
 /// go on behind.
 fn is_pem_body(body: &[u8]) -> bool {
     let other = |byte: u8| {
-        let letter = byte | 0x20;
-        !((letter >= b'a') & (letter <= b'z')
-            | (byte >= b'/') & (byte <= b'9')
+        !(byte.is_ascii_alphabetic()
+            | (b'/'..=b'9').contains(&byte)
             | (byte == b'+')
             | (byte == b'=')
             | (byte == b'\\')
